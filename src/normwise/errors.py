@@ -1,0 +1,67 @@
+"""Every error that normwise raises on purpose.
+
+    NormwiseError                 something the user can mend; the command line exits 2
+    ├── ModelReadError            a model or file that can't be read as a graph
+    ├── PlanError                 a text that is no norm plan, or a plan that can't hold
+    ├── NetworkError              a network that can't be built with these options
+    ├── RasterError               an image file that can't be read or written
+    ├── DataError                 a data folder with problems (all of them, in `.problems`)
+    ├── RecipeError               a recipe with unknown or impossible settings
+    ├── RunError                  a run folder that can't be used or resumed
+    ├── OutputExistsError         an output that would be overwritten
+    └── BackendMissingError       no Keras backend is installed
+
+Each message says what was received, what was expected and how to fix it, and names the layer
+or file.
+"""
+
+from collections.abc import Sequence
+
+
+class NormwiseError(Exception):
+    """Base of all errors that normwise raises on purpose."""
+
+
+class ModelReadError(NormwiseError):
+    """A model or model file that can't be read as a graph."""
+
+
+class PlanError(NormwiseError):
+    """A text that is no norm plan, or a plan that can't hold in a network."""
+
+
+class NetworkError(NormwiseError):
+    """A network that can't be built with the options it was given."""
+
+
+class RasterError(NormwiseError):
+    """An image file that can't be read or written."""
+
+
+class DataError(NormwiseError):
+    """A data folder that can't be used.
+
+    Args:
+        message: One line that names the folder.
+        problems: Every problem found, one line each; a single one may be in `message` alone.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class RecipeError(NormwiseError):
+    """A recipe with unknown or impossible settings."""
+
+
+class RunError(NormwiseError):
+    """A run folder that can't be used or resumed."""
+
+
+class OutputExistsError(NormwiseError):
+    """An output that would be overwritten."""
+
+
+class BackendMissingError(NormwiseError):
+    """No Keras backend is installed."""
