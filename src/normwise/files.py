@@ -1,0 +1,86 @@
+"""Files that are written whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from normwise.errors import OutputExistsError
+
+
+@contextmanager
+def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends without an exception.
+
+    A reader never sees half a file, and an interrupted run leaves the old file as it was: the
+    temporary file stands in the same folder, is flushed to disk and then renamed.
+
+    Args:
+        path: The file to write. Its folder is made if it is missing.
+        overwrite: Whether an existing `path` may be replaced.
+
+    Yields:
+        A path with the suffix of `path` that does not exist yet. The block creates the file.
+
+    Raises:
+        OutputExistsError: If `path` exists and `overwrite` is False, before the block runs or
+            when it ends.
+
+    Example:
+        ```python
+        with whole_file(Path("metrics.json")) as temporary:
+            temporary.write_text("{}")
+        ```
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:64]}-{secrets.token_hex(6)}.part{path.suffix}")
+    try:
+        yield temporary
+        _sync(temporary)
+        # Work can take hours: somebody else may have written the file meanwhile.
+        _refuse_existing(path, overwrite)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, overwrite: bool = True) -> None:
+    """Writes a UTF-8 text file, whole or not at all.
+
+    Args:
+        path: The file to write.
+        text: Its whole content.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        OutputExistsError: If `path` exists and `overwrite` is False.
+    """
+    with whole_file(path, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists already. Name another output, or allow it to be overwritten."
+        )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as written:
+        os.fsync(written.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself lives in the folder; systems that can't open folders lose only this step.
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
