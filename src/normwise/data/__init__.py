@@ -1,0 +1,1 @@
+"""Data folders: splits, problems, statistics, patches, augmentation and loading."""

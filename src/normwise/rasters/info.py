@@ -1,0 +1,73 @@
+"""What is known about an image file without reading its pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+
+# Signed and unsigned integers and floats; truth values are read as uint8.
+_NUMBERS = "iuf"
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """Size, type and place of an image.
+
+    Args:
+        path: The file.
+        height: Rows.
+        width: Columns.
+        channels: Bands, or pages of a stack.
+        dtype: Type of the pixels as `Raster.read` returns them, in native byte order.
+        nodata: The value that marks pixels without a measurement, NaN included, or None.
+        crs: The coordinate reference system (a `rasterio.crs.CRS`), or None.
+        transform: The affine map from pixels to coordinates, or None.
+        band_names: One name for each channel, or empty if the file names none. A palette image
+            has the single name `palette-index`.
+    """
+
+    path: Path
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype[Any]
+    nodata: float | None = None
+    crs: Any | None = None
+    transform: Any | None = None
+    band_names: tuple[str, ...] = ()
+
+
+PALETTE_INDEX = "palette-index"
+
+
+def numeric_dtype(path: Path, dtype: Any) -> np.dtype[Any]:
+    """The type in which a file's pixels are read.
+
+    Args:
+        path: The file, for the message.
+        dtype: The type in the file.
+
+    Returns:
+        The same type in native byte order; uint8 for truth values.
+
+    Raises:
+        RasterError: If the type is not a real number.
+    """
+    found = np.dtype(dtype)
+    if found.kind == "b":
+        return np.dtype(np.uint8)
+    if found.kind not in _NUMBERS or found.names:
+        raise RasterError(
+            f"{path}: pixels of type {found} can't be used. Expected integers or real floats; "
+            f"{_advice(found)}"
+        )
+    return found.newbyteorder("=")
+
+
+def _advice(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "c":
+        return "store the real and imaginary part, or magnitude and phase, as two channels."
+    return "store the image as numbers."

@@ -1,0 +1,120 @@
+"""PNG and JPEG: the values that stand in the file, decoded as a whole."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+from normwise.rasters.info import PALETTE_INDEX, RasterInfo
+from normwise.rasters.raster import Pixels, Raster, WholeRaster
+from normwise.rasters.tiff import open_with_gdal
+
+_CHANNELS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
+_PNG_HEADER = b"\x89PNG\r\n\x1a\n"
+_GREY = 0
+
+
+class PictureRaster(WholeRaster):
+    """A picture that Pillow decodes."""
+
+    def __init__(self, info: RasterInfo, scale: int = 1) -> None:
+        super().__init__(info)
+        self._scale = scale
+
+    def _decode(self) -> Pixels:
+        with _opened(self.info.path) as picture:
+            pixels = np.asarray(picture)
+        if self._scale > 1:
+            pixels = pixels // self._scale
+        pixels = pixels.astype(self.info.dtype, copy=False)
+        return pixels.reshape(self.info.height, self.info.width, self.info.channels)
+
+
+def open_png(path: Path) -> Raster:
+    """Opens a PNG; palette images keep their indices, grey images of few bits their values.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        An open raster.
+
+    Raises:
+        RasterError: If it is no PNG, or is truncated.
+    """
+    depth, colour = _png_header(path)
+    if depth == 16 and colour != _GREY:
+        # Pillow reduces these to 8 bits without a word.
+        return open_with_gdal(path, "PNG")
+    # Pillow stretches grey of 2 and 4 bits to 0..255; class ids must come back as written.
+    scale = {2: 85, 4: 17}.get(depth, 1) if colour == _GREY else 1
+    return PictureRaster(_info(path), scale)
+
+
+def open_jpeg(path: Path) -> Raster:
+    """Opens a JPEG as it is stored: a rotation in its EXIF data would part it from its mask.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        An open raster.
+
+    Raises:
+        RasterError: If it is no JPEG, or is truncated.
+    """
+    return PictureRaster(_info(path))
+
+
+def _png_header(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        head = file.read(26)
+    if len(head) < 26 or not head.startswith(_PNG_HEADER):
+        raise RasterError(
+            f"{path}: is no PNG, or is truncated. Copy it again, or give it the suffix of its "
+            "real format."
+        )
+    return head[24], head[25]
+
+
+def _info(path: Path) -> RasterInfo:
+    with _opened(path) as picture:
+        if picture.mode not in _CHANNELS:
+            raise RasterError(
+                f"{path}: a picture of mode {picture.mode} can't be read. Expected one of "
+                f"{', '.join(_CHANNELS)}; save it as RGB or grey."
+            )
+        wide = picture.mode.startswith("I")
+        return RasterInfo(
+            path=path,
+            height=picture.height,
+            width=picture.width,
+            channels=_CHANNELS[picture.mode],
+            dtype=np.dtype(np.uint16 if wide else np.uint8),
+            band_names=(PALETTE_INDEX,) if picture.mode == "P" else (),
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from PIL import Image  # noqa: PLC0415
+
+    # Only a warning, and about attackers; far above it Pillow refuses, which is reported below.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except Image.DecompressionBombError as error:
+        raise RasterError(
+            f"{path}: is too large for a picture that must be decoded whole ({error}). Convert "
+            "it to a tiled TIFF, which is read by windows."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise RasterError(
+            f"{path}: can't be read; it is truncated or damaged ({error}). Copy it again, or "
+            "give it the suffix of its real format."
+        ) from error

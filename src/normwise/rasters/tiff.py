@@ -1,0 +1,205 @@
+"""TIFF and GeoTIFF: any number of bands or pages, any numeric type, read by windows."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
+from normwise.rasters.raster import Pixels, Raster, WholeRaster
+
+# GDAL's own default is 5% of the machine's memory, whatever the job is.
+_BLOCK_CACHE = 64 * 2**20
+
+
+@cache
+def gdal() -> Any:
+    """The rasterio module, with GDAL's block cache bounded."""
+    import rasterio  # noqa: PLC0415
+
+    if "GDAL_CACHEMAX" not in os.environ:
+        # GDAL fixes the size when the first block is read, so one must be read in here.
+        with (
+            rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE),
+            quiet(),
+            rasterio.MemoryFile() as memory,
+            memory.open(driver="GTiff", height=1, width=1, count=1, dtype="uint8") as tiny,
+        ):
+            tiny.read()
+    return rasterio
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the warning about images without a place on Earth, and nothing else."""
+    from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415
+
+    # `warnings.catch_warnings` would not do: it is not safe with several reading threads.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    yield
+
+
+@contextmanager
+def reported(path: Path, task: str) -> Iterator[None]:
+    """Turns GDAL's errors into a `RasterError` that names the file."""
+    from rasterio.errors import RasterioError  # noqa: PLC0415
+
+    try:
+        yield
+    except (RasterioError, OSError, ValueError, SystemError) as error:
+        cause = error.__cause__ or error
+        raise RasterError(
+            f"{path}: can't be {task}; the file is truncated or damaged ({cause}). "
+            "Copy or download it again."
+        ) from error
+
+
+class GdalRaster(Raster):
+    """An image that GDAL reads; each page is one dataset with one or more bands."""
+
+    def __init__(self, info: RasterInfo, pages: Sequence[Any]) -> None:
+        super().__init__(info, tuple(pages[0].block_shapes[0]))
+        self._pages = tuple(pages)
+
+    def close(self) -> None:
+        """Closes the file."""
+        for page in self._pages:
+            page.close()
+
+    def _read(self, rows: slice, columns: slice, channels: Sequence[int]) -> Pixels:
+        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        with reported(self.info.path, "read"):
+            parts = self._read_pages(window, channels)
+        planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.moveaxis(planes, 0, -1)
+
+    def _read_pages(self, window: Any, channels: Sequence[int]) -> list[Pixels]:
+        if len(self._pages) == 1:
+            return [self._pages[0].read([channel + 1 for channel in channels], window=window)]
+        bands = self._pages[0].count
+        places = (divmod(channel, bands) for channel in channels)
+        return [self._pages[page].read([band + 1], window=window) for page, band in places]
+
+
+class TifffileStack(WholeRaster):
+    """An ImageJ stack above 4 GB or an unusual one: GDAL sees only its first page."""
+
+    def _decode(self) -> Pixels:
+        from tifffile import TiffFile  # noqa: PLC0415
+
+        with reported(self.info.path, "read"), TiffFile(self.info.path) as file:
+            stack = file.series[0].asarray()
+        size = (self.info.height, self.info.width)
+        if stack.size != self.info.channels * size[0] * size[1]:
+            raise RasterError(f"{self.info.path}: the stack is truncated; copy it again.")
+        pages = stack.reshape(-1, *size).astype(self.info.dtype, copy=False)
+        return np.ascontiguousarray(np.moveaxis(pages, 0, -1))
+
+
+def open_tiff(path: Path) -> Raster:
+    """Opens a TIFF; pages of one size and type are channels.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        An open raster.
+
+    Raises:
+        RasterError: If it is no TIFF, is truncated, or has pages of different sizes.
+    """
+    return open_with_gdal(path, "GTiff")
+
+
+def open_with_gdal(path: Path, driver: str) -> Raster:
+    """Opens an image with one of GDAL's drivers.
+
+    Args:
+        path: An existing file.
+        driver: GDAL's name for the format.
+
+    Returns:
+        An open raster.
+
+    Raises:
+        RasterError: If the file is not of that format or can't be read.
+    """
+    opened: list[Any] = []
+    try:
+        with reported(path, "opened"), quiet():
+            opened.append(gdal().open(path, driver=driver))
+            count = len(opened[0].subdatasets)
+            opened += [gdal().open(f"GTIFF_DIR:{page}:{path}") for page in range(2, count + 1)]
+        return _as_raster(path, opened)
+    except BaseException:
+        for dataset in opened:
+            dataset.close()
+        raise
+
+
+def _as_raster(path: Path, pages: list[Any]) -> Raster:
+    first = pages[0]
+    _check_pages(path, pages)
+    hidden = _imagej_pages(first) if len(pages) == 1 else 0
+    info = _info(path, first, hidden or len(pages) * first.count)
+    if not hidden:
+        return GdalRaster(info, pages)
+    first.close()
+    return TifffileStack(info)
+
+
+def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
+    placed = dataset.crs is not None or not dataset.transform.is_identity
+    return RasterInfo(
+        path=path,
+        height=dataset.height,
+        width=dataset.width,
+        channels=channels,
+        dtype=numeric_dtype(path, _numpy_type(dataset.dtypes[0])),
+        nodata=dataset.nodata,
+        crs=dataset.crs,
+        transform=dataset.transform if placed else None,
+        band_names=_band_names(dataset, channels),
+    )
+
+
+def _numpy_type(name: str) -> str:
+    # GDAL also has complex integers, which numpy can't even name.
+    return "complex64" if name.startswith("complex") else name
+
+
+def _band_names(dataset: Any, channels: int) -> tuple[str, ...]:
+    if channels == 1 and dataset.colorinterp[0].name == "palette":
+        return (PALETTE_INDEX,)
+    if len(dataset.descriptions) != channels or not any(dataset.descriptions):
+        return ()
+    return tuple(
+        name or f"band {index}" for index, name in enumerate(dataset.descriptions, start=1)
+    )
+
+
+def _imagej_pages(dataset: Any) -> int:
+    """Pages that only ImageJ's own header tells of; 0 if there are none."""
+    text = dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
+    if not text.startswith("ImageJ="):
+        return 0
+    counts = [line.removeprefix("images=") for line in text.splitlines() if "images=" in line]
+    count = int(counts[0]) if counts and counts[0].isdigit() else 1
+    return count if count > 1 and dataset.count == 1 else 0
+
+
+def _check_pages(path: Path, pages: list[Any]) -> None:
+    kinds = {(page.height, page.width, page.count, page.dtypes) for page in pages}
+    if len(kinds) == 1 and len(set(pages[0].dtypes)) == 1:
+        return
+    sizes = sorted({f"{page.height}x{page.width} {page.dtypes[0]}" for page in pages})
+    raise RasterError(
+        f"{path}: its pages or bands differ ({', '.join(sizes)}). Expected pages of one size and "
+        "type, which become channels; split the file, or save only the full-size page."
+    )

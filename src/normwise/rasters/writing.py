@@ -1,0 +1,148 @@
+"""Writing images, whole or not at all."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+from normwise.files import whole_file
+from normwise.rasters.info import RasterInfo, numeric_dtype
+from normwise.rasters.raster import Pixels
+from normwise.rasters.tiff import gdal, quiet
+
+# Below this a classic TIFF can't overflow, however badly it compresses.
+_CLASSIC_TIFF_BYTES = 3 * 2**30
+_TILE = 256
+
+
+def write_raster(
+    path: str | PathLike[str],
+    array: Pixels,
+    like: RasterInfo | None = None,
+    nodata: float | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes an image; a file that is there is complete.
+
+    Args:
+        path: Where to write. `.tif` and `.tiff`: tiled, deflated, any number of channels and any
+            numeric type, with the place of `like`. `.png`: uint8 or uint16 with 1, 3 or 4
+            channels. `.npy`: any numeric type.
+        array: Pixels of shape `(rows, columns)` or `(rows, columns, channels)`.
+        like: The image whose coordinate system and transform the TIFF takes.
+        nodata: The value that marks missing pixels; only a TIFF can say so.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        RasterError: If the format can't hold the array.
+        OutputExistsError: If `path` exists and `overwrite` is False.
+
+    Example:
+        ```python
+        write_raster("water.tif", mask, like=raster_info("scene.tif"), nodata=255)
+        ```
+    """
+    path = Path(path)
+    pixels = _as_pixels(path, array)
+    write = _writer(path, pixels, like, nodata)
+    with whole_file(path, overwrite) as temporary:
+        write(temporary)
+
+
+def tiff_profile(
+    shape: tuple[int, int, int],
+    dtype: Any,
+    like: RasterInfo | None = None,
+    nodata: float | None = None,
+) -> dict[str, Any]:
+    """How TIFFs are written: tiled, deflated, and with more than 4 GB where needed.
+
+    Args:
+        shape: Rows, columns, channels.
+        dtype: Type of the pixels.
+        like: The image whose coordinate system and transform to take.
+        nodata: The value that marks missing pixels.
+
+    Returns:
+        Arguments for `rasterio.open(path, "w", ...)`.
+    """
+    height, width, channels = shape
+    place = {} if like is None else {"crs": like.crs, "transform": like.transform}
+    size = height * width * channels * np.dtype(dtype).itemsize
+    return {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": channels,
+        "dtype": np.dtype(dtype).name,
+        "nodata": nodata,
+        "compress": "deflate",
+        "predictor": 3 if np.dtype(dtype).kind == "f" else 2,
+        "tiled": True,
+        "blockxsize": _TILE,
+        "blockysize": _TILE,
+        "interleave": "band",
+        "bigtiff": "yes" if size > _CLASSIC_TIFF_BYTES else "no",
+        **{name: value for name, value in place.items() if value is not None},
+    }
+
+
+def _as_pixels(path: Path, array: Pixels) -> Pixels:
+    pixels = np.asarray(array)
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise RasterError(
+            f"{path}: an array of shape {pixels.shape} is no image. Expected (rows, columns) or "
+            "(rows, columns, channels)."
+        )
+    pixels = pixels.astype(numeric_dtype(path, pixels.dtype), copy=False)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _writer(
+    path: Path, pixels: Pixels, like: RasterInfo | None, nodata: float | None
+) -> Callable[[Path], None]:
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return lambda temporary: _write_tiff(temporary, pixels, like, nodata)
+    if suffix == ".png":
+        _check_png(path, pixels)
+        return lambda temporary: _write_png(temporary, pixels)
+    if suffix == ".npy":
+        return lambda temporary: np.save(temporary, pixels, allow_pickle=False)
+    raise RasterError(
+        f"{path}: images can't be written as {path.suffix or 'a file without suffix'}. "
+        "Expected .tif, .tiff, .png or .npy."
+    )
+
+
+def _write_tiff(path: Path, pixels: Pixels, like: RasterInfo | None, nodata: float | None) -> None:
+    if pixels.dtype == np.float16:
+        # TIFF readers hardly know it, and nothing is lost.
+        pixels = pixels.astype(np.float32)
+    height, width, channels = pixels.shape
+    profile = tiff_profile((height, width, channels), pixels.dtype, like, nodata)
+    with quiet(), gdal().open(path, "w", **profile) as file:
+        for top in range(0, height, _TILE):
+            rows = pixels[top : top + _TILE]
+            window = ((top, top + len(rows)), (0, width))
+            file.write(np.ascontiguousarray(np.moveaxis(rows, -1, 0)), window=window)
+
+
+def _check_png(path: Path, pixels: Pixels) -> None:
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[-1] not in (1, 3, 4):
+        raise RasterError(
+            f"{path}: a PNG can't hold {pixels.shape[-1]} channels of {pixels.dtype}. Expected "
+            "uint8 or uint16 with 1, 3 or 4 channels; write a .tif or .npy instead."
+        )
+
+
+def _write_png(path: Path, pixels: Pixels) -> None:
+    height, width, channels = pixels.shape
+    size = {"height": height, "width": width, "count": channels, "dtype": pixels.dtype.name}
+    with quiet(), gdal().open(path, "w", driver="PNG", **size) as file:
+        file.write(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))
+    # GDAL puts what PNG can't say into a side file of the temporary name.
+    path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
