@@ -1,0 +1,223 @@
+"""Where a call stands in a network: encoder, bottleneck, decoder or head; merges and skips.
+
+The bottleneck is the coarsest resolution. What leads to it is the encoder, what comes from it and
+is finer is the decoder, and the last learned layer with what follows is the head. A network that
+never changes resolution is all encoder (and head); a classification network has no decoder.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role, activation_of, role_of
+from normwise.graph.flatten import flatten
+from normwise.graph.graph import Graph
+from normwise.graph.resolution import Scale, area, scales_of, total_stride
+
+ENCODER, BOTTLENECK, DECODER, HEAD = "encoder", "bottleneck", "decoder", "head"
+REGIONS = (ENCODER, BOTTLENECK, DECODER, HEAD)
+MERGE_CLASSES = frozenset({"Add", "Concatenate", "Average", "Maximum"})
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A node that joins tensors, and which of them bypassed a change of resolution.
+
+    Attributes:
+        node: Index of the merging node.
+        how: `"concatenate"` or `"add"` (any elementwise join).
+        skips: For each skip that ends here, the indices (tap, first node after the tap). The tap
+            is the last node on the encoder's way down; where the merge reads it straight, the
+            second index is the merge itself.
+    """
+
+    node: int
+    how: str
+    skips: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A flattened graph with the place of every node in it.
+
+    Attributes:
+        graph: The graph, nested models opened.
+        scales: Resolution of each node, None where it has no spatial extent.
+        regions: One of `REGIONS` for each node.
+        trunk: The encoder nodes that lead to the bottleneck.
+        stride: Total stride for each spatial axis.
+        merges: Adds and concatenations, in order.
+    """
+
+    graph: Graph
+    scales: tuple[Scale | None, ...]
+    regions: tuple[str, ...]
+    trunk: frozenset[int]
+    stride: tuple[int, ...]
+
+    @cached_property
+    def downsampling(self) -> frozenset[int]:
+        """Nodes whose output is coarser than what they read."""
+        return frozenset(i for i in range(len(self.graph.nodes)) if self._step(i) < 0)
+
+    def _step(self, index: int) -> int:
+        scale = self.scales[index]
+        read = [s for p in self.graph.producers[index] if (s := self.scales[p])]
+        if not scale or not read:
+            return 0
+        now, before = area(scale), max(area(s) for s in read)
+        return (now > before) - (now < before)
+
+    def is_skip(self, tap: int, reader: int) -> bool:
+        """Whether the edge from `tap` to `reader` leaves the way down towards the decoder."""
+        if tap not in self.trunk or reader in self.trunk:
+            return False
+        return self.regions[reader] != BOTTLENECK
+
+    @cached_property
+    def merges(self) -> tuple[Merge, ...]:
+        """Adds and concatenations of two tensors or more."""
+        return tuple(
+            Merge(index, _how(node.class_name), self._skips(index))
+            for index, node in enumerate(self.graph.nodes)
+            if role_of(node) is Role.MERGE and node.class_name in MERGE_CLASSES
+        )
+
+    def _skips(self, merge: int) -> tuple[tuple[int, int], ...]:
+        if self.regions[merge] in (ENCODER, BOTTLENECK) and merge in self.trunk:
+            return ()
+        if self.regions[merge] == BOTTLENECK:
+            return ()
+        found: dict[tuple[int, int], None] = {}
+        for producer in self.graph.producers[merge]:
+            reader = merge
+            while producer not in self.trunk and self._on_bridge(producer):
+                reader, producer = producer, self.graph.producers[producer][0]
+            if self.is_skip(producer, reader):
+                found[producer, reader] = None
+        return tuple(found)
+
+    def _on_bridge(self, index: int) -> bool:
+        """A node between the encoder's way down and the decoder, with one way back."""
+        return (
+            self.regions[index] == ENCODER
+            and index not in self.trunk
+            and len(self.graph.producers[index]) == 1
+        )
+
+
+def _how(class_name: str) -> str:
+    return "concatenate" if class_name == "Concatenate" else "add"
+
+
+def layout_of(graph: Graph) -> Layout:
+    """Regions, merge points and total stride of a network.
+
+    Args:
+        graph: Any graph; nested models are opened first.
+    """
+    flat = flatten(graph)
+    scales = scales_of(flat)
+    coarsest = _coarsest(scales)
+    above = _reachable(coarsest, flat.producers)
+    below = _reachable(coarsest, flat.consumers)
+    head = _head(flat)
+    regions = tuple(
+        HEAD if i in head else _region(flat, i, scales, coarsest, above, below)
+        for i in range(len(flat.nodes))
+    )
+    trunk = frozenset(i for i, region in enumerate(regions) if region == ENCODER and i in above)
+    return Layout(flat, scales, regions, trunk, total_stride(scales))
+
+
+def _coarsest(scales: Sequence[Scale | None]) -> frozenset[int]:
+    areas = {i: area(scale) for i, scale in enumerate(scales) if scale}
+    if len(set(areas.values())) < 2:
+        return frozenset()
+    least = min(areas.values())
+    return frozenset(i for i, value in areas.items() if value == least)
+
+
+def _reachable(start: Iterable[int], edges: Sequence[Sequence[int]]) -> frozenset[int]:
+    found: set[int] = set()
+    pending = list(start)
+    while pending:
+        for following in edges[pending.pop()]:
+            if following not in found:
+                found.add(following)
+                pending.append(following)
+    return frozenset(found)
+
+
+def _region(  # noqa: PLR0911 - one line for each case
+    graph: Graph,
+    index: int,
+    scales: Sequence[Scale | None],
+    coarsest: frozenset[int],
+    above: frozenset[int],
+    below: frozenset[int],
+) -> str:
+    if not coarsest:
+        return ENCODER
+    if index in coarsest:
+        return BOTTLENECK
+    if index in above and index in below:
+        if scales[index] is None:
+            return BOTTLENECK
+        return ENCODER if _goes_down_next(graph, index, scales) else DECODER
+    if index in above:
+        return ENCODER
+    if index in below:
+        return DECODER if scales[index] is not None else BOTTLENECK
+    return ENCODER
+
+
+def _goes_down_next(graph: Graph, index: int, scales: Sequence[Scale | None]) -> bool:
+    """Whether the next change of resolution is a step down (stacked encoder-decoders)."""
+    own, pending, seen = scales[index], [index], {index}
+    while pending:
+        for reader in graph.consumers[pending.pop(0)]:
+            scale = scales[reader]
+            if scale and own and area(scale) != area(own):
+                return area(scale) < area(own)
+            if reader not in seen:
+                seen.add(reader)
+                pending.append(reader)
+    return False
+
+
+def _head(graph: Graph) -> frozenset[int]:
+    """The last learned layer before each output, and what follows it.
+
+    A network that ends in a normalization and a hidden activation is a feature extractor: it has
+    no head.
+    """
+    head: set[int] = set()
+    for output in graph.output_tensors:
+        last = _last_linear(graph, output.node)
+        after = set(_reachable([last], graph.consumers)) if last is not None else set()
+        if last is not None and not _extracts_features(graph, output.node, after):
+            head |= {last, *after}
+    return frozenset(head)
+
+
+def _last_linear(graph: Graph, output: int) -> int | None:
+    pending, seen, found = [output], {output}, []
+    while pending:
+        index = pending.pop()
+        if role_of(graph.nodes[index]) is Role.LINEAR:
+            found.append(index)
+            continue
+        for producer in graph.producers[index]:
+            if producer not in seen:
+                seen.add(producer)
+                pending.append(producer)
+    # Nodes stand in topological order: the last of them has none of the others behind it.
+    return max(found, default=None)
+
+
+def _extracts_features(graph: Graph, output: int, after: set[int]) -> bool:
+    activation = activation_of(graph.nodes[output])
+    if activation is None or activation in OUTPUT_ACTIVATIONS or output not in after:
+        return False
+    return any(role_of(graph.nodes[i]) is Role.NORM for i in after)

@@ -1,0 +1,125 @@
+"""The resolution of every tensor relative to the model's input, and the total stride.
+
+Resolutions come from what the layers do (strides, pool sizes, up-sampling factors), so they are
+known even where height and width are free.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import lcm, prod
+
+from normwise.graph.catalogue import Role, role_of
+from normwise.graph.graph import Graph, Node, Shape
+from normwise.graph.shapes import pair, split_shape
+
+Scale = tuple[Fraction, ...]
+"""Samples per input sample along each spatial axis: 1/2 after a convolution with strides 2."""
+
+
+def scales_of(graph: Graph) -> tuple[Scale | None, ...]:
+    """The resolution of each node's first output, None where there is no spatial extent.
+
+    Args:
+        graph: A graph without nested models (see `flatten`).
+    """
+    scales: list[Scale | None] = []
+    for index, node in enumerate(graph.nodes):
+        scales.append(_scale(graph, index, node, scales))
+    return tuple(scales)
+
+
+def area(scale: Scale) -> Fraction:
+    """Resolution over all spatial axes: 1/4 when height and width are halved."""
+    return prod(scale, start=Fraction(1))
+
+
+def total_stride(scales: Sequence[Scale | None]) -> tuple[int, ...]:
+    """Numbers that divide an input's spatial sizes so that every resolution step comes out even.
+
+    Returns:
+        One number an axis; empty for a model without spatial axes.
+    """
+    known = [scale for scale in scales if scale]
+    rank = max((len(scale) for scale in known), default=0)
+    return tuple(
+        lcm(*(scale[axis].denominator for scale in known if len(scale) == rank))
+        for axis in range(rank)
+    )
+
+
+def _scale(
+    graph: Graph, index: int, node: Node, scales: Sequence[Scale | None]
+) -> Scale | None:
+    role = role_of(node)
+    if role is Role.INPUT or not node.inputs:
+        rank = len(node.shape) - 2 if node.shape else 0
+        return (Fraction(1),) * rank if rank > 0 else None
+    read = [scales[tensor.node] for tensor in node.inputs]
+    source = next((scale for scale in read if scale), None)
+    if source is None or role is Role.GLOBAL_POOL or not _is_spatial(node, source):
+        return None
+    if role is Role.MERGE:
+        return max((scale for scale in read if scale), key=area)
+    factor = _factor(graph, node, len(source))
+    return tuple(s * f for s, f in zip(source, factor, strict=True))
+
+
+def _is_spatial(node: Node, source: Scale) -> bool:
+    return node.shape is None or len(node.shape) == len(source) + 2
+
+
+def _factor(graph: Graph, node: Node, rank: int) -> Scale:
+    rule = _FACTORS.get(node.class_name)
+    if rule is not None:
+        try:
+            return rule(node, rank)
+        except (TypeError, ValueError, KeyError, ZeroDivisionError):
+            return (Fraction(1),) * rank
+    if role_of(node) in (Role.OTHER, Role.RESAMPLE, Role.SHAPE):
+        return _from_shapes(node, graph.spec(node.inputs[0]).shape, rank)
+    return (Fraction(1),) * rank
+
+
+def _strided(node: Node, rank: int) -> Scale:
+    return tuple(Fraction(1, s) for s in pair(node.config.get("strides", 1), rank))
+
+
+def _transposed(node: Node, rank: int) -> Scale:
+    return tuple(Fraction(s) for s in pair(node.config.get("strides", 1), rank))
+
+
+def _pooled(node: Node, rank: int) -> Scale:
+    strides = node.config.get("strides") or node.config["pool_size"]
+    return tuple(Fraction(1, s) for s in pair(strides, rank))
+
+
+def _upsampled(node: Node, rank: int) -> Scale:
+    return tuple(Fraction(s) for s in pair(node.config["size"], rank))
+
+
+def _from_shapes(node: Node, before: Shape | None, rank: int) -> Scale:
+    after = node.shape
+    if before is None or after is None or len(before) != len(after):
+        return (Fraction(1),) * rank
+    sizes = zip(split_shape(node, before)[1], split_shape(node, after)[1], strict=True)
+    return tuple(_ratio(a, b) for a, b in sizes)
+
+
+def _ratio(before: int | None, after: int | None) -> Fraction:
+    """Whole steps only: 13 -> 26 is 2, and 13 -> 6, a `valid` halving, is 1/2."""
+    if not before or not after:
+        return Fraction(1)
+    if after >= before:
+        return Fraction(round(after / before))
+    return Fraction(1, round(before / after))
+
+
+_FACTORS: dict[str, Callable[[Node, int], Scale]] = {
+    **{f"{k}Conv{r}D": _strided for k in ("", "Depthwise", "Separable") for r in (1, 2, 3)},
+    **{f"Conv{r}DTranspose": _transposed for r in (1, 2, 3)},
+    **{f"{k}Pooling{r}D": _pooled for k in ("Max", "Average") for r in (1, 2, 3)},
+    **dict.fromkeys(("MaxPool", "AveragePool"), _pooled),
+    **{f"UpSampling{r}D": _upsampled for r in (1, 2, 3)},
+    "DepthToSpace": lambda node, rank: (Fraction(int(node.config["block_size"])),) * rank,
+    "SpaceToDepth": lambda node, rank: (Fraction(1, int(node.config["block_size"])),) * rank,
+}

@@ -1,0 +1,96 @@
+"""Opens model files and hands over their JSON, without Keras and within bounds."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from normwise.errors import ModelReadError
+
+MAX_CONFIG_BYTES = 128 * 2**20
+"""The largest configuration that is read; EfficientNetB7's has 1.6 MB."""
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """The model configuration in a `.keras`, `.h5`, `.hdf5` or `.json` file.
+
+    Raises:
+        ModelReadError: The file is missing, broken, or holds no configuration.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ModelReadError(
+            f"{path}: not a model file. Expected one that ends in {', '.join(READERS)}, or a run "
+            "folder."
+        )
+    if not path.is_file():
+        raise ModelReadError(f"{path}: no such file.")
+    text = reader(path)
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ModelReadError(f"{path}: the configuration is over {MAX_CONFIG_BYTES >> 20} MiB.")
+    return _parse(text, path)
+
+
+def _parse(text: bytes, path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(text)
+    except RecursionError as error:
+        raise ModelReadError(f"{path}: the configuration is nested too deeply.") from error
+    except ValueError as error:
+        raise ModelReadError(f"{path}: the configuration is no valid JSON: {error}.") from error
+    if not isinstance(config, Mapping):
+        raise ModelReadError(
+            f"{path}: expected a model configuration, a mapping with `class_name`, got "
+            f"{type(config).__name__}."
+        )
+    return config
+
+
+def _read_keras(path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
+            return file.read(MAX_CONFIG_BYTES + 1)
+    except KeyError as error:
+        raise ModelReadError(
+            f"{path}: the archive has no config.json; it wasn't written by model.save()."
+        ) from error
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise ModelReadError(
+            f"{path}: no readable .keras archive ({error}); it may be truncated. Save the model "
+            "again."
+        ) from error
+
+
+def _read_hdf5(path: Path) -> bytes:
+    import h5py  # noqa: PLC0415 - only where such a file is read
+
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ModelReadError(
+            f"{path}: no readable HDF5 file ({error}); it may be truncated."
+        ) from error
+    if config is None:
+        raise ModelReadError(
+            f"{path}: the file has no model configuration; it holds only weights. Save the whole "
+            "model with model.save()."
+        )
+    return config if isinstance(config, bytes) else str(config).encode()
+
+
+def _read_json(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ModelReadError(f"{path}: can't be read ({error.strerror}).") from error
+
+
+READERS: Mapping[str, Callable[[Path], bytes]] = {
+    ".keras": _read_keras,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".json": _read_json,
+}

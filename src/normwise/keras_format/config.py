@@ -1,0 +1,371 @@
+"""From a serialized Keras 3 model configuration to a `Graph`.
+
+Every reader ends here: files hand over their JSON, legacy files after translation by `legacy`,
+live models after `live` has described them in the same form.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from normwise.errors import ModelReadError
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, map_tensors
+from normwise.graph.shapes import with_shapes
+
+MAX_NESTING = 64
+"""Models inside models; more than that is no model that anyone built."""
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """A tensor as a configuration names it: output `output` of call `call` of layer `layer`."""
+
+    layer: str
+    call: int
+    output: int
+    spec: TensorSpec = TensorSpec()
+
+
+def graph_from_config(serialized: Any, source: str) -> Graph:
+    """Reads the configuration of a functional or Sequential model.
+
+    Args:
+        serialized: The mapping with `class_name` and `config` that Keras writes.
+        source: The file or object, for messages.
+
+    Returns:
+        The graph, with the shapes that the configuration tells or that can be inferred.
+
+    Raises:
+        ModelReadError: The configuration isn't one of a functional or Sequential model.
+    """
+    try:
+        return with_shapes(_model(serialized, source, 0))
+    except RecursionError as error:
+        raise ModelReadError(
+            f"{source}: the configuration is nested too deeply to be a model."
+        ) from error
+
+
+def is_model(layer: Mapping[str, Any]) -> bool:
+    """Whether a serialized layer is itself a functional or Sequential model."""
+    config = layer.get("config")
+    return isinstance(config, Mapping) and isinstance(config.get("layers"), Sequence)
+
+
+def _model(serialized: Any, source: str, depth: int) -> Graph:
+    if depth > MAX_NESTING:
+        raise ModelReadError(f"{source}: models are nested more than {MAX_NESTING} deep.")
+    if not isinstance(serialized, Mapping) or "class_name" not in serialized:
+        raise ModelReadError(
+            f"{source}: this is no model configuration: expected a mapping with `class_name` and "
+            f"`config`, got {_describe(serialized)}."
+        )
+    if not is_model(serialized):
+        raise ModelReadError(
+            f"{source}: the model is of class {serialized['class_name']!r} and its configuration "
+            "has no graph of layers. Only functional and Sequential models can be read; rebuild a "
+            "subclassed model with keras.Model(inputs, outputs)."
+        )
+    config = serialized["config"]
+    if "input_layers" in config:
+        return _functional(serialized, config, source, depth)
+    return _sequential(serialized, config, source, depth)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Mapping):
+        keys = ", ".join(str(k) for k in list(value)[:5])
+        return f"a mapping with the keys {keys or '(none)'}"
+    return f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+def _functional(
+    serialized: Mapping[str, Any], config: Mapping[str, Any], source: str, depth: int
+) -> Graph:
+    layers = [_layer(layer, source) for layer in config["layers"]]
+    pending, specs = _calls(layers, source, depth)
+    order = _topological(pending, source)
+    place = {key: index for index, key in enumerate(order)}
+
+    def resolve(reference: _Reference) -> Tensor:
+        key = (reference.layer, reference.call)
+        if key not in place:
+            raise ModelReadError(
+                f"{source}: layer {reference.layer!r} has no call number {reference.call}, but "
+                "another layer or an output of the model reads it."
+            )
+        return Tensor(place[key], reference.output)
+
+    nodes = [_resolved(pending[key], specs.get(key, {}), resolve) for key in order]
+    nested = {str(layer["name"]) for layer in layers if is_model(layer)}
+    ends = [_end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")]
+    inputs, outputs = (_map_references(end, resolve) for end in ends)
+    return Graph(
+        str(config.get("name", "model")),
+        str(serialized["class_name"]),
+        _with_outputs(nodes, [t for end in (inputs, outputs) for t in _flat(end)]),
+        inputs,
+        outputs,
+        source,
+    )
+
+
+def _layer(layer: Any, source: str) -> Mapping[str, Any]:
+    if not isinstance(layer, Mapping) or "class_name" not in layer:
+        raise ModelReadError(f"{source}: expected a layer, got {_describe(layer)}.")
+    config = layer.get("config")
+    name = layer.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
+    if not isinstance(name, str):
+        raise ModelReadError(f"{source}: a layer of class {layer['class_name']!r} has no name.")
+    return {**layer, "name": name}
+
+
+_Key = tuple[str, int]
+
+
+def _calls(
+    layers: Sequence[Mapping[str, Any]], source: str, depth: int
+) -> tuple[dict[_Key, Node], dict[_Key, dict[int, TensorSpec]]]:
+    """One node for each call, still with `_Reference`s, and what readers tell of its outputs."""
+    pending: dict[_Key, Node] = {}
+    specs: dict[_Key, dict[int, TensorSpec]] = {}
+    for layer in layers:
+        template = _template(layer, source, depth)
+        if (template.layer, 0) in pending:
+            raise ModelReadError(f"{source}: two layers are named {template.layer!r}.")
+        for call, inbound in enumerate(_inbound(layer, source) or [None]):
+            node = _call(template, call, inbound, source)
+            pending[template.layer, call] = node
+            for reference in _references((node.args, node.kwargs)):
+                told = specs.setdefault((reference.layer, reference.call), {})
+                told[reference.output] = reference.spec
+    return pending, specs
+
+
+def _inbound(layer: Mapping[str, Any], source: str) -> Sequence[Any]:
+    nodes = layer.get("inbound_nodes", [])
+    if not isinstance(nodes, Sequence) or isinstance(nodes, str):
+        raise ModelReadError(
+            f"{source}: layer {layer['name']!r}: `inbound_nodes` is {_describe(nodes)}, "
+            "expected a list."
+        )
+    return nodes
+
+
+def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
+    name = str(layer["name"])
+    config = layer.get("config")
+    nested = _model(layer, source, depth + 1) if is_model(layer) else None
+    return Node(
+        name=name,
+        layer=name,
+        class_name=str(layer["class_name"]),
+        module=layer.get("module"),
+        config=freeze({} if nested or not isinstance(config, Mapping) else config),
+        outputs=(TensorSpec(_input_shape(config), _input_dtype(config)),),
+        model=nested,
+        opaque=layer.get("opaque"),
+    )
+
+
+def _input_shape(config: Any) -> tuple[int | None, ...] | None:
+    if not isinstance(config, Mapping):
+        return None
+    return shape_of(config.get("batch_shape", config.get("batch_input_shape")))
+
+
+def _input_dtype(config: Any) -> str | None:
+    dtype = config.get("dtype") if isinstance(config, Mapping) else None
+    return dtype if isinstance(dtype, str) else None
+
+
+def shape_of(value: Any) -> tuple[int | None, ...] | None:
+    """A shape from JSON: None for anything that is none."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    if not all(d is None or (isinstance(d, int) and not isinstance(d, bool)) for d in value):
+        return None
+    return tuple(value)
+
+
+def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
+    name = template.name if call == 0 else f"{template.layer}:{call}"
+    if inbound is None:
+        return template
+    if not isinstance(inbound, Mapping):
+        raise ModelReadError(
+            f"{source}: a call of layer {template.layer!r} is {_describe(inbound)}, expected a "
+            "mapping with `args` and `kwargs`."
+        )
+    outputs = tuple(_spec(told) for told in inbound.get("outputs", ()))
+    return replace(
+        template,
+        name=name,
+        call=call,
+        args=tuple(_argument(a) for a in inbound.get("args", ())),
+        kwargs=freeze({k: _argument(v) for k, v in inbound.get("kwargs", {}).items()}),
+        outputs=outputs or (TensorSpec(),),
+    )
+
+
+def _spec(value: Mapping[str, Any]) -> TensorSpec:
+    dtype = value.get("dtype")
+    return TensorSpec(shape_of(value.get("shape")), dtype if isinstance(dtype, str) else None)
+
+
+def _argument(value: Any) -> Any:
+    """A call argument, with a `_Reference` where it names a tensor."""
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__keras_tensor__":
+            return _reference(value.get("config"))
+        if value.get("class_name") == "__tuple__":
+            return tuple(_argument(v) for v in value["config"]["value"])
+        return freeze({k: _argument(v) for k, v in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(_argument(v) for v in value)
+    return value
+
+
+def _reference(config: Any) -> _Reference:
+    history = config.get("keras_history") if isinstance(config, Mapping) else None
+    if not isinstance(history, Sequence) or len(history) != 3:
+        return _Reference("(a tensor without a history)", 0, 0)
+    return _Reference(str(history[0]), int(history[1]), int(history[2]), _spec(config))
+
+
+def _references(structure: Any) -> Iterator[_Reference]:
+    if isinstance(structure, _Reference):
+        yield structure
+    elif isinstance(structure, Mapping):
+        for part in structure.values():
+            yield from _references(part)
+    elif isinstance(structure, tuple):
+        for part in structure:
+            yield from _references(part)
+
+
+def _map_references(structure: Any, resolve: Any) -> Any:
+    if isinstance(structure, _Reference):
+        return resolve(structure)
+    if isinstance(structure, Mapping):
+        return freeze({k: _map_references(v, resolve) for k, v in structure.items()})
+    if isinstance(structure, tuple):
+        return tuple(_map_references(v, resolve) for v in structure)
+    return structure
+
+
+def _topological(pending: Mapping[_Key, Node], source: str) -> list[_Key]:
+    """The calls in an order in which each follows what it reads, else as they are listed."""
+    rank = {key: index for index, key in enumerate(pending)}
+    readers: dict[_Key, list[_Key]] = {key: [] for key in pending}
+    missing: dict[_Key, int] = {}
+    for key, node in pending.items():
+        needed = {(r.layer, r.call) for r in _references((node.args, node.kwargs))}
+        for need in needed:
+            if need not in pending:
+                raise ModelReadError(
+                    f"{source}: layer {node.layer!r} reads call {need[1]} of a layer "
+                    f"{need[0]!r}, which isn't in the model."
+                )
+            readers[need].append(key)
+        missing[key] = len(needed)
+    ready = [rank[key] for key in pending if missing[key] == 0]
+    heapq.heapify(ready)
+    keys, order = list(pending), []
+    while ready:
+        key = keys[heapq.heappop(ready)]
+        order.append(key)
+        for reader in readers[key]:
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                heapq.heappush(ready, rank[reader])
+    if len(order) != len(pending):
+        stuck = next(key[0] for key in pending if missing[key] > 0)
+        raise ModelReadError(f"{source}: the graph has a loop; layer {stuck!r} waits for itself.")
+    return order
+
+
+def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
+    outputs = list(node.outputs)
+    for output, spec in told.items():
+        outputs.extend([TensorSpec()] * (output + 1 - len(outputs)))
+        if outputs[output].shape is None:
+            outputs[output] = spec
+    return replace(
+        node,
+        args=_map_references(node.args, resolve),
+        kwargs=_map_references(node.kwargs, resolve),
+        outputs=tuple(outputs),
+    )
+
+
+def _end_references(
+    structure: Any, nested: set[str], pending: Mapping[_Key, Node]
+) -> Any:
+    """The model's inputs or outputs as `_Reference`s.
+
+    Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.
+    """
+    if isinstance(structure, Mapping):
+        return freeze({k: _end_references(v, nested, pending) for k, v in structure.items()})
+    parts = list(structure) if isinstance(structure, Sequence) else []
+    if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
+        layer, call, output = parts[:3]
+        shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])
+        return _Reference(layer, call - 1 if shifted else call, int(output))
+    return tuple(_end_references(part, nested, pending) for part in parts)
+
+
+def _starts_at_one(node: Node) -> bool:
+    return node.model is not None and node.class_name != "Sequential"
+
+
+def _flat(structure: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    map_tensors(structure, lambda tensor: found.append(tensor) or tensor)
+    return found
+
+
+def _with_outputs(nodes: list[Node], ends: Sequence[Tensor]) -> tuple[Node, ...]:
+    """Every output that anyone reads has a spec, an unknown one if need be."""
+    needed: dict[int, int] = {}
+    for tensor in [*ends, *(t for node in nodes for t in node.inputs)]:
+        needed[tensor.node] = max(needed.get(tensor.node, 0), tensor.output + 1)
+    return tuple(
+        replace(n, outputs=n.outputs + (TensorSpec(),) * (needed.get(i, 0) - len(n.outputs)))
+        for i, n in enumerate(nodes)
+    )
+
+
+def _sequential(
+    serialized: Mapping[str, Any], config: Mapping[str, Any], source: str, depth: int
+) -> Graph:
+    layers = [_layer(layer, source) for layer in config["layers"]]
+    nodes: list[Node] = []
+    if not layers or layers[0]["class_name"] != "InputLayer":
+        nodes.append(_implied_input(config, layers))
+    for layer in layers:
+        template = _template(layer, source, depth)
+        args = (Tensor(len(nodes) - 1),) if nodes else ()
+        outputs = template.outputs if not nodes else (TensorSpec(),)
+        nodes.append(replace(template, args=args, outputs=outputs))
+    return Graph(
+        str(config.get("name", "sequential")),
+        str(serialized["class_name"]),
+        tuple(nodes),
+        Tensor(0),
+        Tensor(len(nodes) - 1),
+        source,
+    )
+
+
+def _implied_input(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Node:
+    first = layers[0].get("config") if layers else None
+    shape = shape_of(config.get("build_input_shape")) or _input_shape(first)
+    taken = {layer["name"] for layer in layers}
+    name = next(n for n in ("input", "input_", "input__") if n not in taken)
+    return Node(name, name, "InputLayer", outputs=(TensorSpec(shape, None),))

@@ -1,0 +1,58 @@
+"""Reads a graph from whatever a user calls a model: a live model, a file, a run folder."""
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from normwise.errors import ModelReadError
+from normwise.graph.graph import Graph
+from normwise.keras_format.archive import read_config
+from normwise.keras_format.config import graph_from_config
+from normwise.keras_format.legacy import is_legacy, translate
+from normwise.keras_format.live import describe
+
+RUN_MODEL = "model.keras"
+
+
+def model_file(path: str | PathLike[str]) -> Path:
+    """The model file itself: the path, or `model.keras` inside a run folder.
+
+    Raises:
+        ModelReadError: There is no such file, or the folder holds no model.
+    """
+    found = Path(fspath(path))
+    if found.is_dir():
+        inside = found / RUN_MODEL
+        if not inside.is_file():
+            raise ModelReadError(f"{found}: the folder holds no {RUN_MODEL}; is it a run folder?")
+        return inside
+    if not found.exists():
+        raise ModelReadError(f"{found}: no such file or run folder.")
+    return found
+
+
+def read_graph(model: Any) -> Graph:
+    """The graph of a model.
+
+    Args:
+        model: A live functional or Sequential `keras.Model`, a `Graph` (returned as it is), or
+            the path of a `.keras` file, a whole-model `.h5` of Keras 3 or Keras 2, a `.json`
+            architecture or a run folder. Files are read without Keras and nothing in them runs.
+
+    Returns:
+        The graph; nested models are in `Node.model`, `graph.flatten.flatten` opens them.
+
+    Raises:
+        ModelReadError: Anything that can't be read as a graph, with the reason.
+
+    Example:
+        >>> read_graph("model.keras").nodes[0].class_name
+        'InputLayer'
+    """
+    if isinstance(model, Graph):
+        return model
+    if isinstance(model, (str, PathLike)):
+        path = model_file(model)
+        config = read_config(path)
+        return graph_from_config(translate(config) if is_legacy(config) else config, str(path))
+    return graph_from_config(describe(model), f"model {getattr(model, 'name', '')!r}")

@@ -1,0 +1,71 @@
+"""Builds a network of the library under a norm plan."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from normwise.errors import NetworkError
+from normwise.networks.question import question
+from normwise.networks.unet import unet
+from normwise.norms.plan import NormPlan
+
+NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"question": question, "unet": unet}
+)
+
+
+def build(
+    network: str,
+    input_shape: Sequence[int | None],
+    outputs: int = 1,
+    norm: str | NormPlan | None = None,
+    **options: Any,
+) -> Any:
+    """Builds a network for images of any number of channels, normalized by plan.
+
+    Args:
+        network: A name in `NETWORKS`: `"question"` or `"unet"`.
+        input_shape: (height, width, channels); height and width may be None for any size.
+        outputs: Number of output channels; the output is linear.
+        norm: The norm plan, as text or parsed; None is the network's own default.
+        **options: The network's own options, such as `filters`, `depth`, `decoder_activation`;
+            None is the default.
+
+    Returns:
+        A functional `keras.Model` from (batch, height, width, channels) to
+        (batch, height, width, outputs), float32.
+
+    Raises:
+        NetworkError: An unknown network or option, or a size that doesn't fit.
+        PlanError: The text is no plan, or the plan can't hold in this network.
+
+    Example:
+        >>> model = build("unet", (None, None, 9), 1, norm="batch@before-downsampling")
+    """
+    if network not in NETWORKS:
+        raise NetworkError(
+            f"{network!r} is no network; known are {', '.join(NETWORKS)}."
+        )
+    plan = NormPlan.parse(norm) if isinstance(norm, str) else norm
+    given = {name: value for name, value in options.items() if value is not None}
+    _refuse_unknown(network, given)
+    return NETWORKS[network](input_shape, outputs, plan, **given)
+
+
+def options_of(network: str) -> tuple[str, ...]:
+    """Names of a network's own options."""
+    parameters = inspect.signature(NETWORKS[network]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def _refuse_unknown(network: str, options: Mapping[str, Any]) -> None:
+    known = options_of(network)
+    for name in options:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise NetworkError(
+                f"{network}: unknown option {name!r}; it takes {', '.join(known)}.{hint}"
+            )

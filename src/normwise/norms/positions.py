@@ -1,0 +1,263 @@
+"""Where normalizations stand in a graph, in the terms of plans.
+
+The graph is looked at as if its normalizations were not there: a *tensor* is what a node makes
+that neither normalizes nor passes through, and its *readers* are the next such nodes. Each reader
+sees the tensor through the normalizations on its way, and from that follows which position each
+of them takes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.regions import Layout
+from normwise.norms.kinds import is_norm
+from normwise.norms.plan import DOWN, INPUT, MERGE, POST, PRE, SKIP, Position
+
+OUTPUT = -1
+"""Stands for the model's output among the readers of a tensor."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A node that reads a tensor, through the normalizations `norms` (outermost last)."""
+
+    node: int
+    norms: tuple[int, ...]
+    skip: bool
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the readers of a tensor see it.
+
+    Attributes:
+        main: The normalization that every reader, or every reader but the skips, goes through.
+        skips_raw: The skips read the tensor without `main`.
+        skip: The normalizations that stand on the skips alone, one for each skip; empty if any
+            skip has none.
+        has_skips: Whether any reader is a skip.
+    """
+
+    main: int | None
+    skips_raw: bool
+    skip: tuple[int, ...]
+    has_skips: bool
+
+
+@dataclass(frozen=True)
+class Site:
+    """A linear layer whose result reaches an activation, directly or through a norm or an add.
+
+    Attributes:
+        linear: The layer's node.
+        activation: The node of the activation: the same where it is fused.
+        between: Normalizations on the way from the one to the other.
+    """
+
+    linear: int
+    activation: int
+    between: tuple[int, ...]
+
+    @property
+    def fused(self) -> bool:
+        """Whether the activation is part of the layer, so that nothing can stand between."""
+        return self.linear == self.activation
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place that a position means: normalizing it takes one of `norms`, now empty if none."""
+
+    norms: frozenset[int]
+
+
+class Placement:
+    """The places of all positions in a network, and what stands there."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.graph = layout.graph
+        self._coverage: dict[int, Coverage] = {}
+
+    @cached_property
+    def norms(self) -> tuple[int, ...]:
+        """All normalizations, the fixed one that un-scales an output left out."""
+        return tuple(
+            i
+            for i, node in enumerate(self.graph.nodes)
+            if is_norm(node) and (node.class_name != "Normalization" or self._at_input(i))
+        )
+
+    def _at_input(self, index: int) -> bool:
+        producers = self.graph.producers[index]
+        return bool(producers) and self._skeleton(producers[0]) in self._inputs
+
+    @cached_property
+    def _inputs(self) -> frozenset[int]:
+        return frozenset(
+            i for i, node in enumerate(self.graph.nodes) if role_of(node) is Role.INPUT
+        )
+
+    def _skeleton(self, index: int) -> int:
+        """The node whose tensor reaches `index` through nothing but norms and pass-throughs."""
+        while self._is_transparent(index) and self.graph.producers[index]:
+            index = self.graph.producers[index][0]
+        return index
+
+    def _is_transparent(self, index: int) -> bool:
+        return role_of(self.graph.nodes[index]) in (Role.NORM, Role.PASS)
+
+    def readers(self, tensor: int) -> Iterator[Reader]:
+        """The readers of what node `tensor` makes, outputs of the model included."""
+        pending: list[tuple[int, tuple[int, ...]]] = [(tensor, ())]
+        ends = {t.node for t in self.graph.output_tensors}
+        while pending:
+            index, norms = pending.pop(0)
+            if index in ends:
+                yield Reader(OUTPUT, norms, skip=False)
+            for reader in self.graph.consumers[index]:
+                if reader in self.norms_set:
+                    pending.append((reader, (*norms, reader)))
+                elif self._is_transparent(reader):
+                    pending.append((reader, norms))
+                else:
+                    yield Reader(reader, norms, self.layout.is_skip(tensor, reader))
+
+    @cached_property
+    def norms_set(self) -> frozenset[int]:
+        """`norms`, for look-ups."""
+        return frozenset(self.norms)
+
+    def coverage(self, tensor: int) -> Coverage:
+        """How the readers of what node `tensor` makes see it."""
+        if tensor not in self._coverage:
+            self._coverage[tensor] = self._cover(tensor)
+        return self._coverage[tensor]
+
+    def _cover(self, tensor: int) -> Coverage:
+        readers = list(self.readers(tensor))
+        skips = [reader for reader in readers if reader.skip]
+        others = [reader for reader in readers if not reader.skip]
+        firsts = {reader.norms[:1] for reader in others}
+        first = firsts.pop() if len(firsts) == 1 else ()
+        main = first[0] if first else None
+        raw = [reader for reader in skips if main is None or main not in reader.norms]
+        if main is not None and raw and len(raw) < len(skips):
+            main = None  # some skips see it normalized and some don't: no position is like that
+            raw = skips
+        own = [[n for n in reader.norms if n != main] for reader in skips]
+        alone = tuple(norms[0] for norms in own) if all(len(n) == 1 for n in own) else ()
+        return Coverage(main, bool(raw), alone, bool(skips))
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """Every linear layer with an activation; one that reaches several has several."""
+        found: list[Site] = []
+        for index, node in enumerate(self.graph.nodes):
+            if role_of(node) is not Role.LINEAR:
+                continue
+            if activation_of(node) is not None:
+                found.append(Site(index, index, ()))
+            else:
+                found.extend(self._unfused(index))
+        return tuple(found)
+
+    def _unfused(self, linear: int) -> Iterator[Site]:
+        """Activations reached through the fewest adds."""
+        front: list[tuple[int, tuple[int, ...]]] = [(linear, ())]
+        while front:
+            reached: list[Site] = []
+            behind_add: list[tuple[int, tuple[int, ...]]] = []
+            while front:
+                index, norms = front.pop()
+                for reader in self.graph.consumers[index]:
+                    role = role_of(self.graph.nodes[reader])
+                    if role is Role.ACTIVATION:
+                        reached.append(Site(linear, reader, norms))
+                    elif role is Role.NORM:
+                        front.append((reader, (*norms, reader)))
+                    elif role is Role.PASS:
+                        front.append((reader, norms))
+                    elif self.graph.nodes[reader].class_name == "Add":
+                        behind_add.append((reader, norms))
+            if reached:
+                yield from reached
+                return
+            front = behind_add
+
+    def slots(self, position: Position) -> list[Slot]:
+        """The places that a position means here; an empty slot is one where nothing stands."""
+        return _SLOTS[position.where](self, position)
+
+    def _normalized(self, tensor: int, raw_skip: bool) -> Slot:
+        cover = self.coverage(tensor)
+        if cover.main is None or (cover.has_skips and cover.skips_raw != raw_skip):
+            return Slot(frozenset())
+        return Slot(frozenset({cover.main}))
+
+    def _pre(self, position: Position) -> list[Slot]:
+        found: dict[int, set[int]] = {}
+        for site in self.sites:
+            if self.layout.regions[site.linear] in position.regions:
+                found.setdefault(site.linear, set()).update(self._direct(site))
+        return [Slot(frozenset(norms)) for norms in found.values()]
+
+    def _direct(self, site: Site) -> Iterator[int]:
+        """Of the norms between layer and activation, the first, if the layer's readers share it."""
+        if site.between:
+            norm = site.between[0]
+            if self._skeleton(norm) != site.linear or self.coverage(site.linear).main == norm:
+                yield norm
+
+    def _post(self, position: Position) -> list[Slot]:
+        tensors = dict.fromkeys(
+            site.activation
+            for site in self.sites
+            if self.layout.regions[site.linear] in position.regions
+        )
+        return [self._normalized(tensor, position.raw_skip) for tensor in tensors]
+
+    def _down(self, position: Position) -> list[Slot]:
+        tensors = {
+            self._skeleton(producer): None
+            for step in sorted(self.layout.downsampling)
+            for producer in self.graph.producers[step][:1]
+        }
+        return [
+            self._normalized(tensor, position.raw_skip)
+            for tensor in tensors
+            if tensor not in self._inputs and self.layout.regions[tensor] in position.regions
+        ]
+
+    def _skip(self, position: Position) -> list[Slot]:
+        found = []
+        for tensor in range(len(self.graph.nodes)):
+            if self._is_transparent(tensor) or self.layout.regions[tensor] not in position.regions:
+                continue
+            cover = self.coverage(tensor)
+            if cover.has_skips:
+                found.append(Slot(frozenset(cover.skip)))
+        return found
+
+    def _merge(self, position: Position) -> list[Slot]:
+        return [
+            self._normalized(merge.node, raw_skip=False)
+            for merge in self.layout.merges
+            if self.layout.regions[merge.node] in position.regions
+        ]
+
+    def _input(self, position: Position) -> list[Slot]:
+        del position
+        return [self._normalized(tensor, raw_skip=False) for tensor in sorted(self._inputs)]
+
+
+_SLOTS = {
+    PRE: Placement._pre,
+    POST: Placement._post,
+    DOWN: Placement._down,
+    SKIP: Placement._skip,
+    MERGE: Placement._merge,
+    INPUT: Placement._input,
+}
