@@ -1,1 +1,30 @@
 """Data folders: splits, problems, statistics, patches, augmentation and loading."""
+
+from normwise.data.augmentation import Augmentation
+from normwise.data.dataset import SPLITS, Dataset, Item
+from normwise.data.description import IGNORE, Description, read_description
+from normwise.data.folder import open_dataset
+from normwise.data.loading import PatchBatches, Tile, tiles_of
+from normwise.data.patches import PatchPosition, patch_positions
+from normwise.data.problems import check_dataset
+from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
+
+__all__ = [
+    "IGNORE",
+    "SPLITS",
+    "Augmentation",
+    "ChannelStatistics",
+    "Dataset",
+    "Description",
+    "Item",
+    "PatchBatches",
+    "PatchPosition",
+    "Tile",
+    "channel_statistics",
+    "check_dataset",
+    "class_counts",
+    "open_dataset",
+    "patch_positions",
+    "read_description",
+    "tiles_of",
+]

@@ -64,7 +64,8 @@ def numeric_dtype(path: Path, dtype: Any) -> np.dtype[Any]:
             f"{path}: pixels of type {found} can't be used. Expected integers or real floats; "
             f"{_advice(found)}"
         )
-    return found.newbyteorder("=")
+    native: np.dtype[Any] = found.newbyteorder("=")
+    return native
 
 
 def _advice(dtype: np.dtype[Any]) -> str:

@@ -1,0 +1,186 @@
+"""What the files of one image and its label hold."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.data.dataset import Labels
+from normwise.data.layout import Pair
+from normwise.data.pixels import missing_in
+from normwise.errors import RasterError
+from normwise.rasters import Raster, RasterInfo, open_raster
+
+WINDOW_VALUES = 2**21
+"""About how many values are held at once while a file is walked through."""
+
+_MOST_VALUES = 4096
+
+
+@dataclass
+class Facts:
+    """What was found in one pair of files.
+
+    Args:
+        pair: The files.
+        image: The image's header, None if it can't be read.
+        label: The label's header, likewise.
+        values: The values in a mask, None if it was not read.
+        labelled: Whether a target has a valid pixel, None if it was not read.
+        problems: What is wrong, one line each, without the folder's path.
+    """
+
+    pair: Pair
+    image: RasterInfo | None = None
+    label: RasterInfo | None = None
+    values: frozenset[int] | None = None
+    labelled: bool | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How the files are examined.
+
+    Args:
+        root: The data folder, which is left out of the messages.
+        labels: What the labels are.
+        nodata: The image value without a measurement, None to believe each file.
+        images: Whether to read the pixels of the images.
+        answers: Whether to read the pixels of the labels.
+    """
+
+    root: Path
+    labels: Labels
+    nodata: float | None
+    images: bool
+    answers: bool
+
+    def run(self, pairs: Iterable[Pair]) -> list[Facts]:
+        """Examines every pair.
+
+        Args:
+            pairs: The files.
+
+        Returns:
+            Facts in the same order; files that can't be read are among the problems.
+        """
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return list(pool.map(self._examine, pairs))
+
+    def _examine(self, pair: Pair) -> Facts:
+        facts = Facts(pair)
+        try:
+            with open_raster(pair.image) as raster:
+                facts.image = raster.info
+                if self.images:
+                    facts.problems += self._strange_numbers(raster)
+        except RasterError as error:
+            facts.problems.append(self._short(error))
+        try:
+            with open_raster(pair.label) as raster:
+                facts.label = raster.info
+                self._examine_label(raster, facts)
+        except RasterError as error:
+            facts.problems.append(self._short(error))
+        return facts
+
+    def _examine_label(self, raster: Raster, facts: Facts) -> None:
+        if self.labels == "targets":
+            if self.answers:
+                facts.problems += self._examine_target(raster, facts)
+        elif raster.info.channels != 1 or raster.info.dtype.kind == "f":
+            found = f"{raster.info.channels} channels of {raster.info.dtype}"
+            facts.problems.append(
+                f"{self.relative(raster.info.path)}: a mask has one channel of whole numbers, "
+                f"the class ids; this one has {found}"
+            )
+        elif self.answers:
+            facts.values = mask_values(raster)
+
+    def _strange_numbers(self, raster: Raster) -> list[str]:
+        if raster.info.dtype.kind != "f":
+            # Integers are read all the same: a truncated file shows only then.
+            for rows, columns in _windows(raster):
+                raster.read(rows, columns)
+            return []
+        nodata = raster.info.nodata if self.nodata is None else self.nodata
+        nans = infinities = 0
+        for rows, columns in _windows(raster):
+            window = raster.read(rows, columns)
+            nans += int(np.isnan(window).sum())
+            infinities += _infinities(window, nodata)
+        return self._number_problems(raster.info.path, nans, infinities, nodata)
+
+    def _number_problems(
+        self, path: Path, nans: int, infinities: int, nodata: float | None
+    ) -> list[str]:
+        problems = []
+        if nans and (nodata is None or not np.isnan(nodata)):
+            problems.append(
+                f"{self.relative(path)}: {nans} values are NaN; if that means no measurement, "
+                "write `nodata: .nan` in dataset.yaml"
+            )
+        if infinities:
+            problems.append(f"{self.relative(path)}: {infinities} values are infinite")
+        return problems
+
+    def _examine_target(self, raster: Raster, facts: Facts) -> list[str]:
+        nodata = raster.info.nodata
+        facts.labelled = False
+        infinities = 0
+        for rows, columns in _windows(raster):
+            window = raster.read(rows, columns)
+            missing = missing_in(window, nodata)
+            facts.labelled |= missing is None or not bool(missing.all())
+            infinities += _infinities(window, nodata)
+        return self._number_problems(raster.info.path, 0, infinities, nodata)
+
+    def relative(self, path: Path) -> str:
+        """The path as it is shown in problems."""
+        return str(path.relative_to(self.root))
+
+    def _short(self, error: RasterError) -> str:
+        return str(error).replace(f"{self.root}{os.sep}", "")
+
+
+def mask_values(raster: Raster) -> frozenset[int]:
+    """The values in a mask.
+
+    Args:
+        raster: An open mask of whole numbers.
+
+    Returns:
+        Every value; no more than a few thousand, since such a file is no mask.
+    """
+    found: set[int] = set()
+    for rows, columns in _windows(raster):
+        found.update(_unique(raster.read(rows, columns)))
+        if len(found) > _MOST_VALUES:
+            break
+    return frozenset(found)
+
+
+def _windows(raster: Raster) -> Iterable[tuple[slice, slice]]:
+    return raster.windows(WINDOW_VALUES // raster.info.channels)
+
+
+def _unique(pixels: np.ndarray[Any, Any]) -> list[int]:
+    if pixels.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(pixels.ravel(), minlength=256)).tolist()
+    values: list[int] = np.unique(pixels).tolist()
+    return values
+
+
+def _infinities(window: np.ndarray[Any, Any], nodata: float | None) -> int:
+    if window.dtype.kind != "f":
+        return 0
+    infinite = np.isinf(window)
+    if not infinite.any():
+        return 0
+    missing = missing_in(window, nodata)
+    return int((infinite if missing is None else infinite & ~missing).sum())

@@ -1,0 +1,202 @@
+"""Opening a data folder."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from normwise.data.dataset import SPLITS, Dataset, Item, Labels
+from normwise.data.description import IGNORE, Description, read_description
+from normwise.data.examination import Examination, Facts
+from normwise.data.layout import find_layout
+from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
+from normwise.data.splitting import Division, Splits, divide
+from normwise.rasters import RasterInfo
+
+
+@dataclass(frozen=True)
+class _Selection:
+    bands: tuple[int, ...] | None
+    targets: tuple[int, ...] | None
+
+
+def open_dataset(
+    root: str | PathLike[str],
+    *,
+    splits: Splits | None = None,
+    validation: float = 0.2,
+    seed: int = 0,
+    labels: Labels | None = None,
+    bands: Sequence[int] | None = None,
+    targets: Sequence[int] | None = None,
+    read_pixels: bool = True,
+) -> Dataset:
+    """Opens a data folder and checks all of it.
+
+    The folder has `images/` and `masks/` (class ids, 255 = ignore) or `targets/` (floats, NaN or
+    the file's nodata = no label), matched by stem. The split stands in `split.csv` (columns
+    `name` and `split`), or in folders `train/`, `val/` and `test/`, or is made from a seed. Where
+    nothing validates, some of the training images do. Other files and folders don't matter.
+
+    Args:
+        root: The data folder.
+        splits: From name to split, or another CSV file than `split.csv`.
+        validation: The share of the training images that validate where nothing says which do.
+        seed: For the choice of those images.
+        labels: `masks` or `targets`, where the folder has both.
+        bands: The image channels to use, counted from 0. None: all.
+        targets: The label channels to use, counted from 0. None: all.
+        read_pixels: Whether to read every file to its end, which finds truncated files, NaN and
+            equal files in two splits. Masks are read anyway if their classes are not described.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: If anything is wrong; `.problems` has all of it.
+
+    Example:
+        ```python
+        data = open_dataset("hls_water", labels="masks", bands=range(8))
+        data.channels, data.outputs  # (8, 2)
+        ```
+    """
+    root = Path(root)
+    description = read_description(root)
+    layout = find_layout(root, labels)
+    division = divide(layout, splits, validation, seed)
+    examination = Examination(
+        root=root,
+        labels=layout.labels,
+        nodata=description.nodata,
+        images=read_pixels,
+        answers=read_pixels or description.class_ids is None,
+    )
+    facts = examination.run(division.pairs)
+    known, doubts = _class_ids(facts, examination, description)
+    selection = _Selection(_picked(bands), _picked(targets))
+    refuse(
+        root,
+        [
+            *layout.problems,
+            *division.problems,
+            *problems_of(facts, examination, description, known),
+            *doubts,
+            *_beyond(facts, selection, layout.labels),
+        ],
+    )
+    return _dataset(examination, division, facts, description, known or {}, selection)
+
+
+def _picked(wanted: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if wanted is None else tuple(int(index) for index in wanted)
+
+
+def _class_ids(
+    facts: Sequence[Facts], examination: Examination, description: Description
+) -> tuple[dict[int, int] | None, list[str]]:
+    if examination.labels == "targets":
+        return None, []
+    if description.class_ids is None:
+        return infer_class_ids(facts)
+    told = description.mask_values is not None or isinstance(description.classes, dict)
+    return description.class_ids, [] if told else black_and_white(facts)
+
+
+def _beyond(facts: Sequence[Facts], selection: _Selection, labels: Labels) -> list[str]:
+    """The chosen channels that the files don't have."""
+    if labels == "masks" and selection.targets is not None:
+        return ["targets can't be chosen: the labels are masks"]
+    chosen = (
+        ("bands", selection.bands, [found.image for found in facts]),
+        ("targets", selection.targets, [found.label for found in facts]),
+    )
+    problems = []
+    for word, index, infos in chosen:
+        count = min((info.channels for info in infos if info), default=0)
+        if index is None or not count:
+            continue
+        if not index or len(set(index)) < len(index) or not set(index) <= set(range(count)):
+            problems.append(
+                f"{word} {list(index)}: expected different numbers from 0 to {count - 1}"
+            )
+    return problems
+
+
+def _dataset(
+    examination: Examination,
+    division: Division,
+    facts: Sequence[Facts],
+    description: Description,
+    known: dict[int, int],
+    selection: _Selection,
+) -> Dataset:
+    image, label = _headers(facts)
+    masks = examination.labels == "masks"
+    bands = _chosen(tuple(description.bands or _names(image)), selection.bands)
+    classes = (description.class_names or _class_names(known)) if masks else ()
+    target_names = () if masks else _chosen(_names(label), selection.targets)
+    return Dataset(
+        root=examination.root,
+        task="segmentation" if masks else "regression",
+        items=_items(facts),
+        channels=len(bands),
+        outputs=len(classes) if masks else len(target_names),
+        classes=classes,
+        bands=bands,
+        target_names=target_names,
+        nodata=_nodata(facts, description),
+        dtype=image.dtype,
+        band_index=selection.bands,
+        target_index=selection.targets,
+        class_ids=known,
+        colours=tuple(description.colours or ()),
+        notes=division.notes,
+    )
+
+
+def _headers(facts: Sequence[Facts]) -> tuple[RasterInfo, RasterInfo]:
+    found = facts[0]
+    assert found.image is not None
+    assert found.label is not None
+    return found.image, found.label
+
+
+def _items(facts: Sequence[Facts]) -> tuple[Item, ...]:
+    items = [
+        Item(
+            name=found.pair.name,
+            image=found.pair.image,
+            label=found.pair.label,
+            split=found.pair.split,
+            height=found.image.height,
+            width=found.image.width,
+        )
+        for found in facts
+        if found.image is not None and found.pair.split is not None
+    ]
+    return tuple(sorted(items, key=lambda item: (SPLITS.index(item.split), item.name)))
+
+
+def _names(info: RasterInfo) -> tuple[str, ...]:
+    return info.band_names or tuple(f"band {index + 1}" for index in range(info.channels))
+
+
+def _chosen(names: tuple[str, ...], index: tuple[int, ...] | None) -> tuple[str, ...]:
+    return names if index is None else tuple(names[position] for position in index)
+
+
+def _class_names(known: dict[int, int]) -> tuple[str, ...]:
+    ids = {index for index in known.values() if index != IGNORE}
+    return tuple(f"class {index}" for index in range(max(ids) + 1)) if ids else ()
+
+
+def _nodata(facts: Sequence[Facts], description: Description) -> float | None:
+    """What the description says, or the one value that the files name."""
+    if description.nodata is not None:
+        return description.nodata
+    told = Counter(
+        found.image.nodata for found in facts if found.image and found.image.nodata is not None
+    )
+    return next(iter(told), None)

@@ -1,0 +1,135 @@
+"""Which files of a data folder belong together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from normwise.data.dataset import SPLITS, Labels, Split
+from normwise.errors import DataError
+from normwise.rasters import SUFFIXES
+
+IMAGES = "images"
+_EXPECTED = (
+    "Expected `images/` with `masks/` or `targets/`, or folders `train/`, `val/` and `test/` "
+    "that hold them."
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its label, matched by stem; `split` is None until it is decided."""
+
+    name: str
+    image: Path
+    label: Path
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The pairs of a folder, and the files that have no partner as problems."""
+
+    root: Path
+    labels: Labels
+    pairs: tuple[Pair, ...]
+    problems: tuple[str, ...]
+
+
+def find_layout(root: Path, labels: Labels | None = None) -> Layout:
+    """Matches the images of a folder with their labels.
+
+    Args:
+        root: The data folder.
+        labels: `masks` or `targets`, where the folder has both.
+
+    Returns:
+        The pairs, and a problem for each file without a partner.
+
+    Raises:
+        DataError: If the folder has another layout, or holds both kinds of labels and none was
+            chosen.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: {'is a file' if root.exists() else 'no such folder'}.")
+    sections = _sections(root)
+    chosen = _labels(root, list(sections.values()), labels)
+    pairs: list[Pair] = []
+    problems: list[str] = []
+    for section, split in ((folder, split) for split, folder in sections.items()):
+        found, wrong = _pairs_in(root, section, chosen, split)
+        pairs += found
+        problems += wrong
+        if split and not found and not wrong:
+            problems.append(f"{section.relative_to(root)}: holds no images")
+    if not pairs and not problems:
+        raise DataError(f"{root}: holds no images ({', '.join(SUFFIXES)}).")
+    return Layout(root, chosen, tuple(pairs), tuple(problems))
+
+
+def _sections(root: Path) -> dict[Split | None, Path]:
+    """The folders that hold `images/`: the root, or one for each split."""
+    flat = (root / IMAGES).is_dir()
+    parts: dict[Split | None, Path] = {
+        split: root / split for split in SPLITS if (root / split / IMAGES).is_dir()
+    }
+    if flat and parts:
+        raise DataError(
+            f"{root}: holds both `images/` and `{next(iter(parts))}/images/`. Keep one of them."
+        )
+    if not flat and not parts:
+        raise DataError(f"{root}: is no data folder. {_EXPECTED}")
+    return {None: root} if flat else parts
+
+
+def _labels(root: Path, sections: list[Path], wanted: Labels | None) -> Labels:
+    kinds: tuple[Labels, ...] = get_args(Labels)
+    if wanted is not None and wanted not in kinds:
+        raise DataError(f"labels={wanted!r}: expected `masks` or `targets`.")
+    present = [kind for kind in kinds if any((folder / kind).is_dir() for folder in sections)]
+    if wanted is not None and wanted not in present:
+        raise DataError(f"{root}: holds no `{wanted}/`. {_EXPECTED}")
+    if not present:
+        raise DataError(f"{root}: holds images but neither `masks/` nor `targets/`. {_EXPECTED}")
+    if wanted is None and len(present) > 1:
+        raise DataError(
+            f"{root}: holds both `masks/` (segmentation) and `targets/` (regression). "
+            "Choose one with labels: `masks` or `targets`."
+        )
+    return wanted or present[0]
+
+
+def _pairs_in(
+    root: Path, section: Path, labels: Labels, split: Split | None
+) -> tuple[list[Pair], list[str]]:
+    problems: list[str] = []
+    images = _by_stem(root, section / IMAGES, problems)
+    answers = _by_stem(root, section / labels, problems)
+    problems += _alone(root, images, answers, section / labels)
+    problems += _alone(root, answers, images, section / IMAGES)
+    names = sorted(images.keys() & answers.keys())
+    return [Pair(name, images[name], answers[name], split) for name in names], problems
+
+
+def _alone(
+    root: Path, files: dict[str, Path], partners: dict[str, Path], where: Path
+) -> Iterator[str]:
+    for name in sorted(files.keys() - partners.keys()):
+        kind = "image" if where.name == IMAGES else where.name.removesuffix("s")
+        yield (
+            f"{files[name].relative_to(root)}: has no {kind}; expected "
+            f"{where.relative_to(root) / name}.* ({', '.join(SUFFIXES)})"
+        )
+
+
+def _by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES or path.is_dir():
+            continue
+        if path.stem in found:
+            twin = found[path.stem].name
+            problems.append(f"{path.relative_to(root)}: {twin} has the same stem; keep one")
+        else:
+            found[path.stem] = path
+    return found

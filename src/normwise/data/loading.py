@@ -1,0 +1,323 @@
+"""Batches of patches for training, and tiles for validation."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.data.augmentation import Augmentation
+from normwise.data.dataset import Dataset, Item
+from normwise.data.patches import PatchPosition, epoch_patches, patch_positions
+from normwise.data.sources import CACHE_BYTES, Source
+from normwise.errors import DataError
+
+Floats = NDArray[np.float32]
+Array = NDArray[Any]
+Batch = tuple[Floats, Array, Floats]
+
+# Sets these draws apart from others with the same seed.
+_AUGMENTATION = 2
+
+
+class Tile(NamedTuple):
+    """A piece of an image at a row and column, with its label and weight."""
+
+    item: Item
+    row: int
+    column: int
+    x: Floats
+    y: Array
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What stands where there is no measurement.
+
+    Args:
+        image: One value for each image channel, its mean; float32 of shape `(channels,)`.
+        label: One value for each target; float32 of shape `(outputs,)`. Its weight is 0.
+    """
+
+    image: Floats
+    label: Floats
+
+
+@dataclass(eq=False)
+class PatchBatches:
+    """Batches of random patches; each is a pure function of seed, epoch and step.
+
+    Batches have always the same shape, hold raw pixel values, and may be asked for in any order
+    and from several threads. Memory is bounded by `cache_bytes`, whatever the folder's size.
+
+    Args:
+        dataset: The data set.
+        split: The split whose items are cut.
+        patch: Rows and columns of a patch, in pixels. Images that are smaller are continued by
+            their edge values, with weight 0.
+        batch_size: Patches in a batch.
+        fill: The value of each image channel where there is no measurement (its mean), of shape
+            `(channels,)`.
+        std: Standard deviation of each channel, of shape `(channels,)`; only augmentation of
+            intensity needs it.
+        label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
+        seed: The run's seed.
+        augmentation: What may happen to a patch. None: nothing.
+        steps: Batches in an epoch. None: as many as cover all images about once.
+        drop_remainder: Whether `steps` is rounded down; otherwise it is rounded up, and some
+            images are visited once more.
+        cache_bytes: How much decoded data is kept.
+
+    Raises:
+        DataError: If the split is empty, or `fill` or `std` don't fit the channels.
+
+    Example:
+        ```python
+        statistics = channel_statistics(dataset)
+        batches = PatchBatches(
+            dataset, "train", (256, 256), 8, fill=statistics.mean, std=statistics.std,
+            augmentation=Augmentation(),
+        )
+        x, y, weight = batches[0]
+        ```
+    """
+
+    dataset: Dataset
+    split: str
+    patch: tuple[int, int]
+    batch_size: int
+    fill: Array = field(kw_only=True)
+    std: Array | None = field(default=None, kw_only=True)
+    label_fill: Array | None = field(default=None, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+    augmentation: Augmentation | None = field(default=None, kw_only=True)
+    steps: int | None = field(default=None, kw_only=True)
+    drop_remainder: bool = field(default=False, kw_only=True)
+    cache_bytes: int = field(default=CACHE_BYTES, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.items = _items(self.dataset, self.split)
+        if min(*self.patch, self.batch_size, self.steps or 1) < 1:
+            raise DataError(
+                f"patch {self.patch}, batch_size {self.batch_size}, steps {self.steps}: "
+                "expected numbers from 1."
+            )
+        self._fill = _fill(self.dataset, self.fill, self.label_fill)
+        if self.augmentation and self.augmentation.intensity > 0:
+            if self.std is None:
+                raise DataError("Augmentation of intensity needs `std`, or intensity=0.")
+            _per_channel(self.std, self.dataset.channels, "std")
+        self.epoch = 0
+        self._source = Source(self.dataset, self.items, self.cache_bytes)
+        self._placed: tuple[int, list[PatchPosition]] | None = None
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        if self.steps is not None:
+            return self.steps
+        patches = epoch_patches(self.items, self.patch)
+        if self.drop_remainder:
+            return max(1, patches // self.batch_size)
+        return math.ceil(patches / self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose batches `[step]` gives.
+
+        Args:
+            epoch: The epoch, from 0.
+        """
+        self.epoch = epoch
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step of the chosen epoch; see `batch`."""
+        return self.batch(self.epoch, step)
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """The batch of one step.
+
+        Args:
+            epoch: The epoch, from 0.
+            step: The step, from 0.
+
+        Returns:
+            `(x, y, weight)`. `x`: raw values, float32 of shape `(batch_size, rows, columns,
+            channels)`. `y`: class ids, uint8 of shape `(batch_size, rows, columns)`, or targets,
+            float32 of shape `(batch_size, rows, columns, outputs)`. `weight`: float32 of the
+            shape of `y`, 0 where the label or every image channel is missing and in padding.
+
+        Raises:
+            IndexError: If the epoch has no such step.
+            RasterError: If a file can't be read.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step}: an epoch has the steps 0 to {len(self) - 1}.")
+        positions = self.positions(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        first = self._sample(positions[0], epoch, step, 0)
+        batch = tuple(np.empty((self.batch_size, *part.shape), part.dtype) for part in first)
+        for index, position in enumerate(positions):
+            sample = first if index == 0 else self._sample(position, epoch, step, index)
+            for part, whole in zip(sample, batch, strict=True):
+                whole[index] = part
+        _fill_in(batch[0], self._fill.image)
+        return batch  # type: ignore[return-value]
+
+    def positions(self, epoch: int) -> list[PatchPosition]:
+        """Where the patches of an epoch are cut, in the order of the batches.
+
+        Args:
+            epoch: The epoch, from 0.
+
+        Returns:
+            A position for each patch; their items are numbers in `items`.
+        """
+        # Only a memo: the same is found again without it.
+        with self._lock:
+            if self._placed is None or self._placed[0] != epoch:
+                count = len(self) * self.batch_size
+                placed = patch_positions(self.items, self.patch, self.seed, epoch, count)
+                self._placed = (epoch, placed)
+            return self._placed[1]
+
+    def close(self) -> None:
+        """Closes all files and forgets all decoded images; batches can still be asked for."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _sample(self, position: PatchPosition, epoch: int, step: int, index: int) -> Batch:
+        item = self.items[position.item]
+        x, y, weight = _cut(
+            self._source, item, (position.row, position.column), self.patch, self._fill
+        )
+        if self.augmentation is None:
+            return x, y, weight
+        place = [self.seed, epoch, step, index, _AUGMENTATION]
+        rng = np.random.default_rng(np.random.SeedSequence(place))
+        return self.augmentation.apply(x, y, weight, rng, mean=self._fill.image, std=self.std)
+
+
+def tiles_of(
+    dataset: Dataset,
+    split: str,
+    patch: tuple[int, int],
+    fill: Array,
+    label_fill: Array | None = None,
+) -> Iterator[Tile]:
+    """Tiles of one shape that cover every image once.
+
+    Args:
+        dataset: The data set.
+        split: The split whose items are cut.
+        patch: Rows and columns of a tile, in pixels.
+        fill: The value of each image channel where there is no measurement, of shape
+            `(channels,)`.
+        label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
+
+    Yields:
+        Tiles, image by image and row by row, with `x`, `y` and `weight` as in a batch of
+        `PatchBatches` but without its first axis. Beyond the image's bottom and right its edge
+        values go on, with weight 0.
+
+    Raises:
+        DataError: If the split is empty, or `fill` doesn't fit the channels.
+        RasterError: If a file can't be read.
+    """
+    items = _items(dataset, split)
+    filled = _fill(dataset, fill, label_fill)
+    with Source(dataset, items) as source:
+        for item in items:
+            for row in range(0, item.height, patch[0]):
+                for column in range(0, item.width, patch[1]):
+                    x, y, weight = _cut(source, item, (row, column), patch, filled)
+                    _fill_in(x, filled.image)
+                    yield Tile(item, row, column, x, y, weight)
+
+
+def _cut(
+    source: Source, item: Item, corner: tuple[int, int], patch: tuple[int, int], fill: Fill
+) -> Batch:
+    """A patch whose image is NaN where there is no measurement."""
+    rows = slice(corner[0], min(corner[0] + patch[0], item.height))
+    columns = slice(corner[1], min(corner[1] + patch[1], item.width))
+    pixels, missing = source.image(item, rows, columns)
+    image = pixels.astype(np.float32, order="C")
+    seen = None
+    if missing is not None:
+        image[missing] = np.nan
+        seen = ~missing.all(axis=-1)
+    if source.dataset.task == "segmentation":
+        label, weight = _class_patch(source, item, rows, columns)
+    else:
+        label, weight = _target_patch(source, item, rows, columns, fill.label)
+    if seen is not None:
+        weight[~seen] = 0
+    return _padded(image, patch, "edge"), _padded(label, patch), _padded(weight, patch)
+
+
+def _class_patch(source: Source, item: Item, rows: slice, columns: slice) -> tuple[Array, Floats]:
+    ids = source.classes(item, rows, columns)
+    labelled = ids != source.dataset.ignore
+    return np.where(labelled, ids, np.uint8(0)), labelled.astype(np.float32)
+
+
+def _target_patch(
+    source: Source, item: Item, rows: slice, columns: slice, fill: Floats
+) -> tuple[Array, Floats]:
+    values, missing = source.targets(item, rows, columns)
+    target = values.astype(np.float32, order="C")
+    weight = np.ones(target.shape, np.float32)
+    if missing is not None:
+        target = np.where(missing, fill, target)
+        weight[missing] = 0
+    return target, weight
+
+
+def _padded(array: Array, patch: tuple[int, int], mode: Any = "constant") -> Array:
+    rows, columns = patch[0] - array.shape[0], patch[1] - array.shape[1]
+    if not rows and not columns:
+        return array
+    return np.pad(array, ((0, rows), (0, columns), *[(0, 0)] * (array.ndim - 2)), mode=mode)
+
+
+def _fill_in(image: Floats, fill: Floats) -> None:
+    # A sum is NaN as soon as one value is, and far cheaper than looking at each.
+    if np.isnan(np.sum(image, dtype=np.float64)):
+        np.copyto(image, fill, where=np.isnan(image))
+
+
+def _items(dataset: Dataset, split: str) -> tuple[Item, ...]:
+    items = dataset.split(split)
+    if not items:
+        raise DataError(f"{dataset.root}: the split {split} is empty.")
+    return items
+
+
+def _fill(dataset: Dataset, image: Array, label: Array | None) -> Fill:
+    return Fill(
+        image=_per_channel(image, dataset.channels, "fill"),
+        label=_per_channel(
+            np.zeros(dataset.outputs) if label is None else label, dataset.outputs, "label_fill"
+        ),
+    )
+
+
+def _per_channel(values: Array, channels: int, name: str) -> Floats:
+    array = np.asarray(values, np.float32)
+    if array.shape != (channels,) or not np.isfinite(array).all():
+        raise DataError(f"{name}: expected {channels} finite numbers, got {array.tolist()}.")
+    return array

@@ -1,0 +1,90 @@
+"""What the values in the files of a data set mean."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.data.dataset import Dataset
+from normwise.errors import DataError
+
+Pixels = NDArray[Any]
+Bools = NDArray[np.bool_]
+
+
+def missing_in(pixels: Pixels, nodata: float | None) -> Bools | None:
+    """Where an array holds no measurement.
+
+    Args:
+        pixels: Array of any shape and numeric type.
+        nodata: The value that says so, or None. NaN always does.
+
+    Returns:
+        Booleans of the same shape, or None if nothing is missing.
+    """
+    if pixels.dtype.kind == "f":
+        missing = np.isnan(pixels)
+        if nodata is not None and not np.isnan(nodata):
+            missing |= pixels == _as_stored(nodata, pixels.dtype)
+    elif nodata is None or not _fits(nodata, pixels.dtype):
+        return None
+    else:
+        missing = pixels == pixels.dtype.type(int(nodata))
+    return missing if missing.any() else None
+
+
+def class_ids_of(mask: Pixels, dataset: Dataset, path: Path) -> NDArray[np.uint8]:
+    """The class ids that stand for the values of a mask file.
+
+    Args:
+        mask: Integers of shape `(rows, columns, 1)` as they stand in the file.
+        dataset: The data set, for its classes.
+        path: The file, for the message.
+
+    Returns:
+        Class ids of shape `(rows, columns)`; 255 where there is no label.
+
+    Raises:
+        DataError: If a value stands for no class.
+    """
+    values = mask[..., 0]
+    known = np.array(sorted(dataset.class_ids), np.int64)
+    ids = np.array([dataset.class_ids[value] for value in known.tolist()], np.uint8)
+    if values.dtype == np.uint8:
+        return _by_table(values, known, ids, path)
+    places = np.searchsorted(known, values).clip(max=len(known) - 1)
+    if not np.array_equal(known[places], values):
+        raise _unknown(path, np.setdiff1d(values, known))
+    found: NDArray[np.uint8] = ids[places]
+    return found
+
+
+def _by_table(
+    values: Pixels, known: Pixels, ids: NDArray[np.uint8], path: Path
+) -> NDArray[np.uint8]:
+    fits = (known >= 0) & (known <= 255)
+    table = np.zeros(256, np.uint8)
+    table[known[fits]] = ids[fits]
+    strange = np.ones(256, bool)
+    strange[known[fits]] = False
+    if strange[values].any():
+        raise _unknown(path, np.setdiff1d(values, known))
+    found: NDArray[np.uint8] = table[values]
+    return found
+
+
+def _unknown(path: Path, values: Pixels) -> DataError:
+    some = ", ".join(str(value) for value in values[:10])
+    return DataError(f"{path}: the mask values {some} stand for no class.")
+
+
+def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
+    # The text in a file's header has more digits than the float32 it stands for.
+    with np.errstate(over="ignore"):
+        return dtype.type(nodata)
+
+
+def _fits(nodata: float, dtype: np.dtype[Any]) -> bool:
+    limits = np.iinfo(dtype)
+    return float(nodata).is_integer() and limits.min <= nodata <= limits.max

@@ -1,0 +1,248 @@
+"""Reading windows of a data set's files from several threads, in bounded memory."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.data.dataset import Dataset, Item
+from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
+from normwise.errors import DataError
+from normwise.rasters import Raster, open_raster, raster_info
+
+CACHE_BYTES = 256 * 2**20
+"""How much decoded data is kept."""
+
+_OPEN_FILES = 24
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A whole image in memory, and the value that marks its missing pixels."""
+
+    pixels: Pixels
+    nodata: float | None
+
+    def window(
+        self, rows: slice, columns: slice, channels: Sequence[int] | None
+    ) -> tuple[Pixels, float | None]:
+        """A view of the window if all channels are wanted, and the value of missing pixels."""
+        window = self.pixels[rows, columns]
+        return (window if channels is None else window[..., list(channels)]), self.nodata
+
+
+class DecodedImages:
+    """Whole decoded images, the least recently used forgotten first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._images: OrderedDict[Path, Decoded] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self._size
+
+    def get(self, path: Path) -> Decoded | None:
+        """The decoded image, or None if it is not held."""
+        with self._lock:
+            if path in self._images:
+                self._images.move_to_end(path)
+            return self._images.get(path)
+
+    def put(self, path: Path, image: Decoded) -> None:
+        """Holds an image if it fits at all."""
+        with self._lock:
+            if image.pixels.nbytes > self._limit or path in self._images:
+                return
+            self._images[path] = image
+            self._size += image.pixels.nbytes
+            while self._size > self._limit:
+                _, oldest = self._images.popitem(last=False)
+                self._size -= oldest.pixels.nbytes
+
+    def clear(self) -> None:
+        """Forgets every image."""
+        with self._lock:
+            self._images.clear()
+            self._size = 0
+
+
+class OpenFiles:
+    """Open files that wait for their next reader; each is lent to one thread at a time."""
+
+    def __init__(self, limit: int = _OPEN_FILES) -> None:
+        self._limit = limit
+        self._idle: OrderedDict[int, Raster] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def lend(self, path: Path) -> Iterator[Raster]:
+        """An open raster, taken back afterwards and kept for later if it reads by windows."""
+        raster = self._take(path) or open_raster(path)
+        try:
+            yield raster
+        except BaseException:
+            raster.close()
+            raise
+        self._take_back(raster)
+
+    def close(self) -> None:
+        """Closes every file that waits."""
+        with self._lock:
+            while self._idle:
+                self._idle.popitem()[1].close()
+
+    def _take(self, path: Path) -> Raster | None:
+        with self._lock:
+            # The newest first: its blocks are the likeliest to be still in GDAL's cache.
+            for key in reversed(self._idle):
+                if self._idle[key].info.path == path:
+                    return self._idle.pop(key)
+        return None
+
+    def _take_back(self, raster: Raster) -> None:
+        if not raster.windowed:
+            # It holds its whole decoded image, which is the business of `DecodedImages`.
+            raster.close()
+            return
+        with self._lock:
+            self._idle[id(raster)] = raster
+            while len(self._idle) > self._limit:
+                self._idle.popitem(last=False)[1].close()
+
+
+class Source:
+    """Windows of the images and labels of a data set. Safe to use from several threads.
+
+    Formats without windows are decoded once and kept within `cache_bytes`; the others are read
+    by windows, unless all of `items` fits into the cache.
+
+    Args:
+        dataset: The data set.
+        items: The items that will be read.
+        cache_bytes: How much decoded data is kept.
+    """
+
+    def __init__(
+        self, dataset: Dataset, items: Sequence[Item], cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.dataset = dataset
+        self._decoded = DecodedImages(cache_bytes)
+        self._files = OpenFiles()
+        self._keeps_all = decoded_bytes(items) <= cache_bytes
+
+    def image(self, item: Item, rows: slice, columns: slice) -> tuple[Pixels, Bools | None]:
+        """A window of an image.
+
+        Args:
+            item: The item.
+            rows: Rows inside the image.
+            columns: Columns inside the image.
+
+        Returns:
+            Pixels of shape `(rows, columns, channels)` in the file's dtype, and where they hold
+            no measurement (booleans of the same shape, or None if nothing is missing).
+
+        Raises:
+            RasterError: If the file can't be read.
+        """
+        pixels, _ = self._window(item.image, rows, columns, self.dataset.band_index)
+        return pixels, missing_in(pixels, self.dataset.nodata)
+
+    def classes(self, item: Item, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """A window of a mask.
+
+        Args:
+            item: The item.
+            rows: Rows inside the image.
+            columns: Columns inside the image.
+
+        Returns:
+            Class ids of shape `(rows, columns)`; 255 where there is no label.
+
+        Raises:
+            RasterError: If the file can't be read.
+            DataError: If it holds unknown classes.
+        """
+        path = _label(item)
+        mask, _ = self._window(path, rows, columns, None)
+        return class_ids_of(mask, self.dataset, path)
+
+    def targets(self, item: Item, rows: slice, columns: slice) -> tuple[Pixels, Bools | None]:
+        """A window of the targets.
+
+        Args:
+            item: The item.
+            rows: Rows inside the image.
+            columns: Columns inside the image.
+
+        Returns:
+            Values of shape `(rows, columns, outputs)` in the file's dtype, and where there is no
+            label (booleans of the same shape, or None if everything is labelled).
+
+        Raises:
+            RasterError: If the file can't be read.
+        """
+        values, nodata = self._window(_label(item), rows, columns, self.dataset.target_index)
+        return values, missing_in(values, nodata)
+
+    def close(self) -> None:
+        """Closes all files and forgets all decoded images; reading again opens them anew."""
+        self._files.close()
+        self._decoded.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _window(
+        self, path: Path, rows: slice, columns: slice, channels: Sequence[int] | None
+    ) -> tuple[Pixels, float | None]:
+        decoded = self._decoded.get(path)
+        if decoded is None:
+            with self._files.lend(path) as raster:
+                if raster.windowed and not self._keeps_all:
+                    return raster.read(rows, columns, channels), raster.info.nodata
+                decoded = Decoded(raster.read(), raster.info.nodata)
+            self._decoded.put(path, decoded)
+        return decoded.window(rows, columns, channels)
+
+
+def decoded_bytes(items: Sequence[Item]) -> int:
+    """About how much memory all images and labels would need, judged by the first item.
+
+    Args:
+        items: The items; their sizes are known, their number of channels is looked up once.
+
+    Returns:
+        Bytes.
+    """
+    if not items:
+        return 0
+    files = (items[0].image, items[0].label)
+    infos = [raster_info(path) for path in files if path is not None]
+    pixel = sum(info.channels * info.dtype.itemsize for info in infos)
+    return pixel * sum(item.height * item.width for item in items)
+
+
+def _label(item: Item) -> Path:
+    if item.label is None:
+        raise DataError(f"{item.image}: has no label.")
+    return item.label
