@@ -75,6 +75,13 @@ class Layout:
         return self.regions[reader] != BOTTLENECK
 
     @cached_property
+    def gates(self) -> frozenset[int]:
+        """Nodes without spatial extent that act on nodes with one: squeeze-and-excite branches."""
+        spatial = [i for i, scale in enumerate(self.scales) if scale]
+        behind = _reachable(spatial, self.graph.producers)
+        return frozenset(i for i in behind if self.scales[i] is None)
+
+    @cached_property
     def merges(self) -> tuple[Merge, ...]:
         """Adds and concatenations of two tensors or more."""
         return tuple(

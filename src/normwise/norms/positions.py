@@ -153,10 +153,13 @@ class Placement:
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Every linear layer with an activation; one that reaches several has several."""
+        """Every linear layer with an activation; one that reaches several has several.
+
+        Layers in squeeze-and-excite branches see one value a channel: no place for a norm.
+        """
         found: list[Site] = []
         for index, node in enumerate(self.graph.nodes):
-            if role_of(node) is not Role.LINEAR:
+            if role_of(node) is not Role.LINEAR or index in self.layout.gates:
                 continue
             if activation_of(node) is not None:
                 found.append(Site(index, index, ()))

@@ -1,0 +1,18 @@
+"""The total stride of a model, which its input sizes should be divisible by."""
+
+from typing import Any
+
+from normwise.graph.regions import layout_of
+from normwise.keras_format.reading import read_graph
+
+
+def stride_of(model: Any) -> int:
+    """A number that divides height and width so that every resolution step comes out even.
+
+    Args:
+        model: A live functional or Sequential model, or the path of a model file.
+
+    Returns:
+        The total stride in pixels, 1 for a model that keeps its resolution.
+    """
+    return max(layout_of(read_graph(model)).stride, default=1)
