@@ -1,0 +1,90 @@
+"""The metrics of a finished model on the whole images of a split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from normwise.data.dataset import Dataset
+from normwise.errors import DataError
+from normwise.inference.whole import predict_whole
+from normwise.training.metrics import Metrics
+from normwise.training.output import (
+    Output,
+    predicted_classes,
+    regression_output,
+    segmentation_output,
+)
+from normwise.training.validation import measure, metrics_for
+from normwise.training.whole_items import whole_items
+
+
+def evaluate(
+    model: keras.Model | str | Path,
+    dataset: Dataset,
+    split: str = "test",
+    fill: Sequence[float] | None = None,
+) -> Metrics:
+    """Measures a model on whole images.
+
+    Args:
+        model: A finished model, from raw pixel values to probabilities or to the target's units,
+            or its `.keras` file.
+        dataset: The data; the bands must be those that the model was trained with.
+        split: `train`, `val` or `test`.
+        fill: For each channel, what stands where nothing was measured. By default the mean that
+            the model scales its input with, or 0 if it doesn't.
+
+    Returns:
+        Metrics over all pixels that have a label, in the target's units.
+
+    Raises:
+        DataError: If the split is empty or the model's outputs don't fit the data.
+        NetworkError: If the model takes another number of channels.
+
+    Example:
+        ```python
+        evaluate("run/model.keras", open_dataset("rivers")).values["iou"]
+        ```
+    """
+    if not isinstance(model, keras.Model):
+        model = keras.saving.load_model(model, compile=False, safe_mode=True)
+    output = output_of(dataset)
+    _check_outputs(model, output, dataset)
+    metrics = metrics_for(output)
+    for item, image, truth, weight in whole_items(dataset, split, fill or input_mean(model)):
+        predicted = predict_whole(model, image)
+        if output.task == "segmentation":
+            measure(metrics, truth, predicted_classes(predicted), weight, item.name)
+        else:
+            measure(metrics, truth, predicted, weight, item.name)
+    return metrics.result()
+
+
+def output_of(dataset: Dataset) -> Output:
+    """The output that a data set asks for, with targets in their own units."""
+    if dataset.task == "segmentation":
+        return segmentation_output(dataset.classes)
+    names, count = dataset.target_names, dataset.outputs
+    names = names if len(names) == count else tuple(f"target {i + 1}" for i in range(count))
+    return regression_output(names, np.zeros(count).tolist(), np.ones(count).tolist())
+
+
+def input_mean(model: keras.Model) -> list[float]:
+    """For each channel, the mean that a model scales its raw input with; 0 if it doesn't."""
+    channels = int(model.input_shape[-1])
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and not layer.invert:
+            mean = np.ravel(keras.ops.convert_to_numpy(layer.mean))
+            return [float(value) for value in np.broadcast_to(mean, channels)]
+    return [0.0] * channels
+
+
+def _check_outputs(model: keras.Model, output: Output, dataset: Dataset) -> None:
+    found = model.output_shape[-1]
+    if found != output.channels:
+        raise DataError(
+            f"The model has {found} output channels; the {output.task} of {dataset.root} needs "
+            f"{output.channels}: {', '.join(output.names)}."
+        )

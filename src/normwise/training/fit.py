@@ -1,0 +1,164 @@
+"""The training loop: epochs of Keras' own `fit`, each validated, judged and kept on disk."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+
+from normwise.errors import RunError
+from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
+from normwise.training.determinism import make_deterministic, seed_epoch
+from normwise.training.history import Row, write_history
+from normwise.training.loading import Batch, Batches, loaded
+from normwise.training.losses import WeightedLoss
+from normwise.training.optimizer import make_optimizer
+from normwise.training.progress import Silent, Watcher
+from normwise.training.recipe import Recipe, differences
+from normwise.training.standing import Standing, judged
+
+LAST: Final = Path("checkpoints", "last.npz")
+BEST: Final = Path("checkpoints", "best.npz")
+
+Validate = Callable[[keras.Model], Mapping[str, float]]
+
+
+def fit(
+    model: keras.Model,
+    batches: Batches,
+    validate: Validate,
+    recipe: Recipe,
+    run_folder: Path,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    prepare: Callable[[Batch], Batch] = lambda batch: batch,
+) -> Standing:
+    """Trains a model and leaves the weights of its best epoch in it.
+
+    After every epoch the model is validated, and `checkpoints/last.npz` and `history.csv` are
+    replaced as a whole, so that a run that is killed at any moment can go on. On one machine a
+    resumed run ends with the very weights of an uninterrupted one, if the recipe says
+    `training.deterministic`.
+
+    Args:
+        model: A model with one linear output, not compiled.
+        batches: Training batches: images, labels, weights.
+        validate: Takes the model; returns `loss` and metrics, among them the recipe's metric.
+        recipe: A resolved recipe: its loss and metric are set.
+        run_folder: Where checkpoints and history go.
+        resume: Go on from `checkpoints/last.npz`.
+        watcher: Is told about steps and epochs.
+        prepare: Done to each batch in its thread.
+
+    Returns:
+        How the run ended, with the history.
+
+    Raises:
+        RunError: If the loss is no number any more, or the checkpoint can't be resumed.
+    """
+    training, watcher = recipe.training, watcher or Silent()
+    steps = training.steps or len(batches)
+    _compile(model, recipe, steps)
+    standing = _resumed(model, recipe, run_folder) if resume else Standing()
+    watcher.start(standing.epochs, training.epochs, steps)
+    try:
+        while standing.epochs < training.epochs and not standing.stopped:
+            row = _epoch(model, batches, validate, recipe, standing.epochs, watcher, prepare)
+            standing = judged(standing, row, training)
+            _keep(model, standing, recipe, run_folder)
+            watcher.epoch(standing.epochs, row, "best so far" if standing.improved else "")
+    finally:
+        watcher.stop()
+    load_checkpoint(run_folder / BEST, model)
+    return standing
+
+
+def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    training = recipe.training
+    if training.deterministic:
+        make_deterministic()
+    seed_epoch(training.seed, -1)
+    optimizer = make_optimizer(training, steps * training.epochs, model.trainable_variables)
+    model.compile(optimizer=optimizer, loss=WeightedLoss(str(training.loss)))
+
+
+def _epoch(
+    model: keras.Model,
+    batches: Batches,
+    validate: Validate,
+    recipe: Recipe,
+    epoch: int,
+    watcher: Watcher,
+    prepare: Callable[[Batch], Batch],
+) -> Row:
+    training = recipe.training
+    steps = training.steps or len(batches)
+    seed_epoch(training.seed, epoch)
+    batches.set_epoch(epoch)
+    started, watch = time.perf_counter(), _Steps(epoch + 1, training.batch_size, watcher)
+    ready = loaded(batches, steps, training.workers, prepare)
+    try:
+        model.fit(ready, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])
+    finally:
+        ready.close()
+    trained = time.perf_counter()
+    measured = {f"val_{name}": float(value) for name, value in validate(model).items()}
+    return {
+        "epoch": epoch + 1,
+        "loss": watch.loss,
+        **measured,
+        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "patches_per_second": steps * training.batch_size / (trained - started),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops at the first loss that is no number, and tells the watcher of each step."""
+
+    def __init__(self, epoch: int, batch_size: int, watcher: Watcher) -> None:
+        super().__init__()
+        self.loss = math.nan
+        self._epoch, self._batch_size, self._watcher = epoch, batch_size, watcher
+        self._first_done = math.nan
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reads the mean loss of the epoch so far."""
+        self.loss = float((logs or {})["loss"])
+        if not math.isfinite(self.loss):
+            raise RunError(
+                f"The loss is no number any more, in epoch {self._epoch} at step {batch + 1}. "
+                "Look for impossible values in the images and labels, or lower "
+                "training.learning_rate."
+            )
+        self._watcher.step(self._epoch, batch + 1, self.loss, self._speed(batch))
+
+    def _speed(self, batch: int) -> float:
+        now = time.perf_counter()
+        if batch == 0:
+            # The first step compiles: a speed that counts it is no use for the time left.
+            self._first_done = now
+            return math.nan
+        return batch * self._batch_size / (now - self._first_done)
+
+
+def _keep(model: keras.Model, standing: Standing, recipe: Recipe, run_folder: Path) -> None:
+    state = {"standing": standing.to_state(), "recipe": recipe.model_dump(mode="json")}
+    # The best goes first: killed in between, the run repeats this epoch and writes both again.
+    if standing.improved:
+        save_checkpoint(run_folder / BEST, model, None, state)
+    save_checkpoint(run_folder / LAST, model, model.optimizer, state)
+    write_history(run_folder / "history.csv", standing.history)
+
+
+def _resumed(model: keras.Model, recipe: Recipe, run_folder: Path) -> Standing:
+    path = run_folder / LAST
+    if differing := differences(Recipe.model_validate(read_state(path)["recipe"]), recipe):
+        raise RunError(
+            f"The run in {run_folder} was started with another recipe: {'; '.join(differing)}. "
+            "Resume it with the recipe.yaml in its folder, or start a new run."
+        )
+    state = load_checkpoint(path, model, model.optimizer)
+    return Standing.from_state(state["standing"])

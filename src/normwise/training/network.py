@@ -1,0 +1,53 @@
+"""The network of a recipe, with the scaling of its input inside."""
+
+import keras
+
+from normwise.data.statistics import ChannelStatistics
+from normwise.networks import NETWORKS, build
+from normwise.training.recipe import Recipe
+from normwise.training.resolve import plan_of_recipe
+
+
+def build_network(
+    recipe: Recipe, channels: int, outputs: int, images: ChannelStatistics
+) -> keras.Model:
+    """Builds the recipe's network for images of any size.
+
+    Args:
+        recipe: Network and norm plan; the plan is given a scaled input unless it has one.
+        channels: Image channels.
+        outputs: Channels of its linear output.
+        images: Statistics of the training images, in raw pixel values.
+
+    Returns:
+        A model from raw pixel values to a linear output.
+
+    Raises:
+        RecipeError: If there is no such network.
+        NetworkError: If the network can't be built with these options.
+        PlanError: If the plan can't hold in this network.
+    """
+    plan, network = plan_of_recipe(recipe), recipe.network
+    # A constant channel has nothing to scale; a variance of 0 would make it infinite.
+    variance = [value if value > 0 else 1.0 for value in images.variance.tolist()]
+    statistics = (images.mean.tolist(), variance) if plan.input_kind == "standardize" else None
+    return build(
+        network.name,
+        (None, None, channels),
+        outputs,
+        plan,
+        filters=network.filters,
+        depth=network.depth,
+        input_statistics=statistics,
+        **network.options,
+    )
+
+
+def total_stride(network: keras.Model) -> int:
+    """How many input pixels one pixel of the coarsest resolution stands for."""
+    from normwise.networks import stride_of  # noqa: PLC0415
+
+    return int(stride_of(network))
+
+
+__all__ = ["NETWORKS", "build_network", "total_stride"]

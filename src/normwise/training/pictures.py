@@ -1,0 +1,75 @@
+"""The pictures of a run: its curves, and a preview of what the model predicts."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import keras
+
+from normwise.data.dataset import Dataset
+from normwise.files import whole_file
+from normwise.inference.whole import predict_whole
+from normwise.report.curves import draw_curves
+from normwise.report.preview import Meaning, Panel, draw_preview
+from normwise.training.evaluate import input_mean
+from normwise.training.output import Output, predicted_classes
+from normwise.training.recipe import Recipe
+from normwise.training.standing import Standing
+from normwise.training.whole_items import whole_items
+
+_IMAGES: Final = 4
+_IN_UNITS: Final = frozenset({"mae", "rmse"})
+
+
+def draw_run(
+    model: keras.Model,
+    recipe: Recipe,
+    dataset: Dataset,
+    output: Output,
+    standing: Standing,
+    folder: Path,
+) -> None:
+    """Draws `curves.png` and `preview.png` into a run folder.
+
+    Args:
+        model: The finished model.
+        recipe: The resolved recipe.
+        dataset: Its data; the preview shows validation images.
+        output: What the model's output means.
+        standing: How the run ended.
+        folder: The run folder.
+    """
+    metric = str(recipe.training.metric)
+    unit = "target units" if metric in _IN_UNITS else ""
+    with whole_file(folder / "curves.png") as path:
+        draw_curves(
+            path,
+            standing.history,
+            metric,
+            standing.best_epoch,
+            loss=str(recipe.training.loss),
+            unit=unit,
+        )
+    with whole_file(folder / "preview.png") as path:
+        panels = list(islice(_panels(model, dataset), _IMAGES))
+        draw_preview(path, panels, _meaning(dataset, output))
+
+
+def _panels(model: keras.Model, dataset: Dataset) -> Iterator[Panel]:
+    """The validation images; of several target channels the first."""
+    for item, image, truth, weight in whole_items(dataset, "val", input_mean(model)):
+        predicted = predict_whole(model, image)
+        if dataset.task == "segmentation":
+            yield Panel(item.name, image, truth, predicted_classes(predicted), weight > 0)
+        else:
+            valid = weight[..., 0] > 0
+            yield Panel(item.name, image, truth[..., 0], predicted[..., 0], valid)
+
+
+def _meaning(dataset: Dataset, output: Output) -> Meaning:
+    shown = 3 if dataset.channels >= 3 else 1
+    image = ", ".join(dataset.bands[:shown])
+    if dataset.task == "segmentation":
+        return Meaning(classes=output.names, colours=dataset.colours, image=image)
+    return Meaning(quantity=f"{output.names[0]} (target units)", image=image)

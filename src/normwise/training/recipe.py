@@ -1,0 +1,270 @@
+"""What a training run is made of: every setting in one YAML file that a person can read.
+
+```yaml
+data:
+  path: rivers            # the only setting that must be given
+network:
+  name: unet
+norm: batch@pre-activation
+training:
+  epochs: 40
+```
+
+This file imports no Keras: a recipe can be read and mended without a backend.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from normwise.errors import RecipeError
+from normwise.training.recipe_problems import describe_problem, join_problems
+
+LossName = Literal[
+    "cross-entropy-dice", "cross-entropy", "dice", "mean-squared", "mean-absolute", "huber"
+]
+MetricName = Literal[
+    "iou",
+    "dice",
+    "precision",
+    "recall",
+    "accuracy",
+    "mean_iou",
+    "mean_dice",
+    "mean_precision",
+    "mean_recall",
+    "mean_image_iou",
+    "mae",
+    "rmse",
+    "r2",
+    "correlation",
+]
+
+
+def _pair(value: Any) -> Any:
+    """`128` means `[128, 128]`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    return value
+
+
+PatchSize = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class AugmentationSettings(_Section):
+    """How training patches are varied; validation patches never are."""
+
+    flips: bool = Field(True, description="mirror at random along both axes")
+    rotations: bool = Field(True, description="turn by a random multiple of 90 degrees")
+    intensity: float = Field(
+        0.0, ge=0, description="random gain and offset, in standard deviations of each band"
+    )
+
+
+class DataSettings(_Section):
+    """Which data, and how patches are cut from them."""
+
+    path: str = Field(description="the data folder")
+    labels: Literal["masks", "targets"] | None = Field(None, description="null: what is there")
+    bands: tuple[int, ...] | None = Field(None, min_length=1, description="from 0; null: all")
+    targets: tuple[int, ...] | None = Field(None, min_length=1, description="from 0; null: all")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of images without a split")
+    patch: PatchSize | None = Field(None, description="rows and columns in pixels; null: chosen")
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class NetworkSettings(BaseModel):
+    """Which network; further keys are the network's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "unet"
+    filters: int | tuple[int, ...] | None = Field(None, description="null: the network's own")
+    depth: int | None = Field(None, ge=1, description="null: the network's own")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The network's own options, those that are no setting of every network."""
+        return dict(self.model_extra or {})
+
+
+class TrainingSettings(_Section):
+    """How the weights are found."""
+
+    epochs: int = Field(40, ge=1)
+    steps: int | None = Field(None, ge=1, description="steps an epoch; null: one pass")
+    batch_size: int = Field(8, ge=1, description="patches a step")
+    learning_rate: float = Field(1e-3, gt=0, description="highest rate, after the warm-up")
+    weight_decay: float = Field(1e-4, ge=0, description="on kernels only")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
+    loss: LossName | None = Field(None, description="null: the task's own")
+    metric: MetricName | None = Field(None, description="decides which epoch is the best")
+    early_stopping: int | None = Field(None, ge=1, description="epochs without a better metric")
+    seed: int = Field(0, ge=0, lt=2**31)
+    budget: float | None = Field(
+        None, gt=0, description="seconds; the epoch in which they end is the last"
+    )
+    workers: int = Field(2, ge=1, description="threads that cut patches")
+    deterministic: bool = Field(True, description="the same seed gives the same weights")
+
+
+class Recipe(_Section):
+    """Every setting of a training run.
+
+    Example:
+        ```python
+        recipe = Recipe(data={"path": "rivers"}, training={"epochs": 5})
+        ```
+    """
+
+    data: DataSettings
+    network: NetworkSettings = NetworkSettings()
+    norm: str | None = Field(
+        None, min_length=1, description="the norm plan; null: the network's own"
+    )
+    training: TrainingSettings = TrainingSettings()
+    out: str | None = Field(None, description="the run folder")
+
+    def __init__(self, **settings: Any) -> None:
+        # One error type for every way a recipe is made; pydantic's own names no near key.
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise RecipeError(_explain(error, "The recipe")) from None
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Reads a recipe from a YAML file.
+
+    Args:
+        path: A `.yaml` file. A relative `data.path` stays as it is written: it is relative to
+            the working folder.
+
+    Returns:
+        The recipe, with defaults for what the file leaves out.
+
+    Raises:
+        RecipeError: If the file can't be read, or with every unknown or impossible setting.
+    """
+    path = Path(path)
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} can't be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"The recipe {path} is no YAML: {error}") from None
+    return _checked(settings, f"The recipe {path}")
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe with some settings replaced, as `--set` on the command line does.
+
+    Args:
+        recipe: The recipe to start from; it is not changed.
+        settings: Texts like `training.epochs=5`; values are read as YAML, so that
+            `data.bands=[1,2,3]`, `data.patch=null` and `norm=batch@skip` all work.
+
+    Returns:
+        A new recipe.
+
+    Raises:
+        RecipeError: If a text has no `=`, or with every unknown or impossible setting.
+    """
+    changed = json.loads(recipe.model_dump_json())
+    for setting in settings:
+        key, value = _key_and_value(setting)
+        _put(changed, key.split("."), value, setting)
+    return _checked(changed, "The settings")
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML text that `load_recipe` reads back to an equal recipe."""
+    plain = json.loads(recipe.model_dump_json())
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None))
+
+
+def differences(one: Recipe, two: Recipe) -> list[str]:
+    """What two recipes disagree about, but for `out` and the number of threads.
+
+    Returns:
+        Texts like `training.epochs is 5, was 4`, in the order of the keys.
+    """
+    was, now = _flat(one.model_dump(mode="json")), _flat(two.model_dump(mode="json"))
+    return [
+        f"{key} is {now.get(key)!r}, was {was.get(key)!r}"
+        for key in dict.fromkeys([*was, *now])
+        if was.get(key) != now.get(key) and key not in ("out", "training.workers")
+    ]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _checked(settings: Any, source: str) -> Recipe:
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise RecipeError(
+            f"{source} must hold named settings such as `data:` and `training:`; "
+            f"received {type(settings).__name__}."
+        )
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, source)) from None
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    details: list[ErrorDetails] = error.errors(include_url=False)
+    return join_problems(source, [describe_problem(detail, known_keys()) for detail in details])
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every setting of a recipe as a dotted key, such as `data.augmentation.flips`."""
+    return tuple(_keys(Recipe, ""))
+
+
+def _keys(section: type[BaseModel], prefix: str) -> list[str]:
+    keys: list[str] = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += [prefix + name, *_keys(kind, f"{prefix}{name}.")]
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _key_and_value(setting: str) -> tuple[str, Any]:
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(
+            f"A setting is written key=value, for example training.epochs=5; received {setting!r}."
+        )
+    try:
+        return key.strip(), yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"The value of {setting!r} is no YAML.") from None
+
+
+def _put(settings: dict[str, Any], path: list[str], value: Any, setting: str) -> None:
+    for part in path[:-1]:
+        settings = settings.setdefault(part, {})
+        if not isinstance(settings, dict):
+            raise RecipeError(f"{part!r} in {setting!r} is a value and has no settings of its own.")
+    settings[path[-1]] = value

@@ -1,0 +1,102 @@
+"""From a recipe with gaps to one in which every choice is made."""
+
+import sys
+from typing import Final
+
+from normwise.data.dataset import Dataset
+from normwise.errors import RecipeError
+from normwise.norms.plan import NormPlan, with_standardized_input
+from normwise.training.losses import REGRESSION_LOSSES, SEGMENTATION_LOSSES
+from normwise.training.metrics import default_metric, metric_names
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_problems import join_problems
+
+_PATCH: Final = 128
+_PLAN: Final = "batch@pre-activation"
+
+
+def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
+    """Makes the choices that the recipe leaves open, and checks those it makes against the data.
+
+    Args:
+        recipe: The recipe.
+        dataset: Its data.
+        stride: The total stride of its network in pixels.
+
+    Returns:
+        A recipe with patch, loss and metric, and with a plan that scales its input.
+
+    Raises:
+        RecipeError: With every setting that doesn't suit the data or the network.
+        PlanError: If the norm plan is none.
+    """
+    problems = [*_task_problems(recipe, dataset), *_patch_problems(recipe, stride)]
+    if problems:
+        raise RecipeError(join_problems("The recipe", problems))
+    training, classes = recipe.training, len(dataset.classes)
+    segmentation = dataset.task == "segmentation"
+    losses = SEGMENTATION_LOSSES if segmentation else REGRESSION_LOSSES
+    chosen = {
+        "loss": training.loss or losses[0],
+        "metric": training.metric or default_metric(dataset.task, classes),
+    }
+    patch = recipe.data.patch or _patch(dataset, stride)
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"patch": patch}),
+            "norm": str(plan_of_recipe(recipe)),
+            "training": training.model_copy(update=chosen),
+        }
+    )
+
+
+def plan_of_recipe(recipe: Recipe) -> NormPlan:
+    """The recipe's plan, or the network's own, with an input that is scaled.
+
+    Raises:
+        PlanError: If the text is no plan.
+        RecipeError: If there is no such network.
+    """
+    return with_standardized_input(NormPlan.parse(recipe.norm or _default_plan(recipe)))
+
+
+def _default_plan(recipe: Recipe) -> str:
+    from normwise.networks import NETWORKS  # noqa: PLC0415 - loads a backend
+
+    builder = NETWORKS.get(recipe.network.name)
+    if builder is None:
+        raise RecipeError(
+            f"network.name: received {recipe.network.name!r}; allowed: {', '.join(NETWORKS)}."
+        )
+    return str(getattr(sys.modules[builder.__module__], "DEFAULT_PLAN", _PLAN))
+
+
+def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
+    segmentation = dataset.task == "segmentation"
+    losses = SEGMENTATION_LOSSES if segmentation else REGRESSION_LOSSES
+    metrics = metric_names(dataset.task, len(dataset.classes))
+    given = {"loss": (recipe.training.loss, losses), "metric": (recipe.training.metric, metrics)}
+    return [
+        f"training.{key}: received {value!r}; allowed for this {dataset.task}: {', '.join(known)}."
+        for key, (value, known) in given.items()
+        if value is not None and value not in known
+    ]
+
+
+def _patch_problems(recipe: Recipe, stride: int) -> list[str]:
+    patch = recipe.data.patch
+    if patch is None or not any(side % stride for side in patch):
+        return []
+    fitting = [max(stride, round(side / stride) * stride) for side in patch]
+    return [
+        f"data.patch: received {list(patch)}; allowed: multiples of the network's total stride "
+        f"of {stride} pixels, for example {fitting}."
+    ]
+
+
+def _patch(dataset: Dataset, stride: int) -> tuple[int, int]:
+    """The largest image up to 128 pixels, as a multiple of the stride."""
+    items = dataset.split("train")
+    longest = max(item.height for item in items), max(item.width for item in items)
+    rows, columns = (-(-min(side, _PATCH) // stride) * stride for side in longest)
+    return rows, columns

@@ -1,0 +1,281 @@
+"""A training run from its recipe to the files that it leaves."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+
+from normwise.data.augmentation import Augmentation
+from normwise.data.dataset import Dataset
+from normwise.data.folder import open_dataset
+from normwise.data.loading import PatchBatches, tiles_of
+from normwise.data.statistics import ChannelStatistics, channel_statistics
+from normwise.errors import OutputExistsError, RecipeError, RunError
+from normwise.files import whole_file, write_text
+from normwise.training.determinism import seed_epoch
+from normwise.training.evaluate import evaluate, output_of
+from normwise.training.fit import BEST, LAST, fit
+from normwise.training.history import History
+from normwise.training.loading import Batch
+from normwise.training.metrics import Metrics
+from normwise.training.network import build_network, total_stride
+from normwise.training.output import Output, finished_model, regression_output
+from normwise.training.pictures import draw_run
+from normwise.training.progress import watcher
+from normwise.training.recipe import Recipe, to_yaml
+from normwise.training.resolve import resolve
+from normwise.training.standing import Standing
+from normwise.training.validation import Tile, Validation
+
+FILES: Final = (
+    "recipe.yaml", "model.keras", "history.csv", "metrics.json", "curves.png", "preview.png",
+    "log.txt", str(LAST), str(BEST),
+)  # fmt: skip
+
+log = logging.getLogger("normwise.training")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Args:
+        folder: Its folder.
+        metrics: Of the best epoch on the whole validation images, in the target's units.
+        history: One row an epoch.
+        best_epoch: The epoch whose weights were kept, counted from 1.
+    """
+
+    folder: Path
+    metrics: Metrics
+    history: History = field(repr=False)
+    best_epoch: int
+
+    @property
+    def model(self) -> keras.Model:
+        """The trained model, loaded anew: raw pixel values to probabilities or target units."""
+        return keras.saving.load_model(self.folder / "model.keras", compile=False, safe_mode=True)
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Trains the network of a recipe on its data.
+
+    Args:
+        recipe: What to train on what.
+        out: The run folder; by default the recipe's `out`.
+        resume: Go on with the run in that folder where it was interrupted.
+        overwrite: Replace the run in that folder.
+        progress: Say how it goes: a bar on a terminal, lines elsewhere.
+
+    Returns:
+        The run. Its folder holds `recipe.yaml` (everything resolved), `model.keras` (takes raw
+        pixel values and loads without normwise), `checkpoints/`, `history.csv`, `metrics.json`,
+        `curves.png`, `preview.png` and `log.txt`.
+
+    Raises:
+        DataError: If the data folder can't be used, with every problem.
+        RecipeError: If a setting doesn't suit the data or the network.
+        OutputExistsError: If the folder holds a run already.
+        RunError: If the loss is no number any more, or there is nothing to resume.
+
+    Example:
+        ```python
+        run = train(Recipe(data={"path": "rivers"}), out="runs/rivers")
+        run.metrics.values["iou"]
+        ```
+    """
+    folder = _folder(recipe, out)
+    data = recipe.data
+    dataset = open_dataset(
+        data.path,
+        labels=data.labels,
+        bands=data.bands,
+        targets=data.targets,
+        validation=data.validation,
+        seed=recipe.training.seed,
+    )
+    images = channel_statistics(dataset, "train", of="images")
+    output = _output(dataset)
+    seed_epoch(recipe.training.seed, -1)
+    network = build_network(recipe, dataset.channels, output.channels, images)
+    recipe = resolve(recipe, dataset, total_stride(network))
+    _prepare(folder, resume, overwrite)
+    with _logged(folder / "log.txt"):
+        _describe(recipe, dataset, network, folder)
+        standing = _fitted(network, recipe, dataset, images, output, folder, resume, progress)
+        return _finished(network, recipe, dataset, output, standing, folder)
+
+
+def _folder(recipe: Recipe, out: str | Path | None) -> Path:
+    if out is None and recipe.out is None:
+        raise RecipeError("out: missing; name the folder that the run shall be written to.")
+    return Path(out if out is not None else str(recipe.out))
+
+
+def _output(dataset: Dataset) -> Output:
+    output = output_of(dataset)
+    if output.task == "segmentation":
+        return output
+    labels = channel_statistics(dataset, "train", of="labels")
+    return regression_output(output.names, labels.mean.tolist(), labels.variance.tolist())
+
+
+def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
+    present = [folder / name for name in FILES if (folder / name).exists()]
+    if resume:
+        if not (folder / LAST).exists():
+            raise RunError(
+                f"There is no run to resume in {folder}: {LAST} is missing. Without an epoch that "
+                "was finished there is nothing to go on from; start the run again."
+            )
+    elif present and not overwrite:
+        raise OutputExistsError(
+            f"{folder} holds a run already. Go on with it (resume), replace it (overwrite), or "
+            "name another folder."
+        )
+    else:
+        for path in present:
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("normwise")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    except BaseException as error:
+        log.error("stopped: %s %s", type(error).__name__, error)
+        raise
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _describe(recipe: Recipe, dataset: Dataset, network: keras.Model, folder: Path) -> None:
+    write_text(folder / "recipe.yaml", to_yaml(recipe))
+    splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
+    log.info("%s on %s: %s images", dataset.task, dataset.root, splits)
+    for note in dataset.notes:
+        log.info("data: %s", note)
+    log.info("%s, %s, %d parameters", network.name, recipe.norm, network.count_params())
+    log.info("keras %s on %s", keras.__version__, keras.backend.backend())
+
+
+def _fitted(
+    network: keras.Model,
+    recipe: Recipe,
+    dataset: Dataset,
+    images: ChannelStatistics,
+    output: Output,
+    folder: Path,
+    resume: bool,
+    progress: bool,
+) -> Standing:
+    training, patch = recipe.training, _patch(recipe)
+
+    def tiles() -> Iterator[Tile]:
+        for tile in tiles_of(dataset, "val", patch, images.mean):
+            yield tile.item.name, tile.x, tile.y, tile.weight
+
+    def prepare(batch: Batch) -> Batch:
+        return batch[0], output.scaled(batch[1]), batch[2]
+
+    validation = Validation(tiles, output, str(training.loss), training.batch_size)
+    with _batches(recipe, dataset, images) as batches, _resumable(folder):
+        return fit(
+            network,
+            batches,
+            validation,
+            recipe,
+            folder,
+            resume,
+            watcher(progress, str(training.metric)),
+            prepare,
+        )
+
+
+def _patch(recipe: Recipe) -> tuple[int, int]:
+    assert recipe.data.patch is not None
+    return recipe.data.patch
+
+
+def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> PatchBatches:
+    augmentation = recipe.data.augmentation
+    return PatchBatches(
+        dataset,
+        "train",
+        _patch(recipe),
+        recipe.training.batch_size,
+        fill=images.mean,
+        std=images.std,
+        seed=recipe.training.seed,
+        augmentation=Augmentation(
+            flips=augmentation.flips,
+            rotations=augmentation.rotations,
+            intensity=augmentation.intensity,
+        ),
+        steps=recipe.training.steps,
+    )
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        known = (folder / LAST).exists()
+        hint = "go on with resume" if known else "no epoch was finished: start again"
+        raise KeyboardInterrupt(f"The run in {folder} was interrupted; {hint}.") from None
+
+
+def _finished(
+    network: keras.Model,
+    recipe: Recipe,
+    dataset: Dataset,
+    output: Output,
+    standing: Standing,
+    folder: Path,
+) -> Run:
+    model = finished_model(network, output)
+    with whole_file(folder / "model.keras") as temporary:
+        _save(model, temporary)
+    metrics = evaluate(model, dataset, "val")
+    _write_metrics(folder / "metrics.json", metrics, standing)
+    draw_run(model, recipe, dataset, output, standing, folder)
+    if standing.stopped:
+        log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
+    log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))
+    return Run(folder, metrics, standing.history, standing.best_epoch)
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    model.save(path)
+
+
+def _write_metrics(path: Path, metrics: Metrics, standing: Standing) -> None:
+    content: dict[str, Any] = {"split": "val", "epoch": standing.best_epoch}
+    content |= json.loads(metrics.to_json())
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _numbers(metrics: Metrics) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.values.items())

@@ -1,0 +1,56 @@
+"""The images of a split in one piece, with their labels."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from normwise.data.dataset import Dataset, Item
+from normwise.data.sources import Source
+from normwise.errors import DataError
+from normwise.training.loading import Array
+
+Whole = tuple[Item, Array, Array, Array]
+
+
+def whole_items(dataset: Dataset, split: str, fill: Sequence[float]) -> Iterator[Whole]:
+    """Reads the images of a split, one after the other.
+
+    Args:
+        dataset: The data set.
+        split: `train`, `val` or `test`.
+        fill: For each channel, what stands where nothing was measured.
+
+    Yields:
+        Item, image (float32, rows x columns x channels), label (class ids of rows x columns, or
+        float32 values of rows x columns x outputs), and a weight of the label's shape that is 0
+        where there is no label or no measurement.
+
+    Raises:
+        DataError: If the split is empty.
+    """
+    items = dataset.split(split)
+    if not items:
+        raise DataError(f"{dataset.root} has no images in the split {split!r}.")
+    with Source(dataset, items) as source:
+        for item in items:
+            yield whole_item(source, item, fill)
+
+
+def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
+    """One image in one piece, as `whole_items` yields it."""
+    rows, columns = slice(0, item.height), slice(0, item.width)
+    stored, missing = source.image(item, rows, columns)
+    image = stored.astype(np.float32)
+    unseen = np.zeros(image.shape[:2], bool)
+    if missing is not None:
+        image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
+        unseen = missing.all(-1)
+    if source.dataset.task == "segmentation":
+        classes = source.classes(item, rows, columns)
+        valid = (classes != source.dataset.ignore) & ~unseen
+        return item, image, np.where(valid, classes, 0).astype(np.int32), valid.astype(np.float32)
+    stored, unlabelled = source.targets(item, rows, columns)
+    valid = np.broadcast_to(~unseen[..., None], stored.shape)
+    valid = valid & ~unlabelled if unlabelled is not None else valid
+    values = np.where(valid, stored, 0).astype(np.float32)
+    return item, image, values, valid.astype(np.float32)
