@@ -95,7 +95,9 @@ def settings_text(node: Node) -> str:
     for key, value in node.config.items():
         plain = _plain(value)
         quiet = key in _UNSAID or key.endswith(("_initializer", "_regularizer", "_constraint"))
-        if quiet or plain is None or (key in QUIET and plain == QUIET[key]):
+        counts = key == "groups" and "Normalization" in node.class_name
+        usual = key in QUIET and plain == QUIET[key] and not counts
+        if quiet or plain is None or usual:
             continue
         said.append(f"{key}={plain}")
     return ", ".join(said)
@@ -140,10 +142,10 @@ def _gone(graph: Graph, index: int) -> str:
 def _changes(before: Graph, old: int, after: Graph, new: int) -> list[str]:
     a, b = before.nodes[old], after.nodes[new]
     lines = []
-    if a.class_name != b.class_name or a.config != b.config:
-        was, now = (f"{n.class_name}({settings_text(n)})" for n in (a, b))
-        same = "settings that are not shown differ" if was == now else f"{now} instead of {was}"
-        lines.append(f"~ {b.name}: {same}")
+    if a.class_name != b.class_name:
+        lines.append(f"~ {b.name} is {b.class_name} instead of {a.class_name}")
+    elif a.config != b.config:
+        lines.append(f"~ {b.name}: {_changed_settings(a, b)}")
     was, now = (_reads(g, n) for g, n in ((before, a), (after, b)))
     if was != now:
         lines.append(f"~ {b.name} reads {now} instead of {was}")
@@ -154,6 +156,15 @@ def _changes(before: Graph, old: int, after: Graph, new: int) -> list[str]:
         inside = diff(a.model, b.model)
         lines += [f"{line[:2]}{b.name}/{line[2:]}" for line in inside.splitlines()]
     return lines
+
+
+def _changed_settings(before: Node, after: Node) -> str:
+    keys = dict.fromkeys([*before.config, *after.config])
+    changed = [k for k in keys if before.config.get(k) != after.config.get(k) and k != "name"]
+    was, now = (
+        ", ".join(f"{k}={_plain(node.config.get(k))}" for k in changed) for node in (before, after)
+    )
+    return f"{now} instead of {was}" if changed else "only its own name differs"
 
 
 def _reads(graph: Graph, node: Node) -> str:

@@ -92,7 +92,7 @@ class Placement:
 
     def _at_input(self, index: int) -> bool:
         producers = self.graph.producers[index]
-        return bool(producers) and self._skeleton(producers[0]) in self._inputs
+        return bool(producers) and self.skeleton(producers[0]) in self._inputs
 
     @cached_property
     def _inputs(self) -> frozenset[int]:
@@ -100,7 +100,7 @@ class Placement:
             i for i, node in enumerate(self.graph.nodes) if role_of(node) is Role.INPUT
         )
 
-    def _skeleton(self, index: int) -> int:
+    def skeleton(self, index: int) -> int:
         """The node whose tensor reaches `index` through nothing but norms and pass-throughs."""
         while self._is_transparent(index) and self.graph.producers[index]:
             index = self.graph.producers[index][0]
@@ -211,7 +211,7 @@ class Placement:
         """Of the norms between layer and activation, the first, if the layer's readers share it."""
         if site.between:
             norm = site.between[0]
-            if self._skeleton(norm) != site.linear or self.coverage(site.linear).main == norm:
+            if self.skeleton(norm) != site.linear or self.coverage(site.linear).main == norm:
                 yield norm
 
     def _post(self, position: Position) -> list[Slot]:
@@ -224,7 +224,7 @@ class Placement:
 
     def _down(self, position: Position) -> list[Slot]:
         tensors = {
-            self._skeleton(producer): None
+            self.skeleton(producer): None
             for step in sorted(self.layout.downsampling)
             for producer in self.graph.producers[step][:1]
         }

@@ -1,0 +1,43 @@
+"""normwise puts normalization where it belongs in any Keras model.
+
+Importing it loads no backend; the functions that need one load it when they are called.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "NormPlan": "normwise.norms.plan",
+    "NormwiseError": "normwise.errors",
+    "build": "normwise.workflows.plans",
+    "draw": "normwise.workflows.show",
+    "evaluate": "normwise.workflows.evaluate",
+    "plan_of": "normwise.workflows.plans",
+    "predict": "normwise.workflows.predict",
+    "show": "normwise.workflows.show",
+    "train": "normwise.workflows.train",
+}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'normwise' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from normwise.errors import NormwiseError
+    from normwise.norms.plan import NormPlan
+    from normwise.workflows.evaluate import evaluate
+    from normwise.workflows.plans import build, plan_of
+    from normwise.workflows.predict import predict
+    from normwise.workflows.show import draw, show
+    from normwise.workflows.train import train

@@ -1,0 +1,95 @@
+"""Chooses and loads the Keras backend, as late as possible."""
+
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from normwise.errors import BackendMissingError
+
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+"""Backends in the order of preference, with the package that each needs."""
+
+
+def require_backend() -> str:
+    """Makes sure that Keras loads with a backend that is installed.
+
+    An unset KERAS_BACKEND becomes the first installed of TensorFlow, JAX and PyTorch. Call it
+    before the first `import keras`.
+
+    Returns:
+        The backend's name.
+
+    Raises:
+        BackendMissingError: No backend is installed, or the one that KERAS_BACKEND names isn't.
+    """
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
+        return str(sys.modules["keras"].backend.backend())
+    os.environ["KERAS_BACKEND"] = wanted = chosen_backend()
+    with _quiet_start(wanted):
+        import keras  # noqa: PLC0415
+
+        keras.ops.convert_to_tensor(0.0)  # finds the devices, which is as talkative as the import
+    return wanted
+
+
+def chosen_backend() -> str:
+    """The backend that KERAS_BACKEND names, else the first installed; nothing is loaded.
+
+    Raises:
+        BackendMissingError: No backend is installed, or the one that KERAS_BACKEND names isn't.
+    """
+    wanted = os.environ.get("KERAS_BACKEND")
+    if not wanted:
+        return _first_installed()
+    _refuse_missing(wanted)
+    return wanted
+
+
+def _refuse_missing(wanted: str) -> None:
+    package = PACKAGES.get(wanted)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise BackendMissingError(
+            f"KERAS_BACKEND is {wanted!r}, but {package} isn't installed. Install it with "
+            f"pip install 'normwise[{wanted}]', or unset KERAS_BACKEND."
+        )
+
+
+def _first_installed() -> str:
+    for backend, package in PACKAGES.items():
+        if importlib.util.find_spec(package) is not None:
+            return backend
+    raise BackendMissingError(
+        "this needs a Keras backend, and none is installed. Install one with "
+        "pip install 'normwise[tensorflow]' (recommended on a CPU), 'normwise[jax]' or "
+        "'normwise[torch]'."
+    )
+
+
+@contextmanager
+def _quiet_start(backend: str) -> Iterator[None]:
+    """Holds back TensorFlow's start-up messages; they are shown when the start fails."""
+    if backend != "tensorflow" or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    try:
+        stderr = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        yield
+        return
+    kept = os.dup(stderr)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), stderr)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, stderr)
+            os.close(kept)

@@ -1,0 +1,77 @@
+"""The `normwise` command: its verbs, exit codes and how errors are shown."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from normwise import __version__
+from normwise.cli import demo, env, evaluate, predict, show, train
+from normwise.cli.console import errors
+from normwise.errors import NormwiseError
+
+UNUSABLE_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="normwise",
+    help="Puts normalization where it belongs in any Keras model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for verb in (show, train, evaluate, predict, demo, env):
+    verb.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"normwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before the verb; `--debug` is read from the command line in `main`."""
+
+
+def main() -> None:
+    """Runs the command line.
+
+    Exit codes: 0 done, 1 a promise not kept, 2 unusable input, 130 stopped by Ctrl-C.
+    """
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except NormwiseError as error:
+        if debug:
+            traceback.print_exc()
+        errors.print(f"[bold red]Error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        sys.exit(UNUSABLE_INPUT)
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        errors.print(
+            f"[bold red]Unexpected error:[/] {type(error).__name__}: {_escaped(error)}\n"
+            "This is a fault of normwise; run again with --debug and report what it prints.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(UNUSABLE_INPUT)
+
+
+def _escaped(error: Exception) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(str(error))

@@ -1,0 +1,42 @@
+"""Where the command line prints: results to standard output, errors to standard error."""
+
+import json
+import shutil
+import sys
+from enum import Enum
+from typing import Any
+
+from rich.console import Console
+
+WIDTH_OF_FILES = 160
+"""Columns where the output is no terminal, so that tables in logs aren't squeezed into 80."""
+
+
+def _width(stream: Any) -> int | None:
+    return None if stream.isatty() else max(WIDTH_OF_FILES, shutil.get_terminal_size().columns)
+
+
+output = Console(width=_width(sys.stdout))
+errors = Console(stderr=True, width=_width(sys.stderr))
+
+
+class Format(str, Enum):
+    """How results are printed."""
+
+    text = "text"
+    json = "json"
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON that any parser reads: NaN becomes null."""
+    print(json.dumps(_finite(value), indent=2, default=str))  # noqa: T201 - this is the output
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value

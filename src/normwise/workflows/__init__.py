@@ -1,0 +1,1 @@
+"""The public functions, one journey a file; they compose the other packages."""

@@ -1,0 +1,82 @@
+"""What a user calls a model: a file, a run folder, `package.module:callable`, a live model."""
+
+import importlib
+import re
+import sys
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from normwise.backend import require_backend
+from normwise.errors import ModelReadError
+from normwise.graph.graph import Graph
+from normwise.keras_format.reading import model_file, read_graph
+
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def graph_of(model: Any) -> Graph:
+    """The graph of whatever names a model; files are read without a backend.
+
+    Args:
+        model: A live model, a path of a `.keras`, `.h5` or `.json` file, a run folder, or
+            `"package.module:callable"`, which imports that module and calls it.
+
+    Raises:
+        ModelReadError: It can't be read.
+    """
+    if _is_callable_name(model):
+        return read_graph(_called(model))
+    return read_graph(model)
+
+
+def live_model(model: Any) -> Any:
+    """The live Keras model behind whatever names one.
+
+    Raises:
+        ModelReadError: It can't be read or loaded.
+    """
+    if _is_callable_name(model):
+        return _called(model)
+    if not isinstance(model, (str, PathLike)):
+        return model
+    path = model_file(fspath(model))
+    graph_of(path)  # its errors are clearer than those of a failed load
+    if path.suffix == ".json":
+        raise ModelReadError(f"{path}: an architecture without weights; save the whole model.")
+    return _loaded(path)
+
+
+def _loaded(path: Path) -> Any:
+    require_backend()
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        # Keras raises many types here; all of them mean that this file can't be built.
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelReadError(
+            f"{path}: Keras can't load it: {first} If the model has custom layers, import the "
+            "module that registers them first."
+        ) from error
+
+
+def _is_callable_name(model: Any) -> bool:
+    return (
+        isinstance(model, str)
+        and _CALLABLE.fullmatch(model) is not None
+        and not Path(model).exists()
+    )
+
+
+def _called(name: str) -> Any:
+    require_backend()
+    module_name, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelReadError(f"{name}: {error}.") from error
+    return found() if callable(found) and not hasattr(found, "layers") else found

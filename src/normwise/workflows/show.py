@@ -1,0 +1,209 @@
+"""Describes a network as a table: what each layer is, where normalization stands, what skips carry."""
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from normwise.graph.catalogue import activation_of, role_of, Role
+from normwise.graph.graph import Shape
+from normwise.graph.parameters import parameters_of, total_parameters
+from normwise.graph.regions import Layout, layout_of
+from normwise.graph.resolution import Scale
+from normwise.graph.text import shape_text
+from normwise.norms.inference import infer_plan, places_of
+from normwise.norms.kinds import spec_of
+from normwise.norms.plan import NormPlan
+from normwise.norms.positions import Placement
+from normwise.workflows.models import graph_of
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One call of the network.
+
+    Attributes:
+        name: Its name, with the path of the nested model it is in.
+        kind: Class, with a fused activation.
+        shape: Output shape, None where unknown.
+        parameters: Number of parameters, None where unknown; 0 for a further call of a layer.
+        region: encoder, bottleneck, decoder or head.
+        normalization: For a normalization: kind and position.
+        skip: For a merge: what each skip carries.
+        batch: For a batch normalization: N, the batch size.
+        elements: For a batch normalization: N*H*W, the number of values behind each statistic;
+            None where the image size is free and none was given.
+        elements_text: The same as text, with H and W where the size is free.
+    """
+
+    name: str
+    kind: str
+    shape: Shape | None
+    parameters: int | None
+    region: str
+    normalization: str
+    skip: str
+    batch: int | None = None
+    elements: int | None = None
+    elements_text: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkTable:
+    """A network as rows, with what holds for the whole."""
+
+    name: str
+    source: str
+    plan: NormPlan
+    parameters: int | None
+    stride: tuple[int, ...]
+    rows: tuple[LayerRow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "plan": str(self.plan),
+            "residue": [asdict(residue) for residue in self.plan.residue],
+            "parameters": self.parameters,
+            "stride": list(self.stride),
+            "layers": [asdict(row) for row in self.rows],
+        }
+
+
+def show(model: Any, batch_size: int = 8, size: tuple[int, ...] | None = None) -> NetworkTable:
+    """Describes a network layer by layer, without loading a backend for files.
+
+    Args:
+        model: A live model, file, run folder or `"package.module:callable"`.
+        batch_size: N, for the number of values behind each batch statistic.
+        size: Height and width of the input in pixels, for networks of free size.
+
+    Returns:
+        The table.
+
+    Raises:
+        ModelReadError: The model can't be read.
+    """
+    graph = graph_of(model)
+    layout = layout_of(graph)
+    placement = Placement(layout)
+    total = total_parameters(graph)
+    rows = tuple(_row(placement, i, batch_size, size) for i in range(len(layout.graph.nodes)))
+    return NetworkTable(
+        graph.name, graph.source, infer_plan(graph), total and total.total, layout.stride, rows
+    )
+
+
+def draw(model: Any, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Draws a network with its normalization in colour as SVG or PNG, by the suffix of `out`.
+
+    Raises:
+        ModelReadError: The model can't be read.
+        OutputExistsError: The file exists and `overwrite` is False.
+    """
+    from normwise.report.network import draw_network  # noqa: PLC0415 - loads matplotlib
+
+    path = Path(out)
+    draw_network(graph_of(model), path, overwrite=overwrite)
+    return path
+
+
+def _row(
+    placement: Placement, index: int, batch_size: int, size: tuple[int, ...] | None
+) -> LayerRow:
+    layout = placement.layout
+    graph, node = layout.graph, layout.graph.nodes[index]
+    found = parameters_of(graph, node) if node.call == 0 else None
+    elements = _elements(layout, index, batch_size, size) if _has_batch_statistics(node) else None
+    return LayerRow(
+        node.name,
+        _kind(node),
+        node.shape,
+        0 if node.call else (found.total if found else None),
+        layout.regions[index],
+        _normalization(placement, index),
+        _skips(placement, index),
+        batch_size if elements else None,
+        elements[0] if elements else None,
+        elements[1] if elements else "",
+    )
+
+
+def _kind(node: Any) -> str:
+    activation = activation_of(node)
+    if role_of(node) is Role.LINEAR and activation:
+        return f"{node.class_name} + {activation}"
+    return f"Activation {activation}" if node.class_name == "Activation" else node.class_name
+
+
+def _has_batch_statistics(node: Any) -> bool:
+    return node.class_name in {"BatchNormalization", "SyncBatchNormalization"}
+
+
+def _normalization(placement: Placement, index: int) -> str:
+    if index not in placement.norms_set:
+        return ""
+    spec = spec_of(placement.graph.nodes[index])
+    places = places_of(placement, index)
+    return f"{spec or placement.graph.nodes[index].class_name} @ {' = '.join(places) or 'no plan position'}"
+
+
+def _skips(placement: Placement, index: int) -> str:
+    merge = next((m for m in placement.layout.merges if m.node == index), None)
+    if merge is None:
+        return ""
+    said = [_carried(placement, tap, first, index) for tap, first in merge.skips]
+    return "; ".join(said) or f"{merge.how}, no skip"
+
+
+def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
+    """What one skip carries, with the normalizations between the layer that made it and the merge."""
+    graph = placement.graph
+    source = placement.skeleton(tap)
+    norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == merge), None)
+    if norms is None:
+        norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == first), ())
+    channels = graph.nodes[source].shape
+    size = f", {channels[-1]} channels" if channels and channels[-1] else ""
+    if not norms and _already_normal(placement, source):
+        return f"{graph.nodes[source].name}{size}: normalized before its activation"
+    if not norms:
+        return f"{graph.nodes[source].name}{size}: UN-NORMALIZED"
+    return f"{graph.nodes[source].name}{size}: normalized by {graph.nodes[norms[-1]].name}"
+
+
+def _already_normal(placement: Placement, source: int) -> bool:
+    return any(site.activation == source and site.between for site in placement.sites)
+
+
+def _elements(
+    layout: Layout, index: int, batch_size: int, size: tuple[int, ...] | None
+) -> tuple[int | None, str]:
+    """N*H*W, as a number where it is known and as text."""
+    shape, scale = layout.graph.nodes[index].shape, layout.scales[index]
+    if not scale:
+        return batch_size, str(batch_size)
+    known = shape[1:-1] if shape and None not in shape[1:-1] else _scaled(scale, size)
+    if known is not None:
+        number = batch_size * prod(d for d in known if d is not None)
+        return number, f"{number:,}"
+    axes = ("H", "W") if len(scale) == 2 else ("D", "H", "W")[-len(scale) :]
+    return None, "·".join([str(batch_size), *(_axis(a, s) for a, s in zip(axes, scale, strict=True))])
+
+
+def _scaled(scale: Scale, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if size is None or len(size) != len(scale):
+        return None
+    return tuple(int(n * s) for n, s in zip(size, scale, strict=True))
+
+
+def _axis(name: str, scale: Fraction) -> str:
+    if scale == 1:
+        return name
+    return f"{name}/{scale.denominator}" if scale.numerator == 1 else f"{name}·{scale}"
+
+
+__all__ = ["LayerRow", "NetworkTable", "draw", "shape_text", "show"]
