@@ -13,25 +13,20 @@ import numpy as np
 from normwise.errors import RasterError
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, WholeRaster
+from normwise.rasters.tiff_directories import check_directories
 
 # GDAL's own default is 5% of the machine's memory, whatever the job is.
-_BLOCK_CACHE = 64 * 2**20
+_BLOCK_CACHE_MEGABYTES = "64"
 
 
 @cache
 def gdal() -> Any:
-    """The rasterio module, with GDAL's block cache bounded."""
+    """The rasterio module, with GDAL's block cache bounded unless the user chose its size."""
+    # GDAL looks when it caches its first block. `rasterio.Env` would not do: it counts in bytes
+    # and takes the limit back when it ends.
+    os.environ.setdefault("GDAL_CACHEMAX", _BLOCK_CACHE_MEGABYTES)
     import rasterio  # noqa: PLC0415
 
-    if "GDAL_CACHEMAX" not in os.environ:
-        # GDAL fixes the size when the first block is read, so one must be read in here.
-        with (
-            rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE),
-            quiet(),
-            rasterio.MemoryFile() as memory,
-            memory.open(driver="GTiff", height=1, width=1, count=1, dtype="uint8") as tiny,
-        ):
-            tiny.read()
     return rasterio
 
 
@@ -48,11 +43,12 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def reported(path: Path, task: str) -> Iterator[None]:
     """Turns GDAL's errors into a `RasterError` that names the file."""
-    from rasterio.errors import RasterioError  # noqa: PLC0415
-
     try:
         yield
-    except (RasterioError, OSError, ValueError, SystemError) as error:
+    except (RasterError, MemoryError):
+        raise
+    # GDAL's own errors have no public base class but this one.
+    except Exception as error:
         cause = error.__cause__ or error
         raise RasterError(
             f"{path}: can't be {task}; the file is truncated or damaged ({cause}). "
@@ -114,6 +110,7 @@ def open_tiff(path: Path) -> Raster:
     Raises:
         RasterError: If it is no TIFF, is truncated, or has pages of different sizes.
     """
+    check_directories(path)
     return open_with_gdal(path, "GTiff")
 
 
@@ -135,8 +132,9 @@ def open_with_gdal(path: Path, driver: str) -> Raster:
         with reported(path, "opened"), quiet():
             opened.append(gdal().open(path, driver=driver))
             count = len(opened[0].subdatasets)
-            opened += [gdal().open(f"GTIFF_DIR:{page}:{path}") for page in range(2, count + 1)]
-        return _as_raster(path, opened)
+            for page in range(2, count + 1):
+                opened.append(gdal().open(f"GTIFF_DIR:{page}:{path}"))
+            return _as_raster(path, opened)
     except BaseException:
         for dataset in opened:
             dataset.close()

@@ -1,0 +1,53 @@
+"""Files are written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from normwise.errors import OutputExistsError
+from normwise.files import whole_file, write_text
+
+
+def test_a_file_appears_with_its_whole_content_and_folder(tmp_path: Path) -> None:
+    target = tmp_path / "run" / "recipe.yaml"
+    with whole_file(target) as temporary:
+        assert temporary.suffix == ".yaml"
+        assert temporary.parent == target.parent
+        temporary.write_bytes(b"a: 1")
+        assert not target.exists()
+    assert target.read_bytes() == b"a: 1"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "model.keras"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_file(target) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_existing_file_is_refused_before_the_work_begins(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(OutputExistsError, match=r"a\.txt exists already"):
+        write_text(target, "new", overwrite=False)
+    assert target.read_text() == "old"
+    write_text(target, "new")
+    assert target.read_text() == "new"
+
+
+def test_a_file_written_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with pytest.raises(OutputExistsError), whole_file(target, overwrite=False) as temporary:
+        temporary.write_text("mine")
+        target.write_text("theirs")
+    assert target.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "µm\n")
+    assert (tmp_path / "a.txt").read_bytes() == "µm\n".encode()
