@@ -1,0 +1,106 @@
+"""Splits from a table, from folders and from a seed."""
+
+from collections import Counter
+
+import pytest
+
+from normwise.data import open_dataset
+from normwise.errors import DataError
+
+
+def splits(dataset) -> dict[str, str]:
+    return {item.name: item.split for item in dataset.items}
+
+
+def test_a_table_decides_with_or_without_suffix(folder) -> None:
+    folder.fill(4)
+    folder.text(
+        "split.csv", "\ufeffname,split,place\na,train,x\nb.tif,val,y\nc.png,test,z\nd,Training,x\n"
+    )
+    dataset = open_dataset(folder.root)
+    assert splits(dataset) == {"a": "train", "b": "val", "c": "test", "d": "train"}
+    assert dataset.notes == ()
+
+
+def test_some_training_images_validate_if_the_table_names_none(folder) -> None:
+    folder.fill(12)
+    rows = [f"{name},{'test' if name in 'ab' else 'train'}" for name in "abcdefghijkl"]
+    folder.text("split.csv", "\n".join(["name,split", *rows]))
+    first, again, other = (open_dataset(folder.root, seed=seed) for seed in (0, 0, 1))
+    assert Counter(splits(first).values()) == {"train": 8, "val": 2, "test": 2}
+    assert splits(first) == splits(again)
+    assert splits(first) != splits(other)
+    assert [item.name for item in first.split("test")] == ["a", "b"]
+    assert "2 of 10 training images validate" in first.notes[0]
+
+
+@pytest.mark.parametrize(("count", "share", "expected"), [(5, 0.2, 1), (3, 0.01, 1), (3, 0.99, 2)])
+def test_an_automatic_split_has_at_least_one_image_on_each_side(folder, count, share, expected):
+    dataset = open_dataset(folder.fill(count).root, validation=share)
+    assert len(dataset.split("val")) == expected
+    assert len(dataset.split("train")) == count - expected
+    assert dataset.split("test") == ()
+
+
+def test_a_single_training_image_validates_too_and_says_so(folder) -> None:
+    dataset = open_dataset(folder.fill(1).root)
+    assert dataset.split("train")[0].image == dataset.split("val")[0].image
+    assert "a is the only training image, so it validates as well" in dataset.notes[0]
+
+
+def test_no_validation_if_not_wanted(folder) -> None:
+    assert open_dataset(folder.fill(3).root, validation=0).split("val") == ()
+
+
+def test_a_mapping_or_another_table_decides(folder) -> None:
+    folder.fill(3)
+    told = {"a": "test", "b": "train", "c": "val"}
+    assert splits(open_dataset(folder.root, splits=told)) == told
+    table = folder.text("fold1.csv", "name,split\na,val\nb,train\nc,test\n")
+    assert splits(open_dataset(folder.root, splits=table))["a"] == "val"
+
+
+@pytest.mark.parametrize(
+    ("table", "problems"),
+    [
+        ("a,train\nb,train\nc,train\na,test", ["a: stands in two splits, train and test"]),
+        ("a,train\nb,train", ["c: has no split; add it to the split table"]),
+        (
+            "a,train\nb,train\nc,train\nzz,train",
+            ["zz: stands in the split table, but is no image with a label"],
+        ),
+        (
+            "a,train\nb,holdout\nc,train",
+            ["b: 'holdout' is no split; expected train, val, test", "b: has no split"],
+        ),
+        ("a,test\nb,test\nc,val", ["the split train is empty"]),
+    ],
+)
+def test_problems_of_a_table(folder, table: str, problems: list[str]) -> None:
+    folder.fill(3)
+    folder.text("split.csv", f"name,split\n{table}\n")
+    with pytest.raises(DataError) as caught:
+        open_dataset(folder.root)
+    assert len(caught.value.problems) == len(problems)
+    for found, expected in zip(caught.value.problems, problems, strict=True):
+        assert found.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name;split\na;train\n", "expected the columns `name` and `split`, found name;split"),
+        ("name,split\n", "is empty"),
+        ("", "is empty"),
+    ],
+)
+def test_unreadable_tables(folder, text: str, message: str) -> None:
+    folder.fill(1)
+    folder.text("split.csv", text)
+    with pytest.raises(DataError, match=message):
+        open_dataset(folder.root)
+
+
+def test_a_share_of_one_is_refused(folder) -> None:
+    with pytest.raises(DataError, match="expected a share from 0 to below 1"):
+        open_dataset(folder.fill(2).root, validation=1)
