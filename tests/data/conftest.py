@@ -66,6 +66,7 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture(scope="session")
 def real() -> Callable[[str], Path]:
     """Real data sets, if this machine has them (environment variable NORMWISE_TEST_DATA)."""
+
     def find(name: str) -> Path:
         root = Path(os.environ.get("NORMWISE_TEST_DATA", "/nowhere")) / name
         if not root.is_dir():
