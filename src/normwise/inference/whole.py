@@ -82,7 +82,7 @@ def _tile(
 
 
 def _stride_of(model: keras.Model) -> int | tuple[int, int]:
-    from normwise.networks import stride_of  # noqa: PLC0415 - only where no stride is given
+    from normwise.networks.stride import stride_of  # noqa: PLC0415 - only where no stride is given
 
     found: int | tuple[int, int] = stride_of(model)
     return found

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 Pixels = npt.NDArray[Any]
 
@@ -90,7 +91,7 @@ def stretched(image: Pixels) -> Pixels:
     """The first three channels, or the first, from their 2nd to their 98th percentile in 0..1."""
     shown = np.asarray(image[..., : 3 if image.shape[-1] >= 3 else 1], np.float32)
     low, high = np.nanpercentile(shown, [2, 98], axis=(0, 1))
-    scaled = np.nan_to_num((shown - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
+    scaled: Pixels = np.nan_to_num((shown - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
     return scaled if scaled.shape[-1] == 3 else scaled[..., 0]
 
 
@@ -127,10 +128,8 @@ def _colour(meaning: Meaning, index: int) -> str:
 def _draw_legend(figure: Figure, meaning: Meaning) -> None:
     names = [*meaning.classes, "wrong", "no label"]
     colours = [_colour(meaning, index) for index in range(len(meaning.classes))]
-    patches: list[Any] = [
-        figure.axes[0].scatter(
-            [], [], marker="s", s=60, color=colour, edgecolor="#888888", label=name
-        )
+    patches = [
+        Patch(facecolor=colour, edgecolor="#888888", label=name)
         for name, colour in zip(names, [*colours, _WRONG[1], _IGNORED], strict=True)
     ]
     figure.legend(

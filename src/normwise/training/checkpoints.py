@@ -39,9 +39,10 @@ def save_checkpoint(
     arrays = _named("model", model_variables(model))
     if optimizer is not None:
         arrays |= _named("optimizer", optimizer.variables)
-    values = {key: keras.ops.convert_to_numpy(variable) for key, variable in arrays.items()}
+    values: dict[str, Any] = {_STATE: np.array(json.dumps(state))}
+    values |= {key: keras.ops.convert_to_numpy(variable) for key, variable in arrays.items()}
     with whole_file(path) as temporary:
-        np.savez(temporary, **values, **{_STATE: np.array(json.dumps(state))})
+        np.savez(temporary, **values)
 
 
 def load_checkpoint(

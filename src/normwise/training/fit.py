@@ -1,5 +1,6 @@
 """The training loop: epochs of Keras' own `fit`, each validated, judged and kept on disk."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,14 @@ from normwise.training.history import Row, write_history
 from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses import WeightedLoss
 from normwise.training.optimizer import make_optimizer
-from normwise.training.progress import Silent, Watcher
+from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe, differences
 from normwise.training.standing import Standing, judged
 
 LAST: Final = Path("checkpoints", "last.npz")
 BEST: Final = Path("checkpoints", "best.npz")
+
+log = logging.getLogger("normwise.training")
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
 
@@ -68,7 +71,10 @@ def fit(
             row = _epoch(model, batches, validate, recipe, standing.epochs, watcher, prepare)
             standing = judged(standing, row, training)
             _keep(model, standing, recipe, run_folder)
-            watcher.epoch(standing.epochs, row, "best so far" if standing.improved else "")
+            note = "best so far" if standing.improved else ""
+            watcher.epoch(standing.epochs, row, note)
+            metric = str(training.metric)
+            log.info(describe_epoch(standing.epochs, training.epochs, row, metric, note))
     finally:
         watcher.stop()
     load_checkpoint(run_folder / BEST, model)

@@ -1,14 +1,13 @@
 """Batches cut ahead of the training step by threads, in their order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 Batch = tuple[Array, Array, Array]
 
 
@@ -33,7 +32,7 @@ class Batches(Protocol):
 
 def loaded(
     batches: Batches, steps: int, workers: int, prepare: Callable[[Batch], Batch]
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of one epoch.
 
     Keras' own threads for a `PyDataset` cut the first two batches of every epoch twice and wait

@@ -3,7 +3,7 @@
 import keras
 
 from normwise.data.statistics import ChannelStatistics
-from normwise.networks import NETWORKS, build
+from normwise.networks import build
 from normwise.training.recipe import Recipe
 from normwise.training.resolve import plan_of_recipe
 
@@ -41,13 +41,3 @@ def build_network(
         input_statistics=statistics,
         **network.options,
     )
-
-
-def total_stride(network: keras.Model) -> int:
-    """How many input pixels one pixel of the coarsest resolution stands for."""
-    from normwise.networks import stride_of  # noqa: PLC0415
-
-    return int(stride_of(network))
-
-
-__all__ = ["NETWORKS", "build_network", "total_stride"]

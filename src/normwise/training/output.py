@@ -6,12 +6,13 @@ to mean 0 and variance 1. The saved model ends in probabilities or in the target
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float32]
+Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,19 @@ class Output:
         """Output channels of the network: two classes need one, the foreground's."""
         return 1 if self.task == "segmentation" and len(self.names) == 2 else len(self.names)
 
-    def scaled(self, target: Values) -> npt.NDArray[np.generic]:
+    def scaled(self, target: Values) -> Values:
         """Targets as the loss sees them: class ids as they are, values scaled."""
         if self.task == "segmentation":
             return target
-        return ((target - self._array(self.mean)) / self._array(self.std)).astype(np.float32)
+        return np.asarray((target - np.array(self.mean)) / np.array(self.std), np.float32)
 
-    def decoded(self, linear: Values) -> npt.NDArray[np.generic]:
+    def decoded(self, linear: Values) -> Values:
         """Linear outputs as metrics see them: class ids, or values in the target's units."""
         if self.task == "regression":
-            return (linear * self._array(self.std) + self._array(self.mean)).astype(np.float32)
+            return np.asarray(linear * np.array(self.std) + np.array(self.mean), np.float32)
         if self.channels == 1:
-            return (linear[..., 0] > 0).astype(np.int64)
-        return linear.argmax(-1)
-
-    def _array(self, numbers: tuple[float, ...]) -> npt.NDArray[np.float64]:
-        return np.array(numbers, np.float64)
+            return np.asarray(linear[..., 0] > 0, np.int64)
+        return np.asarray(np.argmax(linear, -1))
 
 
 def segmentation_output(classes: Sequence[str]) -> Output:
@@ -101,8 +99,8 @@ def finished_model(network: keras.Model, output: Output) -> keras.Model:
     return keras.Model(network.inputs, last(linear), name=network.name)
 
 
-def predicted_classes(probabilities: Values) -> npt.NDArray[np.int64]:
+def predicted_classes(probabilities: Values) -> Values:
     """Class ids from the probabilities of a finished model, shape (..., 1 or classes)."""
     if probabilities.shape[-1] == 1:
-        return (probabilities[..., 0] > 0.5).astype(np.int64)
-    return probabilities.argmax(-1).astype(np.int64)
+        return np.asarray(probabilities[..., 0] > 0.5, np.int64)
+    return np.asarray(np.argmax(probabilities, -1))

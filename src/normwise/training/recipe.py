@@ -65,10 +65,10 @@ class _Section(BaseModel):
 class AugmentationSettings(_Section):
     """How training patches are varied; validation patches never are."""
 
-    flips: bool = Field(True, description="mirror at random along both axes")
-    rotations: bool = Field(True, description="turn by a random multiple of 90 degrees")
+    flips: bool = Field(default=True, description="mirror at random along both axes")
+    rotations: bool = Field(default=True, description="turn by a random multiple of 90 degrees")
     intensity: float = Field(
-        0.0, ge=0, description="random gain and offset, in standard deviations of each band"
+        default=0.0, ge=0, description="random gain and offset, in standard deviations of each band"
     )
 
 
@@ -76,11 +76,21 @@ class DataSettings(_Section):
     """Which data, and how patches are cut from them."""
 
     path: str = Field(description="the data folder")
-    labels: Literal["masks", "targets"] | None = Field(None, description="null: what is there")
-    bands: tuple[int, ...] | None = Field(None, min_length=1, description="from 0; null: all")
-    targets: tuple[int, ...] | None = Field(None, min_length=1, description="from 0; null: all")
-    validation: float = Field(0.2, gt=0, lt=1, description="share of images without a split")
-    patch: PatchSize | None = Field(None, description="rows and columns in pixels; null: chosen")
+    labels: Literal["masks", "targets"] | None = Field(
+        default=None, description="null: what is there"
+    )
+    bands: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="from 0; null: all"
+    )
+    targets: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="from 0; null: all"
+    )
+    validation: float = Field(
+        default=0.2, gt=0, lt=1, description="share of images without a split"
+    )
+    patch: PatchSize | None = Field(
+        default=None, description="rows and columns in pixels; null: chosen"
+    )
     augmentation: AugmentationSettings = AugmentationSettings()
 
 
@@ -90,8 +100,10 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = "unet"
-    filters: int | tuple[int, ...] | None = Field(None, description="null: the network's own")
-    depth: int | None = Field(None, ge=1, description="null: the network's own")
+    filters: int | tuple[int, ...] | None = Field(
+        default=None, description="null: the network's own"
+    )
+    depth: int | None = Field(default=None, ge=1, description="null: the network's own")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -102,21 +114,23 @@ class NetworkSettings(BaseModel):
 class TrainingSettings(_Section):
     """How the weights are found."""
 
-    epochs: int = Field(40, ge=1)
-    steps: int | None = Field(None, ge=1, description="steps an epoch; null: one pass")
-    batch_size: int = Field(8, ge=1, description="patches a step")
-    learning_rate: float = Field(1e-3, gt=0, description="highest rate, after the warm-up")
-    weight_decay: float = Field(1e-4, ge=0, description="on kernels only")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps")
-    loss: LossName | None = Field(None, description="null: the task's own")
-    metric: MetricName | None = Field(None, description="decides which epoch is the best")
-    early_stopping: int | None = Field(None, ge=1, description="epochs without a better metric")
-    seed: int = Field(0, ge=0, lt=2**31)
-    budget: float | None = Field(
-        None, gt=0, description="seconds; the epoch in which they end is the last"
+    epochs: int = Field(default=40, ge=1)
+    steps: int | None = Field(default=None, ge=1, description="steps an epoch; null: one pass")
+    batch_size: int = Field(default=8, ge=1, description="patches a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="highest rate, after the warm-up")
+    weight_decay: float = Field(default=1e-4, ge=0, description="on kernels only")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
+    loss: LossName | None = Field(default=None, description="null: the task's own")
+    metric: MetricName | None = Field(default=None, description="decides which epoch is the best")
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="epochs without a better metric"
     )
-    workers: int = Field(2, ge=1, description="threads that cut patches")
-    deterministic: bool = Field(True, description="the same seed gives the same weights")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    budget: float | None = Field(
+        default=None, gt=0, description="seconds, looked at after each epoch"
+    )
+    workers: int = Field(default=2, ge=1, description="threads that cut patches")
+    deterministic: bool = Field(default=True, description="the same seed gives the same weights")
 
 
 class Recipe(_Section):
@@ -130,11 +144,9 @@ class Recipe(_Section):
 
     data: DataSettings
     network: NetworkSettings = NetworkSettings()
-    norm: str | None = Field(
-        None, min_length=1, description="the norm plan; null: the network's own"
-    )
+    norm: str | None = Field(default=None, min_length=1, description="null: the network's own plan")
     training: TrainingSettings = TrainingSettings()
-    out: str | None = Field(None, description="the run folder")
+    out: str | None = Field(default=None, description="the run folder")
 
     def __init__(self, **settings: Any) -> None:
         # One error type for every way a recipe is made; pydantic's own names no near key.
@@ -191,7 +203,19 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as YAML text that `load_recipe` reads back to an equal recipe."""
     plain = json.loads(recipe.model_dump_json())
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None))
+    return str(yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """One line a setting: sections as blocks, lists such as `[96, 96]` in their line."""
+
+
+_Dumper.add_representer(
+    list,
+    lambda dumper, values: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", values, flow_style=True
+    ),
+)
 
 
 def differences(one: Recipe, two: Recipe) -> list[str]:

@@ -36,12 +36,11 @@ def nearest_key(key: str, known: Sequence[str]) -> str:
     """A sentence with the known key nearest to an unknown one, or those beside it."""
     section = key.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == section]
-    for candidates in (beside, known):
-        if found := get_close_matches(key, candidates, n=1, cutoff=0.75):
-            return f"Did you mean {found[0]}?"
     last = key.rpartition(".")[2]
-    if found := [name for name in known if name.rpartition(".")[2] == last]:
-        return f"Did you mean {found[0]}?"
+    elsewhere = [name for name in known if name.rpartition(".")[2] == last]
+    for candidates in (elsewhere, beside, known):
+        if found := get_close_matches(key, candidates, n=1, cutoff=0.5 if elsewhere else 0.75):
+            return f"Did you mean {found[0]}?"
     return f"Known here: {', '.join(beside)}." if beside else f"Known: {', '.join(known)}."
 
 
@@ -49,17 +48,11 @@ def key_of(location: Sequence[int | str], known: Sequence[str]) -> str:
     """The dotted key of a location, without the names of union branches that pydantic adds."""
     parts = [str(part) for part in location]
     for length in range(len(parts), 0, -1):
-        if ".".join(parts[:length]) in known:
-            rest = [part for part in parts[length:] if part.isdigit() or length < 2]
-            unknown = len(parts) == length + 1 and ".".join(parts[:length]) + "." in _sections(
-                known
-            )
-            return ".".join(parts if unknown else [*parts[:length], *rest])
+        setting = ".".join(parts[:length])
+        is_section = any(name.startswith(setting + ".") for name in known)
+        if setting in known and not is_section:
+            return ".".join([setting, *(part for part in parts[length:] if part.isdigit())])
     return ".".join(parts)
-
-
-def _sections(known: Sequence[str]) -> set[str]:
-    return {name.rpartition(".")[0] + "." for name in known if "." in name}
 
 
 def _allowed(detail: ErrorDetails) -> str:

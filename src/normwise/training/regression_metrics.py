@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +43,9 @@ class RegressionMetrics:
 
     def update(
         self,
-        truth: npt.NDArray[np.floating],
-        predicted: npt.NDArray[np.floating],
-        weight: npt.NDArray[np.generic] | None = None,
+        truth: npt.NDArray[Any],
+        predicted: npt.NDArray[Any],
+        weight: npt.NDArray[Any] | None = None,
     ) -> None:
         """Adds pixels.
 

@@ -16,14 +16,16 @@ from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
 from normwise.data.statistics import ChannelStatistics, channel_statistics
 from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.files import whole_file, write_text
+from normwise.files import write_text
+from normwise.keras_format.saving import save_model
+from normwise.networks.stride import stride_of
 from normwise.training.determinism import seed_epoch
 from normwise.training.evaluate import evaluate, output_of
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.history import History
 from normwise.training.loading import Batch
 from normwise.training.metrics import Metrics
-from normwise.training.network import build_network, total_stride
+from normwise.training.network import build_network
 from normwise.training.output import Output, finished_model, regression_output
 from normwise.training.pictures import draw_run
 from normwise.training.progress import watcher
@@ -36,6 +38,8 @@ FILES: Final = (
     "recipe.yaml", "model.keras", "history.csv", "metrics.json", "curves.png", "preview.png",
     "log.txt", str(LAST), str(BEST),
 )  # fmt: skip
+
+_LARGEST_TILE: Final = 512
 
 log = logging.getLogger("normwise.training")
 
@@ -110,7 +114,7 @@ def train(
     output = _output(dataset)
     seed_epoch(recipe.training.seed, -1)
     network = build_network(recipe, dataset.channels, output.channels, images)
-    recipe = resolve(recipe, dataset, total_stride(network))
+    recipe = resolve(recipe, dataset, stride_of(network))
     _prepare(folder, resume, overwrite)
     with _logged(folder / "log.txt"):
         _describe(recipe, dataset, network, folder)
@@ -190,16 +194,16 @@ def _fitted(
     resume: bool,
     progress: bool,
 ) -> Standing:
-    training, patch = recipe.training, _patch(recipe)
+    training, tile_size, at_once = recipe.training, *_validation_tiles(recipe, dataset, network)
 
     def tiles() -> Iterator[Tile]:
-        for tile in tiles_of(dataset, "val", patch, images.mean):
+        for tile in tiles_of(dataset, "val", tile_size, images.mean):
             yield tile.item.name, tile.x, tile.y, tile.weight
 
     def prepare(batch: Batch) -> Batch:
         return batch[0], output.scaled(batch[1]), batch[2]
 
-    validation = Validation(tiles, output, str(training.loss), training.batch_size)
+    validation = Validation(tiles, output, str(training.loss), at_once)
     with _batches(recipe, dataset, images) as batches, _resumable(folder):
         return fit(
             network,
@@ -211,6 +215,18 @@ def _fitted(
             watcher(progress, str(training.metric)),
             prepare,
         )
+
+
+def _validation_tiles(
+    recipe: Recipe, dataset: Dataset, network: keras.Model
+) -> tuple[tuple[int, int], int]:
+    """Whole images where they are small, for tile edges cost accuracy; and how many at once."""
+    stride, patch, items = stride_of(network), _patch(recipe), dataset.split("val")
+    rows = min(max(item.height for item in items), max(_LARGEST_TILE, patch[0]))
+    columns = min(max(item.width for item in items), max(_LARGEST_TILE, patch[1]))
+    rows, columns = -(-rows // stride) * stride, -(-columns // stride) * stride
+    at_once = recipe.training.batch_size * patch[0] * patch[1] // (rows * columns)
+    return (rows, columns), max(1, at_once)
 
 
 def _patch(recipe: Recipe) -> tuple[int, int]:
@@ -256,8 +272,7 @@ def _finished(
     folder: Path,
 ) -> Run:
     model = finished_model(network, output)
-    with whole_file(folder / "model.keras") as temporary:
-        _save(model, temporary)
+    save_model(model, folder / "model.keras", overwrite=True)
     metrics = evaluate(model, dataset, "val")
     _write_metrics(folder / "metrics.json", metrics, standing)
     draw_run(model, recipe, dataset, output, standing, folder)
@@ -265,10 +280,6 @@ def _finished(
         log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
     log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))
     return Run(folder, metrics, standing.history, standing.best_epoch)
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    model.save(path)
 
 
 def _write_metrics(path: Path, metrics: Metrics, standing: Standing) -> None:

@@ -1,6 +1,7 @@
 """Segmentation metrics from a confusion matrix that grows batch by batch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +36,9 @@ class SegmentationMetrics:
 
     def update(
         self,
-        truth: npt.NDArray[np.integer],
-        predicted: npt.NDArray[np.integer],
-        weight: npt.NDArray[np.generic] | None = None,
+        truth: npt.NDArray[Any],
+        predicted: npt.NDArray[Any],
+        weight: npt.NDArray[Any] | None = None,
         image: str = "",
     ) -> None:
         """Counts pixels.
@@ -92,7 +93,9 @@ def _per_class(confusion: Counts) -> dict[str, Numbers]:
 
 
 def _ratio(part: Counts, whole: Counts) -> Numbers:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    undefined = np.full(np.shape(whole), np.nan)
+    ratio: Numbers = np.divide(part, whole, out=undefined, where=whole > 0)
+    return ratio
 
 
 def nan_mean(values: Numbers) -> float:

@@ -1,8 +1,10 @@
 """The images of a split in one piece, with their labels."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from normwise.data.dataset import Dataset, Item
 from normwise.data.sources import Source
@@ -41,16 +43,16 @@ def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
     rows, columns = slice(0, item.height), slice(0, item.width)
     stored, missing = source.image(item, rows, columns)
     image = stored.astype(np.float32)
-    unseen = np.zeros(image.shape[:2], bool)
+    seen: npt.NDArray[Any] = np.ones(image.shape[:2], bool)
     if missing is not None:
         image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
-        unseen = missing.all(-1)
+        seen = ~missing.all(-1)
     if source.dataset.task == "segmentation":
         classes = source.classes(item, rows, columns)
-        valid = (classes != source.dataset.ignore) & ~unseen
+        valid = (classes != source.dataset.ignore) & seen
         return item, image, np.where(valid, classes, 0).astype(np.int32), valid.astype(np.float32)
     stored, unlabelled = source.targets(item, rows, columns)
-    valid = np.broadcast_to(~unseen[..., None], stored.shape)
-    valid = valid & ~unlabelled if unlabelled is not None else valid
-    values = np.where(valid, stored, 0).astype(np.float32)
-    return item, image, values, valid.astype(np.float32)
+    labelled = np.ones(stored.shape, bool) if unlabelled is None else ~unlabelled
+    labelled &= seen[..., None]
+    values = np.where(labelled, stored, 0).astype(np.float32)
+    return item, image, values, labelled.astype(np.float32)

@@ -1,0 +1,33 @@
+"""Trains the stand-in in a process of its own; `slow` gives the test time to kill it."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from normwise.training.determinism import seed_epoch
+from normwise.training.fit import fit
+from normwise.training.progress import Silent
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from training.stand_in import Batches, network, recipe, validate, weights_of
+
+
+class Slow(Silent):
+    def step(self, epoch, step, loss, patches_per_second):
+        print(f"{epoch} {step}", flush=True)
+        if epoch > 1:
+            time.sleep(0.5)
+
+
+def main(folder, mode):
+    seed_epoch(0, -1)
+    model = network(dropout=0.3)
+    watcher = Slow() if mode == "slow" else Silent()
+    fit(model, Batches(), validate, recipe(), folder, resume=mode == "resume", watcher=watcher)
+    np.savez(folder / "weights.npz", *weights_of(model))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

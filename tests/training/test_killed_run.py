@@ -1,0 +1,45 @@
+"""A run that is really killed, and goes on in another process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+
+
+def start(folder, mode):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), mode], stdout=subprocess.PIPE, text=True
+    )
+
+
+def weights(folder):
+    with np.load(folder / "weights.npz") as archive:
+        return [archive[name] for name in archive.files]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="bit-equal on TensorFlow")
+def test_a_killed_run_ends_with_the_same_bits(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    straight = start(whole, "straight")
+    killed = start(parts, "slow")
+    for line in killed.stdout:
+        if line.strip() == "2 2":
+            killed.kill()
+            break
+    assert killed.wait(60) < 0
+    assert not (parts / "weights.npz").exists()
+    left = sorted(path.name for path in parts.rglob("*") if path.is_file())
+    assert left == ["best.npz", "history.csv", "last.npz"]
+    assert start(parts, "resume").wait(120) == 0
+    assert straight.wait(120) == 0
+    found, wanted = weights(parts), weights(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert any(np.abs(a).max() > 0 for a in wanted)

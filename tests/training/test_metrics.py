@@ -1,0 +1,155 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from normwise.training.metrics import default_metric, is_better, metric_names
+from normwise.training.regression_metrics import RegressionMetrics
+from normwise.training.segmentation_metrics import SegmentationMetrics
+
+RNG = np.random.default_rng(0)
+
+
+def sets_of(truth, predicted, index):
+    return set(np.flatnonzero(truth == index)), set(np.flatnonzero(predicted == index))
+
+
+def test_segmentation_matches_sets_of_pixels():
+    truth, predicted = RNG.integers(0, 3, (2, 4, 30, 20))
+    weight = RNG.random(truth.shape) > 0.2
+    seen = SegmentationMetrics(["a", "b", "c"])
+    for image in range(4):
+        seen.update(
+            np.where(weight[image], truth[image], 255), predicted[image], weight[image], str(image)
+        )
+    result, valid = seen.result(), weight.ravel()
+    true, guess = truth.ravel()[valid], predicted.ravel()[valid]
+    for index, name in enumerate("abc"):
+        t, p = sets_of(true, guess, index)
+        wanted = {
+            "iou": len(t & p) / len(t | p),
+            "dice": 2 * len(t & p) / (len(t) + len(p)),
+            "precision": len(t & p) / len(p),
+            "recall": len(t & p) / len(t),
+        }
+        assert dict(result.per_class[name]) == pytest.approx(wanted, rel=1e-12)
+    assert result.values["accuracy"] == pytest.approx((true == guess).mean(), rel=1e-12)
+    assert result.values["mean_iou"] == pytest.approx(
+        np.mean([result.per_class[name]["iou"] for name in "abc"]), rel=1e-12
+    )
+    assert result.pixels == valid.sum()
+    assert sum(map(sum, result.confusion)) == valid.sum()
+    unweighted = SegmentationMetrics(["a", "b", "c"])
+    unweighted.update(truth, predicted)
+    assert unweighted.result().values["accuracy"] != result.values["accuracy"]
+
+
+def test_a_class_that_is_nowhere_is_left_out():
+    seen = SegmentationMetrics(["a", "b", "c"])
+    seen.update(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]))
+    result = seen.result()
+    assert math.isnan(result.per_class["c"]["iou"])
+    assert result.values["mean_iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    missed = SegmentationMetrics(["a", "b", "c"])
+    missed.update(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
+    assert missed.result().per_class["c"]["iou"] == 0
+
+
+def test_mean_image_iou_is_the_foreground_of_each_image():
+    seen = SegmentationMetrics(["land", "water"])
+    seen.update(np.array([0, 1, 1]), np.array([0, 1, 1]), image="one")
+    seen.update(np.array([0, 1]), np.array([1, 1]), image="two")
+    seen.update(np.array([1, 1]), np.array([1, 0]), image="two")
+    seen.update(np.array([0, 0]), np.array([0, 0]), image="without water")
+    assert seen.result().values["mean_image_iou"] == pytest.approx((1 + 2 / 4) / 2)
+    assert seen.result().values["iou"] == pytest.approx(4 / 6)
+
+
+def test_regression_matches_formulas():
+    truth = RNG.normal(5, 2, (6, 8, 9, 2))
+    predicted = truth * 0.8 + RNG.normal(0, 1, truth.shape)
+    weight = RNG.random(truth.shape) > 0.3
+    seen = RegressionMetrics(["x", "y"])
+    for part in range(6):
+        seen.update(np.where(weight, truth, np.nan)[part], predicted[part], weight[part])
+    result = seen.result()
+    for channel, name in enumerate("xy"):
+        t = truth[..., channel][weight[..., channel]]
+        p = predicted[..., channel][weight[..., channel]]
+        wanted = {
+            "mae": np.abs(p - t).mean(),
+            "rmse": np.sqrt(((p - t) ** 2).mean()),
+            "r2": 1 - ((p - t) ** 2).sum() / ((t - t.mean()) ** 2).sum(),
+            "bias": (p - t).mean(),
+            "correlation": np.corrcoef(t, p)[0, 1],
+        }
+        assert dict(result.per_class[name]) == pytest.approx(wanted, rel=1e-12)
+    assert result.values["r2"] == pytest.approx(
+        np.mean([result.per_class[name]["r2"] for name in "xy"])
+    )
+    assert set(result.values) == set(metric_names("regression", 0))
+
+
+def test_a_small_spread_on_a_large_mean_survives():
+    truth = 1e4 + RNG.normal(size=(50, 1000, 1))
+    predicted = truth + RNG.normal(size=truth.shape) * 0.5
+    seen = RegressionMetrics(["x"])
+    for part in range(50):
+        seen.update(truth[part], predicted[part])
+    values = seen.result().values
+    t, p = (a.ravel().astype(np.longdouble) for a in (truth, predicted))
+    assert values["r2"] == pytest.approx(float(1 - ((p - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()), rel=1e-9)
+    wanted = float(((t - t.mean()) * (p - p.mean())).mean() / (t.std() * p.std()))
+    assert values["correlation"] == pytest.approx(wanted, rel=1e-9)
+    # The control: sums of squares in float32 lose this spread altogether.
+    single = truth.astype(np.float32).ravel()
+    naive = (single**2).mean() - single.mean() ** 2
+    assert abs(naive - 1) > 0.1
+
+
+def test_a_constant_truth_has_no_r2():
+    seen = RegressionMetrics(["flat", "real"])
+    seen.update(np.array([[1.0, 1.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [2.0, 2.0]]))
+    result = seen.result()
+    assert math.isnan(result.per_class["flat"]["r2"])
+    assert result.values["r2"] == 1.0
+
+
+def test_nothing_seen_is_undefined_everywhere():
+    for result in (SegmentationMetrics(["a", "b"]).result(), RegressionMetrics(["x"]).result()):
+        assert all(math.isnan(value) for value in result.values.values())
+        assert all(value is None for value in json.loads(result.to_json())["values"].values())
+        assert result.pixels == 0
+
+
+def test_table_and_json():
+    seen = SegmentationMetrics(["land", "water"])
+    seen.update(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    table = seen.result().table()
+    assert table[0] == ("class", "iou", "dice", "precision", "recall")
+    assert table[2] == ("water", "0.5", "0.6667", "1", "0.5")
+    assert table[3][0] == "mean"
+    content = json.loads(seen.result().to_json())
+    assert content["confusion"] == [[1, 0], [1, 1]]
+    assert set(content["values"]) == set(metric_names("segmentation", 2))
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "best", "better"),
+    [
+        ("iou", 0.6, 0.5, True),
+        ("iou", 0.5, 0.5, False),
+        ("rmse", 0.4, 0.5, True),
+        ("rmse", math.nan, 0.5, False),
+        ("iou", math.nan, None, True),
+        ("iou", 0.1, math.nan, True),
+    ],
+)
+def test_better(metric, value, best, better):
+    assert is_better(metric, value, best) is better
+
+
+def test_default_metrics_exist():
+    for task, classes in (("segmentation", 2), ("segmentation", 5), ("regression", 0)):
+        assert default_metric(task, classes) in metric_names(task, classes)

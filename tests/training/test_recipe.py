@@ -1,0 +1,128 @@
+import subprocess
+import sys
+
+import pytest
+
+from normwise.errors import RecipeError
+from normwise.training.recipe import (
+    Recipe,
+    differences,
+    known_keys,
+    load_recipe,
+    to_yaml,
+    with_settings,
+)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_path_is_enough(tmp_path):
+    recipe = load_recipe(written(tmp_path, "data: {path: rivers}"))
+    assert recipe.data.path == "rivers"
+    assert recipe.network.name == "unet"
+    assert recipe.training.loss is None
+
+
+def test_text_and_recipe_are_the_same(tmp_path):
+    recipe = Recipe(
+        data={"path": "a", "patch": 96, "bands": [0, 2]},
+        network={"name": "question", "decoder_activation": "relu"},
+        norm="batch@skip",
+        training={"learning_rate": 3e-4},
+    )
+    text = to_yaml(recipe)
+    assert load_recipe(written(tmp_path, text)) == recipe
+    assert "patch: [96, 96]" in text
+
+
+def test_every_setting_is_written_out():
+    text = to_yaml(Recipe(data={"path": "a"}))
+    for key in known_keys():
+        assert f"{key.rpartition('.')[2]}:" in text
+
+
+def test_a_number_is_a_square_patch():
+    assert Recipe(data={"path": "a", "patch": 64}).data.patch == (64, 64)
+
+
+def test_options_of_the_network_are_plain_keys():
+    recipe = Recipe(data={"path": "a"}, network={"name": "unet", "upsampling": "nearest"})
+    assert recipe.network.options == {"upsampling": "nearest"}
+
+
+def test_all_problems_come_at_once(tmp_path):
+    text = "data: {pth: a, patch: 0}\ntraining: {epochs: many, loss: focal, learning_rat: 1}\nnrom: x"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(written(tmp_path, text))
+    message = str(caught.value)
+    for part in (
+        "data.path: missing",
+        "data.pth: unknown setting. Did you mean data.path?",
+        "data.patch",
+        "training.epochs: received 'many'",
+        "training.loss: received 'focal'",
+        "'cross-entropy-dice'",
+        "training.learning_rat: unknown setting. Did you mean training.learning_rate?",
+        "nrom: unknown setting. Did you mean norm?",
+    ):
+        assert part in message
+
+
+def test_a_key_in_the_wrong_section_is_found():
+    with pytest.raises(RecipeError, match=r"Did you mean training\.epochs\?"):
+        Recipe(data={"path": "a", "epochs": 3})
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "", "data: [", "1: 2"])
+def test_what_is_no_recipe(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        load_recipe(written(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(RecipeError, match="can't be read"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_settings_are_typed_and_leave_the_recipe_alone():
+    recipe = Recipe(data={"path": "a"})
+    changed = with_settings(
+        recipe,
+        ["training.epochs=5", "data.patch=[64, 96]", "norm=batch@skip", "network.upsampling=nearest"],
+    )
+    assert changed.training.epochs == 5
+    assert changed.data.patch == (64, 96)
+    assert changed.norm == "batch@skip"
+    assert changed.network.options == {"upsampling": "nearest"}
+    assert recipe == Recipe(data={"path": "a"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.epochs", "key=value"),
+        ("training.epochs=", "training.epochs"),
+        ("training.epoch=3", "training.epochs"),
+        ("norm.kind=batch", "norm"),
+        ("data.patch=[", "no YAML"),
+    ],
+)
+def test_wrong_settings(setting, message):
+    with pytest.raises(RecipeError, match=message):
+        with_settings(Recipe(data={"path": "a"}), [setting])
+
+
+def test_differences_name_the_key():
+    one = Recipe(data={"path": "a"}, out="here")
+    two = with_settings(one, ["training.epochs=7", "out=there", "training.workers=1"])
+    assert differences(one, two) == ["training.epochs is 7, was 40"]
+    assert not differences(one, one)
+
+
+def test_recipes_load_no_backend():
+    code = "import sys, normwise.training.recipe; assert 'keras' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

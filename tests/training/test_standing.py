@@ -1,0 +1,58 @@
+import json
+import math
+
+from normwise.training.history import read_history, write_history
+from normwise.training.recipe import TrainingSettings
+from normwise.training.standing import Standing, judged
+
+
+def after(values, **settings):
+    standing = Standing()
+    for value in values:
+        if standing.stopped:
+            break
+        training = TrainingSettings(metric=settings.pop("metric", "iou"), **settings)
+        settings["metric"] = training.metric
+        row = {"epoch": standing.epochs + 1, f"val_{training.metric}": value, "seconds": 2.0}
+        standing = judged(standing, row, training)
+    return standing
+
+
+def test_the_best_epoch_is_kept():
+    standing = after([0.1, 0.4, 0.3])
+    assert (standing.best, standing.best_epoch, standing.waited) == (0.4, 2, 1)
+    assert not standing.improved
+    assert after([3.0, 4.0], metric="rmse").best_epoch == 1
+
+
+def test_patience():
+    standing = after([0.1, 0.4, 0.3, 0.2, 0.9], early_stopping=2)
+    assert standing.epochs == 4
+    assert standing.stopped == "no better iou for 2 epochs"
+    assert after([0.1, 0.4, 0.3, 0.2, 0.9]).epochs == 5
+
+
+def test_budget():
+    assert after([0.1, 0.2, 0.3], budget=3).epochs == 2
+    assert not after([0.1], epochs=1, budget=1).stopped
+
+
+def test_without_any_number_the_last_epoch_is_the_best():
+    assert after([math.nan, math.nan]).best_epoch == 2
+
+
+def test_it_survives_a_checkpoint():
+    standing = after([0.1, math.nan])
+    again = Standing.from_state(json.loads(json.dumps(standing.to_state())))
+    assert again.history[0] == standing.history[0]
+    assert again.best == standing.best
+    assert math.isnan(again.history[1]["val_iou"])
+
+
+def test_history_as_a_file(tmp_path):
+    history = ({"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": math.nan})
+    write_history(tmp_path / "history.csv", history)
+    assert (tmp_path / "history.csv").read_text() == "epoch,loss\n1,0.1\n2,\n"
+    again = read_history(tmp_path / "history.csv")
+    assert again[0] == history[0]
+    assert math.isnan(again[1]["loss"])
