@@ -246,3 +246,37 @@ def test_importing_loads_no_image_library() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_what_must_be_decoded_whole_says_so(written, tmp_path: Path) -> None:
+    array = image("uint16", 2, 300, 20)
+    pages(tmp_path / "one.tif", array, compression="zlib", rowsperstrip=300)
+    pages(tmp_path / "plain.tif", array, rowsperstrip=300)
+    paths = {name: path for name, (path, _) in written.items()}
+    paths |= {"one": tmp_path / "one.tif", "plain": tmp_path / "plain.tif"}
+    found = {}
+    for name, path in paths.items():
+        with open_raster(path) as raster:
+            found[name] = raster.windowed
+    windowed = {"plain", "tif-strips", "tif-tiles", "tif-pages", "tif-imagej", "npy"}
+    whole = {"one", "png-rgb", "png-16-rgb", "npz", "npy-fortran", "tif-imagej-header"}
+    assert all(found[name] for name in windowed)
+    assert not any(found[name] for name in whole)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "64"), ("100", "100")])
+def test_the_block_cache_is_bounded_unless_the_user_chose(written, chosen, expected) -> None:
+    program = (
+        "import os, sys, normwise.rasters as r; r.read_raster(sys.argv[1]);"
+        "print(os.environ['GDAL_CACHEMAX'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "GDAL_CACHEMAX"}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(written["tif-tiles"][0])],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | ({"GDAL_CACHEMAX": chosen} if chosen else {}),
+    )
+    assert run.stdout.strip() == expected

@@ -95,7 +95,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RasterError, match=r"a\.npy: can't be written \(No space left"):
         write_raster(path, np.ones((4, 5), np.uint8), overwrite=True)
     assert not read_raster(path).any()
     assert names(tmp_path) == ["a.npy"]
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "npy"])
+@pytest.mark.parametrize("size", [40, 500])
+@pytest.mark.parametrize("limit", [100, 1500])
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, suffix, size, limit) -> None:
+    resource = pytest.importorskip("resource")
+    array = image("uint16", 3, size, size)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(RasterError, match="can't be written"):
+            write_raster(tmp_path / f"a.{suffix}", array)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == []

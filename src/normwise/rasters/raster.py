@@ -19,8 +19,8 @@ class Raster(ABC):
 
     Attributes:
         info: Size, type and place of the image.
-        windowed: Whether a window costs no more than its share of the file. If False, the first
-            read decodes the whole image and keeps it until `close`.
+        windowed: Whether a window costs about its share of the file. If False, the whole image
+            is decoded for it, and may be kept until `close`.
         block: Rows and columns that the file stores together; windows made of whole blocks are
             read fastest.
     """

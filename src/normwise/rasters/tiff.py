@@ -62,6 +62,7 @@ class GdalRaster(Raster):
     def __init__(self, info: RasterInfo, pages: Sequence[Any]) -> None:
         super().__init__(info, tuple(pages[0].block_shapes[0]))
         self._pages = tuple(pages)
+        self.windowed = _reads_windows(pages[0], self.block)
 
     def close(self) -> None:
         """Closes the file."""
@@ -150,6 +151,11 @@ def _as_raster(path: Path, pages: list[Any]) -> Raster:
         return GdalRaster(info, pages)
     first.close()
     return TifffileStack(info)
+
+
+def _reads_windows(page: Any, block: tuple[int, int]) -> bool:
+    # PNGs are unpacked from the top, and a single compressed block as a whole.
+    return page.driver == "GTiff" and (page.compression is None or block != page.shape)
 
 
 def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from normwise.errors import RasterError
+from normwise.errors import OutputExistsError, RasterError
 from normwise.files import whole_file
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels
-from normwise.rasters.tiff import gdal, quiet
+from normwise.rasters.tiff import gdal, open_tiff, quiet
 
 # Below this a classic TIFF can't overflow, however badly it compresses.
 _CLASSIC_TIFF_BYTES = 3 * 2**30
@@ -37,7 +37,7 @@ def write_raster(
         overwrite: Whether an existing file may be replaced.
 
     Raises:
-        RasterError: If the format can't hold the array.
+        RasterError: If the format can't hold the array, or the disk is full.
         OutputExistsError: If `path` exists and `overwrite` is False.
 
     Example:
@@ -48,8 +48,17 @@ def write_raster(
     path = Path(path)
     pixels = _as_pixels(path, array)
     write = _writer(path, pixels, like, nodata)
-    with whole_file(path, overwrite) as temporary:
-        write(temporary)
+    try:
+        with whole_file(path, overwrite) as temporary:
+            write(temporary)
+    except (OutputExistsError, MemoryError):
+        raise
+    # GDAL's own errors have no public base class but this one.
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise RasterError(
+            f"{path}: can't be written ({cause}). Is the disk full, or the folder protected?"
+        ) from error
 
 
 def tiff_profile(
@@ -129,6 +138,16 @@ def _write_tiff(path: Path, pixels: Pixels, like: RasterInfo | None, nodata: flo
             rows = pixels[top : top + _TILE]
             window = ((top, top + len(rows)), (0, width))
             file.write(np.ascontiguousarray(np.moveaxis(rows, -1, 0)), window=window)
+    _check_written(path, pixels)
+
+
+def _check_written(path: Path, pixels: Pixels) -> None:
+    # GDAL writes its last blocks when the file is closed, and keeps a full disk to itself then.
+    with open_tiff(path) as written:
+        for rows, columns in written.windows():
+            window = written.read(rows, columns)
+            if window.tobytes() != pixels[rows, columns].tobytes():
+                raise OSError("what stands in the file is not what was written")
 
 
 def _check_png(path: Path, pixels: Pixels) -> None:
