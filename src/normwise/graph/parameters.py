@@ -33,7 +33,7 @@ def parameters_of(graph: Graph, node: Node) -> Parameters | None:
         return Parameters() if _weightless(node) else None
     try:
         return _count(node, shapes[0])
-    except (TypeError, KeyError, ValueError, IndexError):
+    except (TypeError, KeyError, ValueError, IndexError, ArithmeticError):
         return None
 
 

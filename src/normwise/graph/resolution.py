@@ -73,7 +73,7 @@ def _factor(graph: Graph, node: Node, rank: int) -> Scale:
     if rule is not None:
         try:
             return rule(node, rank)
-        except (TypeError, ValueError, KeyError, ZeroDivisionError):
+        except (TypeError, ValueError, KeyError, ArithmeticError):
             return (Fraction(1),) * rank
     if role_of(node) in (Role.OTHER, Role.RESAMPLE, Role.SHAPE):
         return _from_shapes(node, graph.spec(node.inputs[0]).shape, rank)

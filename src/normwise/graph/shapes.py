@@ -101,7 +101,7 @@ def _shape(node: Node, shapes: Sequence[Shape | None]) -> Shape | None:
     if rule is not None:
         try:
             return rule(node, known)
-        except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        except (TypeError, ValueError, KeyError, IndexError, ArithmeticError):
             return None
     if role_of(node) in (Role.NORM, Role.ACTIVATION, Role.PASS):
         return known[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from normwise.errors import ModelReadError
@@ -17,6 +18,17 @@ from normwise.graph.shapes import with_shapes
 
 MAX_NESTING = 64
 """Models inside models; more than that is no model that anyone built."""
+
+MAX_CALLS = 100_000
+"""Calls with all nested models opened. Models that call each other twice double at each level, so
+that a small file could ask for more than any machine holds."""
+
+MAX_OUTPUTS = 4096
+"""Outputs of one call."""
+
+
+MALFORMED = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
+"""What code meets in a configuration that has the wrong types in the wrong places."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,15 @@ def graph_from_config(serialized: Any, source: str) -> Graph:
         ModelReadError: The configuration isn't one of a functional or Sequential model.
     """
     try:
-        return with_shapes(_model(serialized, source, 0))
+        return _model(serialized, source, 0)
     except RecursionError as error:
         raise ModelReadError(
             f"{source}: the configuration is nested too deeply to be a model."
+        ) from error
+    except MALFORMED as error:
+        raise ModelReadError(
+            f"{source}: the configuration is malformed ({type(error).__name__}: {error}). Save "
+            "the model again with model.save()."
         ) from error
 
 
@@ -71,9 +88,37 @@ def _model(serialized: Any, source: str, depth: int) -> Graph:
             "subclassed model with keras.Model(inputs, outputs)."
         )
     config = serialized["config"]
-    if "input_layers" in config:
-        return _functional(serialized, config, source, depth)
-    return _sequential(serialized, config, source, depth)
+    read = _functional if "input_layers" in config else _sequential
+    graph = read(serialized, config, source, depth)
+    _check_nested(graph, source)
+    return with_shapes(graph)
+
+
+def _check_nested(graph: Graph, source: str) -> None:
+    """Refuses more calls than anyone built, and outputs that a nested model doesn't have."""
+    calls = _opened(graph, {})
+    if calls > MAX_CALLS:
+        raise ModelReadError(
+            f"{source}: model {graph.name!r} has {calls} calls with its nested models opened; "
+            f"more than {MAX_CALLS} are not read."
+        )
+    for node in graph.nodes:
+        made = 1 if node.class_name == "InputLayer" else MAX_OUTPUTS
+        made = made if node.model is None else len(node.model.output_tensors)
+        if len(node.outputs) > made:
+            raise ModelReadError(
+                f"{source}: output {len(node.outputs) - 1} of layer {node.layer!r} is read, but "
+                f"it has {made} at most."
+            )
+
+
+def _opened(graph: Graph, known: dict[int, int]) -> int:
+    """Number of calls with nested models opened; each model is looked at once."""
+    if id(graph) not in known:
+        known[id(graph)] = sum(
+            1 if node.model is None else _opened(node.model, known) for node in graph.nodes
+        )
+    return known[id(graph)]
 
 
 def _describe(value: Any) -> str:
@@ -165,11 +210,21 @@ def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
         layer=name,
         class_name=str(layer["class_name"]),
         module=layer.get("module"),
-        config=freeze({} if nested or not isinstance(config, Mapping) else config),
+        config=_settings({} if nested or not isinstance(config, Mapping) else config),
         outputs=(TensorSpec(_input_shape(config), _input_dtype(config)),),
         model=nested,
         opaque=layer.get("opaque"),
     )
+
+
+def _settings(config: Any) -> Any:
+    """A configuration, frozen, without the numbers that Keras gives to objects it shares."""
+    if isinstance(config, Mapping):
+        kept = {str(k): _settings(v) for k, v in config.items() if k != "shared_object_id"}
+        return MappingProxyType(kept)
+    if isinstance(config, (list, tuple)):
+        return tuple(_settings(part) for part in config)
+    return config
 
 
 def _input_shape(config: Any) -> tuple[int | None, ...] | None:
@@ -234,7 +289,14 @@ def _reference(config: Any) -> _Reference:
     history = config.get("keras_history") if isinstance(config, Mapping) else None
     if not isinstance(history, Sequence) or len(history) != 3:
         return _Reference("(a tensor without a history)", 0, 0)
-    return _Reference(str(history[0]), int(history[1]), int(history[2]), _spec(config))
+    return _Reference(str(history[0]), int(history[1]), _output(history[2]), _spec(config))
+
+
+def _output(value: Any) -> int:
+    output = int(value)
+    if not 0 <= output < MAX_OUTPUTS:
+        raise ValueError(f"output {output} of a layer is read")
+    return output
 
 
 def _references(structure: Any) -> Iterator[_Reference]:
@@ -316,7 +378,7 @@ def _end_references(
     if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
         layer, call, output = parts[:3]
         shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])
-        return _Reference(layer, call - 1 if shifted else call, int(output))
+        return _Reference(layer, call - 1 if shifted else call, _output(output))
     return tuple(_end_references(part, nested, pending) for part in parts)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_config
-from normwise.keras_format.config import graph_from_config
+from normwise.keras_format.config import MALFORMED, graph_from_config
 from normwise.keras_format.legacy import is_legacy, translate
 from normwise.keras_format.live import describe
 
@@ -53,6 +53,18 @@ def read_graph(model: Any) -> Graph:
         return model
     if isinstance(model, (str, PathLike)):
         path = model_file(model)
-        config = read_config(path)
-        return graph_from_config(translate(config) if is_legacy(config) else config, str(path))
+        return _from_file(path)
     return graph_from_config(describe(model), f"model {getattr(model, 'name', '')!r}")
+
+
+def _from_file(path: Path) -> Graph:
+    config = read_config(path)
+    try:
+        modern = translate(config) if is_legacy(config) else config
+    except RecursionError as error:
+        raise ModelReadError(f"{path}: the configuration is nested too deeply.") from error
+    except MALFORMED as error:
+        raise ModelReadError(
+            f"{path}: the Keras 2 configuration is malformed ({type(error).__name__}: {error})."
+        ) from error
+    return graph_from_config(modern, str(path))

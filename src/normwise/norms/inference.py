@@ -202,6 +202,8 @@ def _reason(placement: Placement, index: int) -> str:
     graph = placement.graph
     if spec_of(graph.nodes[index]) is None:
         return f"{graph.nodes[index].class_name} is no kind that plans name"
+    if not graph.producers[index]:
+        return "it reads nothing"
     producer = graph.producers[index][0]
     if producer in placement.norms_set:
         return f"it follows another normalization, {graph.nodes[producer].name}"

@@ -105,7 +105,9 @@ def spec_of(node: Node) -> NormSpec | None:
         for argument, default in KINDS[name].defaults.items()
         if argument in config and config[argument] != default
     )
-    return NormSpec(name, stated)
+    # A file can hold anything; what a plan can't write is no kind of ours.
+    writable = all(isinstance(value, (bool, int, float)) for _, value in stated)
+    return NormSpec(name, stated) if writable else None
 
 
 def _kind_name(node: Node) -> str | None:
