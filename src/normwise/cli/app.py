@@ -56,8 +56,8 @@ def main() -> None:
             traceback.print_exc()
         errors.print(f"[bold red]Error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         sys.exit(UNUSABLE_INPUT)
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
+    except KeyboardInterrupt as stop:
+        errors.print(str(stop) or "Stopped.", markup=False)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if debug:

@@ -1,3 +1,40 @@
+"""`normwise evaluate`: metrics on whole images."""
+
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from normwise.cli.console import Format, output, print_json
+
+
 def add_to(app: typer.Typer) -> None:
-    pass
+    """Adds the verb."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="The data folder; by default the run's own.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the metrics to a JSON file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,  # noqa: A002
+) -> None:
+    """Measure a model on the whole images of a split."""
+    import json  # noqa: PLC0415 - light start-up
+
+    from normwise.cli.tables import print_metrics  # noqa: PLC0415
+    from normwise.workflows.evaluate import evaluate as workflow  # noqa: PLC0415
+
+    metrics = workflow(model, data, split=split, out=out, overwrite=overwrite)
+    if format is Format.json:
+        print_json(json.loads(metrics.to_json()))
+        return
+    print_metrics(metrics, f"{split}, {metrics.pixels:,} pixels")
+    if out is not None:
+        output.print(f"Written to {out}", highlight=False)

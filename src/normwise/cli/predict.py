@@ -1,3 +1,55 @@
+"""`normwise predict`: whole images of any size."""
+
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from normwise.cli.console import output
+from normwise.errors import NormwiseError
+
+
 def add_to(app: typer.Typer) -> None:
-    pass
+    """Adds the verb."""
+    app.command("predict")(predict)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
+    image: Annotated[Path, typer.Argument(help="An image file, or a folder of them.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="A .tif, .npy or .png file; a folder for a folder."),
+    ],
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Class ids instead of probabilities.")
+    ] = False,
+    bands: Annotated[
+        str | None, typer.Option(help="Channels to use, from 0: 0,1,2; by default the run's.")
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value of missing pixels; by default what the file says.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Predict an image or a folder of images."""
+    from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
+
+    chosen = _bands(bands)
+    if image.is_dir():
+        written = workflow.predict_folder(
+            model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite
+        )
+        output.print(f"{len(written)} images written to {out}", highlight=False)
+        return
+    workflow.predict(model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite)
+    output.print(f"Written to {out}", highlight=False)
+
+
+def _bands(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise NormwiseError(f"--bands is {text!r}; expected numbers from 0, for example 0,1,2.")
+    return [int(part) for part in parts]

@@ -1,0 +1,59 @@
+# Everything below works on a machine that has only Python 3.11 or newer with venv, and make.
+# Each target sets up what it needs; a second call finds it there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := src tests benchmarks tools
+
+.PHONY: demo test lint format test-backends test-jax test-torch bench wheel clean
+
+## Show and train the question's network, as asked and mended, on real images (3 minutes)
+demo: $(VENV)/.ready
+	$(BIN)/normwise demo --overwrite
+
+## The whole test suite on TensorFlow, with coverage of the packages that must have it
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	$(BIN)/python tools/check_coverage.py
+
+## Linter, formatter and type checker
+lint: $(VENV)/.ready
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+## The core on the other backends, each in an environment of its own
+test-backends: test-jax test-torch
+
+test-jax: .venv-jax/.ready
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -m backends
+
+test-torch: .venv-torch/.ready
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -m backends
+
+## Speed and memory beside what users would use instead; ratios measured in one run
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/run.py
+
+wheel: $(VENV)/.ready
+	$(BIN)/python -m build --wheel
+
+$(VENV)/.ready: EXTRAS := tensorflow,dev
+.venv-jax/.ready: EXTRAS := jax,dev
+.venv-torch/.ready: EXTRAS := torch,dev
+
+%/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "normwise needs Python 3.11 or newer; call make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-jax .venv-torch dist build .coverage .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,69 @@
+"""Measuring a model on the whole images of a data folder."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normwise.backend import require_backend
+from normwise.errors import OutputExistsError
+from normwise.files import write_text
+from normwise.workflows.models import live_model
+from normwise.workflows.runs import data_settings
+
+if TYPE_CHECKING:
+    from normwise.data import Dataset
+    from normwise.training.metrics import Metrics
+
+
+def evaluate(
+    model: Any,
+    data: Dataset | str | PathLike[str] | None = None,
+    *,
+    split: str = "test",
+    out: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Metrics:
+    """Measures a model on the whole images of a split.
+
+    Args:
+        model: A live model, model file or run folder; it takes raw pixel values.
+        data: The data folder, or an opened data set; by default the one that the run was trained
+            on. For a run, its choice of labels, bands and targets is kept.
+        split: `"train"`, `"val"` or `"test"`.
+        out: A JSON file to write the metrics to.
+        overwrite: Whether that file may be replaced.
+
+    Returns:
+        The metrics, in the target's units for a regression: `.values`, `.per_class`, `.table()`.
+
+    Raises:
+        DataError: The data can't be used, or don't fit the model.
+        ModelReadError: The model can't be loaded.
+        OutputExistsError: `out` exists.
+    """
+    if out is not None and Path(fspath(out)).exists() and not overwrite:
+        raise OutputExistsError(f"{out} exists already; allow it to be overwritten.")
+    dataset = _dataset(model, data)
+    require_backend()
+    from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
+
+    metrics = measure(live_model(model), dataset, split)
+    if out is not None:
+        write_text(Path(fspath(out)), metrics.to_json(), overwrite)
+    return metrics
+
+
+def _dataset(model: Any, data: Any) -> Dataset:
+    from normwise.data import Dataset, open_dataset  # noqa: PLC0415
+    from normwise.errors import DataError  # noqa: PLC0415
+
+    if isinstance(data, Dataset):
+        return data
+    settings = data_settings(model)
+    path = data if data is not None else settings and settings.path
+    if path is None:
+        raise DataError("name the data folder: the model is no run folder that could tell it.")
+    chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}
+    return open_dataset(path, **chosen)

@@ -1,0 +1,187 @@
+"""Applying a model to whole images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normwise.backend import require_backend
+from normwise.errors import DataError, NormwiseError, OutputExistsError, RasterError
+from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.workflows.models import live_model
+from normwise.workflows.runs import data_settings
+
+Array = npt.NDArray[Any]
+PROBABILITIES = frozenset({"sigmoid", "softmax"})
+OVER_HALF = 0.5
+
+
+def predict(
+    model: Any,
+    image: Array | str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    *,
+    classes: bool = False,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    overwrite: bool = False,
+) -> Array | Path:
+    """Predicts a whole image of any size.
+
+    The image is padded at the bottom and right by edge values to the network's total stride and
+    the result cropped back. Pixels without data (NaN, or the file's nodata) are filled with what
+    the model takes for the mean, and are NaN in the result, 255 in class ids.
+
+    Args:
+        model: A live model, model file or run folder; it takes raw pixel values.
+        image: Shape (rows, columns, channels), or an image file, or a folder of image files.
+        out: Where to write: a `.tif`, `.npy` or (class ids) `.png` file; for a folder of images
+            a folder. None returns the array.
+        classes: Class ids (uint8) instead of probabilities.
+        bands: Channels of the image to use, from 0; by default those the run was trained with.
+        nodata: The value that marks missing pixels; by default what the file says.
+        overwrite: Whether existing files may be replaced.
+
+    Returns:
+        float32 of shape (rows, columns, outputs): probabilities, or values in the target's units;
+        uint8 of shape (rows, columns, 1) with `classes`. With `out`, the path written.
+
+    Raises:
+        RasterError: The image can't be read, or the result not be written in that format.
+        NetworkError: The image has other channels than the model takes.
+        OutputExistsError: `out` exists and `overwrite` is False.
+    """
+    if isinstance(image, np.ndarray):
+        result = _Predictor(model, classes, bands).array(_with_channels(image), nodata)
+        return result if out is None else _write(result, Path(fspath(out)), None, overwrite)
+    path = Path(fspath(image))
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; use predict_folder, or name one image.")
+    if out is not None:
+        _refuse_existing(Path(fspath(out)), overwrite)
+    info, pixels = raster_info(path), read_raster(path)
+    result = _Predictor(model, classes, bands).array(
+        pixels, info.nodata if nodata is None else nodata
+    )
+    return result if out is None else _write(result, Path(fspath(out)), info, overwrite)
+
+
+def predict_folder(
+    model: Any,
+    images: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    classes: bool = False,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Predicts every image of a folder into another folder, as GeoTIFF of the same stem.
+
+    A file that fails doesn't stop the others.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: The folder has no images, or some failed: each with its reason, after the
+            others are done.
+    """
+    from normwise.rasters import SUFFIXES  # noqa: PLC0415
+
+    folder, target = Path(fspath(images)), Path(fspath(out))
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}.")
+    predictor = _Predictor(model, classes, bands)
+    written, problems = [], []
+    for path in found:
+        place = target / f"{path.stem}.tif"
+        try:
+            _refuse_existing(place, overwrite)
+            info = raster_info(path)
+            result = predictor.array(
+                read_raster(path), info.nodata if nodata is None else nodata
+            )
+            written.append(_write(result, place, info, overwrite))
+        except NormwiseError as error:
+            problems.append(f"{path.name}: {error}")
+    if problems:
+        raise DataError(f"{folder}: {len(written)} predicted, {len(problems)} failed.", problems)
+    return written
+
+
+class _Predictor:
+    """A loaded model with what is needed to read images for it."""
+
+    def __init__(self, model: Any, classes: bool, bands: Sequence[int] | None) -> None:
+        require_backend()
+        settings = data_settings(model)
+        self.bands = bands if bands is not None else settings.bands if settings else None
+        self.model = live_model(model)
+        self.classes = classes
+        if classes and not _gives_probabilities(self.model):
+            raise NormwiseError(
+                "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
+            )
+
+    def array(self, pixels: Array, nodata: float | None) -> Array:
+        """The prediction of raw pixels of shape (rows, columns, channels)."""
+        from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
+        from normwise.training.evaluate import input_mean  # noqa: PLC0415
+
+        chosen = pixels if self.bands is None else pixels[..., _existing(self.bands, pixels)]
+        missing = _missing(chosen, nodata)
+        if missing.any():
+            fill = np.asarray(input_mean(self.model), np.float32)
+            chosen = np.where(missing, np.broadcast_to(fill, missing.shape), chosen)
+        result = predict_whole(self.model, chosen)
+        empty = missing.all(axis=-1)
+        if self.classes:
+            return np.where(empty[..., None], 255, _class_ids(result)).astype(np.uint8)
+        return np.where(empty[..., None], np.float32(np.nan), result)
+
+
+def _existing(bands: Sequence[int], pixels: Array) -> list[int]:
+    count = pixels.shape[-1]
+    if any(not 0 <= band < count for band in bands):
+        raise RasterError(f"the image has {count} channels, but bands {list(bands)} are wanted.")
+    return list(bands)
+
+
+def _missing(pixels: Array, nodata: float | None) -> npt.NDArray[np.bool_]:
+    missing = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
+    return missing if nodata is None else missing | (pixels == nodata)
+
+
+def _gives_probabilities(model: Any) -> bool:
+    activation = getattr(model.layers[-1], "activation", None)
+    return getattr(activation, "__name__", "") in PROBABILITIES
+
+
+def _class_ids(probabilities: Array) -> Array:
+    if probabilities.shape[-1] == 1:
+        return np.asarray(probabilities > OVER_HALF)
+    return np.asarray(probabilities.argmax(-1)[..., None])
+
+
+def _with_channels(image: Array) -> Array:
+    return image[..., None] if image.ndim == 2 else image
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already; allow it to be overwritten.")
+
+
+def _write(result: Array, path: Path, like: RasterInfo | None, overwrite: bool) -> Path:
+    nodata = 255.0 if result.dtype == np.uint8 else float("nan")
+    write_raster(
+        path, result, like, nodata if path.suffix.lower() in {".tif", ".tiff"} else None, overwrite
+    )
+    return path

@@ -1,0 +1,88 @@
+"""Training: from a recipe, a data folder or an interrupted run to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normwise.backend import require_backend
+from normwise.errors import RecipeError, RunError
+from normwise.training.recipe import Recipe, load_recipe, with_settings
+
+if TYPE_CHECKING:
+    from normwise.training.run import Run
+
+RECIPE_FILE = "recipe.yaml"
+
+
+def train(
+    recipe: Recipe | Mapping[str, Any] | str | PathLike[str],
+    *,
+    out: str | PathLike[str] | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Trains the network of a recipe and writes a run folder.
+
+    Args:
+        recipe: A `Recipe`, its settings as a mapping, a recipe file (`.yaml`), or a data folder,
+            which is trained on with every setting at its default. With `resume`, the run folder.
+        out: The run folder; by default the recipe's `out`, else `runs/` and the data's name.
+        settings: Texts like `"training.epochs=5"` that replace settings.
+        resume: Go on with an interrupted run where it stopped.
+        overwrite: Replace the run in that folder.
+        progress: Say how it goes: a bar on a terminal, lines elsewhere.
+
+    Returns:
+        The run: `.folder`, `.metrics` (best epoch, whole validation images), `.history`,
+        `.model`.
+
+    Raises:
+        RecipeError: Unknown or impossible settings.
+        DataError: The data folder can't be used; all its problems are named.
+        RunError: The loss became NaN, or there is nothing to resume.
+        OutputExistsError: The folder holds a run already.
+    """
+    chosen = with_settings(_recipe(recipe, resume), settings) if settings else _recipe(
+        recipe, resume
+    )
+    folder = _folder(chosen, recipe, out, resume)
+    require_backend()
+    from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
+
+    return run_training(
+        chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress
+    )
+
+
+def _recipe(given: Any, resume: bool) -> Recipe:
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, Mapping):
+        return Recipe(**given)
+    path = Path(fspath(given))
+    if resume and (path / RECIPE_FILE).is_file():
+        return load_recipe(path / RECIPE_FILE)
+    if resume and path.is_dir():
+        raise RunError(f"{path}: nothing to resume, the folder holds no {RECIPE_FILE}.")
+    if path.is_dir():
+        return Recipe(data={"path": str(path)})
+    if not path.exists():
+        raise RecipeError(f"{path}: no such recipe or data folder.")
+    return load_recipe(path)
+
+
+def _folder(
+    recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool
+) -> Path:
+    if out is not None:
+        return Path(fspath(out))
+    if resume and isinstance(given, (str, PathLike)) and Path(fspath(given)).is_dir():
+        return Path(fspath(given))
+    if recipe.out is not None:
+        return Path(recipe.out)
+    return Path("runs") / Path(recipe.data.path).resolve().name
