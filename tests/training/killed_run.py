@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from normwise.training.determinism import seed_epoch
+from normwise.training.determinism import seed_run
 from normwise.training.fit import fit
 from normwise.training.progress import Silent
 
@@ -22,7 +22,7 @@ class Slow(Silent):
 
 
 def main(folder, mode):
-    seed_epoch(0, -1)
+    seed_run(0)
     model = network(dropout=0.3)
     watcher = Slow() if mode == "slow" else Silent()
     fit(model, Batches(), validate, recipe(), folder, resume=mode == "resume", watcher=watcher)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from normwise.errors import RunError
-from normwise.training.determinism import seed_epoch
+from normwise.training.determinism import seed_run
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.history import read_history
 from normwise.training.progress import Bar, Lines, Silent
@@ -16,7 +16,7 @@ from .stand_in import Batches, network, recipe, same_weights, validate, weights_
 
 
 def trained(folder, settings=None, batches=None, seed=0, **options):
-    seed_epoch(seed, -1)
+    seed_run(seed)
     model = network(dropout=0.3)
     standing = fit(
         model, batches or Batches(), validate, settings or recipe(seed=seed), folder, **options
@@ -97,14 +97,14 @@ def test_a_loss_that_is_no_number_names_epoch_and_step(tmp_path):
 def test_the_same_losses_as_plain_keras(tmp_path):
     """An independent training loop: Keras' own loss, optimizer and `train_on_batch`."""
 
-    class Recorder(Silent):
-        losses = []
+    found = []
 
+    class Recorder(Silent):
         def step(self, epoch, step, loss, patches_per_second):
-            self.losses.append(loss)
+            found.append(loss)
 
     settings = recipe(epochs=1, steps=8, loss="cross-entropy", learning_rate=0.01, warmup=0.25)
-    seed_epoch(0, -1)
+    seed_run(0)
     model = network()
     start = weights_of(model)
     fit(model, Batches(8), validate, settings, tmp_path, watcher=Recorder())
@@ -125,7 +125,7 @@ def test_the_same_losses_as_plain_keras(tmp_path):
         optimizer.learning_rate = rate
         losses.append(plain.train_on_batch(x, y[..., None].astype("float32"), weight[..., None]))
     means = np.cumsum(losses) / np.arange(1, 9)
-    np.testing.assert_allclose(Recorder.losses, means, rtol=2e-5, atol=0)
+    np.testing.assert_allclose(found, means, rtol=2e-5, atol=0)
     for one, two in zip(weights_of(model), weights_of(plain), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=2e-5)
     assert max(abs(a - b).max() for a, b in zip(start, weights_of(plain), strict=True)) > 0.01

@@ -92,7 +92,9 @@ def test_ignored_pixels_change_nothing(name, outputs):
         spoiled = np.where(weight > 0, truth, np.nan).astype(np.float32)
     else:
         spoiled = np.where(weight > 0, truth, 255)
-    assert loss(name, spoiled, predicted, weight) == loss(name, truth * (weight > 0), predicted, weight)
+    assert loss(name, spoiled, predicted, weight) == loss(
+        name, truth * (weight > 0), predicted, weight
+    )
     assert loss(name, spoiled, predicted, np.zeros_like(weight)) == 0.0
 
 

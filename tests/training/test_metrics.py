@@ -99,7 +99,9 @@ def test_a_small_spread_on_a_large_mean_survives():
         seen.update(truth[part], predicted[part])
     values = seen.result().values
     t, p = (a.ravel().astype(np.longdouble) for a in (truth, predicted))
-    assert values["r2"] == pytest.approx(float(1 - ((p - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()), rel=1e-9)
+    assert values["r2"] == pytest.approx(
+        float(1 - ((p - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()), rel=1e-9
+    )
     wanted = float(((t - t.mean()) * (p - p.mean())).mean() / (t.std() * p.std()))
     assert values["correlation"] == pytest.approx(wanted, rel=1e-9)
     # The control: sums of squares in float32 lose this spread altogether.

@@ -55,7 +55,9 @@ def test_options_of_the_network_are_plain_keys():
 
 
 def test_all_problems_come_at_once(tmp_path):
-    text = "data: {pth: a, patch: 0}\ntraining: {epochs: many, loss: focal, learning_rat: 1}\nnrom: x"
+    text = (
+        "data: {pth: a, patch: 0}\ntraining: {epochs: many, loss: focal, learning_rat: 1}\nnrom: x"
+    )
     with pytest.raises(RecipeError) as caught:
         load_recipe(written(tmp_path, text))
     message = str(caught.value)
@@ -92,7 +94,12 @@ def test_settings_are_typed_and_leave_the_recipe_alone():
     recipe = Recipe(data={"path": "a"})
     changed = with_settings(
         recipe,
-        ["training.epochs=5", "data.patch=[64, 96]", "norm=batch@skip", "network.upsampling=nearest"],
+        [
+            "training.epochs=5",
+            "data.patch=[64, 96]",
+            "norm=batch@skip",
+            "network.upsampling=nearest",
+        ],
     )
     assert changed.training.epochs == 5
     assert changed.data.patch == (64, 96)

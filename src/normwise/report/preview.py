@@ -21,6 +21,8 @@ _CLASS_COLOURS: Final = (
 )  # fmt: skip
 _WRONG: Final = ("#f2f2f2", "#c1272d")
 _IGNORED: Final = "#ffffff"
+# In characters: what fits above one picture.
+_LONGEST: Final = 42
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def draw_preview(path: Path, panels: Sequence[Panel], meaning: Meaning) -> None:
         _draw_classes(axes, panel, meaning) if meaning.classes else _draw_values(
             figure, axes, panel, meaning
         )
-    input_title = f"input ({meaning.image})" if meaning.image else "input"
+    input_title = f"input\n{_short(meaning.image)}" if meaning.image else "input"
     error = "wrong pixels" if meaning.classes else "prediction - truth"
     for axes, title in zip(rows[0], (input_title, "truth", "prediction", error), strict=True):
         axes.set_title(title, fontsize=10)
@@ -118,6 +120,10 @@ def _draw_values(figure: Figure, axes: Any, panel: Panel, meaning: Meaning) -> N
     reach = np.percentile(np.abs(error.compressed()), 99) if error.count() else 1.0
     shown = axes[3].imshow(error, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     figure.colorbar(shown, ax=axes[3], shrink=0.85, label=f"error of {meaning.quantity}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _colour(meaning: Meaning, index: int) -> str:

@@ -1,13 +1,16 @@
 """The same seed gives the same weights."""
 
+import random
+
 import keras
+import numpy as np
 
 
 def make_deterministic() -> None:
     """Asks the backend for reproducible operations, for the rest of the process.
 
-    JAX is reproducible on its own. TensorFlow then refuses random operations without a seed,
-    which is why every epoch sets one.
+    JAX is reproducible on its own. TensorFlow refuses random operations without a seed from
+    then on, so `seed_run` belongs to it.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -20,15 +23,25 @@ def make_deterministic() -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Seeds Python, NumPy and the backend for an epoch.
-
-    An epoch's random numbers depend on nothing that came before it, so that a resumed run
-    draws the same ones. Layers with a seed generator of their own, such as dropout, keep its
-    state in the checkpoint.
+def seed_run(seed: int) -> None:
+    """Seeds Python, NumPy and the backend, before a network is built.
 
     Args:
         seed: The seed of the run.
-        epoch: Counted from 0; -1 is the time before the first one.
     """
-    keras.utils.set_random_seed((seed * 1_000_003 + epoch + 1) % 2**31)
+    keras.utils.set_random_seed(seed)
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seeds Python and NumPy for an epoch, so that a resumed run draws the same numbers.
+
+    Layers draw from seed generators of their own, whose states are in the checkpoint. The
+    backend is not seeded again: TensorFlow would throw away its compiled kernels each time.
+
+    Args:
+        seed: The seed of the run.
+        epoch: Counted from 0.
+    """
+    own = np.random.SeedSequence([seed, epoch]).generate_state(1).item()
+    random.seed(own)
+    np.random.seed(own)

@@ -11,7 +11,7 @@ import keras
 
 from normwise.errors import RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
-from normwise.training.determinism import make_deterministic, seed_epoch
+from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
 from normwise.training.history import Row, write_history
 from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses import WeightedLoss
@@ -85,7 +85,7 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
     training = recipe.training
     if training.deterministic:
         make_deterministic()
-    seed_epoch(training.seed, -1)
+    seed_run(training.seed)
     optimizer = make_optimizer(training, steps * training.epochs, model.trainable_variables)
     model.compile(optimizer=optimizer, loss=WeightedLoss(str(training.loss)))
 

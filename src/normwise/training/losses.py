@@ -99,7 +99,7 @@ LOSSES: Final[dict[str, PixelLoss]] = {
     "huber": huber,
 }
 SEGMENTATION_LOSSES: Final = ("cross-entropy-dice", "cross-entropy", "dice")
-REGRESSION_LOSSES: Final = ("huber", "mean-squared", "mean-absolute")
+REGRESSION_LOSSES: Final = ("mean-squared", "mean-absolute", "huber")
 
 
 class WeightedLoss(keras.losses.Loss):  # type: ignore[misc]

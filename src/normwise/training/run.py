@@ -19,7 +19,7 @@ from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.keras_format.saving import save_model
 from normwise.networks.stride import stride_of
-from normwise.training.determinism import seed_epoch
+from normwise.training.determinism import seed_run
 from normwise.training.evaluate import evaluate, output_of
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.history import History
@@ -112,7 +112,7 @@ def train(
     )
     images = channel_statistics(dataset, "train", of="images")
     output = _output(dataset)
-    seed_epoch(recipe.training.seed, -1)
+    seed_run(recipe.training.seed)
     network = build_network(recipe, dataset.channels, output.channels, images)
     recipe = resolve(recipe, dataset, stride_of(network))
     _prepare(folder, resume, overwrite)

@@ -46,7 +46,7 @@ def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
     seen: npt.NDArray[Any] = np.ones(image.shape[:2], bool)
     if missing is not None:
         image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
-        seen = ~missing.all(-1)
+        seen = np.asarray(~missing.all(-1))
     if source.dataset.task == "segmentation":
         classes = source.classes(item, rows, columns)
         valid = (classes != source.dataset.ignore) & seen

@@ -1,0 +1,186 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from normwise.data.folder import open_dataset
+from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeError, RunError
+from normwise.training.evaluate import evaluate, input_mean
+from normwise.training.recipe import Recipe, load_recipe, with_settings
+from normwise.training.run import FILES, train
+
+SIZES = [(32, 32), (30, 45), (32, 32), (33, 20), (32, 32), (40, 40)]
+
+
+def write_folder(root, task):
+    rng = np.random.default_rng(0)
+    labels = root / ("masks" if task == "segmentation" else "targets")
+    for folder in (root / "images", labels):
+        folder.mkdir(parents=True)
+    for index, size in enumerate(SIZES):
+        image = rng.normal(2000, 300, (*size, 3)).astype(np.float32)
+        image[:4, :4] = np.nan
+        np.save(root / "images" / f"i{index}.npy", image)
+        mean = np.nan_to_num(image.mean(-1), nan=2000)
+        if task == "segmentation":
+            mask = (mean > 2000).astype(np.uint8)
+            mask[-3:] = 255
+            Image.fromarray(mask).save(labels / f"i{index}.png")
+        else:
+            target = np.stack([mean * 0.1 + 50, -mean], -1).astype(np.float32)
+            target[5:8] = np.nan
+            np.save(labels / f"i{index}.npy", target)
+    splits = ["train", "train", "train", "val", "val", "test"]
+    rows = "".join(f"i{index},{split}\n" for index, split in enumerate(splits))
+    (root / "split.csv").write_text(f"name,split\n{rows}")
+    (root / "dataset.yaml").write_text("nodata: .nan\n")
+    return root
+
+
+def recipe_of(data, **training):
+    return Recipe(
+        data={"path": str(data), "patch": 16},
+        network={"name": "unet", "filters": 4, "depth": 2},
+        norm="batch(momentum=0.8)@pre-activation",
+        training={"epochs": 2, "steps": 25, "batch_size": 4, "learning_rate": 0.02, **training},
+    )
+
+
+@pytest.fixture(scope="module", params=["segmentation", "regression"])
+def finished(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp(request.param)
+    data = write_folder(root / "data", request.param)
+    return request.param, data, train(recipe_of(data), out=root / "run", progress=False)
+
+
+def test_the_folder_is_complete(finished):
+    task, _, run = finished
+    assert all((run.folder / name).is_file() for name in FILES)
+    left = {str(p.relative_to(run.folder)) for p in run.folder.rglob("*") if p.is_file()}
+    assert left == set(FILES)
+    resolved = load_recipe(run.folder / "recipe.yaml")
+    assert resolved.norm.startswith("standardize@input")
+    assert resolved.training.metric == ("iou" if task == "segmentation" else "r2")
+    content = json.loads((run.folder / "metrics.json").read_text())
+    assert content["values"] == pytest.approx(dict(run.metrics.values))
+    log = (run.folder / "log.txt").read_text()
+    assert "epoch 2/2" in log
+    assert f"best epoch {run.best_epoch}" in log
+
+
+def test_it_learnt(finished):
+    task, data, run = finished
+    test = evaluate(run.model, open_dataset(data), "test")
+    assert test.values["iou" if task == "segmentation" else "r2"] > 0.25
+    assert 0 < test.pixels < 2 * 40 * 40
+    assert test == evaluate(run.folder / "model.keras", open_dataset(data), "test")
+
+
+def test_the_model_takes_raw_values(finished):
+    task, data, run = finished
+    assert np.allclose(input_mean(run.model), 2000, rtol=0, atol=40)
+    image = np.load(data / "images" / "i4.npy")[None, 8:24, 8:24]
+    found = np.asarray(run.model.predict_on_batch(image))[0]
+    if task == "segmentation":
+        assert found.shape == (16, 16, 1)
+        assert 0 <= found.min() < 0.5 < found.max() <= 1
+    else:
+        assert np.abs(found[..., 0] - 250).mean() < 40
+        assert np.abs(found[..., 1] + 2000).mean() < 400
+
+
+def test_the_model_loads_where_normwise_is_not(finished, tmp_path):
+    _, data, run = finished
+    image = np.load(data / "images" / "i4.npy")[None, 8:24, 8:24]
+    np.save(tmp_path / "x.npy", image)
+    code = (
+        "import sys, numpy as np\n"
+        "sys.modules['normwise'] = None\n"
+        "import keras\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "np.save('y.npy', model.predict_on_batch(np.load('x.npy')))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(run.folder / "model.keras")], cwd=tmp_path, check=True
+    )
+    wanted = run.model.predict_on_batch(image)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), wanted, rtol=1e-5, atol=1e-5)
+    assert not run.model.compiled
+
+
+def test_the_model_loads_on_another_backend(finished, tmp_path):
+    _, data, run = finished
+    other = "jax" if keras.backend.backend() != "jax" else "torch"
+    pytest.importorskip(other)
+    image = np.load(data / "images" / "i4.npy")[None, 8:24, 8:24]
+    np.save(tmp_path / "x.npy", image)
+    code = (
+        f"import os, sys; os.environ['KERAS_BACKEND'] = '{other}'\n"
+        "import keras, numpy as np\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "y = model.predict_on_batch(np.load('x.npy'))\n"
+        "np.save('y.npy', keras.ops.convert_to_numpy(y))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(run.folder / "model.keras")], cwd=tmp_path, check=True
+    )
+    wanted = keras.ops.convert_to_numpy(run.model.predict_on_batch(image))
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_is_not_replaced_by_chance(finished):
+    _, data, run = finished
+    before = (run.folder / "model.keras").read_bytes()
+    with pytest.raises(OutputExistsError, match="holds a run already"):
+        train(recipe_of(data), out=run.folder, progress=False)
+    assert (run.folder / "model.keras").read_bytes() == before
+
+
+def test_resuming_a_finished_run_gives_it_again(finished):
+    _, data, run = finished
+    again = train(recipe_of(data), out=run.folder, resume=True, progress=False)
+    assert again.metrics == run.metrics
+    assert again.history == run.history
+
+
+def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
+    _, data, run = finished
+    with pytest.raises(RunError, match="no run to resume"):
+        train(recipe_of(data), out=tmp_path, resume=True, progress=False)
+    with pytest.raises(RunError, match=r"training\.seed is 3, was 0"):
+        train(recipe_of(data, seed=3), out=run.folder, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.loss=huber", r"training\.loss: received 'huber'; allowed for this segment"),
+        ("training.metric=rmse", r"training\.metric: received 'rmse'"),
+        ("data.patch=18", "multiples of the network's total stride of 4 pixels"),
+        ("network.name=unett", "unet"),
+        ("network.filtres=3", "filters"),
+        ("norm=batch@nowhere", "nowhere"),
+    ],
+)
+def test_what_does_not_suit_is_said_before_anything_is_written(tmp_path, setting, message):
+    data = write_folder(tmp_path / "data", "segmentation")
+    with pytest.raises(NormwiseError, match=message):
+        train(with_settings(recipe_of(data), [setting]), out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_needs_a_place():
+    with pytest.raises(RecipeError, match="out: missing"):
+        train(recipe_of("nowhere"))
+
+
+def test_a_model_of_other_outputs_is_refused(finished, tmp_path):
+    task, _, run = finished
+    other = "regression" if task == "segmentation" else "segmentation"
+    data = write_folder(tmp_path / "data", other)
+    with pytest.raises(DataError, match="output channels"):
+        evaluate(run.model, open_dataset(data), "test")
