@@ -1,6 +1,7 @@
 """Chooses and loads the Keras backend, as late as possible."""
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -70,11 +71,16 @@ def _first_installed() -> str:
 
 @contextmanager
 def _quiet_start(backend: str) -> Iterator[None]:
-    """Holds back TensorFlow's start-up messages; they are shown when the start fails."""
-    if backend != "tensorflow" or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    """Holds back TensorFlow's start-up messages; they are shown when the start fails.
+
+    TF_CPP_MIN_LOG_LEVEL=0 asks for them.
+    """
+    if backend != "tensorflow" or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Says each time that another model was traced: no news to somebody who runs several.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         stderr = sys.stderr.fileno()
     except (OSError, ValueError, AttributeError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError
 from normwise.files import write_text
-from normwise.workflows.models import live_model
+from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def evaluate(
     """
     if out is not None and Path(fspath(out)).exists() and not overwrite:
         raise OutputExistsError(f"{out} exists already; allow it to be overwritten.")
+    refuse_missing(model)
     dataset = _dataset(model, data)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up

@@ -30,6 +30,16 @@ def graph_of(model: Any) -> Graph:
     return read_graph(model)
 
 
+def refuse_missing(model: Any) -> None:
+    """Says at once that a model file isn't there, before other work starts.
+
+    Raises:
+        ModelReadError: The path names no file or run folder.
+    """
+    if isinstance(model, (str, PathLike)) and not _is_callable_name(model):
+        model_file(model)
+
+
 def live_model(model: Any) -> Any:
     """The live Keras model behind whatever names one.
 

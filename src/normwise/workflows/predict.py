@@ -13,7 +13,7 @@ import numpy.typing as npt
 from normwise.backend import require_backend
 from normwise.errors import DataError, NormwiseError, OutputExistsError, RasterError
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
-from normwise.workflows.models import live_model
+from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings
 
 Array = npt.NDArray[Any]
@@ -56,6 +56,7 @@ def predict(
         NetworkError: The image has other channels than the model takes.
         OutputExistsError: `out` exists and `overwrite` is False.
     """
+    refuse_missing(model)
     if isinstance(image, np.ndarray):
         result = _Predictor(model, classes, bands).array(_with_channels(image), nodata)
         return result if out is None else _write(result, Path(fspath(out)), None, overwrite)

@@ -169,7 +169,7 @@ def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
     channels = graph.nodes[source].shape
     size = f", {channels[-1]} channels" if channels and channels[-1] else ""
     if not norms and _already_normal(placement, source):
-        return f"{graph.nodes[source].name}{size}: normalized before its activation"
+        return f"{graph.nodes[source].name}{size}: normalized pre-activation"
     if not norms:
         return f"{graph.nodes[source].name}{size}: UN-NORMALIZED"
     return f"{graph.nodes[source].name}{size}: normalized by {graph.nodes[norms[-1]].name}"

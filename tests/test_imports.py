@@ -1,0 +1,133 @@
+"""Imports go one way, nothing light imports Keras, and Keras' private names have one owner."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "normwise"
+
+MAY_IMPORT: Mapping[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "samples": frozenset(),
+    "files": frozenset({"errors"}),
+    "backend": frozenset({"errors"}),
+    "graph": frozenset({"errors"}),
+    "keras_format": frozenset({"errors", "files", "graph"}),
+    "norms": frozenset({"errors", "graph"}),
+    "networks": frozenset({"errors", "graph", "keras_format", "norms"}),
+    "rasters": frozenset({"errors", "files"}),
+    "data": frozenset({"errors", "files", "rasters"}),
+    "inference": frozenset({"errors", "graph", "networks", "rasters"}),
+    "report": frozenset({"errors", "files", "graph", "norms"}),
+    "training": frozenset(
+        {"errors", "files", "keras_format", "norms", "networks", "data", "inference", "report"}
+    ),
+}
+"""What each package may import; `workflows` may import all, `cli` only `workflows`."""
+
+KERAS_FREE = ("errors", "files", "graph", "norms", "rasters", "data", "report", "samples")
+KERAS_FREE_FILES = ("keras_format/archive.py", "keras_format/config.py", "keras_format/legacy.py")
+BACKENDS = frozenset({"keras", "tensorflow", "torch", "jax"})
+PRIVATE = frozenset(
+    {"_keras_history", "_inbound_nodes", "_nodes", "_nodes_by_depth", "_inputs_struct",
+     "_outputs_struct", "_functional", "_operations", "_outbound_nodes"}
+)  # fmt: skip
+
+
+def imported(source: str) -> Iterator[str]:
+    """Modules that a file imports at run time, wherever in it; type checking is left out."""
+    tree = ast.parse(source)
+    hidden = {
+        id(part)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for part in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(modules: Iterator[str]) -> set[str]:
+    """Names of normwise's packages among imported modules."""
+    return {m.split(".")[1] for m in modules if m.startswith("normwise.")}
+
+
+def sources(package: str) -> list[Path]:
+    folder = PACKAGE / package
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{package}.py"]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_one_way(package):
+    for path in sources(package):
+        found = own(imported(path.read_text())) - {package}
+        assert found <= MAY_IMPORT[package], f"{path} imports {found - MAY_IMPORT[package]}"
+
+
+def test_the_command_line_imports_workflows_and_what_it_prints():
+    for path in sources("cli"):
+        found = own(imported(path.read_text())) - {"cli", "__version__"}
+        assert found <= {"workflows", "errors"}, f"{path} imports {found}"
+
+
+def test_every_package_is_in_the_table():
+    packages = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert packages - {"__init__", "__main__"} == set(MAY_IMPORT) | {"workflows", "cli"}
+
+
+@pytest.mark.parametrize("package", KERAS_FREE)
+def test_what_reads_files_never_imports_keras(package):
+    for path in sources(package):
+        tops = {module.split(".")[0] for module in imported(path.read_text())}
+        assert not tops & BACKENDS, path
+
+
+@pytest.mark.parametrize("name", KERAS_FREE_FILES)
+def test_the_file_half_of_keras_format_never_imports_keras(name):
+    tops = {module.split(".")[0] for module in imported((PACKAGE / name).read_text())}
+    assert not tops & BACKENDS
+
+
+def test_private_names_of_keras_stand_only_in_keras_format():
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "keras_format":
+            continue
+        used = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+        assert not used & PRIVATE, path
+
+
+def test_the_reader_of_imports_sees_hidden_ones():
+    source = "def f():\n    from normwise.cli import app\n    import keras.ops\n"
+    assert own(imported(source)) == {"cli"}
+    assert "keras.ops" in set(imported(source))
+    assert "keras" not in set(imported("if TYPE_CHECKING:\n    import keras\n"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import normwise",
+        "import normwise.cli.app",
+        "import normwise as nw; nw.NormPlan.parse('batch@skip')",
+    ],
+)
+def test_starting_loads_no_backend(code):
+    check = f"{code}\nimport sys; print(sorted({set(BACKENDS)!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_starting_check_sees_a_loaded_backend():
+    check = f"import keras\nimport sys; print(sorted({set(BACKENDS)!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert "keras" in done.stdout
