@@ -57,13 +57,11 @@ class _Pen:
     """Draws in inches of the page, whatever the size of the axes."""
 
     def __init__(self, axes: Axes, page: Page) -> None:
-        figure = axes.get_figure(root=True)
-        assert figure is not None
         self.axes = axes
         self.page = page
-        width, height = figure.get_size_inches()
-        inside = axes.get_position()
-        self.scale = min(inside.width * width / page.width, inside.height * height / page.height)
+        dpi = axes.figure.dpi
+        width, height = axes.bbox.width / dpi, axes.bbox.height / dpi
+        self.scale = min(width / page.width, height / page.height)
 
     def at(self, point: Point) -> Point:
         """A point of the drawing on the page."""
@@ -124,11 +122,14 @@ def _draw_rows(pen: _Pen, page: Page) -> None:
 
 def _draw_regions(pen: _Pen, page: Page) -> None:
     y = page.top + page.drawing.height + 0.1
-    for region, (left, right) in page.drawing.regions.items():
+    free = 0.0
+    for region, (left, right) in sorted(page.drawing.regions.items(), key=lambda r: r[1]):
         ends = [(page.left + left, y - 0.05), (page.left + left, y)]
         ends += [(page.left + right, y), (page.left + right, y - 0.05)]
         pen.line(ends, color=WIRE, linewidth=0.9, zorder=_WIRES_AT)
-        middle = page.left + (left + right) / 2
+        half = text_width(region, ROW_POINTS) / 2
+        middle = max(page.left + (left + right) / 2, free + half)
+        free = middle + half + 0.1
         pen.text((middle, y + 0.13), region, ROW_POINTS, color=QUIET_INK, ha="center")
 
 
@@ -205,8 +206,9 @@ def _bar_words(pen: _Pen, box: Box) -> str:
     if not channels:
         return words
     points = pen.page.drawing.sizes.bar_text
-    room = box.height - 0.04 - text_width(f" · {channels}", points)
-    return f"{shortened(words, points, room)} · {channels}"
+    room = box.height - 0.06 - text_width(f" · {channels}", points)
+    shown = shortened(words, points, room)
+    return f"{shown} · {channels}" if shown == words or len(shown) > 4 else channels
 
 
 def _draw_upright(pen: _Pen, centre: Point, words: str, room: float, **style: Any) -> None:

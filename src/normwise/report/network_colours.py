@@ -10,9 +10,9 @@ KIND_COLOURS: Mapping[str, str] = MappingProxyType(
         "sync-batch": "#332288",
         "group": "#e69f00",
         "instance": "#009e73",
-        "layer": "#cc79a7",
+        "layer": "#882255",
         "rms": "#f0e442",
-        "standardize": "#882255",
+        "standardize": "#111111",
     }
 )
 """From the palettes of Okabe and Ito and of Paul Tol, which colour-blind people can tell apart."""

@@ -51,7 +51,9 @@ def drawing_of(graph: Graph) -> Drawing:
     else:
         sizes, spans = TINY, _spans(layout.graph, parts, TINY)
         shown = _folded(spans, rows) if folded else spans
-    lanes = lanes_of(rows, spans, _critical(layout.graph, parts, sizes, spans), layout.graph)
+    lanes = lanes_of(
+        rows, spans, _critical(layout.graph, parts, sizes, spans), layout.graph, sizes.gap
+    )
     places = [
         Place(*at, *span) for at, span in zip(zip(rows, lanes, strict=True), shown, strict=True)
     ]

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.catalogue import Role, activation_of, data_format, role_of
 from normwise.graph.graph import Graph, Node
-from normwise.norms.inference import channel_axis
 from normwise.norms.kinds import KINDS, spec_of
 from normwise.norms.plan import NormPlan
 
@@ -28,6 +27,7 @@ _SHORT = {
     "global max pooling": "global max",
     "up sampling": "up",
     "zero padding": "pad",
+    "multi head attention": "attention",
     "unit normalization": "unit",
     "normalization": "un-scale",
 }
@@ -43,6 +43,7 @@ class Part:
         channels: Number of channels or units of a linear layer or an input, empty if unknown.
         kind: Kind of a normalization, None for other calls and for those that no kind describes.
         fused: Name of the activation inside a linear layer, or None.
+        inputs: Number of tensors that it reads.
     """
 
     name: PartName
@@ -50,6 +51,7 @@ class Part:
     channels: str = ""
     kind: str | None = None
     fused: str | None = None
+    inputs: int = 1
 
 
 def parts_of(graph: Graph, plan: NormPlan) -> tuple[Part, ...]:
@@ -75,7 +77,7 @@ def _part(graph: Graph, index: int, plan: NormPlan) -> Part:
         return Part(name, kind or _short(node), kind=kind)
     if name == "activation":
         return Part(name, activation_of(node) or _short(node))
-    return Part(name, _short(node))
+    return Part(name, _short(node), inputs=len(node.inputs))
 
 
 def _kind(node: Node, plan: NormPlan) -> str | None:
@@ -92,15 +94,30 @@ def _kind(node: Node, plan: NormPlan) -> str | None:
     return "instance" if one_each and groups not in planned else "group"
 
 
+def channels_first(graph: Graph, index: int) -> bool:
+    """Whether axis 1 of what a call makes are the channels.
+
+    A call that doesn't say has the format of the layers before it, or else of those behind it.
+    """
+    for edges in (graph.producers, graph.consumers):
+        pending, seen = [index], {index}
+        while pending:
+            node = graph.nodes[current := pending.pop(0)]
+            if "data_format" in node.config and role_of(node) is not Role.NORM:
+                return data_format(node) == "channels_first"
+            following = [i for i in edges[current] if i not in seen]
+            pending += following
+            seen.update(following)
+    return False
+
+
 def _channels(graph: Graph, index: int) -> str:
     node = graph.nodes[index]
     if node.shape is None or len(node.shape) < 2:
         return ""
-    first = node.config.get("data_format") == "channels_first"
-    if role_of(node) is Role.INPUT:
-        first = any(channel_axis(graph, reader) == 1 for reader in graph.consumers[index])
-    count = node.shape[1 if first and len(node.shape) > 2 else -1]
-    unit = "ch" if len(node.shape) > 2 else "units" if node.class_name == "Dense" else "values"
+    flat = len(node.shape) == 2
+    count = node.shape[1 if channels_first(graph, index) else -1]
+    unit = "units" if node.class_name == "Dense" else "values" if flat else "ch"
     return "" if count is None else f"{count} {unit}"
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 Way = Literal["straight", "late", "early", "over", "return"]
 
-APART = 0.02
+APART = 0.004
 """Between the ends of two connections on one track."""
 
 
@@ -76,7 +76,7 @@ def routes_of(
             target,
             way,
             tracks.get((source, target), 0),
-            _entry(source, [s for s in producers[target] if ways[s, target] == "over"]),
+            _entry(source, places, [s for s in producers[target] if ways[s, target] == "over"]),
         )
         for (source, target), way in ways.items()
     )
@@ -133,7 +133,9 @@ def _tracks(places: Sequence[Place], ends: Sequence[tuple[int, int]]) -> dict[tu
     return found
 
 
-def _entry(source: int, sources: Sequence[int]) -> float:
+def _entry(source: int, places: Sequence[Place], sources: Sequence[int]) -> float:
+    """The nearest source enters leftmost, so that no connection crosses another."""
     if len(sources) < 2 or source not in sources:
         return ENTRY
-    return 0.7 * (sources.index(source) + 1) / (len(sources) + 1)
+    nearest = sorted(sources, key=lambda s: -places[s].left)
+    return 0.75 * (nearest.index(source) + 1) / (len(sources) + 1)

@@ -7,7 +7,7 @@ from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import Layout
 from normwise.graph.resolution import Scale, area
-from normwise.norms.inference import channel_axis
+from normwise.report.network_parts import channels_first
 
 TIMES = " \u00d7 "
 VECTOR = "vector"
@@ -33,7 +33,7 @@ def rows_of(layout: Layout) -> tuple[tuple[int, ...], tuple[RowLabel, ...]]:
     order: dict[Scale | None, int] = {scale: row for row, scale in enumerate(known)}
     order[None] = len(known)
     rows = tuple(order[scale or None] for scale in scales)
-    labels = [RowLabel(_resolution(s), _size(layout.graph, rows, order[s])) for s in known]
+    labels = [RowLabel(_resolution(s), _size(layout, rows, order[s])) for s in known]
     if order[None] in rows:
         labels.append(RowLabel(VECTOR, ""))
     return rows, tuple(labels)
@@ -52,21 +52,21 @@ def _resolution(scale: Scale) -> str:
     return steps[0] if len(set(steps)) == 1 else TIMES.join(steps)
 
 
-def _size(graph: Graph, rows: Sequence[int], row: int) -> str:
-    inside = [index for index, at in enumerate(rows) if at == row]
-    bare = [index for index in inside if role_of(graph.nodes[index]) is not Role.BORDER]
-    sizes = {size for index in bare or inside if (size := _pixels(graph, index))}
+def _size(layout: Layout, rows: Sequence[int], row: int) -> str:
+    nodes = layout.graph.nodes
+    inside = [i for i, at in enumerate(rows) if at == row and i not in layout.gates]
+    # Padding makes a tensor larger for one layer only.
+    bare = [i for i in inside if role_of(nodes[i]) is not Role.BORDER]
+    sizes = {size for i in bare or inside if (size := _pixels(layout.graph, i))}
     texts = [TIMES.join(map(str, size)) for size in sorted(sizes, reverse=True)]
     return " to ".join(texts if len(texts) < 2 else (texts[0], texts[-1]))
 
 
 def _pixels(graph: Graph, index: int) -> tuple[int, ...] | None:
     shape = graph.nodes[index].shape
-    readers = graph.consumers[index]
     if shape is None or len(shape) < 3:
         return None
-    first = channel_axis(graph, readers[0] if readers else index) == 1
-    spatial = shape[2:] if first else shape[1:-1]
+    spatial = shape[2:] if channels_first(graph, index) else shape[1:-1]
     return None if None in spatial else tuple(size for size in spatial if size is not None)
 
 
@@ -75,6 +75,7 @@ def lanes_of(
     spans: Sequence[tuple[float, float]],
     critical: Sequence[bool],
     graph: Graph,
+    gap: float,
 ) -> tuple[int, ...]:
     """The lane of each box within its row, so that no two boxes overlap.
 
@@ -85,21 +86,25 @@ def lanes_of(
         spans: Left and right end of each box.
         critical: Whether a node is on a longest path.
         graph: The network.
+        gap: Between boxes of which none reads the other.
     """
+
+    def apart(one: int, other: int) -> bool:
+        related = other in graph.producers[one] or other in graph.consumers[one]
+        space = 0.0 if related else gap
+        (left, right), (start, end) = spans[one], spans[other]
+        return right + space <= start or end + space <= left
+
     lanes: dict[int, int] = {}
-    taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    taken: dict[tuple[int, int], list[int]] = {}
     for index in sorted(range(len(rows)), key=lambda i: (not critical[i], spans[i][0], i)):
         own = [lanes[p] for p in graph.producers[index] if p in lanes and rows[p] == rows[index]]
         first = [] if critical[index] else own[:1]
         lane = next(
             lane
             for lane in (*first, *range(len(rows) + 1))
-            if _free(taken.get((rows[index], lane), ()), spans[index])
+            if all(apart(index, other) for other in taken.get((rows[index], lane), ()))
         )
         lanes[index] = lane
-        taken.setdefault((rows[index], lane), []).append(spans[index])
+        taken.setdefault((rows[index], lane), []).append(index)
     return tuple(lanes[index] for index in range(len(rows)))
-
-
-def _free(taken: Sequence[tuple[float, float]], span: tuple[float, float]) -> bool:
-    return all(span[1] < left or right < span[0] for left, right in taken)

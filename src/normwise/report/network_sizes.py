@@ -52,6 +52,8 @@ class Sizes:
         """Width of a call's box."""
         if part.name == "norm":
             return self.bar
+        if part.name == "merge":
+            return self.slim * (1 + 0.4 * max(0, part.inputs - 2))
         if part.name != "linear":
             return self.slim
         strip = self.slim if part.fused else 0.0

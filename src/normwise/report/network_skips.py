@@ -1,21 +1,24 @@
 """Which connections are skips, and whether what they carry is normalized."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph
-from normwise.graph.regions import BOTTLENECK, ENCODER, Layout
+from normwise.graph.regions import BOTTLENECK, Layout
+from normwise.graph.resolution import area
 
 UNNAMED = "other"
 """Stands for a normalization that no kind describes."""
 
 _KEEPS = frozenset({Role.ACTIVATION, Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 
+Ends = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Skip:
-    """A connection that leaves the way down towards the decoder.
+    """A connection that bypasses coarser resolutions.
 
     Attributes:
         source: Node that is read.
@@ -28,27 +31,53 @@ class Skip:
     kind: str | None
 
 
-def skips_of(layout: Layout, norms: Mapping[int, str | None]) -> Mapping[tuple[int, int], Skip]:
-    """The skips of a network by their ends, those behind a norm or layer on a skip included.
+def skips_of(layout: Layout, norms: Mapping[int, str | None]) -> Mapping[Ends, Skip]:
+    """The skips of a network by their ends.
+
+    Where a norm or a layer stands on a skip, what leads to it and what follows it both count.
 
     Args:
         layout: The network.
         norms: The kind of each normalization by its node.
     """
     kinds = normalized_by(layout.graph, norms)
-    return {
-        (source, target): Skip(source, target, kinds[source])
-        for target, producers in enumerate(layout.graph.producers)
-        for source in producers
-        if _is_skip(layout, source, target)
-    }
+    found: dict[Ends, Skip] = {}
+    for merge, node in enumerate(layout.graph.nodes):
+        aside = merge not in layout.trunk and layout.regions[merge] != BOTTLENECK
+        if layout.trunk and aside and role_of(node) is Role.MERGE:
+            for source, target in _into(layout, merge):
+                found[source, target] = Skip(source, target, kinds[source])
+    return found
 
 
-def _is_skip(layout: Layout, source: int, target: int) -> bool:
-    if layout.is_skip(source, target):
-        return True
-    on_bridge = layout.regions[source] == ENCODER and source not in layout.trunk
-    return bool(layout.trunk) and on_bridge and layout.regions[target] != BOTTLENECK
+def _into(layout: Layout, merge: int) -> Iterator[Ends]:
+    """The skips that end in a join, with the layers that stand on them."""
+    ways = [_way_back(layout, producer, merge) for producer in layout.graph.producers[merge]]
+    below = [_comes_from_below(layout, way, merge) for way in ways]
+    for way, coarser in zip(ways, below, strict=True):
+        tap, reader = way[-1]
+        if coarser:
+            continue
+        if layout.is_skip(tap, reader):
+            yield from way
+        elif any(below):
+            # In U-Net++ a skip may begin between encoder and decoder.
+            yield way[0]
+
+
+def _way_back(layout: Layout, producer: int, merge: int) -> list[Ends]:
+    """Connections from a join back to the encoder's way down, or to where ways meet."""
+    way = [(producer, merge)]
+    while way[-1][0] not in layout.trunk and len(layout.graph.producers[way[-1][0]]) == 1:
+        if layout.scales[way[-1][0]] != layout.scales[merge]:
+            break
+        way.append((layout.graph.producers[way[-1][0]][0], way[-1][0]))
+    return way
+
+
+def _comes_from_below(layout: Layout, way: list[Ends], merge: int) -> bool:
+    first, own = layout.scales[way[-1][0]], layout.scales[merge]
+    return bool(first and own) and area(first or ()) < area(own or ())
 
 
 def normalized_by(graph: Graph, norms: Mapping[int, str | None]) -> tuple[str | None, ...]:
