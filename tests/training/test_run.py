@@ -153,6 +153,7 @@ def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
         train(recipe_of(data), out=tmp_path, resume=True, progress=False)
     with pytest.raises(RunError, match=r"training\.seed is 3, was 0"):
         train(recipe_of(data, seed=3), out=run.folder, resume=True, progress=False)
+    assert load_recipe(run.folder / "recipe.yaml").training.seed == 0
 
 
 @pytest.mark.parametrize(

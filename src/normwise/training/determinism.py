@@ -33,10 +33,11 @@ def seed_run(seed: int) -> None:
 
 
 def seed_epoch(seed: int, epoch: int) -> None:
-    """Seeds Python and NumPy for an epoch, so that a resumed run draws the same numbers.
+    """Seeds Python, NumPy and PyTorch for an epoch, so that a resumed run draws the same numbers.
 
-    Layers draw from seed generators of their own, whose states are in the checkpoint. The
-    backend is not seeded again: TensorFlow would throw away its compiled kernels each time.
+    Layers draw from seed generators of their own, whose states are in the checkpoint; on PyTorch
+    dropout draws from the global state all the same. TensorFlow is not seeded again: it would
+    throw away its compiled kernels each time.
 
     Args:
         seed: The seed of the run.
@@ -45,3 +46,7 @@ def seed_epoch(seed: int, epoch: int) -> None:
     own = np.random.SeedSequence([seed, epoch]).generate_state(1).item()
     random.seed(own)
     np.random.seed(own)
+    if keras.backend.backend() == "torch":
+        import torch  # noqa: PLC0415
+
+        torch.manual_seed(own)

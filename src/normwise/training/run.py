@@ -175,7 +175,9 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def _describe(recipe: Recipe, dataset: Dataset, network: keras.Model, folder: Path) -> None:
-    write_text(folder / "recipe.yaml", to_yaml(recipe))
+    if not (folder / "recipe.yaml").exists():
+        # A resumed run keeps its own: it may yet be refused because the two differ.
+        write_text(folder / "recipe.yaml", to_yaml(recipe))
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)
     for note in dataset.notes:
