@@ -69,7 +69,7 @@ class Node:
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
         """The tensors it reads, in the order of its arguments."""
-        return tuple(tensors_in((self.args, self.kwargs)))
+        return tuple(tensors_in((self.args, tuple(self.kwargs.values()))))
 
     @property
     def is_op(self) -> bool:
@@ -154,8 +154,9 @@ class Graph:
 
 
 def tensors_in(structure: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples and mappings, in order.
+    """The tensors in nested tuples and mappings, in the order in which Keras counts them.
 
+    That is the order of the keys in a mapping, whatever the order in which it was written.
     Iterative, because a hostile file may nest deeper than Python's stack.
     """
     pending = [structure]
@@ -164,7 +165,7 @@ def tensors_in(structure: Any) -> Iterator[Tensor]:
         if isinstance(part, Tensor):
             yield part
         elif isinstance(part, Mapping):
-            pending.extend(reversed(list(part.values())))
+            pending.extend(part[key] for key in sorted(part, key=str, reverse=True))
         elif isinstance(part, (tuple, list)):
             pending.extend(reversed(part))
 

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,18 @@ from normwise.errors import ModelReadError
 
 MAX_CONFIG_BYTES = 128 * 2**20
 """The largest configuration that is read; EfficientNetB7's has 1.6 MB."""
+
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
+"""What reading a damaged archive ends in."""
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -55,7 +68,7 @@ def _read_keras(path: Path) -> bytes:
         raise ModelReadError(
             f"{path}: the archive has no config.json; it wasn't written by model.save()."
         ) from error
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ModelReadError(
             f"{path}: no readable .keras archive ({error}); it may be truncated. Save the model "
             "again."
@@ -68,7 +81,7 @@ def _read_hdf5(path: Path) -> bytes:
     try:
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ModelReadError(
             f"{path}: no readable HDF5 file ({error}); it may be truncated."
         ) from error
@@ -77,7 +90,7 @@ def _read_hdf5(path: Path) -> bytes:
             f"{path}: the file has no model configuration; it holds only weights. Save the whole "
             "model with model.save()."
         )
-    return config if isinstance(config, bytes) else str(config).encode()
+    return config if isinstance(config, bytes) else str(config).encode(errors="replace")
 
 
 def _read_json(path: Path) -> bytes:

@@ -147,7 +147,9 @@ def _functional(
 
     nodes = [_resolved(pending[key], specs.get(key, {}), resolve) for key in order]
     nested = {str(layer["name"]) for layer in layers if is_model(layer)}
-    ends = [_end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")]
+    ends = [
+        _end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")
+    ]
     inputs, outputs = (_map_references(end, resolve) for end in ends)
     return Graph(
         str(config.get("name", "model")),
@@ -365,9 +367,7 @@ def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
     )
 
 
-def _end_references(
-    structure: Any, nested: set[str], pending: Mapping[_Key, Node]
-) -> Any:
+def _end_references(structure: Any, nested: set[str], pending: Mapping[_Key, Node]) -> Any:
     """The model's inputs or outputs as `_Reference`s.
 
     Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.

@@ -72,7 +72,10 @@ def translate(serialized: Mapping[str, Any]) -> dict[str, Any]:
         config = {"name": "sequential", "layers": list(config)}
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), Sequence):
         return dict(serialized)
-    layers = [layer for layer in config["layers"] if isinstance(layer, Mapping)]
+    layers = list(config["layers"])
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise TypeError(f"expected a layer, got {type(layer).__name__}")
     nested = {_name(layer) for layer in layers if _has_layers(layer)}
     new = {**config, "layers": [_layer(layer, nested) for layer in layers]}
     for key in ("input_layers", "output_layers"):
@@ -104,7 +107,7 @@ def _layer(layer: Mapping[str, Any], nested: set[str]) -> dict[str, Any]:
 
 
 def _call(call: Any, nested: set[str]) -> dict[str, Any]:
-    if _is_reference(call):
+    if _is_reference(call) or _is_constant(call):
         call = [call]
     if isinstance(call, Mapping):
         return {"args": [{k: _tensor(v, nested) for k, v in call.items()}], "kwargs": {}}
@@ -117,6 +120,11 @@ def _call(call: Any, nested: set[str]) -> dict[str, Any]:
     }
 
 
+def _is_constant(value: Any) -> bool:
+    """Whether it stands for a constant where a tensor is expected: the 2.0 in `2.0 * x`."""
+    return isinstance(value, Sequence) and len(value) in (3, 4) and value[0] == "_CONSTANT_VALUE"
+
+
 def _is_reference(value: Any) -> bool:
     return (
         isinstance(value, Sequence)
@@ -127,6 +135,8 @@ def _is_reference(value: Any) -> bool:
 
 
 def _tensor(reference: Any, nested: set[str]) -> Any:
+    if _is_constant(reference):
+        return reference[2]
     if not _is_reference(reference):
         return reference
     layer, call, output = reference[:3]
@@ -153,7 +163,7 @@ def _op(layer: dict[str, Any], inbound: Sequence[Any], nested: set[str]) -> dict
 
 
 def _op_call(call: Any, names: Sequence[str], nested: set[str]) -> dict[str, Any]:
-    if not _is_reference(call):
+    if not _is_reference(call) and not _is_constant(call):
         # tf.concat([a, b]): the list of tensors is the first argument, kwargs on the first.
         tensors = [_tensor(part, nested) for part in call]
         kwargs = call[0][3] if len(call[0]) > 3 else {}

@@ -107,7 +107,8 @@ def _config(operation: Any) -> dict[str, Any]:
         serialized = keras.saving.serialize_keras_object(operation)
     except Exception as error:
         # Whatever a user's own get_config raises, the layer can still be placed in the graph.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first, _, _ = str(error).strip().partition("\n\n")
+        reason = " ".join(first.split()) or type(error).__name__
         return {"config": {"name": operation.name}, "opaque": reason}
     return {"config": _plain(serialized.get("config", {})), "module": serialized.get("module")}
 

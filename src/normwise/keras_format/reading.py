@@ -21,7 +21,11 @@ def model_file(path: str | PathLike[str]) -> Path:
         ModelReadError: There is no such file, or the folder holds no model.
     """
     found = Path(fspath(path))
-    if found.is_dir():
+    try:
+        folder = found.is_dir()
+    except OSError as error:
+        raise ModelReadError(f"{found}: no such file ({error.strerror}).") from error
+    if folder:
         inside = found / RUN_MODEL
         if not inside.is_file():
             raise ModelReadError(f"{found}: the folder holds no {RUN_MODEL}; is it a run folder?")
