@@ -55,7 +55,7 @@ def infer_plan(graph: Graph) -> NormPlan:
     certain, either = _by_spec(placement)
     clauses, explained = [], set()
     for spec, norms in certain.items():
-        cover = _cover(norms, _candidates(placement, norms | either.get(spec, frozenset())))
+        cover = _group_cover(placement, norms, norms | either.get(spec, frozenset()))
         clauses += [Clause(spec, tuple(c.position for c in cover))] if cover else []
         explained |= {n for c in cover for n in c.norms}
     for spec, norms in _instance_norms(either, explained).items():
@@ -64,6 +64,17 @@ def infer_plan(graph: Graph) -> NormPlan:
         explained |= {n for c in cover for n in c.norms}
     unexplained = [i for i in placement.norms if i not in explained]
     return NormPlan.of(clauses, [_residue(placement, i) for i in unexplained])
+
+
+def _group_cover(
+    placement: Placement, certain: frozenset[int], both: frozenset[int]
+) -> tuple[_Candidate, ...]:
+    """One clause for all of them where it can be, else one for the certain ones."""
+    candidates = _candidates(placement, both)
+    cover = _cover(both, candidates)
+    if both <= frozenset().union(*(c.norms for c in cover)):
+        return cover
+    return _cover(certain, candidates)
 
 
 _Groups = dict[NormSpec, frozenset[int]]

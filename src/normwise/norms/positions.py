@@ -170,6 +170,7 @@ class Placement:
     def _unfused(self, linear: int) -> Iterator[Site]:
         """Activations reached through the fewest adds."""
         front: list[tuple[int, tuple[int, ...]]] = [(linear, ())]
+        seen: set[tuple[int, tuple[int, ...]]] = set()
         while front:
             reached: list[Site] = []
             behind_add: list[tuple[int, tuple[int, ...]]] = []
@@ -183,7 +184,12 @@ class Placement:
                         front.append((reader, (*norms, reader)))
                     elif role is Role.PASS:
                         front.append((reader, norms))
-                    elif self.graph.nodes[reader].class_name == "Add":
+                    elif (
+                        self.graph.nodes[reader].class_name == "Add"
+                        # Ways that meet again in an add double with each; one is enough.
+                        and (reader, norms[:1]) not in seen
+                    ):
+                        seen.add((reader, norms[:1]))
                         behind_add.append((reader, norms))
             if reached:
                 yield from reached
