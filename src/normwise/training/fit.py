@@ -17,7 +17,7 @@ from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses import WeightedLoss
 from normwise.training.optimizer import make_optimizer
 from normwise.training.progress import Silent, Watcher, describe_epoch
-from normwise.training.recipe import Recipe, differences
+from normwise.training.recipe import Recipe, TrainingSettings, differences
 from normwise.training.standing import Standing, judged
 
 LAST: Final = Path("checkpoints", "last.npz")
@@ -101,9 +101,8 @@ def _epoch(
 ) -> Row:
     training = recipe.training
     steps = training.steps or len(batches)
-    seed_epoch(training.seed, epoch)
     batches.set_epoch(epoch)
-    started, watch = time.perf_counter(), _Steps(epoch + 1, training.batch_size, watcher)
+    started, watch = time.perf_counter(), _Steps(epoch, training, watcher)
     ready = loaded(batches, steps, training.workers, prepare)
     try:
         model.fit(ready, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])
@@ -122,24 +121,28 @@ def _epoch(
 
 
 class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops at the first loss that is no number, and tells the watcher of each step."""
+    """Seeds the epoch, stops at the first loss that is no number, and reports each step."""
 
-    def __init__(self, epoch: int, batch_size: int, watcher: Watcher) -> None:
+    def __init__(self, epoch: int, training: TrainingSettings, watcher: Watcher) -> None:
         super().__init__()
         self.loss = math.nan
-        self._epoch, self._batch_size, self._watcher = epoch, batch_size, watcher
+        self._epoch, self._training, self._watcher = epoch, training, watcher
         self._first_done = math.nan
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Seeds here and not before `fit`, whose first call draws numbers while it builds."""
+        seed_epoch(self._training.seed, self._epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Reads the mean loss of the epoch so far."""
         self.loss = float((logs or {})["loss"])
         if not math.isfinite(self.loss):
             raise RunError(
-                f"The loss is no number any more, in epoch {self._epoch} at step {batch + 1}. "
+                f"The loss is no number any more, in epoch {self._epoch + 1} at step {batch + 1}. "
                 "Look for impossible values in the images and labels, or lower "
                 "training.learning_rate."
             )
-        self._watcher.step(self._epoch, batch + 1, self.loss, self._speed(batch))
+        self._watcher.step(self._epoch + 1, batch + 1, self.loss, self._speed(batch))
 
     def _speed(self, batch: int) -> float:
         now = time.perf_counter()
@@ -147,7 +150,7 @@ class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
             # The first step compiles: a speed that counts it is no use for the time left.
             self._first_done = now
             return math.nan
-        return batch * self._batch_size / (now - self._first_done)
+        return batch * self._training.batch_size / (now - self._first_done)
 
 
 def _keep(model: keras.Model, standing: Standing, recipe: Recipe, run_folder: Path) -> None:
