@@ -10,11 +10,11 @@ from normwise.graph.graph import Graph
 from normwise.graph.regions import ENCODER, REGIONS, Layout, layout_of
 from normwise.norms.inference import infer_plan
 from normwise.norms.plan import NormPlan
-from normwise.report.network_parts import Part, parts_of
-from normwise.report.network_routes import Place, lane_counts, routes_of, track_counts
-from normwise.report.network_rows import RowLabel, lanes_of, rows_of
-from normwise.report.network_shapes import Box, Drawing, Row, Wire
-from normwise.report.network_sizes import (
+from normwise.report.network.parts import Part, parts_of
+from normwise.report.network.routes import Place, lane_counts, routes_of, track_counts
+from normwise.report.network.rows import RowLabel, lanes_of, rows_of
+from normwise.report.network.shapes import Box, Drawing, Row, Wire
+from normwise.report.network.sizes import (
     COMPACT,
     LANE_GAP,
     ROOMY,
@@ -24,8 +24,8 @@ from normwise.report.network_sizes import (
     TRACK,
     Sizes,
 )
-from normwise.report.network_skips import skips_of
-from normwise.report.network_wires import corners
+from normwise.report.network.skips import skips_of
+from normwise.report.network.wires import corners
 
 LIMITS = ((ROOMY, 16.0), (COMPACT, 26.0), (SMALL, 44.0))
 """The widest drawing of each size; larger networks take the next, the last as wide as it gets."""

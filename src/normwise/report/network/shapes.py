@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from normwise.graph.regions import Layout
 from normwise.norms.plan import NormPlan
-from normwise.report.network_parts import Part
-from normwise.report.network_rows import RowLabel
-from normwise.report.network_sizes import Sizes
-from normwise.report.network_skips import Skip
+from normwise.report.network.parts import Part
+from normwise.report.network.rows import RowLabel
+from normwise.report.network.sizes import Sizes
+from normwise.report.network.skips import Skip
 
 Point = tuple[float, float]
 

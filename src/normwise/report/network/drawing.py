@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from normwise.errors import NormwiseError
 from normwise.files import whole_file
 from normwise.graph.graph import Graph
-from normwise.report.network_canvas import draw_page
-from normwise.report.network_page import Page, page_of
+from normwise.report.network.canvas import draw_page
+from normwise.report.network.page import Page, page_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

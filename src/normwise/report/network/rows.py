@@ -7,7 +7,7 @@ from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import Layout
 from normwise.graph.resolution import Scale, area
-from normwise.report.network_parts import channels_first
+from normwise.report.network.parts import channels_first
 
 TIMES = " \u00d7 "
 VECTOR = "vector"

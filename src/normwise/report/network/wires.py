@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from normwise.report.network_routes import EXIT, Route
-from normwise.report.network_shapes import Box, Point, Row
-from normwise.report.network_sizes import LANE_GAP, TRACK, Sizes
+from normwise.report.network.routes import EXIT, Route
+from normwise.report.network.shapes import Box, Point, Row
+from normwise.report.network.sizes import LANE_GAP, TRACK, Sizes
 
 
 def corners(

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from normwise.report.network_parts import Part
+from normwise.report.network.parts import Part
 
 POINTS = 72.0
 TRACK = 0.17

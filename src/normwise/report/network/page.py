@@ -10,10 +10,10 @@ from normwise.graph.graph import Graph
 from normwise.graph.parameters import total_parameters
 from normwise.norms.kinds import KINDS
 from normwise.norms.plan import NormPlan
-from normwise.report.network_colours import PART_COLOURS, RAW_SKIP, colour_of
-from normwise.report.network_layout import drawing_of
-from normwise.report.network_shapes import Drawing, Row
-from normwise.report.network_sizes import text_width
+from normwise.report.network.colours import PART_COLOURS, RAW_SKIP, colour_of
+from normwise.report.network.layout import drawing_of
+from normwise.report.network.shapes import Drawing, Row
+from normwise.report.network.sizes import text_width
 
 TITLE_POINTS, PLAN_POINTS, KEY_POINTS, ROW_POINTS = 13.0, 9.5, 8.5, 8.5
 RIGHT, EDGE, FOOT = 0.3, 0.18, 0.42

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from normwise.report.network_colours import (
+from normwise.report.network.colours import (
     BANDS,
     INK,
     PART_COLOURS,
@@ -15,7 +15,7 @@ from normwise.report.network_colours import (
     colour_of,
     text_on,
 )
-from normwise.report.network_page import (
+from normwise.report.network.page import (
     EDGE,
     KEY_POINTS,
     PLAN_POINTS,
@@ -24,8 +24,8 @@ from normwise.report.network_page import (
     KeyEntry,
     Page,
 )
-from normwise.report.network_shapes import Box, Point, Wire
-from normwise.report.network_sizes import POINTS, shortened, text_width
+from normwise.report.network.shapes import Box, Point, Wire
+from normwise.report.network.sizes import POINTS, shortened, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
