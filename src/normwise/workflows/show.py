@@ -104,7 +104,7 @@ def draw(model: Any, out: str | Path, *, overwrite: bool = False) -> Path:
         ModelReadError: The model can't be read.
         OutputExistsError: The file exists and `overwrite` is False.
     """
-    from normwise.report.network import draw_network  # noqa: PLC0415 - loads matplotlib
+    from normwise.report.network.drawing import draw_network  # noqa: PLC0415 - loads matplotlib
 
     path = Path(out)
     draw_network(graph_of(model), path, overwrite=overwrite)
