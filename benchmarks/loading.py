@@ -52,9 +52,7 @@ def main(folder: str, how: str) -> float:
         augmentation=Augmentation(intensity=0.1),
     ) as cut, TemporaryDirectory() as run:  # fmt: skip
         batches = cut if how == "loaded" else Ready([cut[step] for step in range(STEPS)])
-        standing = fit(
-            model, batches, lambda m: {"loss": 0.0, "rmse": 0.0}, recipe, Path(run)
-        )
+        standing = fit(model, batches, lambda m: {"loss": 0.0, "rmse": 0.0}, recipe, Path(run))
     rows = standing.history[1:]
     return statistics.median(STEPS * 8 / row["patches_per_second"] for row in rows)
 

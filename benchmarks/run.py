@@ -42,11 +42,10 @@ def steps() -> list[str]:
     ways = ["normwise", "plain"] + (["torch"] if importlib.util.find_spec("torch") else [])
     lines = ["## A training step", "", "Batch 8, float32; the question's network at 512x512x9, a "
              "32-filter U-Net at 256x256x9.", "",
-             "| network | way | seconds | beside plain Keras | to reach |", "|---|---|---|---|---|"]  # fmt: skip
+             "| network | way | seconds | beside plain Keras | to reach |",
+             "|---|---|---|---|---|"]  # fmt: skip
     for network in ("question", "unet"):
-        seconds = dict(
-            zip(ways, in_turn("step.py", [(w, network) for w in ways]), strict=True)
-        )
+        seconds = dict(zip(ways, in_turn("step.py", [(w, network) for w in ways]), strict=True))
         for way, value in seconds.items():
             goal = "1.02 at most" if way == "normwise" else ""
             name = {"plain": "plain Keras script", "torch": "PyTorch channels_last"}.get(way, way)
@@ -65,7 +64,7 @@ def loading(folder: Path) -> list[str]:
     return ["## An epoch with loading", "",
             "12 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity.",
             "", "| epoch | seconds | ratio | to reach |", "|---|---|---|---|",
-            f"| patches cut from files while training | {loaded:.2f} | {loaded / ready:.3f} | 1.1 at most |",
+            f"| patches cut while training | {loaded:.2f} | {loaded / ready:.3f} | 1.1 at most |",
             f"| the same batches, in memory before | {ready:.2f} | 1 | |"]  # fmt: skip
 
 
@@ -74,7 +73,7 @@ def memory(folder: Path) -> list[str]:
     small = number("memory.py", str(folder / "small"))
     large = number("memory.py", str(synthetic.make(folder / "large", LARGE_MB)))
     return ["## Memory", "",
-            "Checks, statistics and two epochs of a small U-Net; the peak of the whole process.", "",
+            "Checks, statistics and two epochs of a small U-Net; the whole process's peak.", "",
             "| data | peak MB | more than on little data | to reach |", "|---|---|---|---|",
             f"| {SMALL_MB} MB | {small:.0f} | | |",
             f"| {LARGE_MB} MB | {large:.0f} | {large - small:.0f} | 500 at most |"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Seconds of whole processes: `normwise --help`, `normwise show`, and `import keras` beside them."""
+"""Seconds of whole processes: `normwise --help`, `normwise show`, beside `import keras`."""
 
 import os
 import statistics

@@ -1,5 +1,7 @@
 """The two networks in PyTorch, for comparison."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ class Question(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = [9, 16, 32, 64, 128, 256, 512]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm2d(w) for w in widths[1:6])
         self.dropout = nn.Dropout(0.25)
@@ -42,11 +44,9 @@ class UNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = [32, 64, 128, 256]
-        self.down = nn.ModuleList(_block(a, b) for a, b in zip([9, *widths], widths, strict=False))
+        self.down = nn.ModuleList(_block(a, b) for a, b in pairwise([9, *widths]))
         self.bottom = _block(256, 512)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths))
         self.decode = nn.ModuleList(_block(2 * w, w) for w in reversed(widths))
         self.head = nn.Conv2d(32, 1, 1)
 

@@ -81,7 +81,9 @@ def test_the_command_line_imports_workflows_and_what_it_prints():
 
 
 def test_every_package_is_in_the_table():
-    packages = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    packages = {
+        p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
     assert packages - {"__init__", "__main__"} == set(MAY_IMPORT) | {"workflows", "cli"}
 
 
@@ -102,7 +104,9 @@ def test_private_names_of_keras_stand_only_in_keras_format():
     for path in PACKAGE.rglob("*.py"):
         if path.parent.name == "keras_format":
             continue
-        used = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+        used = {
+            n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)
+        }
         assert not used & PRIVATE, path
 
 

@@ -20,7 +20,18 @@ _PUBLIC = {
     "train": "normwise.workflows.train",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are strings
+__all__ = [
+    "NormPlan",
+    "NormwiseError",
+    "__version__",
+    "build",
+    "draw",
+    "evaluate",
+    "plan_of",
+    "predict",
+    "show",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -182,7 +182,7 @@ def test_without_any_backend_the_extra_is_named(tmp_path, data):
         "hidden = ('tensorflow', 'jax', 'torch')\n"
         "importlib.util.find_spec = lambda n, p=None: None if n in hidden else real(n, p)\n"
     )
-    done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="",
-                    PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")  # fmt: skip
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="", PYTHONPATH=path)
     assert done.returncode == 2
     assert "normwise[tensorflow]" in done.stderr

@@ -1,9 +1,10 @@
 """Where the command line prints: results to standard output, errors to standard error."""
 
 import json
+import math
 import shutil
 import sys
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +21,7 @@ output = Console(width=_width(sys.stdout))
 errors = Console(stderr=True, width=_width(sys.stderr))
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How results are printed."""
 
     text = "text"
@@ -33,7 +34,7 @@ def print_json(value: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}

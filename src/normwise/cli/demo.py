@@ -20,7 +20,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(
         "normwise-demo"
     ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier demo.")
+    ] = False,
 ) -> None:
     """Show and train the question's network, as asked and mended, on real images (3 minutes)."""
     from normwise.cli.show import print_table  # noqa: PLC0415 - light start-up

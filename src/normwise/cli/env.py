@@ -13,7 +13,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def env(
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Show the versions of normwise and what it stands on, and which backend would be used."""
     from normwise.workflows.env import environment  # noqa: PLC0415 - light start-up

@@ -23,7 +23,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Write the metrics to a JSON file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Measure a model on the whole images of a split."""
     import json  # noqa: PLC0415 - light start-up

@@ -42,7 +42,9 @@ def predict(
         )
         output.print(f"{len(written)} images written to {out}", highlight=False)
         return
-    workflow.predict(model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite)
+    workflow.predict(
+        model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite
+    )
     output.print(f"Written to {out}", highlight=False)
 
 

@@ -37,7 +37,7 @@ def show(
         Path | None, typer.Option("--out", "-o", help="Draw the network: a .svg or .png file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing drawing.")] = False,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Show where normalization stands: each layer, its region, what each skip carries."""
     from normwise.workflows import show as workflow  # noqa: PLC0415 - light start-up

@@ -23,9 +23,11 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; may be repeated."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run.")] = False,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Train a network; everything that is left out is chosen and written to the run's recipe."""
     from normwise.cli.tables import print_metrics  # noqa: PLC0415 - light start-up

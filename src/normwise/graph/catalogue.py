@@ -39,9 +39,39 @@ NORM_CLASSES = frozenset(
 
 ACTIVATION_LAYERS = frozenset({"ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "ThresholdedReLU"})
 ACTIVATION_OPS = frozenset(
-    """Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus
-    LogSigmoid LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink
-    Threshold Softmax LogSoftmax Sparsemax Tanh Mish Swish HardSwish Exponential ReLU""".split()
+    [
+        "Relu",
+        "Relu6",
+        "Sigmoid",
+        "SparseSigmoid",
+        "Softplus",
+        "Softsign",
+        "SoftShrink",
+        "SparsePlus",
+        "Silu",
+        "Squareplus",
+        "LogSigmoid",
+        "LeakyRelu",
+        "HardSigmoid",
+        "HardSilu",
+        "Elu",
+        "Selu",
+        "Gelu",
+        "Celu",
+        "TanhShrink",
+        "HardTanh",
+        "HardShrink",
+        "Threshold",
+        "Softmax",
+        "LogSoftmax",
+        "Sparsemax",
+        "Tanh",
+        "Mish",
+        "Swish",
+        "HardSwish",
+        "Exponential",
+        "ReLU",
+    ]
 )
 OUTPUT_ACTIVATIONS = frozenset({"sigmoid", "softmax", "tanh", "linear", "hard_sigmoid"})
 
@@ -49,9 +79,24 @@ MERGES = frozenset(
     {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Stack"}
 )
 PASSES = frozenset(
-    """Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise
-    AlphaDropout Identity ActivityRegularization Cast SaturateCast StopGradient Copy
-    RandomFlip RandomContrast RandomBrightness""".split()
+    [
+        "Dropout",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "GaussianDropout",
+        "GaussianNoise",
+        "AlphaDropout",
+        "Identity",
+        "ActivityRegularization",
+        "Cast",
+        "SaturateCast",
+        "StopGradient",
+        "Copy",
+        "RandomFlip",
+        "RandomContrast",
+        "RandomBrightness",
+    ]
 )
 POOLS = frozenset(f"{k}Pooling{r}D" for k in ("Max", "Average") for r in (1, 2, 3)) | {
     "MaxPool",

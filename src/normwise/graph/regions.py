@@ -97,11 +97,11 @@ class Layout:
             return ()
         found: dict[tuple[int, int], None] = {}
         for producer in self.graph.producers[merge]:
-            reader = merge
-            while producer not in self.trunk and self._on_bridge(producer):
-                reader, producer = producer, self.graph.producers[producer][0]
-            if self.is_skip(producer, reader):
-                found[producer, reader] = None
+            tap, reader = producer, merge
+            while tap not in self.trunk and self._on_bridge(tap):
+                tap, reader = self.graph.producers[tap][0], tap
+            if self.is_skip(tap, reader):
+                found[tap, reader] = None
         return tuple(found)
 
     def _on_bridge(self, index: int) -> bool:

@@ -47,9 +47,7 @@ def total_stride(scales: Sequence[Scale | None]) -> tuple[int, ...]:
     )
 
 
-def _scale(
-    graph: Graph, index: int, node: Node, scales: Sequence[Scale | None]
-) -> Scale | None:
+def _scale(graph: Graph, index: int, node: Node, scales: Sequence[Scale | None]) -> Scale | None:
     role = role_of(node)
     if role is Role.INPUT or not node.inputs:
         rank = len(node.shape) - 2 if node.shape else 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from normwise.errors import ModelReadError
-from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, map_tensors
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, tensors_in
 from normwise.graph.shapes import with_shapes
 
 MAX_NESTING = 64
@@ -38,7 +38,7 @@ class _Reference:
     layer: str
     call: int
     output: int
-    spec: TensorSpec = TensorSpec()
+    spec: TensorSpec = field(default_factory=TensorSpec)
 
 
 def graph_from_config(serialized: Any, source: str) -> Graph:
@@ -154,7 +154,7 @@ def _functional(
     return Graph(
         str(config.get("name", "model")),
         str(serialized["class_name"]),
-        _with_outputs(nodes, [t for end in (inputs, outputs) for t in _flat(end)]),
+        _with_outputs(nodes, list(tensors_in((inputs, outputs)))),
         inputs,
         outputs,
         source,
@@ -384,12 +384,6 @@ def _end_references(structure: Any, nested: set[str], pending: Mapping[_Key, Nod
 
 def _starts_at_one(node: Node) -> bool:
     return node.model is not None and node.class_name != "Sequential"
-
-
-def _flat(structure: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    map_tensors(structure, lambda tensor: found.append(tensor) or tensor)
-    return found
 
 
 def _with_outputs(nodes: list[Node], ends: Sequence[Tensor]) -> tuple[Node, ...]:

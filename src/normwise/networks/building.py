@@ -11,9 +11,7 @@ from normwise.networks.question import question
 from normwise.networks.unet import unet
 from normwise.norms.plan import NormPlan
 
-NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"question": question, "unet": unet}
-)
+NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType({"question": question, "unet": unet})
 
 
 def build(
@@ -45,9 +43,7 @@ def build(
         >>> model = build("unet", (None, None, 9), 1, norm="batch@before-downsampling")
     """
     if network not in NETWORKS:
-        raise NetworkError(
-            f"{network!r} is no network; known are {', '.join(NETWORKS)}."
-        )
+        raise NetworkError(f"{network!r} is no network; known are {', '.join(NETWORKS)}.")
     plan = NormPlan.parse(norm) if isinstance(norm, str) else norm
     given = {name: value for name, value in options.items() if value is not None}
     _refuse_unknown(network, given)

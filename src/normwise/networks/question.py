@@ -34,7 +34,7 @@ REASONS = {
 }
 
 
-def question(
+def question(  # noqa: PLR0913 - the public interface
     input_shape: Sequence[int | None] = (512, 512, 9),
     outputs: int = 1,
     norm: NormPlan | None = None,
@@ -127,7 +127,13 @@ def _build(
 
 
 def _up(
-    placer: Placer, activation: str | None, x: Any, name: str, filters: int, strides: int, region: str
+    placer: Placer,
+    activation: str | None,
+    x: Any,
+    name: str,
+    filters: int,
+    strides: int,
+    region: str,
 ) -> Any:
     import keras  # noqa: PLC0415
 

@@ -74,9 +74,9 @@ def unet(
     taps: list[Taps] = []
     for step, width in enumerate(widths[:-1], start=1):
         taps.append(level(x, f"encoder{step}", width, ENCODER, last=True))
-        x = keras.layers.MaxPooling2D(
-            2, data_format="channels_last", name=f"encoder{step}_pool"
-        )(taps[-1].main)
+        x = keras.layers.MaxPooling2D(2, data_format="channels_last", name=f"encoder{step}_pool")(
+            taps[-1].main
+        )
     x = level(x, "bottleneck", widths[-1], BOTTLENECK).main
     for step in range(depth, 0, -1):
         name, width = f"decoder{step}", widths[step - 1]

@@ -197,9 +197,7 @@ def _choose(name: str, known: Iterable[str], what: str, whole: str) -> str:
         return name
     close = get_close_matches(name, names, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise PlanError(
-        f"plan {whole!r}: {name!r} is no {what}; known are {', '.join(names)}.{hint}"
-    )
+    raise PlanError(f"plan {whole!r}: {name!r} is no {what}; known are {', '.join(names)}.{hint}")
 
 
 def _position(text: str, whole: str) -> Position:
@@ -215,9 +213,7 @@ def _position(text: str, whole: str) -> Position:
     if separator:
         region = _choose(region.strip(), REGIONS, "region", whole)
     if raw and where not in TAKES_RAW_SKIP:
-        raise PlanError(
-            f"plan {whole!r}: {RAW_SKIP} belongs to {POST} or {DOWN}, not to {where}."
-        )
+        raise PlanError(f"plan {whole!r}: {RAW_SKIP} belongs to {POST} or {DOWN}, not to {where}.")
     if region and where == INPUT:
         raise PlanError(f"plan {whole!r}: the position 'input' has no region; write '{INPUT}'.")
     return Position(where, region or None, raw)

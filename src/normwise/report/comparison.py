@@ -44,7 +44,8 @@ def draw_comparison(path: Path, shown: Comparison) -> None:
     height = 3.3 * rows / columns
     figure = Figure(figsize=(2.1 * max(count / 1.6, panels) + 1, height), layout="constrained")
     FigureCanvasAgg(figure)
-    inputs, results = figure.subfigures(2, 1, height_ratios=[panels / count + 0.12, 1])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[panels / count + 0.12, 1])
+    inputs, results = parts
     _draw_inputs(inputs, shown)
     _draw_results(results, shown, panels)
     figure.savefig(path, dpi=110)

@@ -63,7 +63,7 @@ def _dataset(model: Any, data: Any) -> Dataset:
     if isinstance(data, Dataset):
         return data
     settings = data_settings(model)
-    path = data if data is not None else settings and settings.path
+    path = data if data is not None else settings.path if settings else None
     if path is None:
         raise DataError("name the data folder: the model is no run folder that could tell it.")
     chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}

@@ -106,9 +106,7 @@ def predict_folder(
         try:
             _refuse_existing(place, overwrite)
             info = raster_info(path)
-            result = predictor.array(
-                read_raster(path), info.nodata if nodata is None else nodata
-            )
+            result = predictor.array(read_raster(path), info.nodata if nodata is None else nodata)
             written.append(_write(result, place, info, overwrite))
         except NormwiseError as error:
             problems.append(f"{path.name}: {error}")
@@ -142,10 +140,10 @@ class _Predictor:
             fill = np.asarray(input_mean(self.model), np.float32)
             chosen = np.where(missing, np.broadcast_to(fill, missing.shape), chosen)
         result = predict_whole(self.model, chosen)
-        empty = missing.all(axis=-1)
+        empty: npt.NDArray[np.bool_] = np.all(missing, axis=-1, keepdims=True)
         if self.classes:
-            return np.where(empty[..., None], 255, _class_ids(result)).astype(np.uint8)
-        return np.where(empty[..., None], np.float32(np.nan), result)
+            return np.where(empty, 255, _class_ids(result)).astype(np.uint8)
+        return np.where(empty, np.float32(np.nan), result)
 
 
 def _existing(bands: Sequence[int], pixels: Array) -> list[int]:
@@ -156,8 +154,12 @@ def _existing(bands: Sequence[int], pixels: Array) -> list[int]:
 
 
 def _missing(pixels: Array, nodata: float | None) -> npt.NDArray[np.bool_]:
-    missing = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
-    return missing if nodata is None else missing | (pixels == nodata)
+    missing = np.zeros(pixels.shape, bool)
+    if pixels.dtype.kind == "f":
+        missing |= np.isnan(pixels)
+    if nodata is not None:
+        missing |= pixels == nodata
+    return missing
 
 
 def _gives_probabilities(model: Any) -> bool:

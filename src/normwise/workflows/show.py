@@ -1,4 +1,4 @@
-"""Describes a network as a table: what each layer is, where normalization stands, what skips carry."""
+"""Describes a network as a table: each layer, where normalization stands, what skips carry."""
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -6,12 +6,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normwise.graph.catalogue import activation_of, role_of, Role
+from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of, total_parameters
 from normwise.graph.regions import Layout, layout_of
 from normwise.graph.resolution import Scale
-from normwise.graph.text import shape_text
 from normwise.norms.inference import infer_plan, places_of
 from normwise.norms.kinds import spec_of
 from normwise.norms.plan import NormPlan
@@ -93,7 +92,12 @@ def show(model: Any, batch_size: int = 8, size: tuple[int, ...] | None = None) -
     total = total_parameters(graph)
     rows = tuple(_row(placement, i, batch_size, size) for i in range(len(layout.graph.nodes)))
     return NetworkTable(
-        graph.name, graph.source, infer_plan(graph), total and total.total, layout.stride, rows
+        graph.name,
+        graph.source,
+        infer_plan(graph),
+        total.total if total else None,
+        layout.stride,
+        rows,
     )
 
 
@@ -148,7 +152,8 @@ def _normalization(placement: Placement, index: int) -> str:
         return ""
     spec = spec_of(placement.graph.nodes[index])
     places = places_of(placement, index)
-    return f"{spec or placement.graph.nodes[index].class_name} @ {' = '.join(places) or 'no plan position'}"
+    kind = spec or placement.graph.nodes[index].class_name
+    return f"{kind} @ {' = '.join(places) or 'no plan position'}"
 
 
 def _skips(placement: Placement, index: int) -> str:
@@ -160,7 +165,7 @@ def _skips(placement: Placement, index: int) -> str:
 
 
 def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
-    """What one skip carries, with the normalizations between the layer that made it and the merge."""
+    """What one skip carries, and whether it is normalized on its way to the merge."""
     graph = placement.graph
     source = placement.skeleton(tap)
     norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == merge), None)
@@ -191,7 +196,8 @@ def _elements(
         number = batch_size * prod(d for d in known if d is not None)
         return number, f"{number:,}"
     axes = ("H", "W") if len(scale) == 2 else ("D", "H", "W")[-len(scale) :]
-    return None, "·".join([str(batch_size), *(_axis(a, s) for a, s in zip(axes, scale, strict=True))])
+    sides = [_axis(a, s) for a, s in zip(axes, scale, strict=True)]
+    return None, "·".join([str(batch_size), *sides])
 
 
 def _scaled(scale: Scale, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -204,6 +210,3 @@ def _axis(name: str, scale: Fraction) -> str:
     if scale == 1:
         return name
     return f"{name}/{scale.denominator}" if scale.numerator == 1 else f"{name}·{scale}"
-
-
-__all__ = ["LayerRow", "NetworkTable", "draw", "shape_text", "show"]

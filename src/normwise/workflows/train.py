@@ -47,16 +47,14 @@ def train(
         RunError: The loss became NaN, or there is nothing to resume.
         OutputExistsError: The folder holds a run already.
     """
-    chosen = with_settings(_recipe(recipe, resume), settings) if settings else _recipe(
-        recipe, resume
+    chosen = (
+        with_settings(_recipe(recipe, resume), settings) if settings else _recipe(recipe, resume)
     )
     folder = _folder(chosen, recipe, out, resume)
     require_backend()
     from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
 
-    return run_training(
-        chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress
-    )
+    return run_training(chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress)
 
 
 def _recipe(given: Any, resume: bool) -> Recipe:
@@ -76,9 +74,7 @@ def _recipe(given: Any, resume: bool) -> Recipe:
     return load_recipe(path)
 
 
-def _folder(
-    recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool
-) -> Path:
+def _folder(recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool) -> Path:
     if out is not None:
         return Path(fspath(out))
     if resume and isinstance(given, (str, PathLike)) and Path(fspath(given)).is_dir():

@@ -24,8 +24,13 @@ from normwise.graph.graph import Graph, Node, Tensor, TensorSpec
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.report.network import drawing as network
-from normwise.report.network.drawing import MAX_INCHES, PictureFormatError, draw_network, network_axes
 from normwise.report.network.colours import KIND_COLOURS, RAW_SKIP, colour_of, contrast, text_on
+from normwise.report.network.drawing import (
+    MAX_INCHES,
+    PictureFormatError,
+    draw_network,
+    network_axes,
+)
 from normwise.report.network.layout import drawing_of
 from normwise.report.network.page import page_of
 from normwise.report.network.shapes import Box, Drawing
