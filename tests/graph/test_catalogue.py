@@ -2,7 +2,6 @@
 
 import keras
 import pytest
-from zoo import ZOO, built, conv, image
 
 from normwise.graph.catalogue import (
     LINEAR,
@@ -16,6 +15,7 @@ from normwise.graph.catalogue import (
 )
 from normwise.graph.graph import Node, freeze
 from normwise.keras_format import read_graph
+from tests.zoo import ZOO, built, conv, image
 
 layers, ops = keras.layers, keras.ops
 

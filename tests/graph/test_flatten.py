@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from zoo import ZOO, block, built, conv, image
 
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
 from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
+from tests.zoo import ZOO, block, built, conv, image
 
 
 def flat(name: str) -> Graph:

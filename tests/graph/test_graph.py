@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zoo import ZOO, built
 
 from normwise.graph import Graph, Node, Tensor, TensorSpec
 from normwise.graph.graph import freeze, map_tensors, tensors_in, thaw
 from normwise.keras_format import read_graph
+from tests.zoo import ZOO, built
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from zoo import UNCOUNTED, ZOO, built, conv, image
 
 from normwise.graph.parameters import Parameters, parameters_of, total_parameters
 from normwise.keras_format import read_graph
+from tests.zoo import UNCOUNTED, ZOO, built, conv, image
 
 APPLICATIONS = (
     "MobileNet",

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from zoo import built
 
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import READERS, read_config
+from tests.zoo import built
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from zoo import ZOO, built
+
+from tests.zoo import ZOO, built
 
 BLOCKED = ("keras", "tensorflow", "tf_keras", "jax", "torch", "numpy")
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zoo import built
 
 from normwise.errors import ModelReadError
 from normwise.graph.flatten import flatten
@@ -18,6 +17,7 @@ from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
 from normwise.keras_format.config import MAX_CALLS, MAX_NESTING, graph_from_config, shape_of
 from normwise.norms import infer_plan
+from tests.zoo import built
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from zoo import ZOO, built, conv, image
 
 from normwise.errors import ModelReadError
 from normwise.keras_format.live import describe
+from tests.zoo import ZOO, built, conv, image
 
 
 @pytest.mark.parametrize("name", sorted(ZOO))

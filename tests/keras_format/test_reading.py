@@ -12,11 +12,11 @@ from typing import Any
 import h5py
 import keras
 import pytest
-from zoo import NOT_SAVED, ZOO, built, conv
 
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph, Node
 from normwise.keras_format import model_file, read_graph
+from tests.zoo import NOT_SAVED, ZOO, built, conv
 
 SAVED = sorted(set(ZOO) - NOT_SAVED)
 # Keras itself can't write two nested models with layers of one name to HDF5.

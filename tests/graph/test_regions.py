@@ -1,0 +1,229 @@
+"""Encoder, bottleneck, decoder and head; merges and skips; of networks of every build."""
+
+from typing import Any
+
+import keras
+import pytest
+
+from normwise.graph.regions import Layout, layout_of
+from normwise.keras_format import read_graph
+from normwise.networks import build
+from tests import unets
+from tests.zoo import built, conv, image
+
+layers = keras.layers
+
+
+def layout(model: Any) -> Layout:
+    return layout_of(read_graph(model))
+
+
+def regions(found: Layout) -> dict[str, str]:
+    return {node.name: r for node, r in zip(found.graph.nodes, found.regions, strict=True)}
+
+
+def skips(found: Layout) -> dict[str, list[tuple[str, str]]]:
+    name = [node.name for node in found.graph.nodes]
+    return {name[m.node]: [(name[a], name[b]) for a, b in m.skips] for m in found.merges}
+
+
+HAND_MADE = [name for name in unets.SAME_SIZE if name not in {"two_inputs", "stacked", "flat"}]
+TWO_LEVELS = [name for name in HAND_MADE if name not in {"deep", "residual_unet"}]
+
+
+@pytest.mark.parametrize("name", TWO_LEVELS)
+def test_regions_of_hand_made_u_nets(name: str) -> None:
+    found = layout(unets.SAME_SIZE[name][0]())
+    where = regions(found)
+    assert [where[n] for n in ("input", "enc0", "enc1")] == ["encoder"] * 3
+    assert where["mid"] == "bottleneck" and where["head"] == "head"
+    assert [where[n] for n in ("dec1", "dec0")] == ["decoder"] * 2
+    assert set(where.values()) == {"encoder", "bottleneck", "decoder", "head"}
+    assert len(found.downsampling) == 2
+
+
+@pytest.mark.parametrize("name", TWO_LEVELS)
+def test_skips_of_hand_made_u_nets(name: str) -> None:
+    found = layout(unets.SAME_SIZE[name][0]())
+    how = {"added": "add", "plus": "add"}.get(name, "concatenate")
+    assert [merge.how for merge in found.merges] == [how, how]
+    taps = [[tap for tap, _ in ends] for ends in skips(found).values()]
+    assert taps == [["enc1"], ["enc0"]]
+
+
+@pytest.mark.parametrize("name", ["bridged", "cropped"])
+def test_a_skip_starts_at_the_way_down_not_on_its_bridge(name: str) -> None:
+    found = layout(unets.SAME_SIZE[name][0]())
+    for ends in skips(found).values():
+        ((tap, first),) = ends
+        assert tap.startswith("enc") and regions(found)[first] == "encoder"
+        assert found.graph.index[first] not in found.trunk
+
+
+def test_residual_adds_are_no_skips() -> None:
+    found = layout(unets.residual_unet())
+    assert skips(found) == {
+        "within_enc": [],
+        "within_mid": [],
+        "join": [("within_enc", "join")],
+        "within_dec": [],
+    }
+
+
+def test_two_inputs() -> None:
+    found = layout(unets.two_inputs())
+    assert skips(found) == {"early": [], "join": [("enc_a", "join")]}
+    where = regions(found)
+    assert {where[n] for n in ("input", "second", "enc_a", "enc_b", "early")} == {"encoder"}
+
+
+def test_stacked_hourglasses_end_in_one_decoder() -> None:
+    found = layout(unets.stacked())
+    where = regions(found)
+    assert where["mid0"] == where["mid1"] == "bottleneck"
+    assert where["up1"] == where["dec1"] == "decoder"
+    assert where["stem"] == where["dec0"] == "encoder"  # what stands before the last way down
+    assert skips(found)["join1"] == [("dec0", "join1")]
+
+
+def test_a_network_of_one_resolution_is_all_encoder() -> None:
+    found = layout(unets.flat())
+    assert regions(found) == {
+        "input": "encoder",
+        "a": "encoder",
+        "b": "encoder",
+        "join": "encoder",
+        "head": "head",
+    }
+    assert not found.downsampling and found.stride == (1, 1)
+
+
+def test_a_network_that_only_goes_up_has_no_encoder() -> None:
+    where = regions(layout(unets.super_resolution()))
+    assert where == {
+        "input": "bottleneck",
+        "a": "bottleneck",
+        "up": "decoder",
+        "b": "decoder",
+        "head": "head",
+    }
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_the_network_of_the_question(activation: str | None) -> None:
+    model = build("question", (None, None, 9), filters=2, decoder_activation=activation)
+    found = layout(model)
+    where = regions(found)
+    assert {n for n in where if where[n] == "head"} == {"upconv7"}
+    assert {where[f"conv{i}"] for i in range(1, 6)} == {"encoder"}
+    assert {where[n] for n in ("conv6", "dropout", "upconv1")} == {"bottleneck"}
+    assert {where[f"upconv{i}"] for i in range(2, 7)} == {"decoder"}
+    assert skips(found) == {"concat2": [("conv2", "concat2")], "concat1": [("conv1", "concat1")]}
+    names = [found.graph.nodes[i].name for i in sorted(found.downsampling)]
+    assert names == [f"conv{i}" for i in range(1, 7)]
+    assert found.stride == (64, 64)
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest", "bilinear"])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_u_nets(depth: int, upsampling: str) -> None:
+    shape = (None, None, 3)
+    found = layout(build("unet", shape, filters=2, depth=depth, upsampling=upsampling))
+    where = regions(found)
+    assert found.stride == (2**depth,) * 2 and len(found.downsampling) == depth
+    for name, region in where.items():
+        part = name.partition("_")[0].rstrip("0123456789")
+        expected = {"input": "encoder", "bottleneck": "bottleneck", "head": "head"}.get(part, part)
+        if name == f"encoder{depth}_pool":
+            expected = "bottleneck"
+        assert region == expected, name
+    taps = [tap for ends in skips(found).values() for tap, _ in ends]
+    assert [t.partition("_")[0] for t in taps] == [f"encoder{i}" for i in range(depth, 0, -1)]
+
+
+def test_a_normalization_on_a_skip_belongs_to_the_encoder() -> None:
+    found = layout(build("unet", (None, None, 3), norm="batch@skip", filters=2, depth=2))
+    where = regions(found)
+    assert where["encoder1_skip_norm"] == where["encoder2_skip_norm"] == "encoder"
+    assert skips(found)["decoder1_concat"] == [("encoder1_conv2", "encoder1_skip_norm")]
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "head"),
+    [
+        ("ResNet50", 32, "predictions"),
+        ("MobileNetV2", 32, "predictions"),
+        ("VGG16", 32, "predictions"),
+    ],
+)
+def test_classification_networks_have_no_decoder(name: str, stride: int, head: str) -> None:
+    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=4)
+    found = layout(model)
+    where = regions(found)
+    assert set(where.values()) == {"encoder", "bottleneck", "head"}
+    assert [n for n in where if where[n] == "head"] == [head]
+    assert found.stride == (stride, stride)
+    assert all(not merge.skips for merge in found.merges)
+
+
+def test_a_feature_extractor_has_no_head() -> None:
+    inputs = image(4)
+    x = layers.BatchNormalization()(conv(4, name="last")(layers.MaxPooling2D()(inputs)))
+    model = keras.Model(inputs, layers.ReLU()(x))
+    assert "head" not in layout(model).regions
+    # With an output activation it is a prediction.
+    assert "head" in layout(keras.Model(inputs, layers.Activation("sigmoid")(x))).regions
+
+
+def test_every_output_has_a_head() -> None:
+    inputs = image(4)
+    x = conv(4, activation="relu", name="body")(inputs)
+    outputs = [conv(1, name="first")(x), layers.Softmax(name="end")(conv(2, name="second")(x))]
+    where = regions(layout(keras.Model(inputs, outputs)))
+    assert {n for n in where if where[n] == "head"} == {"first", "second", "end"}
+
+
+def test_gates_are_the_branches_of_squeeze_and_excite() -> None:
+    found = layout(built("squeeze_excite"))
+    names = {found.graph.nodes[i].name for i in found.gates}
+    assert {"dense", "dense_1", "global_average_pooling2d"} <= names
+    assert not any(name.startswith("conv") for name in names)
+    assert not layout(unets.pooled()).gates
+
+
+def test_the_u_net_of_the_paper_with_valid_convolutions() -> None:
+    inputs, taps = keras.Input((60, 60, 1), name="input"), []
+    x = inputs
+    for level in range(2):
+        x = layers.Conv2D(2, 3, activation="relu", name=f"enc{level}")(x)
+        taps.append(x)
+        x = layers.MaxPooling2D(name=f"down{level}")(x)
+    x = layers.Conv2D(2, 3, activation="relu", name="mid")(x)
+    for level in (1, 0):
+        x = layers.Conv2DTranspose(2, 2, strides=2, name=f"up{level}")(x)
+        border = (taps[level].shape[1] - x.shape[1]) // 2
+        odd = (taps[level].shape[1] - x.shape[1]) % 2
+        skip = layers.Cropping2D(((border, border + odd),) * 2, name=f"crop{level}")(taps[level])
+        x = layers.Concatenate(name=f"join{level}")([x, skip])
+        x = layers.Conv2D(2, 3, activation="relu", name=f"dec{level}")(x)
+    found = layout(keras.Model(inputs, conv(1, 1, name="head")(x)))
+    assert found.stride == (4, 4)
+    assert skips(found) == {"join1": [("enc1", "crop1")], "join0": [("enc0", "crop0")]}
+    assert regions(found)["mid"] == "bottleneck" and regions(found)["dec1"] == "decoder"
+
+
+def test_nested_models_are_opened() -> None:
+    found = layout(built("nested_twice"))
+    assert "block:1/conv" in regions(found) and found.stride == (2, 2)
+
+
+def test_chains_of_residual_adds_take_no_time() -> None:
+    """Ways that part and meet again n times are 2**n ways; nothing may follow each of them."""
+    from normwise.norms import infer_plan
+
+    inputs = image(4)
+    x = conv(4, name="first")(inputs)
+    for _ in range(40):
+        x = layers.Add()([x, layers.BatchNormalization()(x)])
+    plan = infer_plan(read_graph(keras.Model(inputs, conv(1, name="head")(x))))
+    assert len(plan.residue) == 40
