@@ -156,6 +156,15 @@ def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
     assert load_recipe(run.folder / "recipe.yaml").training.seed == 0
 
 
+def test_a_run_killed_in_its_first_epoch_starts_again(finished, tmp_path):
+    _, data, run = finished
+    killed = tmp_path / "run"
+    killed.mkdir()
+    (killed / "recipe.yaml").write_bytes((run.folder / "recipe.yaml").read_bytes())
+    again = train(recipe_of(data), out=killed, resume=True, progress=False)
+    assert again.metrics == run.metrics
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

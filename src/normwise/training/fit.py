@@ -51,7 +51,7 @@ def fit(
         validate: Takes the model; returns `loss` and metrics, among them the recipe's metric.
         recipe: A resolved recipe: its loss and metric are set.
         run_folder: Where checkpoints and history go.
-        resume: Go on from `checkpoints/last.npz`.
+        resume: Go on from `checkpoints/last.npz`; from the start where no epoch was finished.
         watcher: Is told about steps and epochs.
         prepare: Done to each batch in its thread.
 
@@ -164,6 +164,8 @@ def _keep(model: keras.Model, standing: Standing, recipe: Recipe, run_folder: Pa
 
 def _resumed(model: keras.Model, recipe: Recipe, run_folder: Path) -> Standing:
     path = run_folder / LAST
+    if not path.exists():
+        return Standing()  # stopped within its first epoch: there is nothing to lose
     if differing := differences(Recipe.model_validate(read_state(path)["recipe"]), recipe):
         raise RunError(
             f"The run in {run_folder} was started with another recipe: {'; '.join(differing)}. "

@@ -139,10 +139,10 @@ def _output(dataset: Dataset) -> Output:
 def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
     present = [folder / name for name in FILES if (folder / name).exists()]
     if resume:
-        if not (folder / LAST).exists():
+        if not present:
             raise RunError(
-                f"There is no run to resume in {folder}: {LAST} is missing. Without an epoch that "
-                "was finished there is nothing to go on from; start the run again."
+                f"There is no run to resume in {folder}: it holds none of {', '.join(FILES[:3])}. "
+                "Start one without resume."
             )
     elif present and not overwrite:
         raise OutputExistsError(
@@ -260,9 +260,11 @@ def _resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        known = (folder / LAST).exists()
-        hint = "go on with resume" if known else "no epoch was finished: start again"
-        raise KeyboardInterrupt(f"The run in {folder} was interrupted; {hint}.") from None
+        kept = "the epochs so far are kept" if (folder / LAST).exists() else "no epoch was finished"
+        raise KeyboardInterrupt(
+            f"The run in {folder} was interrupted; {kept}. Go on with: "
+            f"normwise train {folder} --resume"
+        ) from None
 
 
 def _finished(

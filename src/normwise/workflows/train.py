@@ -47,10 +47,10 @@ def train(
         RunError: The loss became NaN, or there is nothing to resume.
         OutputExistsError: The folder holds a run already.
     """
-    chosen = (
-        with_settings(_recipe(recipe, resume), settings) if settings else _recipe(recipe, resume)
-    )
+    chosen = _recipe(recipe, resume)
+    chosen = with_settings(chosen, settings) if settings else chosen
     folder = _folder(chosen, recipe, out, resume)
+    chosen = _with_whole_path(chosen)
     require_backend()
     from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
 
@@ -72,6 +72,12 @@ def _recipe(given: Any, resume: bool) -> Recipe:
     if not path.exists():
         raise RecipeError(f"{path}: no such recipe or data folder.")
     return load_recipe(path)
+
+
+def _with_whole_path(recipe: Recipe) -> Recipe:
+    """The recipe with an absolute data path, so that the run can be used from any folder."""
+    data = recipe.data.model_copy(update={"path": str(Path(recipe.data.path).resolve())})
+    return recipe.model_copy(update={"data": data})
 
 
 def _folder(recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool) -> Path:
