@@ -1,5 +1,6 @@
 """The total stride of a model, which its input sizes should be divisible by."""
 
+from math import lcm
 from typing import Any
 
 from normwise.graph.regions import layout_of
@@ -15,4 +16,4 @@ def stride_of(model: Any) -> int:
     Returns:
         The total stride in pixels, 1 for a model that keeps its resolution.
     """
-    return max(layout_of(read_graph(model)).stride, default=1)
+    return lcm(*layout_of(read_graph(model)).stride)
