@@ -1,0 +1,89 @@
+"""What README and docs tell a reader to type works, on a small folder with a small budget."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normwise.files import write_text
+from normwise.rasters import write_raster
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "docs/plans.md", "docs/data.md"]
+SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Fenced blocks of a language in a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
+                          env={**os.environ, "MPLBACKEND": "Agg"})  # fmt: skip
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+def make_rivers(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        mask = (rng.random((8, 8)) > 0.6).repeat(8, 0).repeat(8, 1)
+        image = rng.normal(1000, 100, (64, 64, 4)) + 800 * mask[..., None]
+        for kind, array in (("images", image.astype(np.int16)), ("masks", mask.astype(np.uint8))):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            suffix = "tif" if kind == "images" else "png"
+            write_raster(folder / kind / f"{name}.{suffix}", array)
+    splits = zip("abcdef", ["train"] * 4 + ["val", "test"], strict=True)
+    write_text(folder / "split.csv", "name,split\n" + "".join(f"{n},{s}\n" for n, s in splits))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder as the reader of the pages has it: `model.keras`, `rivers/`, `recipe.yaml`."""
+    folder = tmp_path_factory.mktemp("desk")
+    make_rivers(folder / "rivers")
+    code = "import normwise as nw; nw.build('question', (512, 512, 9)).save('model.keras')"
+    run([sys.executable, "-c", code], folder)
+    recipe = next(b for b in blocks("docs/data.md", "yaml") if "path: rivers" in b)
+    (folder / "recipe.yaml").write_text(recipe)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_code_of(page, desk):
+    for block in blocks(page, "bash"):
+        for line in block.splitlines():
+            command = line.partition("#")[0].strip()
+            if not command.startswith("normwise"):
+                continue
+            small = SMALL if command.startswith("normwise train") and "--resume" not in command else ""
+            words = shlex.split(f"{command} {small}")
+            run([sys.executable, "-m", *words], desk)
+    for block in blocks(page, "python"):
+        run([sys.executable, "-c", block], desk)
+
+
+def test_every_make_target_of_the_pages_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"`?make ([a-z-]+)`?", (ROOT / "README.md").read_text()))
+    assert {"demo", "test"} <= named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_links_of_the_pages_lead_somewhere():
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for link in re.findall(r"\]\(([^)#]+)\)", text):
+            if not link.startswith("http"):
+                assert ((ROOT / page).parent / link.strip()).exists(), f"{page}: {link}"
+
+
+def test_a_wrong_command_is_noticed(desk):
+    with pytest.raises(AssertionError, match="no such file"):
+        run([sys.executable, "-m", "normwise", "show", "gone.keras"], desk)
