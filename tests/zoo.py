@@ -349,7 +349,7 @@ def free_size() -> Any:
 
 def odd_names() -> Any:
     inputs = image(name="an input")
-    x = conv(4, name="block.1-conv:0")(inputs)
+    x = conv(4, name="block 1-conv:0")(inputs)
     return keras.Model(inputs, conv(1, name="Ende äöü")(x), name="odd names")
 
 

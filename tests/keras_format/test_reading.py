@@ -23,6 +23,25 @@ SAVED = sorted(set(ZOO) - NOT_SAVED)
 WITHOUT_H5 = frozenset({"nested_in_nested"})
 
 
+ON_EVERY_BACKEND = frozenset(
+    {
+        "nested_twice",
+        "sequential_twice",
+        "nested_dictionaries",
+        "operations",
+        "slices",
+        "channels_first",
+        "all_norms",
+        "free_size",
+        "odd_names",
+    }
+)
+WITH_MARKS = [
+    pytest.param(name, marks=pytest.mark.backends) if name in ON_EVERY_BACKEND else name
+    for name in SAVED
+]
+
+
 def write(model: Any, path: Path) -> Path:
     if path.suffix == ".json":
         path.write_text(model.to_json(), encoding="utf-8")
@@ -48,9 +67,8 @@ def layer_of(model: Any, node: Node) -> Any:
     return next(operation for operation in model.operations if operation.name == node.layer)
 
 
-@pytest.mark.backends
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".json"])
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", WITH_MARKS)
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_every_format_gives_the_graph_of_the_live_model(
     name: str, suffix: str, tmp_path: Path

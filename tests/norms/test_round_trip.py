@@ -190,13 +190,28 @@ def plans(draw: st.DrawFn, network: str) -> str:
 
 
 @pytest.mark.parametrize("network", ["question-mended", "unet-2"])
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_plan_that_holds_is_read_back(network: str, data: st.DataObject) -> None:
     plan = data.draw(plans(network))
     graph = graph_of(network, plan)
     if graph is not None:
         read_back(network, plan, graph)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "batch@input+encoder:pre-activation+bottleneck:post-activation+skip+after-merge",
+        "rms@input+decoder:pre-activation+bottleneck:post-activation+before-downsampling+skip"
+        "+after-merge",
+        "batch@input+pre-activation+post-activation/raw-skip+skip+after-merge",
+    ],
+)
+def test_long_plans_are_read_back(plan: str) -> None:
+    canonical = str(NormPlan.parse(plan))
+    graph = graph_of("unet-1", canonical)
+    assert graph is not None and str(read_back("unet-1", canonical, graph)) == canonical
 
 
 def test_one_group_clause_is_not_split_where_some_norms_have_a_group_each() -> None:
