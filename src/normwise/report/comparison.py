@@ -41,14 +41,14 @@ def draw_comparison(path: Path, shown: Comparison) -> None:
 
     count, rows, columns = shown.image.shape[-1], *shown.image.shape[:2]
     panels = 1 + 2 * len(shown.predictions)
-    height = 3.3 * rows / columns
-    figure = Figure(figsize=(2.1 * max(count / 1.6, panels) + 1, height), layout="constrained")
+    width = max(1.25 * count, 2.0 * panels)
+    heights = [width / cells * rows / columns + 0.6 for cells in (count, panels)]
+    figure = Figure(figsize=(width, sum(heights) + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[panels / count + 0.12, 1])
-    inputs, results = parts
-    _draw_inputs(inputs, shown)
-    _draw_results(results, shown, panels)
-    figure.savefig(path, dpi=110)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[heights[0], heights[1] + 0.5])
+    _draw_inputs(parts[0], shown)
+    _draw_results(parts[1], shown)
+    figure.savefig(path, dpi=100)
 
 
 def _draw_inputs(figure: Any, shown: Comparison) -> None:
@@ -63,25 +63,31 @@ def _draw_inputs(figure: Any, shown: Comparison) -> None:
     figure.suptitle(f"Input: {shown.image.shape[-1]} channels", fontsize=11, x=0.01, ha="left")
 
 
-def _draw_results(figure: Any, shown: Comparison, panels: int) -> None:
-    axes = figure.subplots(1, panels)
+def _draw_results(figure: Any, shown: Comparison) -> None:
+    count = len(shown.predictions)
+    values, errors = figure.subfigures(1, 2, width_ratios=[1 + count, count])
     truth = shown.truth.astype("float64")
-    low, high = np.percentile(truth, (1, 99.5))
-    errors = {name: value - truth for name, value in shown.predictions.items()}
-    reach = max(float(np.percentile(np.abs(e), 99)) for e in errors.values())
-    drawn = axes[0].imshow(truth, cmap="magma", vmin=low, vmax=high)
-    axes[0].set_title(f"Truth: {shown.quantity}", fontsize=10)
-    for position, (name, value) in enumerate(shown.predictions.items()):
-        first, second = axes[1 + 2 * position], axes[2 + 2 * position]
-        drawn = first.imshow(value, cmap="magma", vmin=low, vmax=high)
+    scale = dict(zip(("vmin", "vmax"), np.percentile(truth, (1, 99.5)), strict=True))
+    axes = np.atleast_1d(values.subplots(1, 1 + count))
+    drawn = _panel(axes[0], truth, f"truth: {shown.quantity}", cmap="magma", **scale)
+    for axis, (name, value) in zip(axes[1:], shown.predictions.items(), strict=True):
         r = float(np.corrcoef(value.ravel(), truth.ravel())[0, 1])
-        first.set_title(f"{name.replace('-', ' ')}: r = {r:.3f}", fontsize=10)
-        off = second.imshow(errors[name], cmap="RdBu_r", vmin=-reach, vmax=reach)
-        second.set_title(f"{name.replace('-', ' ')}: error", fontsize=10)
-    for panel in axes:
-        panel.set_axis_off()
-    values, differences = [axes[0], *axes[1::2]], list(axes[2::2])
-    figure.colorbar(drawn, ax=values, location="bottom", aspect=40, pad=0.02, label=shown.quantity)
-    figure.colorbar(
-        off, ax=differences, location="bottom", aspect=40, pad=0.02, label="prediction - truth"
-    )
+        _panel(axis, value, f"{name.replace('-', ' ')}\nr = {r:.3f}", cmap="magma", **scale)
+    values.colorbar(drawn, ax=list(axes), location="bottom", aspect=40, label=shown.quantity)
+    _draw_errors(errors, shown, truth)
+
+
+def _draw_errors(figure: Any, shown: Comparison, truth: Array) -> None:
+    errors = {name: value - truth for name, value in shown.predictions.items()}
+    reach = max(float(np.percentile(np.abs(error), 99)) for error in errors.values())
+    axes = np.atleast_1d(figure.subplots(1, len(errors)))
+    for axis, (name, error) in zip(axes, errors.items(), strict=True):
+        title = f"{name.replace('-', ' ')}\nerror"
+        drawn = _panel(axis, error, title, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    figure.colorbar(drawn, ax=list(axes), location="bottom", aspect=30, label="prediction - truth")
+
+
+def _panel(axis: Any, values: Array, title: str, **drawing: Any) -> Any:
+    axis.set_title(title, fontsize=10)
+    axis.set_axis_off()
+    return axis.imshow(values, interpolation="nearest", **drawing)
