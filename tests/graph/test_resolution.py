@@ -64,6 +64,14 @@ def test_axes_may_differ() -> None:
     assert area(layout.scales[-1]) == Fraction(1, 6)
 
 
+def test_what_is_broadcast_over_an_image_leaves_its_resolution() -> None:
+    inputs = image(4)
+    context = conv(4, 1)(layers.AveragePooling2D(16)(inputs))
+    x = layers.Add(name="added")([context, conv(4)(inputs)])
+    layout = layout_of(read_graph(keras.Model(inputs, conv(1)(x))))
+    assert layout.scales[layout.graph.index["added"]] == (1, 1)
+
+
 def test_other_ranks() -> None:
     assert layout_of(read_graph(built("three_dimensions"))).stride == (2, 4, 4)
     assert len(layout_of(read_graph(built("one_dimension"))).stride) == 1

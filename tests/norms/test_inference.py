@@ -8,6 +8,7 @@ import pytest
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
+from normwise.norms.inference import _Candidate, _ranked
 from tests import unets
 from tests.zoo import NOT_SAVED, ZOO, Opaque, built, conv, image
 
@@ -81,6 +82,62 @@ def with_tap(raw: bool, kind: Any = BN) -> Any:
 def test_a_raw_skip_by_hand() -> None:
     assert str(plan_of(with_tap(raw=True))) == "batch@before-downsampling/raw-skip"
     assert str(plan_of(with_tap(raw=False))) == "batch@before-downsampling"
+
+
+def test_a_norm_that_some_reader_goes_around_is_not_pre_activation() -> None:
+    inputs = image(4)
+    raw = conv(4, name="a")(inputs)
+    normed = layers.ReLU()(BN(name="n")(raw))
+
+    def plan(join: list[Any]) -> NormPlan:
+        return plan_of(keras.Model(inputs, conv(1)(layers.Concatenate()(join))))
+
+    assert str(plan([normed, normed])) == "batch@pre-activation"
+    found = plan([normed, raw])
+    assert str(found) == "none" and [r.layer for r in found.residue] == ["n"]
+
+
+def two_skips(main: bool, first: bool, second: bool, own: bool = False) -> NormPlan:
+    """One tensor with two skips; each reads the norm or goes around it."""
+    inputs = image(4, None)
+    tap = conv(4, activation="relu", name="enc")(inputs)
+    norm = BN(name="n")(tap)
+    skips = [BN()(tap) if own and reads else norm if reads else tap for reads in (first, second)]
+    x = conv(4, activation="relu")(layers.MaxPooling2D()(norm if main else tap))
+    x = layers.Concatenate()([layers.UpSampling2D()(x), skips[0]])
+    x = conv(4, activation="relu")(x)
+    x = layers.Concatenate()([x, skips[1]])
+    return plan_of(keras.Model(inputs, conv(1)(x)))
+
+
+def test_two_skips_of_one_tensor_have_to_agree() -> None:
+    assert str(two_skips(True, True, True)) == "batch@before-downsampling"
+    assert str(two_skips(True, False, False)) == "batch@before-downsampling/raw-skip"
+    assert str(two_skips(False, True, True)) == "batch@skip"
+    assert str(two_skips(False, True, True, own=True)) == "batch@skip"
+    for first, second in ((True, False), (False, True)):
+        for main in (True, False):
+            found = two_skips(main, first, second)
+            assert str(found) == "none" and [r.layer for r in found.residue] == ["n"]
+        alone = two_skips(False, first, second, own=True)
+        assert str(alone) == "none" and len(alone.residue) == 1
+
+
+def test_ties_go_to_fewer_suffixes_then_fewer_regions_then_the_order_of_positions() -> None:
+    def candidates(*texts: str) -> tuple[_Candidate, ...]:
+        plan = NormPlan.parse(f"batch@{'+'.join(texts)}")
+        return tuple(_Candidate(p, frozenset()) for p in plan.clauses[0].positions)
+
+    ordered = [
+        candidates("pre-activation", "post-activation"),
+        candidates("pre-activation", "before-downsampling"),
+        candidates("post-activation", "skip"),
+        candidates("pre-activation", "encoder:post-activation"),
+        candidates("encoder:pre-activation", "encoder:post-activation"),
+        candidates("pre-activation", "post-activation/raw-skip"),
+        candidates("pre-activation", "encoder:post-activation/raw-skip"),
+    ]
+    assert _ranked(reversed(ordered)) == ordered
 
 
 def test_moving_one_normalization_changes_the_plan() -> None:

@@ -70,6 +70,9 @@ def test_canonical_texts_stay(text: str) -> None:
     ("text", "canonical"),
     [
         ("batch@after-merge+input", "batch@input+after-merge"),
+        ("batch@pre-activation+input", "batch@input+pre-activation"),
+        ("batch@post-activation+pre-activation", "batch@pre-activation+post-activation"),
+        ("batch@head:skip+skip+decoder:after-merge", "batch@skip+head:skip+decoder:after-merge"),
         ("batch@skip,batch@pre-activation", "batch@pre-activation+skip"),
         ("batch@pre-activation+pre-activation", "batch@pre-activation"),
         ("batch@pre-activation+encoder:pre-activation", "batch@pre-activation"),
