@@ -61,8 +61,8 @@ def test_commands_and_code_of(page, desk):
             command = line.partition("#")[0].strip()
             if not command.startswith("normwise"):
                 continue
-            small = SMALL if command.startswith("normwise train") and "--resume" not in command else ""
-            words = shlex.split(f"{command} {small}")
+            trains = command.startswith("normwise train") and "--resume" not in command
+            words = shlex.split(f"{command} {SMALL}" if trains else command)
             run([sys.executable, "-m", *words], desk)
     for block in blocks(page, "python"):
         run([sys.executable, "-c", block], desk)
