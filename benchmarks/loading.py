@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-STEPS, EPOCHS, PATCH = 12, 4, 256
+STEPS, EPOCHS, PATCH = 8, 3, 256
 
 
 class Ready:

@@ -62,7 +62,7 @@ def loading(folder: Path) -> list[str]:
     small = synthetic.make(folder / "small", SMALL_MB)
     loaded, ready = in_turn("loading.py", [(str(small), "loaded"), (str(small), "ready")])
     return ["## An epoch with loading", "",
-            "12 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity.",
+            "8 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity.",
             "", "| epoch | seconds | ratio | to reach |", "|---|---|---|---|",
             f"| patches cut while training | {loaded:.2f} | {loaded / ready:.3f} | 1.1 at most |",
             f"| the same batches, in memory before | {ready:.2f} | 1 | |"]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-BATCH, WARM_UP, COUNTED = 8, 3, 12
+BATCH, WARM_UP, COUNTED = 8, 2, 10
 SIZES = {"question": 512, "unet": 256}
 
 

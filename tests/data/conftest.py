@@ -13,6 +13,9 @@ from normwise.rasters import write_raster
 Array = np.ndarray[Any, Any]
 
 
+BESIDE = Path(__file__).parents[3] / "shared" / "data"
+
+
 class Folder:
     """A data folder that a test fills."""
 
@@ -65,10 +68,10 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture(scope="session")
 def real() -> Callable[[str], Path]:
-    """Real data sets, if this machine has them (environment variable NORMWISE_TEST_DATA)."""
+    """Real data sets, where they are: beside the checkout, or in NORMWISE_TEST_DATA."""
 
     def find(name: str) -> Path:
-        root = Path(os.environ.get("NORMWISE_TEST_DATA", "/nowhere")) / name
+        root = Path(os.environ.get("NORMWISE_TEST_DATA", BESIDE)) / name
         if not root.is_dir():
             pytest.skip(f"{name} is not here; set NORMWISE_TEST_DATA")
         return root

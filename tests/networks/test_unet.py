@@ -44,7 +44,7 @@ def test_golden_counts(
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest", "bilinear"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_two_convolutions_a_level(depth: int, upsampling: str) -> None:
-    model = build("unet", FREE, filters=2, depth=depth, upsampling=upsampling)
+    model = build("unet", (16, 16, 3), filters=2, depth=depth, upsampling=upsampling)
     names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     names = [n for n in names if not n.endswith("_up")]
     levels = [f"encoder{i}" for i in range(1, depth + 1)] + ["bottleneck"]
@@ -111,26 +111,30 @@ def test_a_cancelled_bias_has_no_effect_and_another_has() -> None:
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize(
-    "upsampling",
-    [
-        "transposed",
-        "nearest",
-        pytest.param(
-            "bilinear",
-            marks=pytest.mark.xfail(
-                keras.backend.backend() == "tensorflow",
-                reason="bilinear UpSampling2D of a free size fails in TensorFlow's graph mode",
-                strict=True,
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 def test_any_size_of_the_stride_runs(upsampling: str) -> None:
     model = build("unet", (None, None, 2), 3, filters=2, depth=2, upsampling=upsampling)
     for height, width in ((4, 4), (8, 20), (12, 8)):
         made = model.predict_on_batch(np.ones((1, height, width, 2), "float32"))
         assert made.shape == (1, height, width, 3) and made.dtype == np.float32
+
+
+@pytest.mark.backends
+def test_bilinear_runs_at_a_known_size() -> None:
+    model = build("unet", (8, 12, 2), 1, filters=2, depth=2, upsampling="bilinear")
+    assert model.predict_on_batch(np.ones((1, 8, 12, 2), "float32")).shape == (1, 8, 12, 1)
+
+
+@pytest.mark.backends
+def test_bilinear_of_a_free_size_is_refused_where_it_cannot_run() -> None:
+    options = {"filters": 2, "depth": 2, "upsampling": "bilinear"}
+    if keras.backend.backend() != "tensorflow":
+        model = build("unet", (None, None, 2), 1, **options)
+        made = model.predict_on_batch(np.ones((1, 8, 12, 2), "float32"))
+        assert made.shape == (1, 8, 12, 1)
+        return
+    with pytest.raises(NetworkError, match="use upsampling='nearest'"):
+        build("unet", (None, None, 2), 1, **options)
 
 
 def test_a_fixed_size_is_fixed() -> None:

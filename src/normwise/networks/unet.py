@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from normwise.errors import NetworkError
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER
 from normwise.networks.placer import Placer, Taps
 from normwise.networks.sizes import check_choice, check_input, check_positive
@@ -48,7 +49,8 @@ def unet(
         filters: Channels of the first level; each following level has twice as many.
         depth: Number of down-sampling steps (2x2 max pooling).
         upsampling: `"transposed"` (2x2 transposed convolution that halves the channels),
-            `"nearest"` or `"bilinear"` interpolation.
+            `"nearest"` or `"bilinear"` interpolation; the latter needs a known height and width on
+            TensorFlow.
         activation: Activation of the 3x3 convolutions.
         input_statistics: (mean, variance) of each channel for `standardize@input`.
 
@@ -63,6 +65,7 @@ def unet(
     check_positive("unet", outputs=outputs, filters=filters, depth=depth)
     check_input("unet", input_shape, 2**depth)
     check_choice("unet", "upsampling", upsampling, UPSAMPLING)
+    _check_bilinear(input_shape, upsampling)
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
@@ -88,6 +91,17 @@ def unet(
     x = keras.layers.Conv2D(outputs, 1, data_format="channels_last", name="head")(x)
     placer.finish()
     return keras.Model(inputs, x, name="unet")
+
+
+def _check_bilinear(shape: Sequence[int | None], upsampling: str) -> None:
+    import keras  # noqa: PLC0415
+
+    if upsampling == "bilinear" and None in shape[:2] and keras.backend.backend() == "tensorflow":
+        # UpSampling2D.call decides on the number of pixels, which is a tensor there.
+        raise NetworkError(
+            "unet: bilinear up-sampling of a free size can't run on TensorFlow. Give height and "
+            "width, or use upsampling='nearest' or 'transposed'."
+        )
 
 
 def _level(
