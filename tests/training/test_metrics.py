@@ -32,6 +32,7 @@ def test_segmentation_matches_sets_of_pixels():
             "dice": 2 * len(t & p) / (len(t) + len(p)),
             "precision": len(t & p) / len(p),
             "recall": len(t & p) / len(t),
+            "accuracy": 1 - len(t ^ p) / len(true),
         }
         assert dict(result.per_class[name]) == pytest.approx(wanted, rel=1e-12)
     assert result.values["accuracy"] == pytest.approx((true == guess).mean(), rel=1e-12)
@@ -43,6 +44,37 @@ def test_segmentation_matches_sets_of_pixels():
     unweighted = SegmentationMetrics(["a", "b", "c"])
     unweighted.update(truth, predicted)
     assert unweighted.result().values["accuracy"] != result.values["accuracy"]
+
+
+def test_accuracy_of_a_class_is_one_against_the_rest():
+    truth, predicted = RNG.integers(0, 4, (2, 5000))
+    seen = SegmentationMetrics(["a", "b", "c", "nowhere", "d"])
+    # The fourth class is nowhere: its accuracy would be 1 and lift the mean.
+    truth, predicted = (np.where(ids == 3, 4, ids) for ids in (truth, predicted))
+    seen.update(truth, predicted)
+    result = seen.result()
+    wanted = {
+        name: ((truth == index) == (predicted == index)).mean()
+        for name, index in {"a": 0, "b": 1, "c": 2, "d": 4}.items()
+    }
+    found = {name: result.per_class[name]["accuracy"] for name in wanted}
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert math.isnan(result.per_class["nowhere"]["accuracy"])
+    mean = np.mean(list(wanted.values()))
+    assert result.values["mean_accuracy"] == pytest.approx(mean, rel=1e-12)
+    assert result.table()[-1][5] == f"{mean:.4g}"
+    assert result.values["accuracy"] == pytest.approx((truth == predicted).mean(), rel=1e-12)
+    # The controls: neither the overall accuracy nor the recall is this number.
+    assert abs(result.values["accuracy"] - mean) > 0.1
+    assert abs(result.per_class["a"]["recall"] - wanted["a"]) > 0.1
+
+
+def test_two_classes_share_one_accuracy():
+    seen = SegmentationMetrics(["land", "water"])
+    seen.update(np.array([0, 1, 1, 1]), np.array([0, 1, 0, 1]))
+    result = seen.result()
+    assert {own["accuracy"] for own in result.per_class.values()} == {0.75}
+    assert result.values["accuracy"] == result.values["mean_accuracy"] == 0.75
 
 
 def test_a_class_that_is_nowhere_is_left_out():
@@ -129,8 +161,8 @@ def test_table_and_json():
     seen = SegmentationMetrics(["land", "water"])
     seen.update(np.array([0, 1, 1]), np.array([0, 1, 0]))
     table = seen.result().table()
-    assert table[0] == ("class", "iou", "dice", "precision", "recall")
-    assert table[2] == ("water", "0.5", "0.6667", "1", "0.5")
+    assert table[0] == ("class", "iou", "dice", "precision", "recall", "accuracy")
+    assert table[2] == ("water", "0.5", "0.6667", "1", "0.5", "0.6667")
     assert table[3][0] == "mean"
     content = json.loads(seen.result().to_json())
     assert content["confusion"] == [[1, 0], [1, 1]]

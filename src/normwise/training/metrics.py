@@ -68,7 +68,7 @@ def metric_names(task: str, classes: int) -> tuple[str, ...]:
     """The names in `Metrics.values` of a task."""
     if task == "regression":
         return ("mae", "rmse", "r2", "bias", "correlation")
-    means = ("mean_iou", "mean_dice", "mean_precision", "mean_recall")
+    means = ("mean_iou", "mean_dice", "mean_precision", "mean_recall", "mean_accuracy")
     foreground = ("iou", "dice", "precision", "recall") if classes == 2 else ()
     return (*foreground, "accuracy", *means, "mean_image_iou")
 

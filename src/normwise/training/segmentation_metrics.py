@@ -15,8 +15,13 @@ Numbers = npt.NDArray[np.float64]
 class SegmentationMetrics:
     """Counts truth against prediction, and turns the counts into metrics.
 
-    A class that is in neither truth nor prediction has no IoU: it is NaN and left out of the
-    means. The mean image IoU is the IoU of each image, averaged over images: of the foreground
+    The accuracy of a class is one against the rest: (true positives + true negatives) / all valid
+    pixels. `accuracy` is the share of pixels whose class is right, `mean_accuracy` the mean of the
+    classes' own. For two classes the three are equal; for more, a rare class scores high by the
+    pixels that are rightly not it.
+
+    A class that is in neither truth nor prediction has no metric: they are NaN and left out of
+    the means. The mean image IoU is the IoU of each image, averaged over images: of the foreground
     for two classes (an image without any is left out), of the mean over classes for more.
 
     Args:
@@ -61,10 +66,10 @@ class SegmentationMetrics:
         confusion = sum(self._images.values(), np.zeros((size, size), np.int64))
         columns = _per_class(confusion)
         values = {f"mean_{name}": nan_mean(column) for name, column in columns.items()}
-        values["accuracy"] = _ratio(np.trace(confusion), confusion.sum()).item()
         values["mean_image_iou"] = self._mean_image_iou()
         if size == 2:
             values |= {name: float(column[1]) for name, column in columns.items()}
+        values["accuracy"] = _ratio(np.trace(confusion), confusion.sum()).item()
         return Metrics(
             task="segmentation",
             values=values,
@@ -84,11 +89,14 @@ class SegmentationMetrics:
 
 def _per_class(confusion: Counts) -> dict[str, Numbers]:
     hits, truths, predictions = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    either = truths + predictions - hits
+    right = confusion.sum() - either + hits
     return {
-        "iou": _ratio(hits, truths + predictions - hits),
+        "iou": _ratio(hits, either),
         "dice": _ratio(2 * hits, truths + predictions),
         "precision": _ratio(hits, predictions),
         "recall": _ratio(hits, truths),
+        "accuracy": _ratio(right, np.where(either > 0, confusion.sum(), 0)),
     }
 
 
