@@ -1,10 +1,14 @@
+import re
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from normwise.errors import RecipeError
+from normwise.networks import NETWORKS
 from normwise.training.recipe import (
+    NetworkName,
     Recipe,
     differences,
     known_keys,
@@ -56,7 +60,8 @@ def test_options_of_the_network_are_plain_keys():
 
 def test_all_problems_come_at_once(tmp_path):
     text = (
-        "data: {pth: a, patch: 0}\ntraining: {epochs: many, loss: focal, learning_rat: 1}\nnrom: x"
+        "data: {pth: a, patch: 0}\ntraining: {epochs: many, loss: focal, learning_rat: 1}\n"
+        "nrom: x\nnetwork: {name: unett}\nnorm: batch@nowhere"
     )
     with pytest.raises(RecipeError) as caught:
         load_recipe(written(tmp_path, text))
@@ -70,8 +75,35 @@ def test_all_problems_come_at_once(tmp_path):
         "'cross-entropy-dice'",
         "training.learning_rat: unknown setting. Did you mean training.learning_rate?",
         "nrom: unknown setting. Did you mean norm?",
+        "network.name: received 'unett'; allowed: 'question' or 'unet'.",
+        "norm: plan 'batch@nowhere'",
     ):
         assert part in message
+    first = message.splitlines()[0]
+    assert first == f"The recipe {tmp_path / 'recipe.yaml'} has 10 problems:"
+
+
+def test_every_network_can_be_named():
+    assert set(get_args(NetworkName)) == set(NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("data:\n  path: a\n bad: b\n", "line 3, column 2"),
+        ("data: [a\nnorm: b", "line 2, column 5"),
+    ],
+)
+def test_what_is_no_yaml_is_one_line_with_its_place(tmp_path, text, where):
+    with pytest.raises(RecipeError, match=f"recipe.yaml is no YAML: {where}: ") as caught:
+        load_recipe(written(tmp_path, text))
+    assert not re.search(r"\n|unicode string", str(caught.value))
+
+
+def test_a_forbidden_character_is_one_line_too(tmp_path):
+    with pytest.raises(RecipeError, match="is no YAML") as caught:
+        load_recipe(written(tmp_path, "data: \x01"))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_key_in_the_wrong_section_is_found():

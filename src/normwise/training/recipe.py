@@ -16,14 +16,20 @@ This file imports no Keras: a recipe can be read and mended without a backend.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from normwise.errors import RecipeError
-from normwise.training.recipe_problems import describe_problem, join_problems
+from normwise.errors import PlanError, RecipeError
+from normwise.norms.plan import NormPlan
+from normwise.training.recipe_problems import describe_problem, join_problems, yaml_problem
+
+_UNNAMED: Final = "The recipe"
+
+# The names in `networks.NETWORKS`, whose import loads a backend.
+NetworkName = Literal["question", "unet"]
 
 LossName = Literal[
     "cross-entropy-dice", "cross-entropy", "dice", "mean-squared", "mean-absolute", "huber"
@@ -38,6 +44,7 @@ MetricName = Literal[
     "mean_dice",
     "mean_precision",
     "mean_recall",
+    "mean_accuracy",
     "mean_image_iou",
     "mae",
     "rmse",
@@ -56,6 +63,17 @@ def _pair(value: Any) -> Any:
 PatchSize = Annotated[
     tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)
 ]
+
+
+def _parsable(plan: str) -> str:
+    try:
+        NormPlan.parse(plan)
+    except PlanError as error:
+        raise ValueError(str(error)) from None
+    return plan
+
+
+PlanText = Annotated[str, Field(min_length=1), AfterValidator(_parsable)]
 
 
 class _Section(BaseModel):
@@ -99,7 +117,7 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = "unet"
+    name: NetworkName = "unet"
     filters: int | tuple[int, ...] | None = Field(
         default=None, description="null: the network's own"
     )
@@ -144,7 +162,7 @@ class Recipe(_Section):
 
     data: DataSettings
     network: NetworkSettings = NetworkSettings()
-    norm: str | None = Field(default=None, min_length=1, description="null: the network's own plan")
+    norm: PlanText | None = Field(default=None, description="null: the network's own plan")
     training: TrainingSettings = TrainingSettings()
     out: str | None = Field(default=None, description="the run folder")
 
@@ -153,7 +171,7 @@ class Recipe(_Section):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise RecipeError(_explain(error, "The recipe")) from None
+            raise RecipeError(_explain(error, _UNNAMED)) from None
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -175,7 +193,7 @@ def load_recipe(path: str | Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"The recipe {path} can't be read: {error}.") from None
     except yaml.YAMLError as error:
-        raise RecipeError(f"The recipe {path} is no YAML: {error}") from None
+        raise RecipeError(f"The recipe {path} is no YAML: {yaml_problem(error)}") from None
     return _checked(settings, f"The recipe {path}")
 
 
@@ -197,7 +215,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     for setting in settings:
         key, value = _key_and_value(setting)
         _put(changed, key.split("."), value, setting)
-    return _checked(changed, "The settings")
+    return _checked(changed, "The recipe with these settings")
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -248,9 +266,9 @@ def _checked(settings: Any, source: str) -> Recipe:
             f"received {type(settings).__name__}."
         )
     try:
-        return Recipe.model_validate(settings)
-    except ValidationError as error:
-        raise RecipeError(_explain(error, source)) from None
+        return Recipe(**settings)
+    except RecipeError as error:
+        raise RecipeError(source + str(error).removeprefix(_UNNAMED)) from None
 
 
 def _explain(error: ValidationError, source: str) -> str:

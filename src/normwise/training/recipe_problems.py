@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+import yaml
 from pydantic_core import ErrorDetails
 
 
@@ -22,7 +23,19 @@ def describe_problem(detail: ErrorDetails, known: Sequence[str]) -> str:
         return f"{key}: unknown setting. {nearest_key(key, known)}"
     if detail["type"] == "missing":
         return f"{key}: missing; it must be given."
+    if detail["type"] == "value_error":
+        return f"{key}: {detail['ctx']['error']}"
     return f"{key}: received {detail['input']!r}; allowed: {_allowed(detail)}."
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """Where a text stops being YAML and why, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{str(error).splitlines()[0]}."
+    told = [getattr(error, name, None) for name in ("context", "problem")]
+    why = ", ".join(str(part) for part in told if part)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {why}."
 
 
 def join_problems(source: str, problems: Sequence[str]) -> str:
@@ -60,6 +73,5 @@ def _allowed(detail: ErrorDetails) -> str:
     if detail["type"] == "literal_error":
         return str(context["expected"])
     message = detail["msg"]
-    for beginning in ("Input should be ", "Value error, "):
-        message = message.removeprefix(beginning)
+    message = message.removeprefix("Input should be ")
     return message[:1].lower() + message[1:]
