@@ -73,6 +73,11 @@ def test_files_without_partner_and_twins_are_problems(folder) -> None:
         (["images/a.tif", "masks/a.png"], "classes", "expected `masks` or `targets`"),
         (["images/a.tif", "train/images/a.tif"], None, "both `images/` and `train/images/`"),
         (["images/a.xyz", "masks/a.xyz"], None, "holds no images"),
+        (
+            ["images/a.tif", "masks/a.png", "targets/a.tif"],
+            None,
+            "`--set data.labels=masks` for train, `--labels masks` for evaluate",
+        ),
     ],
 )
 def test_other_layouts_are_explained(folder, files, labels, message) -> None:

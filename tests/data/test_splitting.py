@@ -71,7 +71,7 @@ def test_a_mapping_or_another_table_decides(folder) -> None:
         ),
         (
             "a,train\nb,holdout\nc,train",
-            ["b: 'holdout' is no split; expected train, val, test", "b: has no split"],
+            ["b: 'holdout' is no split; expected train, val, test"],
         ),
         ("a,test\nb,test\nc,val", ["the split train is empty"]),
     ],
@@ -104,3 +104,26 @@ def test_unreadable_tables(folder, text: str, message: str) -> None:
 def test_a_share_of_one_is_refused(folder) -> None:
     with pytest.raises(DataError, match="expected a share from 0 to below 1"):
         open_dataset(folder.fill(2).root, validation=1)
+
+
+def test_files_are_examined_whatever_the_table_says(folder) -> None:
+    folder.fill(4)
+    path = folder.root / "images" / "b.tif"
+    path.write_bytes(path.read_bytes()[:-300])
+    (folder.root / "masks" / "c.png").write_bytes(b"no image")
+    folder.text("split.csv", "name,split\na,train\nb,trian\nd,val\n")
+    with pytest.raises(DataError) as caught:
+        open_dataset(folder.root)
+    starts = [problem.split(":")[0] for problem in caught.value.problems]
+    assert starts == ["b", "c", "images/b.tif", "masks/c.png"]
+
+
+def test_an_image_without_mask_is_one_problem_though_the_table_has_it(folder) -> None:
+    folder.fill(3)
+    folder.image("images/lonely.tif")
+    folder.text("split.csv", "name,split\na,train\nb,val\nc,val\nlonely.tif,train\nnone,val\n")
+    with pytest.raises(DataError) as caught:
+        open_dataset(folder.root)
+    lonely, none = caught.value.problems
+    assert lonely.startswith("images/lonely.tif: has no mask")
+    assert none.startswith("none: stands in the split table, but is no image")

@@ -28,12 +28,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Layout:
-    """The pairs of a folder, and the files that have no partner as problems."""
+    """The pairs of a folder, and the files that have no partner as problems, with their names."""
 
     root: Path
     labels: Labels
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
+    alone: frozenset[str] = frozenset()
 
 
 def find_layout(root: Path, labels: Labels | None = None) -> Layout:
@@ -56,15 +57,17 @@ def find_layout(root: Path, labels: Labels | None = None) -> Layout:
     chosen = _labels(root, list(sections.values()), labels)
     pairs: list[Pair] = []
     problems: list[str] = []
+    alone: set[str] = set()
     for section, split in ((folder, split) for split, folder in sections.items()):
-        found, wrong = _pairs_in(root, section, chosen, split)
+        found, wrong, left = _pairs_in(root, section, chosen, split)
         pairs += found
         problems += wrong
+        alone |= left
         if split and not found and not wrong:
             problems.append(f"{section.relative_to(root)}: holds no images")
     if not pairs and not problems:
         raise DataError(f"{root}: holds no images ({', '.join(SUFFIXES)}).")
-    return Layout(root, chosen, tuple(pairs), tuple(problems))
+    return Layout(root, chosen, tuple(pairs), tuple(problems), frozenset(alone))
 
 
 def _sections(root: Path) -> dict[Split | None, Path]:
@@ -94,21 +97,23 @@ def _labels(root: Path, sections: list[Path], wanted: Labels | None) -> Labels:
     if wanted is None and len(present) > 1:
         raise DataError(
             f"{root}: holds both `masks/` (segmentation) and `targets/` (regression). "
-            "Choose one with labels: `masks` or `targets`."
+            "Choose one: `--set data.labels=masks` for train, `--labels masks` for evaluate, "
+            'labels="masks" in Python; or `targets`.'
         )
     return wanted or present[0]
 
 
 def _pairs_in(
     root: Path, section: Path, labels: Labels, split: Split | None
-) -> tuple[list[Pair], list[str]]:
+) -> tuple[list[Pair], list[str], set[str]]:
     problems: list[str] = []
     images = _by_stem(root, section / IMAGES, problems)
     answers = _by_stem(root, section / labels, problems)
     problems += _alone(root, images, answers, section / labels)
     problems += _alone(root, answers, images, section / IMAGES)
     names = sorted(images.keys() & answers.keys())
-    return [Pair(name, images[name], answers[name], split) for name in names], problems
+    pairs = [Pair(name, images[name], answers[name], split) for name in names]
+    return pairs, problems, images.keys() ^ answers.keys()
 
 
 def _alone(

@@ -215,7 +215,8 @@ def _black_and_white() -> str:
 
 
 def _empty_splits(facts: Sequence[Facts]) -> Iterator[str]:
-    if facts and not any(found.pair.split == "train" for found in facts):
+    # A split that is misspelt or missing may have been meant as train.
+    if facts and not any(found.pair.split in ("train", None) for found in facts):
         yield "the split train is empty: no image to learn from"
 
 
@@ -235,7 +236,7 @@ def _labelled(found: Facts, known: dict[int, int]) -> bool | None:
 def _same_content(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
     sizes: defaultdict[int, dict[Path, str | None]] = defaultdict(dict)
     for found in facts:
-        if found.image:
+        if found.image and found.pair.split:
             size = found.pair.image.stat().st_size
             sizes[size].setdefault(found.pair.image, found.pair.split)
     for group in sizes.values():

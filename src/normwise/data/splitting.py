@@ -27,7 +27,10 @@ _SPOKEN: dict[str, Split] = {
 
 @dataclass(frozen=True)
 class Division:
-    """The pairs with their splits, what is wrong with them, and what was decided."""
+    """The pairs with their splits, what is wrong with them, and what was decided.
+
+    A pair whose split is a problem has None, so that its files are examined all the same.
+    """
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
@@ -53,7 +56,7 @@ def divide(layout: Layout, splits: Splits | None, validation: float, seed: int) 
     if not 0 <= validation < 1:
         raise DataError(f"validation={validation}: expected a share from 0 to below 1.")
     table = _table(layout.root, splits)
-    division = _as_told(layout.pairs, table) if table is not None else _as_found(layout.pairs)
+    division = _as_told(layout, table) if table is not None else _as_found(layout.pairs)
     return _with_validation(division, validation, seed)
 
 
@@ -79,23 +82,27 @@ def _read_table(path: Path) -> list[tuple[str, str]]:
     return [((row["name"] or "").strip(), (row["split"] or "").strip()) for row in rows]
 
 
-def _as_told(pairs: Sequence[Pair], table: Iterable[tuple[str, str]]) -> Division:
-    known = {pair.name for pair in pairs}
+def _as_told(layout: Layout, table: Iterable[tuple[str, str]]) -> Division:
+    known = {pair.name for pair in layout.pairs}
     problems: list[str] = []
     chosen: dict[str, Split] = {}
+    named: set[str] = set()
     for written, spoken in table:
-        name = _stem(written, known)
+        name = _stem(written, known | layout.alone)
         split = _SPOKEN.get(spoken.lower())
+        named.add(name)
         if split is None:
             problems.append(f"{written}: {spoken!r} is no split; expected {', '.join(SPLITS)}")
+        elif name in layout.alone:
+            continue  # The layout's own problem says so already.
         elif name not in known:
             problems.append(f"{written}: stands in the split table, but is no image with a label")
         elif chosen.setdefault(name, split) != split:
             problems.append(f"{name}: stands in two splits, {chosen[name]} and {split}")
     problems += [
-        f"{name}: has no split; add it to the split table" for name in sorted(known - chosen.keys())
+        f"{name}: has no split; add it to the split table" for name in sorted(known - named)
     ]
-    told = [replace(pair, split=chosen[pair.name]) for pair in pairs if pair.name in chosen]
+    told = [replace(pair, split=chosen.get(pair.name)) for pair in layout.pairs]
     return Division(tuple(told), tuple(problems))
 
 
