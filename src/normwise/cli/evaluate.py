@@ -19,6 +19,10 @@ def evaluate(
         Path | None, typer.Argument(help="The data folder; by default the run's own.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="masks|targets", help="What to measure by, in a folder with both."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the metrics to a JSON file.")
     ] = None,
@@ -31,10 +35,10 @@ def evaluate(
     from normwise.cli.tables import print_metrics  # noqa: PLC0415
     from normwise.workflows.evaluate import evaluate as workflow  # noqa: PLC0415
 
-    metrics = workflow(model, data, split=split, out=out, overwrite=overwrite)
+    metrics = workflow(model, data, split=split, labels=labels, out=out, overwrite=overwrite)
     if format is Format.json:
         print_json(json.loads(metrics.to_json()))
         return
     print_metrics(metrics, f"{split}, {metrics.pixels:,} pixels")
     if out is not None:
-        output.print(f"Written to {out}", highlight=False)
+        output.print(f"Written to {out}", highlight=False, markup=False)

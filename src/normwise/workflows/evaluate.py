@@ -22,6 +22,7 @@ def evaluate(
     data: Dataset | str | PathLike[str] | None = None,
     *,
     split: str = "test",
+    labels: str | None = None,
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Metrics:
@@ -32,6 +33,8 @@ def evaluate(
         data: The data folder, or an opened data set; by default the one that the run was trained
             on. For a run, its choice of labels, bands and targets is kept.
         split: `"train"`, `"val"` or `"test"`.
+        labels: `"masks"` or `"targets"`, where the folder has both; by default the run's. An
+            opened data set has its own.
         out: A JSON file to write the metrics to.
         overwrite: Whether that file may be replaced.
 
@@ -44,9 +47,11 @@ def evaluate(
         OutputExistsError: `out` exists.
     """
     if out is not None and Path(fspath(out)).exists() and not overwrite:
-        raise OutputExistsError(f"{out} exists already; allow it to be overwritten.")
+        raise OutputExistsError(
+            f"{out} exists already; name another file, or replace it with `--overwrite`."
+        )
     refuse_missing(model)
-    dataset = _dataset(model, data)
+    dataset = _dataset(model, data, labels)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
 
@@ -56,7 +61,7 @@ def evaluate(
     return metrics
 
 
-def _dataset(model: Any, data: Any) -> Dataset:
+def _dataset(model: Any, data: Any, labels: str | None) -> Dataset:
     from normwise.data import Dataset, open_dataset  # noqa: PLC0415
     from normwise.errors import DataError  # noqa: PLC0415
 
@@ -67,4 +72,6 @@ def _dataset(model: Any, data: Any) -> Dataset:
     if path is None:
         raise DataError("name the data folder: the model is no run folder that could tell it.")
     chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}
+    if labels is not None:
+        chosen["labels"] = labels
     return open_dataset(path, **chosen)
