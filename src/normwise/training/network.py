@@ -3,9 +3,14 @@
 import keras
 
 from normwise.data.statistics import ChannelStatistics
-from normwise.networks import build
-from normwise.training.recipe import Recipe
+from normwise.errors import RecipeError
+from normwise.networks import build, options_of
+from normwise.training.recipe import NetworkSettings, Recipe
+from normwise.training.recipe_problems import join_problems, nearest_key
 from normwise.training.resolve import plan_of_recipe
+
+# These come from the data, not from the recipe.
+_INTERNAL = frozenset({"input_statistics"})
 
 
 def build_network(
@@ -23,11 +28,12 @@ def build_network(
         A model from raw pixel values to a linear output.
 
     Raises:
-        RecipeError: If there is no such network.
+        RecipeError: If there is no such network, or it has no such option.
         NetworkError: If the network can't be built with these options.
         PlanError: If the plan can't hold in this network.
     """
     plan, network = plan_of_recipe(recipe), recipe.network
+    _refuse_unknown(network)
     # A constant channel has nothing to scale; a variance of 0 would make it infinite.
     variance = [value if value > 0 else 1.0 for value in images.variance.tolist()]
     statistics = (images.mean.tolist(), variance) if plan.input_kind == "standardize" else None
@@ -41,3 +47,14 @@ def build_network(
         input_statistics=statistics,
         **network.options,
     )
+
+
+def _refuse_unknown(network: NetworkSettings) -> None:
+    known = [f"network.{name}" for name in options_of(network.name) if name not in _INTERNAL]
+    problems = [
+        f"network.{name}: unknown option of {network.name}. {nearest_key(f'network.{name}', known)}"
+        for name in network.options
+        if f"network.{name}" not in known
+    ]
+    if problems:
+        raise RecipeError(join_problems("The recipe", problems))
