@@ -66,7 +66,7 @@ def write_text(path: Path, text: str, overwrite: bool = True) -> None:
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputExistsError(
-            f"{path} exists already. Name another output, or allow it to be overwritten."
+            f"{path} exists already. Name another output, or replace it with `--overwrite`."
         )
 
 

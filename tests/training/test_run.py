@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,10 @@ from normwise.data.folder import open_dataset
 from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeError, RunError
 from normwise.training.evaluate import evaluate, input_mean
 from normwise.training.recipe import Recipe, load_recipe, with_settings
+from normwise.training.resolve import patch_notes
 from normwise.training.run import FILES, train
+from normwise.training.whole_items import whole_items
+from normwise.workflows.evaluate import evaluate as evaluate_run
 
 SIZES = [(32, 32), (30, 45), (32, 32), (33, 20), (32, 32), (40, 40)]
 
@@ -64,6 +68,7 @@ def test_the_folder_is_complete(finished):
     assert left == set(FILES)
     resolved = load_recipe(run.folder / "recipe.yaml")
     assert resolved.norm.startswith("standardize@input")
+    assert resolved.data.labels == ("masks" if task == "segmentation" else "targets")
     assert resolved.training.metric == ("iou" if task == "segmentation" else "r2")
     content = json.loads((run.folder / "metrics.json").read_text())
     assert content["values"] == pytest.approx(dict(run.metrics.values))
@@ -135,7 +140,7 @@ def test_the_model_loads_on_another_backend(finished, tmp_path):
 def test_a_run_is_not_replaced_by_chance(finished):
     _, data, run = finished
     before = (run.folder / "model.keras").read_bytes()
-    with pytest.raises(OutputExistsError, match="holds a run already"):
+    with pytest.raises(OutputExistsError, match=r"holds a run already.*--resume.*--overwrite"):
         train(recipe_of(data), out=run.folder, progress=False)
     assert (run.folder / "model.keras").read_bytes() == before
 
@@ -171,8 +176,10 @@ def test_a_run_killed_in_its_first_epoch_starts_again(finished, tmp_path):
         ("training.loss=huber", r"training\.loss: received 'huber'; allowed for this segment"),
         ("training.metric=rmse", r"training\.metric: received 'rmse'"),
         ("data.patch=18", "multiples of the network's total stride of 4 pixels"),
+        ("data.patch=184", r"received \[184, 184\]; allowed: up to 4 times .* side of 45 pixels"),
         ("network.name=unett", "unet"),
-        ("network.filtres=3", "filters"),
+        ("network.filtres=3", r"network\.filtres: unknown option of unet.*network\.filters"),
+        ("network.input_statistics=[0, 1]", r"network\.input_statistics: unknown option of unet"),
         ("norm=batch@nowhere", "nowhere"),
     ],
 )
@@ -181,6 +188,47 @@ def test_what_does_not_suit_is_said_before_anything_is_written(tmp_path, setting
     with pytest.raises(NormwiseError, match=message):
         train(with_settings(recipe_of(data), [setting]), out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_no_message_offers_what_only_the_data_can_tell(tmp_path):
+    data = write_folder(tmp_path / "data", "segmentation")
+    with pytest.raises(RecipeError) as caught:
+        train(with_settings(recipe_of(data), ["network.q=3"]), out=tmp_path / "run")
+    assert "network.filters" in str(caught.value)
+    assert "input_statistics" not in str(caught.value)
+
+
+def test_a_patch_beyond_every_image_is_noted(tmp_path):
+    data = write_folder(tmp_path / "data", "segmentation")
+    dataset = open_dataset(data)
+    (note,) = patch_notes(with_settings(recipe_of(data), ["data.patch=[16, 48]"]), dataset)
+    assert "16x48" in note
+    assert "32x45" in note
+    assert patch_notes(recipe_of(data), dataset) == ()
+
+
+def test_an_empty_split_names_those_with_images(tmp_path):
+    data = write_folder(tmp_path / "data", "segmentation")
+    rows = "".join(f"i{index},{'val' if index else 'train'}\n" for index in range(6))
+    (data / "split.csv").write_text(f"name,split\n{rows}")
+    with pytest.raises(DataError, match=r"in val \(5\), train \(1\); .* `--split val`"):
+        next(whole_items(open_dataset(data), "test", [0.0]))
+
+
+def test_a_run_is_measured_by_its_own_labels_where_a_folder_has_both(finished, tmp_path):
+    task, data, run = finished
+    both = tmp_path / "both"
+    shutil.copytree(data, both)
+    own, other = ("masks", "targets") if task == "segmentation" else ("targets", "masks")
+    (both / other).mkdir()
+    wanted = evaluate_run(run.folder, data).values
+    assert evaluate_run(run.folder, both).values == wanted
+    shutil.copy(run.folder / "model.keras", tmp_path / "alone.keras")
+    with pytest.raises(DataError, match="--labels masks"):
+        evaluate_run(tmp_path / "alone.keras", both)
+    assert evaluate_run(tmp_path / "alone.keras", both, labels=own).values == wanted
+    with pytest.raises(DataError, match=f"has no {other[:-1]}"):
+        evaluate_run(run.folder, both, labels=other)
 
 
 def test_a_run_needs_a_place():

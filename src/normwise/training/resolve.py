@@ -12,6 +12,7 @@ from normwise.training.recipe import Recipe
 from normwise.training.recipe_problems import join_problems
 
 _PATCH: Final = 128
+_LARGEST: Final = 4
 _PLAN: Final = "batch@pre-activation"
 
 
@@ -24,13 +25,14 @@ def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
         stride: The total stride of its network in pixels.
 
     Returns:
-        A recipe with patch, loss and metric, and with a plan that scales its input.
+        A recipe with labels, patch, loss and metric, and with a plan that scales its input.
 
     Raises:
         RecipeError: With every setting that doesn't suit the data or the network.
         PlanError: If the norm plan is none.
     """
     problems = [*_task_problems(recipe, dataset), *_patch_problems(recipe, stride)]
+    problems += _size_problems(recipe, dataset)
     if problems:
         raise RecipeError(join_problems("The recipe", problems))
     training, classes = recipe.training, len(dataset.classes)
@@ -40,10 +42,13 @@ def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
         "loss": training.loss or losses[0],
         "metric": training.metric or default_metric(dataset.task, classes),
     }
-    patch = recipe.data.patch or _patch(dataset, stride)
+    data = {
+        "labels": "masks" if segmentation else "targets",
+        "patch": recipe.data.patch or _patch(dataset, stride),
+    }
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"patch": patch}),
+            "data": recipe.data.model_copy(update=data),
             "norm": str(plan_of_recipe(recipe)),
             "training": training.model_copy(update=chosen),
         }
@@ -94,9 +99,39 @@ def _patch_problems(recipe: Recipe, stride: int) -> list[str]:
     ]
 
 
+def _size_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
+    patch, longest = recipe.data.patch, _longest(dataset)
+    if patch is None or max(patch) <= _LARGEST * max(longest):
+        return []
+    return [
+        f"data.patch: received {list(patch)}; allowed: up to {_LARGEST} times the largest image "
+        f"side of {max(longest)} pixels, or null to have it chosen."
+    ]
+
+
+def patch_notes(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
+    """A line for the log if patches reach beyond every training image.
+
+    Args:
+        recipe: The resolved recipe.
+        dataset: Its data.
+
+    Returns:
+        The line, or nothing.
+    """
+    patch, longest = recipe.data.patch, _longest(dataset)
+    if patch is None or all(side <= most for side, most in zip(patch, longest, strict=True)):
+        return ()
+    sizes = ["x".join(str(side) for side in pair) for pair in (patch, longest)]
+    return (f"patches of {sizes[0]} pixels reach beyond every training image (up to {sizes[1]})",)
+
+
+def _longest(dataset: Dataset) -> tuple[int, int]:
+    items = dataset.split("train")
+    return max(item.height for item in items), max(item.width for item in items)
+
+
 def _patch(dataset: Dataset, stride: int) -> tuple[int, int]:
     """The largest image up to 128 pixels, as a multiple of the stride."""
-    items = dataset.split("train")
-    longest = max(item.height for item in items), max(item.width for item in items)
-    rows, columns = (-(-min(side, _PATCH) // stride) * stride for side in longest)
+    rows, columns = (-(-min(side, _PATCH) // stride) * stride for side in _longest(dataset))
     return rows, columns

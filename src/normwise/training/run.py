@@ -30,7 +30,7 @@ from normwise.training.output import Output, finished_model, regression_output
 from normwise.training.pictures import draw_run
 from normwise.training.progress import watcher
 from normwise.training.recipe import Recipe, to_yaml
-from normwise.training.resolve import resolve
+from normwise.training.resolve import patch_notes, resolve
 from normwise.training.standing import Standing
 from normwise.training.validation import Tile, Validation
 
@@ -142,12 +142,12 @@ def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
         if not present:
             raise RunError(
                 f"There is no run to resume in {folder}: it holds none of {', '.join(FILES[:3])}. "
-                "Start one without resume."
+                "Start one without `--resume`."
             )
     elif present and not overwrite:
         raise OutputExistsError(
-            f"{folder} holds a run already. Go on with it (resume), replace it (overwrite), or "
-            "name another folder."
+            f"{folder} holds a run already. Go on with it (`--resume`), replace it "
+            "(`--overwrite`), or name another folder."
         )
     else:
         for path in present:
@@ -180,7 +180,7 @@ def _describe(recipe: Recipe, dataset: Dataset, network: keras.Model, folder: Pa
         write_text(folder / "recipe.yaml", to_yaml(recipe))
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *patch_notes(recipe, dataset)):
         log.info("data: %s", note)
     log.info("%s, %s, %d parameters", network.name, recipe.norm, network.count_params())
     log.info("keras %s on %s", keras.__version__, keras.backend.backend())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normwise.data.dataset import Dataset, Item
+from normwise.data.dataset import SPLITS, Dataset, Item
 from normwise.data.sources import Source
 from normwise.errors import DataError
 from normwise.training.loading import Array
@@ -32,10 +32,19 @@ def whole_items(dataset: Dataset, split: str, fill: Sequence[float]) -> Iterator
     """
     items = dataset.split(split)
     if not items:
-        raise DataError(f"{dataset.root} has no images in the split {split!r}.")
+        raise DataError(f"{dataset.root} has no images in the split {split!r}.{_others(dataset)}")
     with Source(dataset, items) as source:
         for item in items:
             yield whole_item(source, item, fill)
+
+
+def _others(dataset: Dataset) -> str:
+    counts = {name: len(dataset.split(name)) for name in reversed(SPLITS)}
+    filled = [name for name, count in counts.items() if count]
+    if not filled:
+        return ""
+    told = ", ".join(f"{name} ({counts[name]})" for name in filled)
+    return f" There are images in {told}; choose one, for example `--split {filled[0]}`."
 
 
 def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
