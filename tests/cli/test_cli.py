@@ -90,11 +90,16 @@ def test_evaluate_prints_and_writes(run, data, tmp_path):
     assert done.returncode == 0, done.stderr
     values = json.loads((tmp_path / "metrics.json").read_text())["values"]
     assert values["iou"] > 0.5
-    again = normwise("evaluate", run, data, "--split", "val", "--format", "json")
+    again = normwise(
+        "evaluate", run, data, "--split", "val", "--labels", "masks", "--format", "json"
+    )
     assert json.loads(again.stdout)["task"] == "segmentation"
     refused = normwise("evaluate", run, "-o", tmp_path / "metrics.json")
     assert refused.returncode == 2
     assert "exists already" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    missing = normwise("evaluate", run, data, "--labels", "targets")
+    assert "holds no `targets/`" in " ".join(missing.stderr.split())
 
 
 def test_predict_any_size_and_a_folder(run, data, tmp_path):
