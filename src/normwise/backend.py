@@ -51,7 +51,12 @@ def chosen_backend() -> str:
 
 def _refuse_missing(wanted: str) -> None:
     package = PACKAGES.get(wanted)
-    if package is not None and importlib.util.find_spec(package) is None:
+    if package is None:
+        raise BackendMissingError(
+            f"KERAS_BACKEND is {wanted!r}; normwise runs on {', '.join(PACKAGES)}. Set it to one "
+            "of them, or unset it."
+        )
+    if importlib.util.find_spec(package) is None:
         raise BackendMissingError(
             f"KERAS_BACKEND is {wanted!r}, but {package} isn't installed. Install it with "
             f"pip install 'normwise[{wanted}]', or unset KERAS_BACKEND."

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -191,3 +193,36 @@ def test_without_any_backend_the_extra_is_named(tmp_path, data):
     done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="", PYTHONPATH=path)
     assert done.returncode == 2
     assert "normwise[tensorflow]" in done.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(data, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "normwise", "train", str(data), "-o", str(out)]
+    command += ["--set", "network.filters=4", "--set", "training.epochs=10000"]
+    command += ["--set", "training.steps=2", "--set", "data.patch=32"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    waited = time.monotonic()
+    while not (out / "checkpoints" / "last.npz").exists() and time.monotonic() - waited < 120:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"normwise train {out} --resume" in said
+    assert "Traceback" not in said
+
+
+def test_brackets_in_names_are_printed(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import keras\n\n\ndef network():\n"
+        "    i = keras.Input((4,))\n"
+        "    return keras.Model(i, keras.layers.Dense(2, name='blk[bold]x')(i), name='m[x]')\n"
+    )
+    done = normwise("show", "mine:network", cwd=tmp_path)
+    assert "blk[bold]x" in done.stdout
+    assert "m[x]" in done.stdout
+
+
+def test_an_unknown_backend_is_a_clear_error(data, tmp_path):
+    done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="foo")
+    assert done.returncode == 2
+    assert "tensorflow, jax, torch" in done.stderr

@@ -150,8 +150,8 @@ def test_the_first_layers_have_no_bias_where_a_norm_cancels_it() -> None:
         ("batch@head:pre-activation", ["the head is linear"]),
         ("batch@bottleneck:before-downsampling", ["nothing is down-sampled after the bottleneck"]),
         ("batch@decoder:before-downsampling", ["nothing is down-sampled in the decoder"]),
-        ("batch@encoder:after-merge", ["both merges stand in the decoder"]),
-        ("batch@decoder:skip", ["both skips start in the encoder"]),
+        ("batch@encoder:after-merge", ["the merges stand in the decoder"]),
+        ("batch@decoder:skip", ["the skips start in the encoder"]),
         ("batch@head:skip", ["no such place"]),
     ],
 )

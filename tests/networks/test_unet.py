@@ -83,7 +83,8 @@ CONVOLUTIONS = {f"{x}_conv{i}" for x in ("encoder1", "bottleneck", "decoder1") f
         ("rms@pre-activation", set()),
         ("group(groups=2)@pre-activation", set()),
         ("batch@post-activation", set()),
-        ("batch@skip+after-merge+input", set()),
+        ("batch@skip+after-merge+input", {"decoder1_up"}),
+        ("group(groups=2)@after-merge", set()),
         ("batch@encoder:pre-activation", {"encoder1_conv1", "encoder1_conv2"}),
         # 4 groups of 4 channels have one channel each; of the bottleneck's 8 they have two.
         ("group(groups=4)@pre-activation", {c for c in CONVOLUTIONS if "bottleneck" not in c}),

@@ -2,9 +2,10 @@
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from normwise import __version__
 from normwise.cli import demo, env, evaluate, predict, show, train
@@ -13,8 +14,24 @@ from normwise.errors import NormwiseError
 
 UNUSABLE_INPUT, INTERRUPTED = 2, 130
 
+
+class StoppedError(Exception):
+    """Ctrl-C, in a form that typer doesn't swallow."""
+
+
+class _Verbs(TyperGroup):
+    """The verbs; typer would end at a KeyboardInterrupt without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise StoppedError(str(stop) or "Stopped.") from None
+
+
 app = typer.Typer(
     name="normwise",
+    cls=_Verbs,
     help="Puts normalization where it belongs in any Keras model.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,8 +73,8 @@ def main() -> None:
             traceback.print_exc()
         errors.print(f"[bold red]Error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         sys.exit(UNUSABLE_INPUT)
-    except KeyboardInterrupt as stop:
-        errors.print(str(stop) or "Stopped.", markup=False)
+    except StoppedError as stop:
+        errors.print(str(stop), markup=False, highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if debug:

@@ -65,7 +65,9 @@ def _print_scores(found: "Demo") -> None:
         "units of the target. One seed and one small field: a demonstration, no proof.",
         highlight=False,
     )
-    output.print(f"Picture: {found.picture}\nRun folders: {found.folder}", highlight=False)
+    output.print(
+        f"Picture: {found.picture}\nRun folders: {found.folder}", highlight=False, markup=False
+    )
 
 
 def _scores(values: "list[float]", sign: str = "") -> list[str]:

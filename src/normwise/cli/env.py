@@ -23,4 +23,4 @@ def env(
         print_json(facts)
         return
     for name, value in facts.items():
-        output.print(f"{name:15} {value}", highlight=False)
+        output.print(f"{name:15} {value}", highlight=False, markup=False)

@@ -19,7 +19,7 @@ def predict(
     image: Annotated[Path, typer.Argument(help="An image file, or a folder of them.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="A .tif, .npy or .png file; a folder for a folder."),
+        typer.Option("--out", "-o", help="A .tif, .npy or .png file; for a folder a folder."),
     ],
     classes: Annotated[
         bool, typer.Option("--classes", help="Class ids instead of probabilities.")
@@ -28,24 +28,25 @@ def predict(
         str | None, typer.Option(help="Channels to use, from 0: 0,1,2; by default the run's.")
     ] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="Value of missing pixels; by default what the file says.")
+        float | None,
+        typer.Option(help="Value of missing pixels; by default the run's or the file's."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Predict an image or a folder of images."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
 
-    chosen = _bands(bands)
-    if image.is_dir():
-        written = workflow.predict_folder(
-            model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite
-        )
-        output.print(f"{len(written)} images written to {out}", highlight=False)
-        return
-    workflow.predict(
-        model, image, out, classes=classes, bands=chosen, nodata=nodata, overwrite=overwrite
+    found = workflow.predict(
+        model,
+        image,
+        out,
+        classes=classes,
+        bands=_bands(bands),
+        nodata=nodata,
+        overwrite=overwrite,
     )
-    output.print(f"Written to {out}", highlight=False)
+    count = f"{len(found)} images written" if isinstance(found, list) else "Written"
+    output.print(f"{count} to {out}", highlight=False, markup=False)
 
 
 def _bands(text: str | None) -> list[int] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from normwise.cli.console import Format, output, print_json
 from normwise.errors import NormwiseError
@@ -50,7 +51,7 @@ def show(
     if out is not None:
         workflow.draw(model, out, overwrite=overwrite)
         if format is Format.text:
-            output.print(f"Drawn to {out}")
+            output.print(f"Drawn to {out}", markup=False, highlight=False)
 
 
 def _size(text: str | None) -> tuple[int, ...] | None:
@@ -66,12 +67,12 @@ def print_table(table: "NetworkTable") -> None:
     parameters = "unknown" if table.parameters is None else f"{table.parameters:,}"
     stride = " x ".join(str(s) for s in table.stride) or "none"
     output.print(_grid(table))
-    output.print(f"[bold]{table.name}[/]: {parameters} parameters, total stride {stride}")
+    output.print(f"[bold]{escape(table.name)}[/]: {parameters} parameters, total stride {stride}")
     output.print(f"Norm plan: [bold]{table.plan}[/]", highlight=False)
     if table.plan.residue:
         output.print(f"Outside the plan ({len(table.plan.residue)}):")
         for residue in table.plan.residue:
-            output.print(f"  {residue.layer}: {residue.reason}", highlight=False)
+            output.print(f"  {residue.layer}: {residue.reason}", highlight=False, markup=False)
 
 
 def _grid(table: "NetworkTable") -> "Table":
@@ -100,12 +101,12 @@ def _cells(row: "LayerRow") -> tuple[str, ...]:
     said = row.normalization or row.skip
     style = "cyan" if row.normalization else "red" if "UN-NORMALIZED" in said else ""
     return (
-        row.name,
-        row.kind,
+        escape(row.name),
+        escape(row.kind),
         _shape(row),
         count,
         row.region,
-        f"[{style}]{said}[/]" if style else said,
+        f"[{style}]{escape(said)}[/]" if style else escape(said),
     )
 
 

@@ -38,4 +38,4 @@ def train(
         print_json({"folder": str(run.folder), "best_epoch": run.best_epoch, **run.metrics.values})
         return
     print_metrics(run.metrics, f"best epoch {run.best_epoch}, whole validation images")
-    output.print(f"Run folder: {run.folder}", highlight=False)
+    output.print(f"Run folder: {run.folder}", highlight=False, markup=False)

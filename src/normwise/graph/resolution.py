@@ -54,12 +54,26 @@ def _scale(graph: Graph, index: int, node: Node, scales: Sequence[Scale | None])
         return (Fraction(1),) * rank if rank > 0 else None
     read = [scales[tensor.node] for tensor in node.inputs]
     source = next((scale for scale in read if scale), None)
+    if source is None and role is Role.SHAPE:
+        return _regained(graph, index, scales)
     if source is None or role is Role.GLOBAL_POOL or not _is_spatial(node, source):
         return None
     if role is Role.MERGE:
         return max((scale for scale in read if scale), key=area)
     factor = _factor(graph, node, len(source))
     return tuple(s * f for s, f in zip(source, factor, strict=True))
+
+
+def _regained(graph: Graph, index: int, scales: Sequence[Scale | None]) -> Scale | None:
+    """The resolution behind a chain of reshapes, such as one that moves space to depth."""
+    back = graph.producers[index][0]
+    while scales[back] is None and role_of(graph.nodes[back]) is Role.SHAPE:
+        back = graph.producers[back][0]
+    scale, node = scales[back], graph.nodes[index]
+    if scale is None or node.shape is None or not _is_spatial(node, scale):
+        return None
+    factor = _from_shapes(node, graph.nodes[back].shape, len(scale))
+    return tuple(s * f for s, f in zip(scale, factor, strict=True))
 
 
 def _is_spatial(node: Node, source: Scale) -> bool:

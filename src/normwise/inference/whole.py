@@ -93,11 +93,21 @@ def _pair(stride: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _check(model: keras.Model, image: Image) -> None:
-    channels = model.input_shape[-1]
-    if image.ndim != 3 or channels not in (None, image.shape[-1]):
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise NetworkError(
-            f"The model takes images of shape (rows, columns, {channels}); received "
-            f"{image.shape}. Choose the bands that it was trained with."
+            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; whole "
+            "images need one of each."
+        )
+    taken, made = model.input_shape, model.output_shape
+    if len(taken) != 4 or len(made) != 4:
+        raise NetworkError(
+            f"The model makes {made} from {taken}; whole images need (batch, rows, columns, "
+            "channels) on both sides."
+        )
+    if image.ndim != 3 or taken[-1] not in (None, image.shape[-1]):
+        raise NetworkError(
+            f"The model takes {taken[-1]} channels, shape (rows, columns, {taken[-1]}); received "
+            f"shape {image.shape}. Choose the bands that it was trained with (--bands)."
         )
 
 

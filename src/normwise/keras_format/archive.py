@@ -60,7 +60,12 @@ def _parse(text: bytes, path: Path) -> Mapping[str, Any]:
     return config
 
 
+_HDF5 = b"\x89HDF"
+
+
 def _read_keras(path: Path) -> bytes:
+    if _starts_with(path, _HDF5):
+        return _read_hdf5(path)  # an .h5 file under another name
     try:
         with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
             return file.read(MAX_CONFIG_BYTES + 1)
@@ -73,6 +78,14 @@ def _read_keras(path: Path) -> bytes:
             f"{path}: no readable .keras archive ({error}); it may be truncated. Save the model "
             "again."
         ) from error
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False
 
 
 def _read_hdf5(path: Path) -> bytes:

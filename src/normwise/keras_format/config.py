@@ -88,6 +88,13 @@ def _model(serialized: Any, source: str, depth: int) -> Graph:
             "subclassed model with keras.Model(inputs, outputs)."
         )
     config = serialized["config"]
+    if "input_layers" not in config and any(
+        isinstance(layer, Mapping) and layer.get("inbound_nodes") for layer in config["layers"]
+    ):
+        raise ModelReadError(
+            f"{source}: the layers are wired, but the configuration names no `input_layers` and "
+            "`output_layers`: it is damaged."
+        )
     read = _functional if "input_layers" in config else _sequential
     graph = read(serialized, config, source, depth)
     _check_nested(graph, source)

@@ -44,7 +44,7 @@ def build(
     """
     if network not in NETWORKS:
         raise NetworkError(f"{network!r} is no network; known are {', '.join(NETWORKS)}.")
-    plan = NormPlan.parse(norm) if isinstance(norm, str) else norm
+    plan = norm if norm is None or isinstance(norm, NormPlan) else NormPlan.parse(norm)
     given = {name: value for name, value in options.items() if value is not None}
     _refuse_unknown(network, given)
     return NETWORKS[network](input_shape, outputs, plan, **given)

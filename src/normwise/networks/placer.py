@@ -54,9 +54,9 @@ class Placer:
             return norm_layer(spec, x.shape[-1], "input_norm")(x)
         return _standardize(x.shape[-1], statistics)(x)
 
-    def keeps_bias(self, region: str, channels: int) -> bool:
-        """Whether a layer needs its bias: no normalization right after it cancels it."""
-        found = self.at(PRE, region)
+    def keeps_bias(self, region: str, channels: int, where: str = PRE) -> bool:
+        """Whether a layer needs its bias: no normalization at the place after it cancels it."""
+        found = self.at(where, region)
         return found is None or not cancels_bias(found[0], channels)
 
     def activated(

@@ -11,8 +11,9 @@ from typing import Any
 from normwise.errors import NetworkError
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER
 from normwise.networks.placer import Placer, Taps
-from normwise.networks.sizes import check_choice, check_input, check_positive
-from normwise.norms.plan import DOWN, MERGE, POST, PRE, SKIP, NormPlan
+from normwise.networks.reasons import MISSING_PLACES
+from normwise.networks.sizes import check_activation, check_choice, check_input, check_positive
+from normwise.norms.plan import POST, PRE, NormPlan
 
 DEFAULT_PLAN = "batch@encoder:post-activation/raw-skip"
 STRIDE = 64
@@ -21,16 +22,9 @@ _NO_ACTIVATION = (
     "the decoder's transposed convolutions have no activation; set decoder_activation='relu'"
 )
 REASONS = {
+    **MISSING_PLACES,
     f"{DECODER}:{PRE}": _NO_ACTIVATION,
     f"{DECODER}:{POST}": _NO_ACTIVATION,
-    f"head:{PRE}": "the head is linear",
-    f"head:{POST}": "the head is linear",
-    f"{BOTTLENECK}:{DOWN}": "nothing is down-sampled after the bottleneck",
-    f"{DECODER}:{DOWN}": "nothing is down-sampled in the decoder",
-    f"{ENCODER}:{MERGE}": "both merges stand in the decoder",
-    f"{BOTTLENECK}:{MERGE}": "both merges stand in the decoder",
-    f"{BOTTLENECK}:{SKIP}": "both skips start in the encoder",
-    f"{DECODER}:{SKIP}": "both skips start in the encoder",
 }
 
 
@@ -70,6 +64,8 @@ def question(  # noqa: PLR0913 - the public interface
         PlanError: A plan that can't hold here.
     """
     _check(input_shape, outputs, filters, depth, dropout)
+    if decoder_activation is not None:
+        check_activation("question", "decoder_activation", decoder_activation)
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
     if normalized_skips:
         plan = plan.without_raw_skips()

@@ -11,9 +11,10 @@ def check_input(network: str, shape: Sequence[int | None], stride: int) -> None:
     Raises:
         NetworkError: With the nearest sizes that fit.
     """
-    if len(shape) != 3 or not isinstance(shape[-1], int) or shape[-1] < 1:
+    wrong = isinstance(shape, (int, str)) or len(shape) != 3
+    if wrong or not isinstance(shape[-1], int) or shape[-1] < 1:
         raise NetworkError(
-            f"{network}: input_shape is {tuple(shape)}; expected (height, width, channels) with a "
+            f"{network}: input_shape is {shape!r}; expected (height, width, channels) with a "
             "known number of channels; height and width may be None for any size."
         )
     for axis, size in zip(("height", "width"), shape[:2], strict=True):
@@ -46,3 +47,20 @@ def check_choice(network: str, option: str, value: object, choices: Sequence[obj
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise NetworkError(f"{network}: {option} is {value!r}; expected one of {known}.")
+
+
+def check_activation(network: str, option: str, name: object) -> None:
+    """Refuses a name that Keras has no activation for.
+
+    Raises:
+        NetworkError: Names the option.
+    """
+    import keras  # noqa: PLC0415 - only where a network is built
+
+    try:
+        keras.activations.get(name)
+    except (ValueError, TypeError):
+        raise NetworkError(
+            f"{network}: {option} is {name!r}, which is no Keras activation; for example 'relu', "
+            "'gelu', 'leaky_relu' or 'silu'."
+        ) from None

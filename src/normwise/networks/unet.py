@@ -11,22 +11,12 @@ from typing import Any
 from normwise.errors import NetworkError
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER
 from normwise.networks.placer import Placer, Taps
-from normwise.networks.sizes import check_choice, check_input, check_positive
-from normwise.norms.plan import DOWN, MERGE, POST, PRE, SKIP, NormPlan
+from normwise.networks.reasons import MISSING_PLACES
+from normwise.networks.sizes import check_activation, check_choice, check_input, check_positive
+from normwise.norms.plan import MERGE, NormPlan
 
 DEFAULT_PLAN = "batch@pre-activation"
 UPSAMPLING = ("transposed", "nearest", "bilinear")
-
-REASONS = {
-    f"head:{PRE}": "the head is linear",
-    f"head:{POST}": "the head is linear",
-    f"{BOTTLENECK}:{DOWN}": "nothing is down-sampled after the bottleneck",
-    f"{DECODER}:{DOWN}": "nothing is down-sampled in the decoder",
-    f"{ENCODER}:{MERGE}": "the merges stand in the decoder",
-    f"{BOTTLENECK}:{MERGE}": "the merges stand in the decoder",
-    f"{BOTTLENECK}:{SKIP}": "the skips start in the encoder",
-    f"{DECODER}:{SKIP}": "the skips start in the encoder",
-}
 
 
 def unet(
@@ -64,12 +54,13 @@ def unet(
     """
     check_positive("unet", outputs=outputs, filters=filters, depth=depth)
     check_input("unet", input_shape, 2**depth)
+    check_activation("unet", "activation", activation)
     check_choice("unet", "upsampling", upsampling, UPSAMPLING)
     _check_bilinear(input_shape, upsampling)
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
-    placer = Placer(plan, REASONS)
+    placer = Placer(plan, MISSING_PLACES)
     inputs = keras.Input(tuple(input_shape), name="input")
     x = placer.input(inputs, input_statistics)
     widths = [filters * 2**level for level in range(depth + 1)]
@@ -83,7 +74,8 @@ def unet(
     x = level(x, "bottleneck", widths[-1], BOTTLENECK).main
     for step in range(depth, 0, -1):
         name, width = f"decoder{step}", widths[step - 1]
-        x = _upsampled(x, name, width, upsampling)
+        bias = placer.keeps_bias(DECODER, 2 * width, MERGE)
+        x = _upsampled(x, name, width, upsampling, bias)
         skip = placer.skip(taps[step - 1].skip, f"encoder{step}", ENCODER)
         x = keras.layers.Concatenate(axis=-1, name=f"{name}_concat")([skip, x])
         x = placer.merged(x, f"{name}_concat", DECODER)
@@ -123,12 +115,12 @@ def _level(
     return placer.activated(conv, x, f"{name}_conv2", region, activation, last=last)
 
 
-def _upsampled(x: Any, name: str, width: int, how: str) -> Any:
+def _upsampled(x: Any, name: str, width: int, how: str, bias: bool) -> Any:
     import keras  # noqa: PLC0415
 
     if how == "transposed":
         return keras.layers.Conv2DTranspose(
-            width, 2, strides=2, data_format="channels_last", name=f"{name}_up"
+            width, 2, strides=2, use_bias=bias, data_format="channels_last", name=f"{name}_up"
         )(x)
     return keras.layers.UpSampling2D(
         2, interpolation=how, data_format="channels_last", name=f"{name}_up"

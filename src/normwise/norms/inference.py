@@ -6,7 +6,8 @@ from itertools import combinations
 from typing import Any
 
 from normwise.errors import PlanError
-from normwise.graph.catalogue import Role, activation_of, data_format, role_of
+from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.channels import channel_axis, channels_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import REGIONS, layout_of
 from normwise.norms.kinds import NormSpec, spec_of
@@ -108,8 +109,9 @@ def _by_spec(placement: Placement) -> tuple[_Groups, _Groups]:
 
 
 def _group_for_each_channel(placement: Placement, index: int) -> bool:
-    node = placement.graph.nodes[index]
-    return node.shape is not None and node.config.get("groups", 32) == node.shape[-1]
+    channels = channels_of(placement.graph, index)
+    groups = placement.graph.nodes[index].config.get("groups", 32)
+    return channels is not None and groups == channels
 
 
 def _candidates(placement: Placement, norms: frozenset[int]) -> list[_Candidate]:
@@ -188,20 +190,6 @@ def _wrong_axis(placement: Placement, index: int) -> str | None:
     if all(isinstance(a, int) for a in axes) and {a % len(shape) for a in axes} == {expected}:
         return None
     return f"its axis is {axis}, but the channels are axis {expected}"
-
-
-def channel_axis(graph: Graph, index: int) -> int:
-    """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1."""
-    seen, pending = set(), list(graph.producers[index])
-    while pending:
-        producer = pending.pop(0)
-        node = graph.nodes[producer]
-        if "data_format" in node.config and role_of(node) is not Role.NORM:
-            return 1 if data_format(node) == "channels_first" else -1
-        if producer not in seen:
-            seen.add(producer)
-            pending.extend(graph.producers[producer])
-    return -1
 
 
 def _residue(placement: Placement, index: int) -> Residue:

@@ -103,6 +103,11 @@ class NormPlan:
             >>> str(NormPlan.parse("batch@after-merge+input"))
             'batch@input+after-merge'
         """
+        if not isinstance(text, str):
+            raise PlanError(
+                f"a norm plan is a text such as 'batch@pre-activation'; got {type(text).__name__} "
+                f"{text!r}."
+            )
         stripped = text.strip()
         if stripped == "none":
             return cls()

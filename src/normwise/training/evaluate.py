@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -72,13 +73,23 @@ def output_of(dataset: Dataset) -> Output:
 
 
 def input_mean(model: keras.Model) -> list[float]:
-    """For each channel, the mean that a model scales its raw input with; 0 if it doesn't."""
+    """For each channel, the mean that a model scales its raw input with; 0 if it doesn't.
+
+    That is the mean of a fixed `Normalization`, or the moving mean of a batch normalization that
+    reads the input itself.
+    """
     channels = int(model.input_shape[-1])
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and not layer.invert:
-            mean = np.ravel(keras.ops.convert_to_numpy(layer.mean))
-            return [float(value) for value in np.broadcast_to(mean, channels)]
+            return _for_each(layer.mean, channels)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.input is model.inputs[0]:
+            return _for_each(layer.moving_mean, channels)
     return [0.0] * channels
+
+
+def _for_each(mean: Any, channels: int) -> list[float]:
+    values = np.ravel(keras.ops.convert_to_numpy(mean))
+    return [float(value) for value in np.broadcast_to(values, channels)]
 
 
 def _check_outputs(model: keras.Model, output: Output, dataset: Dataset) -> None:

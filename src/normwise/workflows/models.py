@@ -89,4 +89,12 @@ def _called(name: str) -> Any:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelReadError(f"{name}: {error}.") from error
-    return found() if callable(found) and not hasattr(found, "layers") else found
+    if not callable(found) or hasattr(found, "layers"):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        # It is the user's code: whatever it raises is the answer.
+        raise ModelReadError(
+            f"{name}: calling it failed: {type(error).__name__}: {error}"
+        ) from error

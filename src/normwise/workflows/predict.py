@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.backend import require_backend
-from normwise.errors import DataError, NormwiseError, OutputExistsError, RasterError
-from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
+from normwise.rasters import SUFFIXES, RasterInfo, raster_info, read_raster, write_raster
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings
+from normwise.workflows.runs import data_settings, nodata_of
 
 Array = npt.NDArray[Any]
 PROBABILITIES = frozenset({"sigmoid", "softmax"})
@@ -30,11 +30,11 @@ def predict(
     bands: Sequence[int] | None = None,
     nodata: float | None = None,
     overwrite: bool = False,
-) -> Array | Path:
-    """Predicts a whole image of any size.
+) -> Array | Path | list[Path]:
+    """Predicts a whole image of any size, or every image of a folder.
 
     The image is padded at the bottom and right by edge values to the network's total stride and
-    the result cropped back. Pixels without data (NaN, or the file's nodata) are filled with what
+    the result cropped back. Pixels without data (NaN, or nodata) are filled with what
     the model takes for the mean, and are NaN in the result, 255 in class ids.
 
     Args:
@@ -44,72 +44,60 @@ def predict(
             a folder. None returns the array.
         classes: Class ids (uint8) instead of probabilities.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
-        nodata: The value that marks missing pixels; by default what the file says.
+        nodata: The value that marks missing pixels; by default what the run's data folder
+            says, else what the file says.
         overwrite: Whether existing files may be replaced.
 
     Returns:
         float32 of shape (rows, columns, outputs): probabilities, or values in the target's units;
-        uint8 of shape (rows, columns, 1) with `classes`. With `out`, the path written.
+        uint8 of shape (rows, columns, 1) with `classes`. With `out`, the path written; for a
+        folder the paths.
 
     Raises:
         RasterError: The image can't be read, or the result not be written in that format.
+        DataError: The folder has no images, or some failed: each with its reason, after the
+            others are done.
         NetworkError: The image has other channels than the model takes.
         OutputExistsError: `out` exists and `overwrite` is False.
     """
     refuse_missing(model)
     if isinstance(image, np.ndarray):
-        result = _Predictor(model, classes, bands).array(_with_channels(image), nodata)
-        return result if out is None else _write(result, Path(fspath(out)), None, overwrite)
+        predictor = _Predictor(model, classes, bands, nodata)
+        result = predictor.array(_with_channels(image), predictor.nodata)
+        return result if out is None else _write(result, None, Path(fspath(out)), overwrite)
     path = Path(fspath(image))
     if path.is_dir():
-        raise DataError(f"{path} is a folder; use predict_folder, or name one image.")
+        if out is None:
+            raise DataError(f"{path} is a folder of images: name a folder to write to with `out`.")
+        return _folder(model, path, Path(fspath(out)), classes, bands, nodata, overwrite)
     if out is not None:
         _refuse_existing(Path(fspath(out)), overwrite)
-    info, pixels = raster_info(path), read_raster(path)
-    result = _Predictor(model, classes, bands).array(
-        pixels, info.nodata if nodata is None else nodata
-    )
-    return result if out is None else _write(result, Path(fspath(out)), info, overwrite)
+    predictor = _Predictor(model, classes, bands, nodata)
+    if out is None:
+        return predictor.read(path)[0]
+    return predictor.file(path, Path(fspath(out)), overwrite)
 
 
-def predict_folder(
+def _folder(
     model: Any,
-    images: str | PathLike[str],
-    out: str | PathLike[str],
-    *,
-    classes: bool = False,
-    bands: Sequence[int] | None = None,
-    nodata: float | None = None,
-    overwrite: bool = False,
+    folder: Path,
+    target: Path,
+    classes: bool,
+    bands: Sequence[int] | None,
+    nodata: float | None,
+    overwrite: bool,
 ) -> list[Path]:
-    """Predicts every image of a folder into another folder, as GeoTIFF of the same stem.
-
-    A file that fails doesn't stop the others.
-
-    Returns:
-        The files written.
-
-    Raises:
-        DataError: The folder has no images, or some failed: each with its reason, after the
-            others are done.
-    """
-    from normwise.rasters import SUFFIXES  # noqa: PLC0415
-
-    folder, target = Path(fspath(images)), Path(fspath(out))
+    """Every image of a folder as GeoTIFF of the same stem; one that fails stops no other."""
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}.")
-    predictor = _Predictor(model, classes, bands)
+    predictor = _Predictor(model, classes, bands, nodata)
     written, problems = [], []
     for path in found:
-        place = target / f"{path.stem}.tif"
         try:
-            _refuse_existing(place, overwrite)
-            info = raster_info(path)
-            result = predictor.array(read_raster(path), info.nodata if nodata is None else nodata)
-            written.append(_write(result, place, info, overwrite))
+            written.append(predictor.file(path, target / f"{path.stem}.tif", overwrite))
         except NormwiseError as error:
-            problems.append(f"{path.name}: {error}")
+            problems.append(str(error))
     if problems:
         raise DataError(f"{folder}: {len(written)} predicted, {len(problems)} failed.", problems)
     return written
@@ -118,9 +106,12 @@ def predict_folder(
 class _Predictor:
     """A loaded model with what is needed to read images for it."""
 
-    def __init__(self, model: Any, classes: bool, bands: Sequence[int] | None) -> None:
+    def __init__(
+        self, model: Any, classes: bool, bands: Sequence[int] | None, nodata: float | None
+    ) -> None:
         require_backend()
         settings = data_settings(model)
+        self.nodata = nodata if nodata is not None else nodata_of(settings)
         self.bands = bands if bands is not None else settings.bands if settings else None
         self.model = live_model(model)
         self.classes = classes
@@ -128,6 +119,21 @@ class _Predictor:
             raise NormwiseError(
                 "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
             )
+
+    def file(self, path: Path, out: Path, overwrite: bool) -> Path:
+        """Predicts one file into another."""
+        _refuse_existing(out, overwrite)
+        result, info = self.read(path)
+        return _write(result, info, out, overwrite)
+
+    def read(self, path: Path) -> tuple[Array, RasterInfo]:
+        """The prediction of one file, whose name its errors say."""
+        info = raster_info(path)
+        nodata = self.nodata if self.nodata is not None else info.nodata
+        try:
+            return self.array(read_raster(path), nodata), info
+        except NetworkError as error:
+            raise NetworkError(f"{path}: {error}") from error
 
     def array(self, pixels: Array, nodata: float | None) -> Array:
         """The prediction of raw pixels of shape (rows, columns, channels)."""
@@ -179,10 +185,10 @@ def _with_channels(image: Array) -> Array:
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; allow it to be overwritten.")
+        raise OutputExistsError(f"{path} exists already; add --overwrite to replace it.")
 
 
-def _write(result: Array, path: Path, like: RasterInfo | None, overwrite: bool) -> Path:
+def _write(result: Array, like: RasterInfo | None, path: Path, overwrite: bool) -> Path:
     nodata = 255.0 if result.dtype == np.uint8 else float("nan")
     write_raster(
         path, result, like, nodata if path.suffix.lower() in {".tif", ".tiff"} else None, overwrite

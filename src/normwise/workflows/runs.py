@@ -4,6 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from normwise.data.description import read_description
 from normwise.training.recipe import DataSettings, load_recipe
 from normwise.workflows.train import RECIPE_FILE
 
@@ -19,3 +20,10 @@ def data_settings(model: Any) -> DataSettings | None:
     path = Path(fspath(model))
     recipe = (path if path.is_dir() else path.parent) / RECIPE_FILE
     return load_recipe(recipe).data if recipe.is_file() else None
+
+
+def nodata_of(settings: DataSettings | None) -> float | None:
+    """The value that marks missing pixels in the run's images, if its data folder still says so."""
+    if settings is None or not Path(settings.path).is_dir():
+        return None
+    return read_description(Path(settings.path)).nodata

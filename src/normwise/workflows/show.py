@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.channels import channels_of, spatial_shape
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of, total_parameters
 from normwise.graph.regions import Layout, layout_of
@@ -171,8 +172,8 @@ def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
     norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == merge), None)
     if norms is None:
         norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == first), ())
-    channels = graph.nodes[source].shape
-    size = f", {channels[-1]} channels" if channels and channels[-1] else ""
+    channels = channels_of(graph, source)
+    size = f", {channels} channels" if channels else ""
     if not norms and _already_normal(placement, source):
         return f"{graph.nodes[source].name}{size}: normalized pre-activation"
     if not norms:
@@ -188,20 +189,22 @@ def _elements(
     layout: Layout, index: int, batch_size: int, size: tuple[int, ...] | None
 ) -> tuple[int | None, str]:
     """N*H*W, as a number where it is known and as text."""
-    shape, scale = layout.graph.nodes[index].shape, layout.scales[index]
-    if not scale:
+    shape, scale = spatial_shape(layout.graph, index), layout.scales[index]
+    if not scale and not shape:
         return batch_size, str(batch_size)
-    known = shape[1:-1] if shape and None not in shape[1:-1] else _scaled(scale, size)
+    known = shape if shape and None not in shape else _scaled(scale, size)
     if known is not None:
         number = batch_size * prod(d for d in known if d is not None)
         return number, f"{number:,}"
+    if not scale:
+        return None, "?"
     axes = ("H", "W") if len(scale) == 2 else ("D", "H", "W")[-len(scale) :]
     sides = [_axis(a, s) for a, s in zip(axes, scale, strict=True)]
     return None, "·".join([str(batch_size), *sides])
 
 
-def _scaled(scale: Scale, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    if size is None or len(size) != len(scale):
+def _scaled(scale: Scale | None, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if size is None or not scale or len(size) != len(scale):
         return None
     return tuple(int(n * s) for n, s in zip(size, scale, strict=True))
 

@@ -1,0 +1,60 @@
+"""Saving: whole or not at all, and readable by older Keras."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from normwise.errors import OutputExistsError
+from normwise.keras_format.saving import NEWER_DEFAULTS, save_model, without_newer_defaults
+from normwise.networks import build
+
+
+def config_text(path):
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("config.json").decode()
+
+
+def randomized(norm):
+    model = build("unet", (16, 16, 2), 1, norm, filters=2, depth=1)
+    chance = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(chance.uniform(0.5, 1.5, weight.shape))
+    return model
+
+
+@pytest.mark.backends
+def test_the_same_model_without_the_newer_keys(tmp_path):
+    model, path = randomized("batch@pre-activation"), tmp_path / "model.keras"
+    save_model(model, path)
+    assert "renorm" not in config_text(path)
+    model.save(tmp_path / "plain.keras")
+    assert "renorm" in config_text(tmp_path / "plain.keras")
+    x = np.random.default_rng(1).normal(size=(2, 16, 16, 2)).astype("float32")
+    again = keras.saving.load_model(path)
+    assert np.array_equal(again.predict_on_batch(x), model.predict_on_batch(x))
+    assert [p.name for p in tmp_path.iterdir()].count("model.keras") == 1
+    assert not [p for p in tmp_path.iterdir() if "part" in p.name or "stripped" in p.name]
+
+
+def test_renormalization_that_is_on_stays(tmp_path):
+    save_model(randomized("batch-renorm@pre-activation"), tmp_path / "model.keras")
+    assert '"renorm": true' in config_text(tmp_path / "model.keras")
+
+
+def test_other_keys_are_untouched():
+    config = {"layers": [{"renorm": False, **NEWER_DEFAULTS, "axis": -1}], "renorm_momentum": 1}
+    assert without_newer_defaults(config) == {"layers": [{"axis": -1}], "renorm_momentum": 1}
+    assert json.loads(json.dumps(config)) == config
+
+
+def test_an_existing_file_is_kept(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("mine")
+    with pytest.raises(OutputExistsError, match="exists already"):
+        save_model(randomized("none"), path)
+    assert path.read_text() == "mine"
+    save_model(randomized("none"), path, overwrite=True)
+    assert zipfile.is_zipfile(path)

@@ -1,0 +1,107 @@
+"""Prediction: missing pixels, bands, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+
+import normwise as nw
+from normwise.errors import NetworkError, OutputExistsError, RasterError
+from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+
+
+@pytest.fixture
+def doubling():
+    """A model of any size that adds its two channels, scaled by known statistics."""
+    inputs = keras.Input((None, None, 2))
+    layer = keras.layers.Normalization(mean=[10.0, 20.0], variance=[1.0, 1.0])
+    return keras.Model(inputs, keras.ops.sum(layer(inputs), axis=-1, keepdims=True))
+
+
+def test_missing_pixels_are_filled_with_the_mean_and_are_missing_in_the_result(doubling):
+    image = np.full((3, 5, 2), 12.0, np.float32)
+    image[0, 0] = np.nan
+    image[1, 1, 0] = np.nan
+    out = nw.predict(doubling, image)
+    assert out.shape == (3, 5, 1)
+    assert np.isnan(out[0, 0, 0])
+    assert out[1, 1, 0] == -8  # the missing channel counts as its mean, 10
+    assert out[2, 2, 0] == 2 - 8
+    assert np.isnan(out).sum() == 1
+
+
+def test_nodata_of_a_file_is_known(doubling, tmp_path):
+    image = np.full((4, 4, 2), 12, np.int16)
+    image[0, 0] = -9999
+    like = RasterInfo(tmp_path / "x", 4, 4, 2, np.dtype("int16"), -9999.0)
+    write_raster(tmp_path / "scene.tif", image, like, nodata=-9999)
+    written = nw.predict(doubling, tmp_path / "scene.tif", tmp_path / "out.tif")
+    assert np.isnan(read_raster(written)[0, 0, 0])
+    assert np.isnan(raster_info(written).nodata)
+    again = nw.predict(doubling, np.full((2, 2, 2), 7.0, np.float32), nodata=7)
+    assert np.isnan(again).all()
+
+
+def test_bands_are_chosen_and_checked(doubling):
+    image = np.stack([np.full((2, 2), v, np.float32) for v in (1, 12, 22)], axis=-1)
+    assert np.array_equal(nw.predict(doubling, image, bands=[1, 2]), np.full((2, 2, 1), 4.0))
+    with pytest.raises(RasterError, match="has 3 channels"):
+        nw.predict(doubling, image, bands=[1, 3])
+    with pytest.raises(NetworkError, match="rows, columns, 2"):
+        nw.predict(doubling, image)
+
+
+def test_classes_need_probabilities(doubling):
+    with pytest.raises(nw.NormwiseError, match="sigmoid or softmax"):
+        nw.predict(doubling, np.zeros((2, 2, 2), np.float32), classes=True)
+
+
+def test_class_ids_of_a_softmax():
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.Activation("softmax")(inputs))
+    image = np.eye(3, dtype=np.float32)[None].repeat(2, 0)
+    assert np.array_equal(nw.predict(model, image, classes=True)[..., 0], [[0, 1, 2]] * 2)
+
+
+def test_an_existing_output_is_kept(doubling, tmp_path):
+    (tmp_path / "out.npy").write_text("mine")
+    write_raster(tmp_path / "in.npy", np.zeros((2, 2, 2), np.float32))
+    with pytest.raises(OutputExistsError):
+        nw.predict(doubling, tmp_path / "in.npy", tmp_path / "out.npy")
+    assert (tmp_path / "out.npy").read_text() == "mine"
+
+
+def test_class_ids_without_data_are_255():
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, keras.layers.Activation("softmax")(inputs))
+    image = np.ones((2, 2, 2), np.float32)
+    image[0, 1] = np.nan
+    assert nw.predict(model, image, classes=True)[0, 1, 0] == 255
+
+
+def test_missing_pixels_take_the_moving_mean_of_a_norm_at_the_input():
+    inputs = keras.Input((None, None, 2))
+    layer = keras.layers.BatchNormalization(epsilon=1e-12, center=False, scale=False)
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([np.array([50.0, 60.0]), np.array([1.0, 1.0])])
+    image = np.full((2, 2, 2), 51.0, np.float32)
+    image[0, 0, 0] = np.nan
+    out = nw.predict(model, image)
+    np.testing.assert_allclose(out[0, 0], [0, -9], atol=1e-5)
+    np.testing.assert_allclose(out[1, 1], [1, -9], atol=1e-5)
+
+
+def test_models_that_take_no_image_are_refused():
+    flat = keras.Input((None, None, 2))
+    model = keras.Model(flat, keras.layers.GlobalAveragePooling2D()(flat))
+    with pytest.raises(NetworkError, match="on both sides"):
+        nw.predict(model, np.zeros((4, 4, 2), np.float32))
+    other = keras.Input((None, None, 2))
+    two = keras.Model([flat, other], keras.layers.Add()([flat, other]))
+    with pytest.raises(NetworkError, match="2 inputs"):
+        nw.predict(two, np.zeros((4, 4, 2), np.float32))
+
+
+def test_an_error_names_the_file(doubling, tmp_path):
+    write_raster(tmp_path / "one.npy", np.zeros((2, 2, 1), np.float32))
+    with pytest.raises(NetworkError, match=r"one\.npy.*--bands"):
+        nw.predict(doubling, tmp_path / "one.npy")

@@ -1,0 +1,73 @@
+"""The table of a network: positions, skips, and how many values are behind each statistic."""
+
+import keras
+from keras import layers
+
+import normwise as nw
+from normwise.norms import NormPlan
+from normwise.workflows.show import show
+from tests import zoo
+
+
+def rows(model, **options):
+    return {row.name: row for row in show(model, **options).rows}
+
+
+def test_the_question_as_asked():
+    table = rows(nw.build("question", (512, 512, 9)), batch_size=4)
+    assert table["concat1"].skip == "conv1, 16 channels: UN-NORMALIZED"
+    assert table["conv2_norm"].elements == 4 * 128 * 128
+    assert table["conv2_norm"].batch == 4
+    assert table["conv1"].batch is None
+    assert table["conv6"].region == "bottleneck"
+    assert table["upconv7"].region == "head"
+
+
+def test_what_a_skip_carries_when_two_norms_are_on_it():
+    model = nw.build("question", (64, 64, 3), norm="batch@post-activation,instance@skip", filters=4)
+    assert rows(model)["concat1"].skip.endswith("normalized by conv1_skip_norm")
+    mended = nw.build("question", (64, 64, 3), normalized_skips=True, filters=4)
+    assert rows(mended)["concat1"].skip.endswith("normalized by conv1_norm")
+
+
+def test_a_free_size_is_said_in_letters_or_numbers():
+    model = nw.build("unet", (None, None, 3), filters=2, depth=2)
+    assert rows(model)["encoder2_conv1_norm"].elements_text == "8\u00b7H/2\u00b7W/2"
+    assert rows(model, size=(64, 32))["encoder2_conv1_norm"].elements == 8 * 32 * 16
+
+
+def test_channels_first_counts_pixels_and_channels():
+    first = {"data_format": "channels_first"}
+    inputs = keras.Input((4, 64, 64))
+    x = layers.Conv2D(5, 3, padding="same", name="c", **first)(inputs)
+    a = layers.ReLU(name="a")(layers.BatchNormalization(axis=1, name="n")(x))
+    x = layers.MaxPooling2D(2, **first)(a)
+    x = layers.Conv2D(5, 3, padding="same", activation="relu", **first)(x)
+    x = layers.UpSampling2D(2, **first)(x)
+    x = layers.Concatenate(axis=1, name="m")([a, x])
+    table = rows(keras.Model(inputs, layers.Conv2D(1, 1, **first)(x)))
+    assert table["n"].elements == 8 * 64 * 64
+    assert table["m"].skip.startswith("a, 5 channels")
+
+
+def test_space_to_depth_by_reshapes_keeps_the_resolution():
+    inputs = keras.Input((32, 32, 2))
+    x = layers.Reshape((16, 2, 16, 2, 2))(inputs)
+    x = layers.Permute((1, 3, 2, 4, 5))(x)
+    x = layers.Reshape((16, 16, 8))(x)
+    x = layers.BatchNormalization(name="n")(layers.Conv2D(8, 3, padding="same")(x))
+    x = layers.UpSampling2D(2)(layers.ReLU()(x))
+    x = layers.Concatenate(name="m")([x, inputs])
+    model = keras.Model(inputs, layers.Conv2D(1, 1)(x))
+    found = show(model)
+    table = {row.name: row for row in found.rows}
+    assert found.stride == (2, 2)
+    assert table["n"].elements == 8 * 16 * 16
+    assert table["n"].region == "bottleneck"
+    assert table["m"].region == "decoder"
+    assert str(found.plan) == str(NormPlan.parse("batch@pre-activation"))
+
+
+def test_every_model_of_the_zoo_has_a_table():
+    for make in zoo.ZOO.values():
+        assert show(make()).to_dict()["layers"]
