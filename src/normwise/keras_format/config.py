@@ -7,14 +7,24 @@ live models after `live` has described them in the same form.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, tensors_in
 from normwise.graph.shapes import with_shapes
+from normwise.keras_format.references import (
+    MAX_OUTPUTS,
+    Reference,
+    argument_of,
+    map_references,
+    output_of,
+    references_in,
+    shape_of,
+    spec_of,
+)
 
 MAX_NESTING = 64
 """Models inside models; more than that is no model that anyone built."""
@@ -23,22 +33,9 @@ MAX_CALLS = 20_000
 """Calls with all nested models opened. Models that call each other twice double at each level, so
 that a small file could ask for more than any machine holds."""
 
-MAX_OUTPUTS = 4096
-"""Outputs of one call."""
-
 
 MALFORMED = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
 """What code meets in a configuration that has the wrong types in the wrong places."""
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """A tensor as a configuration names it: output `output` of call `call` of layer `layer`."""
-
-    layer: str
-    call: int
-    output: int
-    spec: TensorSpec = field(default_factory=TensorSpec)
 
 
 def graph_from_config(serialized: Any, source: str) -> Graph:
@@ -143,7 +140,7 @@ def _functional(
     order = _topological(pending, source)
     place = {key: index for index, key in enumerate(order)}
 
-    def resolve(reference: _Reference) -> Tensor:
+    def resolve(reference: Reference) -> Tensor:
         key = (reference.layer, reference.call)
         if key not in place:
             raise ModelReadError(
@@ -157,7 +154,7 @@ def _functional(
     ends = [
         _end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")
     ]
-    inputs, outputs = (_map_references(end, resolve) for end in ends)
+    inputs, outputs = (map_references(end, resolve) for end in ends)
     return Graph(
         str(config.get("name", "model")),
         str(serialized["class_name"]),
@@ -184,7 +181,7 @@ _Key = tuple[str, int]
 def _calls(
     layers: Sequence[Mapping[str, Any]], source: str, depth: int
 ) -> tuple[dict[_Key, Node], dict[_Key, dict[int, TensorSpec]]]:
-    """One node for each call, still with `_Reference`s, and what readers tell of its outputs."""
+    """One node for each call, still with `Reference`s, and what readers tell of its outputs."""
     pending: dict[_Key, Node] = {}
     specs: dict[_Key, dict[int, TensorSpec]] = {}
     for layer in layers:
@@ -194,7 +191,7 @@ def _calls(
         for call, inbound in enumerate(_inbound(layer, source) or [None]):
             node = _call(template, call, inbound, source)
             pending[template.layer, call] = node
-            for reference in _references((node.args, node.kwargs)):
+            for reference in references_in((node.args, node.kwargs)):
                 told = specs.setdefault((reference.layer, reference.call), {})
                 told[reference.output] = reference.spec
     return pending, specs
@@ -247,15 +244,6 @@ def _input_dtype(config: Any) -> str | None:
     return dtype if isinstance(dtype, str) else None
 
 
-def shape_of(value: Any) -> tuple[int | None, ...] | None:
-    """A shape from JSON: None for anything that is none."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return None
-    if not all(d is None or (isinstance(d, int) and not isinstance(d, bool)) for d in value):
-        return None
-    return tuple(value)
-
-
 def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
     name = template.name if call == 0 else f"{template.layer}:{call}"
     if inbound is None:
@@ -265,68 +253,15 @@ def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
             f"{source}: a call of layer {template.layer!r} is {_describe(inbound)}, expected a "
             "mapping with `args` and `kwargs`."
         )
-    outputs = tuple(_spec(told) for told in inbound.get("outputs", ()))
+    outputs = tuple(spec_of(told) for told in inbound.get("outputs", ()))
     return replace(
         template,
         name=name,
         call=call,
-        args=tuple(_argument(a) for a in inbound.get("args", ())),
-        kwargs=freeze({k: _argument(v) for k, v in inbound.get("kwargs", {}).items()}),
+        args=tuple(argument_of(a) for a in inbound.get("args", ())),
+        kwargs=freeze({k: argument_of(v) for k, v in inbound.get("kwargs", {}).items()}),
         outputs=outputs or (TensorSpec(),),
     )
-
-
-def _spec(value: Mapping[str, Any]) -> TensorSpec:
-    dtype = value.get("dtype")
-    return TensorSpec(shape_of(value.get("shape")), dtype if isinstance(dtype, str) else None)
-
-
-def _argument(value: Any) -> Any:
-    """A call argument, with a `_Reference` where it names a tensor."""
-    if isinstance(value, Mapping):
-        if value.get("class_name") == "__keras_tensor__":
-            return _reference(value.get("config"))
-        if value.get("class_name") == "__tuple__":
-            return tuple(_argument(v) for v in value["config"]["value"])
-        return freeze({k: _argument(v) for k, v in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(_argument(v) for v in value)
-    return value
-
-
-def _reference(config: Any) -> _Reference:
-    history = config.get("keras_history") if isinstance(config, Mapping) else None
-    if not isinstance(history, Sequence) or len(history) != 3:
-        return _Reference("(a tensor without a history)", 0, 0)
-    return _Reference(str(history[0]), int(history[1]), _output(history[2]), _spec(config))
-
-
-def _output(value: Any) -> int:
-    output = int(value)
-    if not 0 <= output < MAX_OUTPUTS:
-        raise ValueError(f"output {output} of a layer is read")
-    return output
-
-
-def _references(structure: Any) -> Iterator[_Reference]:
-    if isinstance(structure, _Reference):
-        yield structure
-    elif isinstance(structure, Mapping):
-        for part in structure.values():
-            yield from _references(part)
-    elif isinstance(structure, tuple):
-        for part in structure:
-            yield from _references(part)
-
-
-def _map_references(structure: Any, resolve: Any) -> Any:
-    if isinstance(structure, _Reference):
-        return resolve(structure)
-    if isinstance(structure, Mapping):
-        return freeze({k: _map_references(v, resolve) for k, v in structure.items()})
-    if isinstance(structure, tuple):
-        return tuple(_map_references(v, resolve) for v in structure)
-    return structure
 
 
 def _topological(pending: Mapping[_Key, Node], source: str) -> list[_Key]:
@@ -335,7 +270,7 @@ def _topological(pending: Mapping[_Key, Node], source: str) -> list[_Key]:
     readers: dict[_Key, list[_Key]] = {key: [] for key in pending}
     missing: dict[_Key, int] = {}
     for key, node in pending.items():
-        needed = {(r.layer, r.call) for r in _references((node.args, node.kwargs))}
+        needed = {(r.layer, r.call) for r in references_in((node.args, node.kwargs))}
         for need in needed:
             if need not in pending:
                 raise ModelReadError(
@@ -368,14 +303,14 @@ def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
             outputs[output] = spec
     return replace(
         node,
-        args=_map_references(node.args, resolve),
-        kwargs=_map_references(node.kwargs, resolve),
+        args=map_references(node.args, resolve),
+        kwargs=map_references(node.kwargs, resolve),
         outputs=tuple(outputs),
     )
 
 
 def _end_references(structure: Any, nested: set[str], pending: Mapping[_Key, Node]) -> Any:
-    """The model's inputs or outputs as `_Reference`s.
+    """The model's inputs or outputs as `Reference`s.
 
     Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.
     """
@@ -385,7 +320,7 @@ def _end_references(structure: Any, nested: set[str], pending: Mapping[_Key, Nod
     if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
         layer, call, output = parts[:3]
         shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])
-        return _Reference(layer, call - 1 if shifted else call, _output(output))
+        return Reference(layer, call - 1 if shifted else call, output_of(output))
     return tuple(_end_references(part, nested, pending) for part in parts)
 
 

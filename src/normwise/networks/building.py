@@ -50,16 +50,21 @@ def build(
     return NETWORKS[network](input_shape, outputs, plan, **given)
 
 
+FROM_DATA = "input_statistics"
+"""The option that comes from the training data, never from a user's settings."""
+
+
 def options_of(network: str) -> tuple[str, ...]:
-    """Names of a network's own options."""
+    """Names of a network's own options that a user may set."""
     parameters = inspect.signature(NETWORKS[network]).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    names = (p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return tuple(name for name in names if name != FROM_DATA)
 
 
 def _refuse_unknown(network: str, options: Mapping[str, Any]) -> None:
     known = options_of(network)
     for name in options:
-        if name not in known:
+        if name not in (*known, FROM_DATA):
             close = get_close_matches(name, known, 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise NetworkError(

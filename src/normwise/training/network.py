@@ -9,9 +9,6 @@ from normwise.training.recipe import NetworkSettings, Recipe
 from normwise.training.recipe_problems import join_problems, nearest_key
 from normwise.training.resolve import plan_of_recipe
 
-# These come from the data, not from the recipe.
-_INTERNAL = frozenset({"input_statistics"})
-
 
 def build_network(
     recipe: Recipe, channels: int, outputs: int, images: ChannelStatistics
@@ -50,7 +47,7 @@ def build_network(
 
 
 def _refuse_unknown(network: NetworkSettings) -> None:
-    known = [f"network.{name}" for name in options_of(network.name) if name not in _INTERNAL]
+    known = [f"network.{name}" for name in options_of(network.name)]
     problems = [
         f"network.{name}: unknown option of {network.name}. {nearest_key(f'network.{name}', known)}"
         for name in network.options
