@@ -25,7 +25,9 @@ def number(script: str, *arguments: str) -> float:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return float(done.stdout.split()[-1])
+    value = float(done.stdout.split()[-1])
+    print(f"{script} {' '.join(arguments)}: {value:.3f}", file=sys.stderr)
+    return value
 
 
 def in_turn(script: str, ways: list[tuple[str, ...]]) -> list[float]:
