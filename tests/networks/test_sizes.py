@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from normwise.errors import NetworkError
-from normwise.networks.sizes import check_choice, check_input, check_positive
+from normwise.networks.sizes import (
+    check_choice,
+    check_input,
+    check_positive,
+    per_level,
+    widths_of,
+)
 
 
 @given(st.integers(-50, 600), st.sampled_from([1, 2, 8, 64]))
@@ -33,3 +39,25 @@ def test_choices() -> None:
     check_choice("net", "how", "a", ("a", "b"))
     with pytest.raises(NetworkError, match="net: how is 'c'; expected one of 'a', 'b'"):
         check_choice("net", "how", "c", ("a", "b"))
+
+
+def test_widths_are_doubled_or_given() -> None:
+    assert widths_of("net", 4, 3) == (4, 8, 16, 32)
+    assert widths_of("net", [4, 6, 6], 2) == (4, 6, 6)
+    for filters in ([4, 6], [4, 0, 6], "468", 2.0):
+        with pytest.raises(NetworkError, match=r"net: filters is .* or 3 of them: one for each"):
+            widths_of("net", filters, 2)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="net: filters is -1"):
+        widths_of("net", -1, 2)
+    assert per_level("net", "blocks", 2, 3) == (2, 2, 2)
+
+
+def test_shapes_of_another_rank_are_refused() -> None:
+    check_input("net", (8, None, 16, 1), 8)
+    with pytest.raises(NetworkError, match="slices 12 isn't divisible .* use 8 or 16"):
+        check_input("net", (12, 8, 8, 1), 8)
+    for shape in ((8, 1), (8, 8, 8, 8, 1), 8, "881", (8, 8, None), (8, 8, 8, 0)):
+        with pytest.raises(NetworkError, match="or \\(slices, height, width, channels\\)"):
+            check_input("net", shape, 8)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="expected \\(height, width, channels\\) with"):
+        check_input("net", (8, 8, 8, 1), 8, ranks=(2,))

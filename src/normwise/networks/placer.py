@@ -1,6 +1,6 @@
 """Puts a plan's normalizations into a network while it is being built."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -94,6 +94,44 @@ class Placer:
             layer = make(activation=None, use_bias=False, name=name)
         x = norm_layer(spec, channels, f"{name}_norm")(layer(x))
         return keras.layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+    def linear(self, make: Any, x: Any, name: str, region: str, added_in: str) -> Any:
+        """A linear layer whose result reaches its activation through an add (see `added`).
+
+        Args:
+            make: As for `activated`.
+            x: What the layer reads.
+            name: The layer's name.
+            region: Where it stands.
+            added_in: Where the add stands.
+
+        Returns:
+            A part of the add: the norm before an activation stands before the add.
+        """
+        layer = make(activation=None, use_bias=True, name=name)
+        channels = layer.filters
+        if self.cancels_bias(channels, region, added_in):
+            layer = make(activation=None, use_bias=False, name=name)
+        found = self.at(PRE, region)
+        x = layer(x)
+        return x if found is None else norm_layer(found[0], channels, f"{name}_norm")(x)
+
+    def cancels_bias(self, channels: int, region: str, added_in: str) -> bool:
+        """Whether a bias is dead that reaches an activation through an add in `added_in`."""
+        if self.at(PRE, region) is not None:
+            return not self.keeps_bias(region, channels)
+        return not self.keeps_bias(added_in, channels, MERGE)
+
+    def added(
+        self, parts: Sequence[Any], name: str, region: str, activation: str, last: bool = False
+    ) -> Taps:
+        """The sum of some tensors with its activation, normalized by plan."""
+        import keras  # noqa: PLC0415
+
+        x = keras.layers.Add(name=f"{name}_add")(list(parts))
+        x = self.merged(x, f"{name}_add", region)
+        x = keras.layers.Activation(activation, name=f"{name}_{activation}")(x)
+        return self._after(x, name, region, last)
 
     def _after(self, x: Any, name: str, region: str, last: bool) -> Taps:
         post, down = self.at(POST, region), self.at(DOWN, region) if last else None

@@ -78,7 +78,7 @@ def question(  # noqa: PLR0913 - the public interface
 def _check(
     shape: Sequence[int | None], outputs: int, filters: int, depth: int | None, dropout: float
 ) -> None:
-    check_input("question", shape, STRIDE)
+    check_input("question", shape, STRIDE, ranks=(2,))
     check_positive("question", outputs=outputs, filters=filters)
     check_choice("question", "depth", depth, (None, 6))
     if filters % 2:
