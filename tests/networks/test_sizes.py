@@ -54,7 +54,7 @@ def test_widths_are_doubled_or_given() -> None:
 
 def test_shapes_of_another_rank_are_refused() -> None:
     check_input("net", (8, None, 16, 1), 8)
-    with pytest.raises(NetworkError, match="slices 12 isn't divisible .* use 8 or 16"):
+    with pytest.raises(NetworkError, match=r"slices 12 isn't divisible .* use 8 or 16"):
         check_input("net", (12, 8, 8, 1), 8)
     for shape in ((8, 1), (8, 8, 8, 8, 1), 8, "881", (8, 8, None), (8, 8, 8, 0)):
         with pytest.raises(NetworkError, match="or \\(slices, height, width, channels\\)"):

@@ -16,10 +16,10 @@ def test_a_unet_of_volumes_runs_at_any_size_of_its_stride() -> None:
 
 
 def test_the_question_is_for_images() -> None:
-    with pytest.raises(NetworkError, match="question: .*expected \\(height, width, channels\\)"):
+    with pytest.raises(NetworkError, match=r"question: .*expected \(height, width, channels\)"):
         build("question", (64, 64, 64, 1))
 
 
 def test_volumes_are_not_interpolated_linearly() -> None:
-    with pytest.raises(NetworkError, match="nearest voxel alone.*upsampling='nearest'"):
+    with pytest.raises(NetworkError, match=r"nearest voxel alone.*upsampling='nearest'"):
         build("unet", (8, 8, 8, 1), depth=1, upsampling="bilinear")
