@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from normwise.data.description import IGNORE
 from normwise.errors import DataError
+
+if TYPE_CHECKING:
+    from normwise.data.scaling import Percentiles
 
 Split = Literal["train", "val", "test"]
 Task = Literal["segmentation", "regression"]
@@ -60,6 +63,7 @@ class Dataset:
         class_ids: From the values in the mask files to the class ids.
         colours: One colour for each class, or empty.
         notes: What was decided and should be known, one line each.
+        scaling: What is done to each whole image before anything else sees it. None: nothing.
     """
 
     root: Path
@@ -78,6 +82,7 @@ class Dataset:
     class_ids: Mapping[int, int] = field(default_factory=dict, hash=False)
     colours: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    scaling: "Percentiles | None" = None
 
     def split(self, name: str) -> tuple[Item, ...]:
         """The items of one split.

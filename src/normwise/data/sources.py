@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from normwise.data.dataset import Dataset, Item
 from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
+from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
 from normwise.rasters import Raster, open_raster, raster_info
 
@@ -150,14 +151,21 @@ class Source:
             columns: Columns inside the image.
 
         Returns:
-            Pixels of shape `(rows, columns, channels)` in the file's dtype, and where they hold
-            no measurement (booleans of the same shape, or None if nothing is missing).
+            Pixels of shape `(rows, columns, channels)` in the file's dtype, or scaled as the data
+            set says (float32), and where they hold no measurement (booleans of the same shape, or
+            None if nothing is missing).
 
         Raises:
             RasterError: If the file can't be read.
         """
-        pixels, _ = self._window(item.image, rows, columns, self.dataset.band_index)
-        return pixels, missing_in(pixels, self.dataset.nodata)
+        dataset, bands = self.dataset, self.dataset.band_index
+        pixels, _ = self._window(item.image, rows, columns, bands)
+        missing = missing_in(pixels, dataset.nodata)
+        if dataset.scaling is not None:
+            # Of the whole file, whatever the item or the window is: prediction has the same.
+            bounds = dataset.scaling.bounds_of_file(item.image, bands, dataset.nodata)
+            pixels = scaled_between(pixels, bounds)
+        return pixels, missing
 
     def classes(self, item: Item, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """A window of a mask.

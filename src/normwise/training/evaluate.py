@@ -1,6 +1,7 @@
 """The metrics of a finished model on the whole images of a split."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from normwise.training.output import (
     regression_output,
     segmentation_output,
 )
+from normwise.training.scaling import scaling_of_model
 from normwise.training.validation import measure, metrics_for
 from normwise.training.whole_items import whole_items
 
@@ -32,7 +34,8 @@ def evaluate(
     Args:
         model: A finished model, from raw pixel values to probabilities or to the target's units,
             or its `.keras` file.
-        dataset: The data; the bands must be those that the model was trained with.
+        dataset: The data; the bands must be those that the model was trained with. Its images
+            are scaled by percentiles if the model says so.
         split: `train`, `val` or `test`.
         fill: For each channel, what stands where nothing was measured. By default the mean that
             the model scales its input with, or 0 if it doesn't.
@@ -51,6 +54,8 @@ def evaluate(
     """
     if not isinstance(model, keras.Model):
         model = keras.saving.load_model(model, compile=False, safe_mode=True)
+    # What the model was trained with counts, whoever opened the data.
+    dataset = replace(dataset, scaling=scaling_of_model(model))
     output = output_of(dataset)
     _check_outputs(model, output, dataset)
     metrics = metrics_for(output)

@@ -8,6 +8,7 @@ from normwise.networks import build, options_of
 from normwise.training.recipe import NetworkSettings, Recipe
 from normwise.training.recipe_problems import join_problems, nearest_key
 from normwise.training.resolve import plan_of_recipe
+from normwise.training.scaling import name_input, scaling_of
 
 
 def build_network(
@@ -22,7 +23,8 @@ def build_network(
         images: Statistics of the training images, in raw pixel values.
 
     Returns:
-        A model from raw pixel values to a linear output.
+        A model from raw pixel values, or from images scaled by percentiles as its input is then
+        named, to a linear output.
 
     Raises:
         RecipeError: If there is no such network, or it has no such option.
@@ -34,7 +36,7 @@ def build_network(
     # A constant channel has nothing to scale; a variance of 0 would make it infinite.
     variance = [value if value > 0 else 1.0 for value in images.variance.tolist()]
     statistics = (images.mean.tolist(), variance) if plan.input_kind == "standardize" else None
-    return build(
+    built: keras.Model = build(
         network.name,
         (None, None, channels),
         outputs,
@@ -44,6 +46,8 @@ def build_network(
         input_statistics=statistics,
         **network.options,
     )
+    name_input(built, scaling_of(recipe.data))
+    return built
 
 
 def _refuse_unknown(network: NetworkSettings) -> None:

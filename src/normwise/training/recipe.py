@@ -109,6 +109,12 @@ class DataSettings(_Section):
     patch: PatchSize | None = Field(
         default=None, description="rows and columns in pixels; null: chosen"
     )
+    scaling: Literal["per-channel", "percentiles"] = Field(
+        default="per-channel", description="by the data set's statistics, or each image by its own"
+    )
+    percentiles: tuple[float, float] = Field(
+        default=(1.0, 99.8), description="of each image and channel, to 0 and 1"
+    )
     augmentation: AugmentationSettings = AugmentationSettings()
 
 

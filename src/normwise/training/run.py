@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from normwise.training.pictures import draw_run
 from normwise.training.progress import watcher
 from normwise.training.recipe import Recipe, to_yaml
 from normwise.training.resolve import patch_notes, resolve
+from normwise.training.scaling import scaling_of
 from normwise.training.standing import Standing
 from normwise.training.validation import Tile, Validation
 
@@ -110,6 +111,7 @@ def train(
         validation=data.validation,
         seed=recipe.training.seed,
     )
+    dataset = replace(dataset, scaling=scaling_of(data))
     images = channel_statistics(dataset, "train", of="images")
     output = _output(dataset)
     seed_run(recipe.training.seed)

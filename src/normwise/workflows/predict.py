@@ -38,7 +38,8 @@ def predict(
     the model takes for the mean, and are NaN in the result, 255 in class ids.
 
     Args:
-        model: A live model, model file or run folder; it takes raw pixel values.
+        model: A live model, model file or run folder; it takes raw pixel values. One that was
+            trained on images scaled by percentiles says so, and gets them scaled as a whole.
         image: Shape (rows, columns, channels), or an image file, or a folder of image files.
         out: Where to write: a `.tif`, `.npy` or (class ids) `.png` file; for a folder of images
             a folder. None returns the array.
@@ -139,9 +140,12 @@ class _Predictor:
         """The prediction of raw pixels of shape (rows, columns, channels)."""
         from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
         from normwise.training.evaluate import input_mean  # noqa: PLC0415
+        from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
 
         chosen = pixels if self.bands is None else pixels[..., _existing(self.bands, pixels)]
         missing = _missing(chosen, nodata)
+        if scaling := scaling_of_model(self.model):
+            chosen = scaling.scaled(chosen, nodata)
         if missing.any():
             fill = np.asarray(input_mean(self.model), np.float32)
             chosen = np.where(missing, np.broadcast_to(fill, missing.shape), chosen)
