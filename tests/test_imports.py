@@ -18,6 +18,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "graph": frozenset({"errors"}),
     "keras_format": frozenset({"errors", "files", "graph"}),
     "norms": frozenset({"errors", "graph"}),
+    "surgery": frozenset({"errors", "graph", "keras_format", "norms"}),
     "networks": frozenset({"errors", "graph", "keras_format", "norms"}),
     "rasters": frozenset({"errors", "files"}),
     "data": frozenset({"errors", "files", "rasters"}),
@@ -39,7 +40,8 @@ KERAS_FREE_FILES = (
 BACKENDS = frozenset({"keras", "tensorflow", "torch", "jax"})
 PRIVATE = frozenset(
     {"_keras_history", "_inbound_nodes", "_nodes", "_nodes_by_depth", "_inputs_struct",
-     "_outputs_struct", "_functional", "_operations", "_outbound_nodes"}
+     "_outputs_struct", "_functional", "_operations", "_outbound_nodes", "_flatten_layers",
+     "_remat_mode", "_losses", "_loss_ids"}
 )  # fmt: skip
 
 

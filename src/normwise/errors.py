@@ -3,6 +3,7 @@
     NormwiseError                 something the user can mend; the command line exits 2
     ├── ModelReadError            a model or file that can't be read as a graph
     ├── PlanError                 a text that is no norm plan, or a plan that can't hold
+    ├── SurgeryError              a model that can't be copied, changed or verified as asked
     ├── NetworkError              a network that can't be built with these options
     ├── RasterError               an image file that can't be read or written
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
@@ -28,6 +29,10 @@ class ModelReadError(NormwiseError):
 
 class PlanError(NormwiseError):
     """A text that is no norm plan, or a plan that can't hold in a network."""
+
+
+class SurgeryError(NormwiseError):
+    """A model that can't be copied, changed or verified as asked."""
 
 
 class NetworkError(NormwiseError):

@@ -5,6 +5,7 @@ every output, and a layer whose configuration can't be written (a Lambda, a cust
 `get_config`) is kept as opaque, with the reason, instead of failing.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from normwise.errors import ModelReadError
@@ -36,7 +37,35 @@ def describe(model: Any) -> dict[str, Any]:
     return _functional(model)
 
 
-def _is_model(operation: Any) -> bool:
+def live_calls(model: Any) -> dict[str, Any]:
+    """Keras' own record of each call of a functional model, by the name of its node.
+
+    The record has `.operation`, `.arguments` (`.args`, `.kwargs`) and `.outputs`.
+    """
+    import keras  # noqa: PLC0415
+
+    inner = model._functional if isinstance(model, keras.Sequential) else model
+    calls = _calls(inner)
+    found = {}
+    for operation in inner.operations:
+        for node in operation._inbound_nodes:
+            call = calls.get(id(node))
+            if call is not None:
+                found[f"{operation.name}:{call}" if call else operation.name] = node
+    return found
+
+
+def probe(model: Any, names: Sequence[str]) -> Any:
+    """A model of the same layers whose outputs are the first results of the named calls."""
+    import keras  # noqa: PLC0415
+
+    calls = live_calls(model)
+    inner = model._functional if isinstance(model, keras.Sequential) else model
+    return keras.Model(inner._inputs_struct, [calls[name].outputs[0] for name in names])
+
+
+def is_model(operation: Any) -> bool:
+    """Whether a layer is itself a functional or Sequential model."""
     import keras  # noqa: PLC0415
 
     if isinstance(operation, keras.Sequential):
@@ -89,7 +118,7 @@ def _calls(model: Any) -> dict[int, int]:
 
 
 def _layer(operation: Any) -> dict[str, Any]:
-    if _is_model(operation):
+    if is_model(operation):
         layer = describe(operation)
     else:
         layer = {
@@ -177,5 +206,5 @@ def _ends(structure: Any, calls: dict[int, int]) -> Any:
     layer, call, output = _history(structure, calls)
     # The same convention as in files, which `config` knows.
     operation = structure._keras_history.operation
-    shifted = _is_model(operation) and type(operation).__name__ != "Sequential"
+    shifted = is_model(operation) and type(operation).__name__ != "Sequential"
     return [layer, call + shifted, output]

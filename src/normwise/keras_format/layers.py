@@ -1,0 +1,102 @@
+"""Copies of single Keras layers and ops, and new layers from configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from normwise.errors import SurgeryError
+
+OWN = frozenset({"build", "quantize"})
+"""Attributes in which Keras binds each layer to itself when it is made."""
+
+
+def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """A copy of a layer or op with weights of its own, not yet built if it has any.
+
+    Args:
+        source: The layer or op.
+        changes: Settings in which the copy differs.
+        where: The layer's path, for errors.
+
+    Raises:
+        SurgeryError: It has weights and can't be made again from its configuration.
+    """
+    if not changes and not getattr(source, "variables", None):
+        return _twin(source)
+    try:
+        config = {**source.get_config(), **changes}
+        copy = type(source).from_config(config)
+    except Exception as error:
+        # A user's own get_config and constructor may raise anything.
+        raise SurgeryError(
+            f"layer {where!r} of class {type(source).__name__} can't be copied: "
+            f"{_first_line(error)} Give the class a get_config() that returns the arguments of its "
+            "constructor."
+        ) from error
+    copy._remat_mode = getattr(source, "_remat_mode", None)
+    return copy
+
+
+def _twin(source: Any) -> Any:
+    """The same object again, without its place in a graph: for what has no weights.
+
+    Lambdas, adapted vocabularies and objects without a configuration survive this.
+    """
+    kind: Any = type(source)
+    twin = kind.__new__(kind)
+    kept = {key: value for key, value in vars(source).items() if key not in OWN}
+    vars(twin).update(kept)
+    vars(twin).update(_inbound_nodes=[], _outbound_nodes=[])
+    if "_losses" in kept:
+        vars(twin).update(_losses=[], _loss_ids=set())
+    return twin
+
+
+def new_layer(class_name: str, config: Mapping[str, Any], where: str) -> Any:
+    """A new layer of one of Keras' own classes.
+
+    Raises:
+        SurgeryError: There is no such class, or it refuses the configuration.
+    """
+    import keras  # noqa: PLC0415
+
+    kind = getattr(keras.layers, class_name, None)
+    if kind is None:
+        raise SurgeryError(f"layer {where!r}: Keras has no layer class {class_name!r}.")
+    try:
+        return kind.from_config(dict(config))
+    except Exception as error:
+        raise SurgeryError(
+            f"layer {where!r} of class {class_name} can't be made: {_first_line(error)}"
+        ) from error
+
+
+def custom_objects(model: Any) -> dict[str, Any]:
+    """What a live model is made of that isn't Keras' own: functions and classes by their names.
+
+    With them a configuration can be read back without the user registering anything.
+    """
+    found: dict[str, Any] = {}
+    for layer in _layers_of(model):
+        for part in (layer, *vars(layer).values()):
+            kind = part if callable(part) and hasattr(part, "__name__") else type(part)
+            if _is_foreign(kind):
+                found[kind.__name__] = kind
+    return found
+
+
+def _layers_of(model: Any) -> Iterator[Any]:
+    yield from getattr(model, "operations", ())
+    yield from model._flatten_layers(include_self=True)
+
+
+def _is_foreign(kind: Any) -> bool:
+    module = getattr(kind, "__module__", None) or "builtins"
+    return module.partition(".")[0] not in {"keras", "builtins", "numpy", "tensorflow", "torch"}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = next((line for line in lines if line.strip()), type(error).__name__)
+    return f"{text.strip().rstrip('.')}."

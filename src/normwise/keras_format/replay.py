@@ -1,0 +1,294 @@
+"""From an edited graph back to a Keras model: its calls are replayed with copies of the layers.
+
+Replaying keeps what `clone_model` and edited configurations lose: Lambda layers, optional inputs,
+keyword tensors, constants in calls, rematerialization, `trainable` flags, output names. Weights
+go layer by layer, through NumPy: positions in `.weights` shift with every inserted layer, and on
+JAX an assigned variable would share its buffer with the source.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from normwise.errors import SurgeryError
+from normwise.graph.catalogue import Role, role_of
+from normwise.graph.graph import Graph, Node, Tensor, thaw
+from normwise.keras_format.layers import copy_layer, custom_objects, new_layer
+from normwise.keras_format.live import live_calls
+from normwise.keras_format.weights import (
+    LayerWeights,
+    WeightRule,
+    Weights,
+    assign,
+    copy_flags,
+    copy_variables,
+)
+
+FRAMES_PER_CALL = 12
+"""Python frames that Keras stacks for each call on the longest way through a model."""
+
+
+@dataclass
+class Replayed:
+    """A replayed model and where its layers come from.
+
+    Attributes:
+        model: The new model, a functional or Sequential `keras.Model`, not compiled.
+        layers: New layers by path (`backbone/conv1` inside the nested model `backbone`).
+        origins: Source layers by the same paths; new kinds of layers have none.
+        rules: For layers whose weights are not the source's: what they are.
+        changed: Paths of layers with other settings than the source's.
+    """
+
+    model: Any
+    layers: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, WeightRule] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+
+    def transfer(self, weights: Weights) -> None:
+        """Sets every weight of the model from the source's, layer by layer.
+
+        Args:
+            weights: The source's weights, as they are or with some of them replaced.
+        """
+        done: set[int] = set()
+        for path, layer in self.layers.items():
+            if id(layer) in done:
+                continue
+            done.add(id(layer))
+            if path in self.rules:
+                assign(path, layer, self._ruled(path, layer, weights))
+            elif path in self.origins:
+                copy_variables(path, self.origins[path], layer, weights)
+
+    def _ruled(self, path: str, layer: Any, weights: Weights) -> LayerWeights:
+        """What a rule says, and the source's weights of the same names for the rest."""
+        told = self.rules[path](weights)
+        if path not in self.origins:
+            return told
+        names = {variable.name for variable in layer.variables}
+        return {**{n: a for n, a in weights.of(path).items() if n in names}, **told}
+
+
+def replay(
+    graph: Graph,
+    source: Any,
+    rules: Mapping[str, WeightRule] | None = None,
+    original: Graph | None = None,
+) -> Replayed:
+    """Builds the model that an edited graph describes.
+
+    Nodes that keep the name they have in the source are calls of copies of its layers, with the
+    source's arguments; where a node's configuration differs from the source layer's, the copy has
+    the node's. All other nodes become new Keras layers by `class_name` and `config`.
+
+    Args:
+        graph: The edited graph of `source`, nested models inside `Node.model`.
+        source: The live model that the graph was read from. It is not changed.
+        rules: For layers by path: a function from the source's `Weights` to the layer's weights
+            by name (`"kernel"`, `"gamma"`). Names that it leaves out are taken from the source's
+            layer of that path, or stay as initialized where there is none.
+        original: The graph of `source` as it was read; read again without it.
+
+    Returns:
+        The model with the weights that the rules make of the source's.
+
+    Raises:
+        SurgeryError: A layer that can't be copied, named with the reason.
+
+    Example:
+        >>> copy = replay(read_graph(model), model).model
+    """
+    import keras  # noqa: PLC0415 - files are read without it
+
+    from normwise.keras_format.reading import read_graph  # noqa: PLC0415
+
+    before = read_graph(source) if original is None else original
+    work = _Replay()
+    with keras.saving.custom_object_scope(custom_objects(source)), _deep_recursion(graph):
+        model = work.level(graph, before, source, "")
+    done = Replayed(model, work.layers, work.origins, rules or {}, frozenset(work.changed))
+    copy_flags(
+        [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
+        [(done.origins.get(path), layer) for path, layer in done.layers.items()],
+    )
+    done.transfer(Weights(done.origins))
+    return done
+
+
+@contextmanager
+def _deep_recursion(graph: Graph) -> Iterator[None]:
+    """Keras walks a model recursively; long chains need more frames than Python allows."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, FRAMES_PER_CALL * len(graph.nodes) + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _Replay:
+    """The state of one replay: copies by the identity of what they copy."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, Any] = {}
+        self.origins: dict[str, Any] = {}
+        self.models: dict[str, tuple[Any, Any]] = {}
+        self.copies: dict[Any, Any] = {}
+        self.changed: set[str] = set()
+
+    def level(self, graph: Graph, original: Graph, source: Any, path: str) -> Any:
+        """One model, without what is around it."""
+        import keras  # noqa: PLC0415
+
+        known = {node.layer: node for node in original.nodes}
+        if isinstance(source, keras.Sequential):
+            return self._sequential(graph, known, source, path)
+        return self._functional(graph, known, source, path)
+
+    def _sequential(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
+        import keras  # noqa: PLC0415
+
+        if not getattr(source, "built", False) or not source.layers:
+            raise SurgeryError(
+                f"model {source.name!r} is a Sequential model that isn't built: it has no weights "
+                "and no shapes. Give it a keras.Input first, or call build(input_shape)."
+            )
+        operations = {layer.name: layer for layer in source.layers}
+        layers = [_new_input(source.inputs[0])]
+        for node in graph.nodes:
+            if role_of(node) is not Role.INPUT:
+                layers.append(self._layer(node, known, operations, path))
+        kind = type(source) if type(source) is keras.Sequential else keras.Sequential
+        return kind(layers, name=source.name)
+
+    def _functional(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
+        calls = live_calls(source)
+        operations = {operation.name: operation for operation in source.operations}
+        made: dict[Tensor, Any] = {}
+        for index, node in enumerate(graph.nodes):
+            call = calls.get(node.name) if node.layer in known else None
+            if role_of(node) is Role.INPUT and call is not None:
+                made[Tensor(index)] = _new_input(call.outputs[0])
+                continue
+            layer = self._layer(node, known, operations, path)
+            if call is None:
+                args = [made[tensor] for tensor in node.inputs]
+                outputs = layer(*args)
+            else:
+                args, kwargs = (
+                    _filled(live, told, made)
+                    for live, told in (
+                        (call.arguments.args, node.args),
+                        (call.arguments.kwargs, node.kwargs),
+                    )
+                )
+                outputs = layer(*args, **kwargs)
+            for output, tensor in enumerate(_flat(outputs)):
+                made[Tensor(index, output)] = tensor
+        inputs = _filled(source._inputs_struct, graph.inputs, made)
+        outputs = _filled(source._outputs_struct, graph.outputs, made)
+        return self._model(source, inputs, outputs)
+
+    def _model(self, source: Any, inputs: Any, outputs: Any) -> Any:
+        import keras  # noqa: PLC0415
+
+        kind = type(source) if _constructs_like_functional(type(source)) else keras.Model
+        model = kind(inputs, outputs, name=source.name)
+        # Losses and metrics in dictionaries go by these names.
+        model.output_names = list(source.output_names)
+        return model
+
+    def _layer(
+        self,
+        node: Node,
+        known: Mapping[str, Node],
+        operations: Mapping[str, Any],
+        path: str,
+    ) -> Any:
+        where = f"{path}{node.layer}"
+        if where in self.layers:
+            return self.layers[where]
+        if where in self.models:
+            return self.models[where][1]
+        source = operations.get(node.layer) if node.layer in known else None
+        if source is None:
+            layer = new_layer(node.class_name, {**thaw(node.config), "name": node.layer}, where)
+        else:
+            layer = self._copy(node, known[node.layer], source, where)
+            if node.model is not None:
+                self.models[where] = (source, layer)
+                return layer
+            self.origins[where] = source
+        self.layers[where] = layer
+        return layer
+
+    def _copy(self, node: Node, before: Node, source: Any, where: str) -> Any:
+        changes = _changes(node, before)
+        self.changed.update([where] if changes else [])
+        key = (id(source), id(node.model) if node.model is not None else repr(changes))
+        if key not in self.copies:
+            if node.model is not None and before.model is not None:
+                self.copies[key] = self.level(node.model, before.model, source, f"{where}/")
+            else:
+                self.copies[key] = copy_layer(source, changes, where)
+        return self.copies[key]
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
+
+
+def _changes(node: Node, before: Node) -> dict[str, Any]:
+    """What the node's configuration sets differently from the source's."""
+    if node.config == before.config:
+        return {}
+    return {
+        key: thaw(value)
+        for key, value in node.config.items()
+        if key not in before.config or before.config[key] != value
+    }
+
+
+def _filled(live: Any, told: Any, made: Mapping[Tensor, Any]) -> Any:
+    """The live structure with new tensors in the place of the source's; constants stay."""
+    if hasattr(live, "_keras_history"):
+        return made[told]
+    if isinstance(live, dict):
+        return {key: _filled(value, told[str(key)], made) for key, value in live.items()}
+    if isinstance(live, (list, tuple)) and any(hasattr(t, "_keras_history") for t in _flat(live)):
+        parts = [_filled(value, part, made) for value, part in zip(live, told, strict=True)]
+        if hasattr(live, "_fields"):
+            return type(live)(*parts)
+        return tuple(parts) if isinstance(live, tuple) else parts
+    return live
+
+
+def _flat(structure: Any) -> list[Any]:
+    import keras  # noqa: PLC0415
+
+    flat: list[Any] = keras.tree.flatten(structure)
+    return flat
+
+
+def _new_input(tensor: Any) -> Any:
+    """A fresh input like the one that made a tensor, its name included."""
+    layer = tensor._keras_history.operation
+    copy = type(layer).from_config(layer.get_config()).output
+    # An input that got no name has one name as a layer and another as a tensor.
+    copy.name = tensor.name
+    return copy
+
+
+def _constructs_like_functional(kind: Any) -> bool:
+    """Whether a class of models can be made from inputs and outputs."""
+    if kind.__module__.partition(".")[0] == "keras":
+        return False  # `keras.Model` itself makes the right one of Keras' own classes
+    named = list(inspect.signature(kind.__init__).parameters)[1:]
+    return named[:2] == ["inputs", "outputs"] or {"args", "kwargs"} <= set(named)

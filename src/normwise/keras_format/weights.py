@@ -1,0 +1,147 @@
+"""Weights of a source model by layer and name, and their way into a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import SurgeryError
+
+Array = np.ndarray[Any, Any]
+LayerWeights = Mapping[str, Array]
+
+
+class Weights:
+    """A source model's weights as arrays, read one layer at a time.
+
+    Args:
+        layers: The source's layers by path.
+        replaced: Arrays that stand in for some variables, by the variable's `id`.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, Any], replaced: Mapping[int, Array] | None = None
+    ) -> None:
+        self._layers = layers
+        self._replaced = replaced or {}
+
+    def of(self, path: str) -> LayerWeights:
+        """The arrays of one layer by the names of its variables, such as `"kernel"`.
+
+        Raises:
+            SurgeryError: The source has no layer of that path.
+        """
+        if path not in self._layers:
+            raise SurgeryError(f"the model has no layer {path!r}.")
+        return {variable.name: self.array(variable) for variable in self._layers[path].variables}
+
+    def array(self, variable: Any) -> Array:
+        """A variable's value; always memory of its own."""
+        if id(variable) in self._replaced:
+            return self._replaced[id(variable)]
+        import keras  # noqa: PLC0415
+
+        # A view would share its buffer with the copy on JAX, which donates buffers in training.
+        return np.array(keras.ops.convert_to_numpy(variable.value), copy=True)
+
+
+WeightRule = Callable[[Weights], LayerWeights]
+"""What a changed or new layer's weights are, given the source's; must be a pure function."""
+
+
+def copy_variables(path: str, source: Any, copy: Any, weights: Weights) -> None:
+    """Sets every variable of a copied layer.
+
+    Raises:
+        SurgeryError: The copy has other variables than the layer it copies.
+    """
+    old, new = _variables(source), _variables(copy)
+    told = [(v.name, tuple(v.shape)) for v in old]
+    if told != [(v.name, tuple(v.shape)) for v in new]:
+        raise SurgeryError(
+            f"layer {path!r} of class {type(source).__name__} has the weights {_said(old)}, but a "
+            f"copy made from its configuration has {_said(new)}. Its get_config() doesn't say "
+            "everything, or it was changed after it was built (LoRA, quantization)."
+        )
+    for variable, theirs in zip(new, old, strict=True):
+        variable.assign(weights.array(theirs))
+    _finish(copy)
+
+
+def assign(path: str, layer: Any, values: LayerWeights) -> None:
+    """Sets the variables of a layer by their names; those without a value stay as they are.
+
+    Raises:
+        SurgeryError: A name that the layer doesn't have, or an array of another shape.
+    """
+    variables = {variable.name: variable for variable in layer.variables}
+    for name, value in values.items():
+        variable = variables.get(name)
+        if variable is None or tuple(variable.shape) != np.shape(value):
+            raise SurgeryError(
+                f"layer {path!r}: got {name!r} of shape {np.shape(value)}; it has "
+                f"{_said(list(variables.values()))}."
+            )
+        variable.assign(np.asarray(value))
+    _finish(layer)
+
+
+def copy_flags(models: Iterable[tuple[Any, Any]], layers: Iterable[tuple[Any, Any]]) -> None:
+    """Gives copies the `trainable` flags of what they copy, down to single variables.
+
+    Args:
+        models: Source model and copy, the outer before the inner.
+        layers: Source layer (None for a new one, whose own flag stays) and copy.
+    """
+    pairs = [(o, c) for o, c in layers if hasattr(c, "trainable")]
+    new = [(copy, copy.trainable) for origin, copy in pairs if origin is None]
+    # A model's flag overwrites those of everything in it, so it comes before them.
+    for origin, copy in models:
+        if copy.trainable != origin.trainable:
+            copy.trainable = origin.trainable
+    for layer, flag in new:
+        layer.trainable = flag
+    for origin, copy in pairs:
+        if origin is not None:
+            _copy_flag(origin, copy)
+
+
+def _copy_flag(origin: Any, copy: Any) -> None:
+    theirs, ours = _flattened(origin), _flattened(copy)
+    for part, same in zip(theirs, ours, strict=False):
+        if same.trainable != part.trainable:
+            same.trainable = part.trainable
+    if len(theirs) == 1:
+        _copy_variable_flags(origin, copy)
+
+
+def _copy_variable_flags(origin: Any, copy: Any) -> None:
+    ours = {variable.name: variable for variable in copy.variables}
+    for variable in origin.variables:
+        mine = ours.get(variable.name)
+        if mine is not None and mine.trainable != variable.trainable:
+            mine.trainable = variable.trainable
+
+
+def _flattened(layer: Any) -> list[Any]:
+    """A layer and all layers in it; none for a raw op."""
+    found: list[Any] = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else []
+    return found
+
+
+def _variables(layer: Any) -> list[Any]:
+    return list(getattr(layer, "variables", ()))
+
+
+def _finish(layer: Any) -> None:
+    """An adapted `Normalization` computes with what `finalize_state` makes of its variables."""
+    for part in _flattened(layer):
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()
+
+
+def _said(variables: Sequence[Any]) -> str:
+    told = ", ".join(f"{v.name} {tuple(v.shape)}" for v in variables)
+    return told or "none"

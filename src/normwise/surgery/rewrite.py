@@ -1,0 +1,75 @@
+"""What a rewrite hands back: the new model, and a report of what was done and what wasn't."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Promise(StrEnum):
+    """What holds between the outputs of a model before and after a rewrite."""
+
+    KEPT = "outputs kept"
+    KEPT_IN_INFERENCE = "outputs kept in inference"
+    NOT_KEPT = "outputs change"
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether outputs can be compared at all."""
+        return self is not Promise.NOT_KEPT
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edit that was made: the layer it made, changed or removed, and what was done."""
+
+    layer: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An edit that was wanted and not made, and why."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rewrite did.
+
+    Attributes:
+        promise: What it promises of the outputs.
+        changed: The edits, in the order of the network.
+        skipped: What was left alone although it was asked for.
+        max_difference: Largest difference of an output before and after, as a share of that
+            output's largest value, with randomized normalizations and random inputs; None where
+            nothing is promised.
+        notes: What else the reader should know, one line each.
+    """
+
+    promise: Promise
+    changed: tuple[Change, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    max_difference: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "promise": str(self.promise),
+            "changed": [{"layer": c.layer, "action": c.action} for c in self.changed],
+            "skipped": [{"layer": s.layer, "reason": s.reason} for s in self.skipped],
+            "max_difference": self.max_difference,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A rewritten model with its report; the source model is as it was."""
+
+    model: Any
+    report: Report

@@ -1,0 +1,64 @@
+"""What the tests of surgery share: randomized models, their inputs, outputs and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from normwise.graph.catalogue import NORM_CLASSES
+from normwise.keras_format import read_graph
+from normwise.surgery.samples import random_inputs
+
+
+def shaken(model: Any, seed: int = 0) -> Any:
+    """The model itself, all weights of its normalizations randomized, and its biases too."""
+    rng = np.random.default_rng(seed)
+    for layer in model._flatten_layers():
+        if layer._layers or type(layer).__name__ == "Normalization":
+            continue
+        norm = type(layer).__name__ in NORM_CLASSES
+        for variable in layer.weights:
+            if not norm and variable.name != "bias":
+                continue
+            low = 0.5 if "variance" in variable.name or "stddev" in variable.name else -0.5
+            high = 2.0 if low > 0 else 0.5
+            shift = 1.0 if variable.name in ("gamma", "scale") else 0.0
+            variable.assign(rng.uniform(low, high, tuple(variable.shape)) + shift)
+    return model
+
+
+def inputs_of(model: Any, seed: int = 1) -> Any:
+    """Random inputs that the model computes with."""
+    for inputs in random_inputs(read_graph(model), model, seed):
+        try:
+            model(inputs, training=False)
+        except Exception:
+            continue
+        return inputs
+    raise AssertionError(f"{model.name} takes no input")
+
+
+def outputs_of(model: Any, inputs: Any) -> list[Any]:
+    made = keras.tree.flatten(model(inputs, training=False))
+    return [np.asarray(keras.ops.convert_to_numpy(x)) for x in made]
+
+
+def weights_of(model: Any) -> list[Any]:
+    return [np.array(keras.ops.convert_to_numpy(v.value), copy=True) for v in model.variables]
+
+
+def runs_here(name: str) -> bool:
+    """Whether this backend computes with a model of the zoo: TensorFlow has no NCHW on CPUs."""
+    return name != "channels_first" or keras.backend.backend() != "tensorflow"
+
+
+def fit_once(model: Any, inputs: Any, seed: int = 2) -> None:
+    """One training step on random targets."""
+    rng = np.random.default_rng(seed)
+    targets = keras.tree.map_structure(
+        lambda y: rng.normal(size=tuple(y.shape)).astype("float32"), model(inputs, training=False)
+    )
+    model.compile(optimizer=keras.optimizers.SGD(1e-2), loss="mse")
+    model.fit(inputs, targets, epochs=1, verbose=0)

@@ -1,0 +1,192 @@
+"""A replayed model is the source again, with weights of its own."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from normwise.errors import SurgeryError
+from normwise.keras_format import read_graph
+from normwise.keras_format.replay import replay
+from tests.surgery.models import fit_once, inputs_of, outputs_of, runs_here, shaken, weights_of
+from tests.zoo import ZOO, conv, image
+
+CORE = ["nested_twice", "sequential_in_functional", "dict_in_and_out", "all_norms", "free_size"]
+
+
+def copy_of(model):
+    return replay(read_graph(model), model).model
+
+
+def assert_same(model, copy):
+    inputs = inputs_of(model)
+    for a, b in zip(outputs_of(model, inputs), outputs_of(copy, inputs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_copy_of(name):
+    model = shaken(ZOO[name]())
+    before = weights_of(model)
+    copy = copy_of(model)
+    assert type(copy) is type(model) and copy.name == model.name
+    assert not {id(v) for v in copy.variables} & {id(v) for v in model.variables}
+    assert [v.name for v in copy.variables] == [v.name for v in model.variables]
+    for a, b, c in zip(before, weights_of(model), weights_of(copy), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+    assert [i.name for i in copy.inputs] == [i.name for i in model.inputs]
+    if not isinstance(model, keras.Sequential):
+        assert copy.output_names == model.output_names
+        keras.tree.assert_same_structure(copy.input, model.input)
+        keras.tree.assert_same_structure(copy.output, model.output)
+    if runs_here(name):
+        assert_same(model, copy)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("name", CORE)
+def test_training_the_copy_leaves_the_source_alone_and_usable(name):
+    model = shaken(ZOO[name]())
+    inputs, before = inputs_of(model), weights_of(model)
+    copy = copy_of(model)
+    fit_once(copy, inputs)
+    for a, b in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(before, weights_of(copy), strict=True))
+    after = weights_of(copy)
+    fit_once(model, inputs)  # on JAX a shared buffer would be gone by now
+    for a, b in zip(after, weights_of(copy), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_trainable_flags_survive_at_every_level():
+    model = ZOO["nested_in_nested"]()
+    model.get_layer("outer").get_layer("inner").trainable = False
+    model.get_layer("outer").get_layer("first").get_layer("norm").trainable = False
+    copy = copy_of(model)
+    told = [layer.trainable for layer in model._flatten_layers()]
+    assert [layer.trainable for layer in copy._flatten_layers()] == told and not all(told)
+    assert len(copy.trainable_variables) == len(model.trainable_variables)
+    model.trainable = False
+    assert not copy_of(model).trainable
+
+
+def test_an_adapted_normalization_keeps_its_statistics():
+    inputs = image(3)
+    adapted = layers.Normalization()
+    adapted.adapt(np.random.default_rng(0).normal(5, 3, (4, 8, 8, 3)).astype("float32"))
+    model = keras.Model(inputs, conv(1)(adapted(inputs)))
+    assert_same(model, copy_of(model))
+
+
+def test_optional_inputs_stay_optional():
+    first, second = image(2, name="first"), keras.Input((16, 16, 2), name="second", optional=True)
+
+    class AddIfThere(layers.Layer):
+        def call(self, x, y=None):
+            return x if y is None else x + y
+
+    model = keras.Model([first, second], conv(1)(AddIfThere()(first, second)))
+    copy = copy_of(model)
+    x = np.ones((1, 16, 16, 2), "float32")
+    for given in ([x, x], [x, None]):
+        for a, b in zip(outputs_of(model, given), outputs_of(copy, given), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_masks_and_constants_in_calls():
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    x = layers.LSTM(3, return_sequences=True)(x)
+    x = layers.MultiHeadAttention(2, 2)(x, x, use_causal_mask=True)
+    model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling1D()(x)))
+    copy = copy_of(model)
+    given = np.array([[1, 2, 0, 0, 0, 0], [3, 4, 5, 6, 7, 8]], "int32")
+    np.testing.assert_array_equal(outputs_of(model, given)[0], outputs_of(copy, given)[0])
+
+
+def test_random_state_rematerialization_and_mixed_policies_are_copied():
+    with keras.RematScope(mode="full"):
+        remembered = conv(4, name="remembered")
+    inputs = image(3)
+    x = layers.Dropout(0.5, seed=3)(remembered(inputs))
+    x = layers.Conv2D(2, 1, dtype="mixed_bfloat16", name="half")(x)
+    model = keras.Model(inputs, x)
+    model(np.ones((1, 16, 16, 3), "float32"), training=True)  # moves the seed generator on
+    copy = copy_of(model)
+    assert copy.get_layer("remembered")._remat_mode.mode == "full"
+    assert copy.get_layer("half").dtype_policy.name == "mixed_bfloat16"
+    for a, b in zip(weights_of(model), weights_of(copy), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def swish_like(x):
+    return x * keras.ops.sigmoid(2 * x)
+
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+
+    def call(self, x):
+        return x * self.scale
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_unregistered_functions_and_classes_need_no_registration():
+    inputs = image(3)
+    x = Scaled(name="scaled")(conv(4, activation=swish_like)(inputs))
+    model = keras.Model(inputs, layers.TimeDistributed(Scaled())(x))
+    assert_same(model, copy_of(model))
+
+
+def test_a_layer_shared_by_two_levels_stays_shared():
+    inputs = image(3)
+    shared = conv(3, name="shared")
+    inner = keras.Model(inputs, shared(inputs), name="inner")
+    outside = image(3)
+    model = keras.Model(outside, shared(inner(outside)))
+    copy = copy_of(model)
+    assert copy.get_layer("shared") is copy.get_layer("inner").get_layer("shared")
+    assert len(copy.variables) == len(model.variables)
+
+
+def test_a_layer_that_cannot_be_copied_is_named():
+    class Stubborn(layers.Layer):
+        def __init__(self, thing, **config):
+            super().__init__(**config)
+            self.thing = thing
+
+        def build(self, shape):
+            self.w = self.add_weight(shape=(1,), name="w")
+
+        def call(self, x):
+            return x * self.w
+
+    inputs = image(3)
+    model = keras.Model(inputs, Stubborn(object(), name="stubborn")(inputs))
+    with pytest.raises(SurgeryError, match=r"'stubborn' of class Stubborn .* get_config"):
+        copy_of(model)
+
+
+def test_an_unbuilt_sequential_is_refused():
+    with pytest.raises(SurgeryError, match="isn't built"):
+        copy_of(keras.Sequential([conv(2)], name="bare"))
+
+
+def test_a_chain_longer_than_pythons_stack():
+    inputs = keras.Input((2,))
+    x = inputs
+    for _ in range(150):
+        x = layers.Dense(2)(x)
+    model = keras.Model(inputs, x)
+    assert_same(model, copy_of(model))
+
+
+def test_save_and_load_of_a_copy(tmp_path):
+    model = shaken(ZOO["nested_dictionaries"]())
+    copy_of(model).save(tmp_path / "copy.keras")
+    assert_same(model, keras.saving.load_model(tmp_path / "copy.keras"))

@@ -1,0 +1,87 @@
+"""Verification sees what it must see, and leaves both models as they were."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from normwise.keras_format import read_graph
+from normwise.keras_format.replay import replay
+from normwise.surgery.verify import randomized, verify
+from tests.surgery.models import runs_here, weights_of
+from tests.zoo import ZOO, conv, image
+
+RUNNABLE = [name for name in ZOO if runs_here(name)]
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_plain_copy_differs_by_nothing(name):
+    model = ZOO[name]()
+    graph, before = read_graph(model), weights_of(model)
+    copy = replay(graph, model)
+    found = verify(graph, model, copy)
+    assert found.difference == 0 and found.kept and found.layer is None
+    for a, b, c in zip(before, weights_of(model), weights_of(copy.model), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+def three_convolutions():
+    inputs = image(4)
+    x = keras.layers.BatchNormalization(name="n")(conv(4, name="a")(inputs))
+    y = conv(4, name="b")(x)
+    merged = keras.layers.Concatenate(name="both")([x, y])
+    return keras.Model(inputs, conv(2, name="end")(merged))
+
+
+@pytest.mark.backends
+def test_a_weight_of_another_layer_is_seen_and_placed():
+    model = three_convolutions()
+    graph = read_graph(model)
+    copy = replay(graph, model)
+    # Copying by position does this: the kernel of a neighbour of the same shape.
+    swapped = {"b": lambda weights: weights.of("a")}
+    found = verify(graph, model, replace(copy, rules=swapped))
+    assert not found.kept and found.layer in ("b", "both")
+
+
+def test_a_wrong_kernel_axis_is_seen():
+    model = three_convolutions()
+    graph = read_graph(model)
+    turned = {"b": lambda weights: {"kernel": weights.of("b")["kernel"].swapaxes(2, 3)}}
+    found = verify(graph, model, replay(graph, model, turned))
+    assert not found.kept and found.layer == "both"
+
+
+def test_a_swapped_concatenation_is_seen():
+    model = three_convolutions()
+    graph = read_graph(model)
+    index = graph.index["both"]
+    node = graph.nodes[index]
+    crossed = replace(node, args=(tuple(reversed(node.args[0])),))
+    nodes = (*graph.nodes[:index], crossed, *graph.nodes[index + 1 :])
+    found = verify(graph, model, replay(replace(graph, nodes=nodes), model))
+    assert not found.kept and found.layer == "both"
+
+
+def test_forgotten_statistics_are_seen_though_they_are_at_their_defaults():
+    model = three_convolutions()
+    graph = read_graph(model)
+    fresh = {
+        "n": lambda _: {"moving_mean": np.zeros(4), "moving_variance": np.ones(4)},
+    }
+    copy = replay(graph, model, fresh)
+    x = np.ones((1, 16, 16, 4), "float32")
+    np.testing.assert_array_equal(model(x), copy.model(x))  # not to be seen without randomizing
+    found = verify(graph, model, copy)
+    assert not found.kept and found.layer == "b"
+
+
+def test_every_statistic_and_affine_parameter_is_randomized():
+    model = ZOO["all_norms"]()
+    copy = replay(read_graph(model), model)
+    other = randomized(copy.origins, 0)
+    norms = [x for x in model.layers if "Normalization" in type(x).__name__][1:]
+    for variable in (v for norm in norms for v in norm.weights):
+        assert not np.isclose(other[id(variable)], np.asarray(variable), rtol=1e-3).all()
