@@ -4,14 +4,15 @@ import pytest
 
 from normwise.errors import RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
-from normwise.training.losses import WeightedLoss
+from normwise.training.losses.composition import WeightedLoss, loss_of
 
-from .stand_in import Batches, network, same_weights, weights_of
+from .stand_in import Batches, network, recipe, same_weights, weights_of
 
 
 def trained(dropout=0.3, **options):
     model = network(dropout=dropout, **options)
-    model.compile(keras.optimizers.AdamW(0.01), WeightedLoss("cross-entropy"))
+    loss = WeightedLoss(loss_of(recipe(loss="cross-entropy").training))
+    model.compile(keras.optimizers.AdamW(0.01), loss)
     x, y, weight = Batches()[0]
     model.train_on_batch(x, y, sample_weight=weight)
     return model

@@ -14,7 +14,7 @@ from normwise.training.checkpoints import load_checkpoint, read_state, save_chec
 from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
 from normwise.training.history import Row, write_history
 from normwise.training.loading import Batch, Batches, loaded
-from normwise.training.losses import WeightedLoss
+from normwise.training.losses.composition import WeightedLoss, loss_of
 from normwise.training.optimizer import make_optimizer
 from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe, TrainingSettings, differences
@@ -87,7 +87,7 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
         make_deterministic()
     seed_run(training.seed)
     optimizer = make_optimizer(training, steps * training.epochs, model.trainable_variables)
-    model.compile(optimizer=optimizer, loss=WeightedLoss(str(training.loss)))
+    model.compile(optimizer=optimizer, loss=WeightedLoss(loss_of(training)))
 
 
 def _epoch(

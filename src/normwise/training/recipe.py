@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from normwise.errors import PlanError, RecipeError
 from normwise.norms.plan import NormPlan
+from normwise.training.loss_settings import ClassWeights, LossOptions, LossText
 from normwise.training.recipe_problems import describe_problem, join_problems, yaml_problem
 
 _UNNAMED: Final = "The recipe"
@@ -31,9 +32,6 @@ _UNNAMED: Final = "The recipe"
 # The names in `networks.NETWORKS`, whose import loads a backend.
 NetworkName = Literal["question", "unet"]
 
-LossName = Literal[
-    "cross-entropy-dice", "cross-entropy", "dice", "mean-squared", "mean-absolute", "huber"
-]
 MetricName = Literal[
     "iou",
     "dice",
@@ -144,7 +142,13 @@ class TrainingSettings(_Section):
     learning_rate: float = Field(default=1e-3, gt=0, description="highest rate, after the warm-up")
     weight_decay: float = Field(default=1e-4, ge=0, description="on kernels only")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
-    loss: LossName | None = Field(default=None, description="null: the task's own")
+    loss: LossText | None = Field(
+        default=None, description="a loss or a sum such as 0.5*focal+dice; null: the task's own"
+    )
+    loss_options: LossOptions = LossOptions()
+    class_weights: ClassWeights = Field(
+        default=None, description="null, balanced, a list, or a mapping from class names"
+    )
     metric: MetricName | None = Field(default=None, description="decides which epoch is the best")
     early_stopping: int | None = Field(
         default=None, ge=1, description="epochs without a better metric"

@@ -6,7 +6,16 @@ from typing import Final
 from normwise.data.dataset import Dataset
 from normwise.errors import RecipeError
 from normwise.norms.plan import NormPlan, with_standardized_input
-from normwise.training.losses import REGRESSION_LOSSES, SEGMENTATION_LOSSES
+from normwise.training.class_weights import resolved_class_weights
+from normwise.training.loss_settings import class_weight_problems, unused_options
+from normwise.training.losses.expression import (
+    DEFAULTS,
+    DISTRIBUTIONS,
+    REGRESSION,
+    SEGMENTATION,
+    parse_loss,
+    task_of,
+)
 from normwise.training.metrics import default_metric, metric_names
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_problems import join_problems
@@ -37,9 +46,9 @@ def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
         raise RecipeError(join_problems("The recipe", problems))
     training, classes = recipe.training, len(dataset.classes)
     segmentation = dataset.task == "segmentation"
-    losses = SEGMENTATION_LOSSES if segmentation else REGRESSION_LOSSES
     chosen = {
-        "loss": training.loss or losses[0],
+        "loss": training.loss or DEFAULTS[dataset.task],
+        "class_weights": resolved_class_weights(training.class_weights, dataset),
         "metric": training.metric or default_metric(dataset.task, classes),
     }
     data = {
@@ -77,15 +86,25 @@ def _default_plan(recipe: Recipe) -> str:
 
 
 def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
-    segmentation = dataset.task == "segmentation"
-    losses = SEGMENTATION_LOSSES if segmentation else REGRESSION_LOSSES
-    metrics = metric_names(dataset.task, len(dataset.classes))
-    given = {"loss": (recipe.training.loss, losses), "metric": (recipe.training.metric, metrics)}
-    return [
-        f"training.{key}: received {value!r}; allowed for this {dataset.task}: {', '.join(known)}."
-        for key, (value, known) in given.items()
-        if value is not None and value not in known
-    ]
+    task, training = dataset.task, recipe.training
+    metrics = metric_names(task, len(dataset.classes))
+    loss = training.loss or DEFAULTS[task]
+    problems = []
+    if task_of(parse_loss(loss)[0].name) != task:
+        known = SEGMENTATION if task == "segmentation" else REGRESSION
+        problems.append(
+            f"training.loss: received {loss!r}; allowed for this {task}: {', '.join(known)}, "
+            "and sums of them."
+        )
+    if loss in DISTRIBUTIONS:
+        problems.append(f"training.loss: {loss} has outputs that can't be trained yet.")
+    if training.metric is not None and training.metric not in metrics:
+        problems.append(
+            f"training.metric: received {training.metric!r}; allowed for this {task}: "
+            f"{', '.join(metrics)}."
+        )
+    problems += unused_options(loss, training.loss_options)
+    return problems + class_weight_problems(training.class_weights, loss, task, dataset.classes)
 
 
 def _patch_problems(recipe: Recipe, stride: int) -> list[str]:

@@ -24,6 +24,7 @@ from normwise.training.evaluate import evaluate, output_of
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.history import History
 from normwise.training.loading import Batch
+from normwise.training.losses.composition import loss_of
 from normwise.training.metrics import Metrics
 from normwise.training.network import build_network
 from normwise.training.output import Output, finished_model, regression_output
@@ -207,7 +208,7 @@ def _fitted(
     def prepare(batch: Batch) -> Batch:
         return batch[0], output.scaled(batch[1]), batch[2]
 
-    validation = Validation(tiles, output, str(training.loss), at_once)
+    validation = Validation(tiles, output, loss_of(training), at_once)
     with _batches(recipe, dataset, images) as batches, _resumable(folder):
         return fit(
             network,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from normwise.training.loading import Array
-from normwise.training.losses import LOSSES
+from normwise.training.losses.composition import PixelLoss
 from normwise.training.metrics import Metrics
 from normwise.training.output import Output
 from normwise.training.regression_metrics import RegressionMetrics
@@ -26,14 +26,14 @@ class Validation:
     Args:
         tiles: Gives the tiles anew on each call, all of one shape.
         output: What the linear output of the model means.
-        loss: The name of the training loss.
+        loss: The training loss.
         batch_size: Tiles that are predicted at once; the last batch is filled up with copies, as
             another shape would be compiled anew.
     """
 
     tiles: Callable[[], Iterable[Tile]]
     output: Output
-    loss: str
+    loss: PixelLoss
     batch_size: int
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
@@ -59,7 +59,7 @@ class Validation:
         truth = self.output.scaled(np.stack([tile[2] for tile in batch]))
         weight = np.stack([tile[3] for tile in batch]).astype(np.float32)
         arguments = map(keras.ops.convert_to_tensor, (truth, linear, weight))
-        loss = keras.ops.convert_to_numpy(LOSSES[self.loss](*arguments))
+        loss = keras.ops.convert_to_numpy(self.loss(*arguments))
         return float(loss), float(weight.sum(dtype=np.float64))
 
 
