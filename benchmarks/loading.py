@@ -1,37 +1,43 @@
-"""Seconds of an epoch: `python loading.py FOLDER loaded|ready`.
+"""An epoch with loading beside its steps alone: `python loading.py FOLDER`.
 
-`loaded` cuts every patch from the files while training, as `normwise train` does; `ready` has the
-same batches in memory before the clock starts. Prints the median over the counted epochs.
+One run whose epochs take turns: in one the patches are cut from the files while it trains, as
+`normwise train` does; in the next the same batches lie in memory before the clock starts. Prints
+one JSON object: the median seconds of both, and the median, lowest and highest ratio of the pairs.
 """
 
+import json
 import statistics
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
-STEPS, EPOCHS, PATCH = 8, 3, 256
+STEPS, PAIRS, PATCH, BATCH = 8, 4, 256, 8
 
 
-class Ready:
-    """The batches of one epoch, in memory."""
+class InTurn:
+    """Batches that are cut in even epochs, and lie ready in odd ones."""
 
-    def __init__(self, batches: list) -> None:
-        self.batches = batches
+    def __init__(self, cut: Any) -> None:
+        self.cut, self.cuts = cut, True
+        self.ready = [cut[step] for step in range(STEPS)]
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return STEPS
 
     def set_epoch(self, epoch: int) -> None:
-        """The same batches in each epoch."""
+        """Whose turn it is."""
+        self.cuts = epoch % 2 == 0
+        self.cut.set_epoch(epoch)
 
     def __getitem__(self, step: int) -> tuple:
-        return self.batches[step]
+        return self.cut[step] if self.cuts else self.ready[step]
 
 
-def main(folder: str, how: str) -> float:
-    """Trains the 32-filter U-Net for a few short epochs; seconds of the median epoch's steps."""
+def seconds(folder: str) -> list[float]:
+    """Seconds of the steps of each epoch, in turn, without the first pair, which compiles."""
     import normwise as nw
     from normwise.data import Augmentation, PatchBatches, open_dataset
     from normwise.training.fit import fit
@@ -43,19 +49,31 @@ def main(folder: str, how: str) -> float:
     recipe = Recipe(
         data={"path": folder, "patch": PATCH},
         training={
-            "epochs": EPOCHS, "steps": STEPS, "loss": "mean-squared", "metric": "rmse",
-            "learning_rate": 1e-6,
+            "epochs": 2 * (PAIRS + 1), "steps": STEPS, "batch_size": BATCH, "metric": "rmse",
+            "loss": "mean-squared", "learning_rate": 1e-6,
         },
     )  # fmt: skip
     with PatchBatches(
-        dataset, "train", (PATCH, PATCH), 8, fill=fill, std=std, steps=STEPS,
+        dataset, "train", (PATCH, PATCH), BATCH, fill=fill, std=std, steps=STEPS,
         augmentation=Augmentation(intensity=0.1),
     ) as cut, TemporaryDirectory() as run:  # fmt: skip
-        batches = cut if how == "loaded" else Ready([cut[step] for step in range(STEPS)])
-        standing = fit(model, batches, lambda m: {"loss": 0.0, "rmse": 0.0}, recipe, Path(run))
-    rows = standing.history[1:]
-    return statistics.median(STEPS * 8 / row["patches_per_second"] for row in rows)
+        measured = {"loss": 0.0, "rmse": 0.0}
+        standing = fit(model, InTurn(cut), lambda m: measured, recipe, Path(run))
+    return [STEPS * BATCH / row["patches_per_second"] for row in standing.history[2:]]
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Medians of both and of their ratios."""
+    cut, ready = values[::2], values[1::2]
+    ratios = [a / b for a, b in zip(cut, ready, strict=True)]
+    return {
+        "cut": statistics.median(cut),
+        "ready": statistics.median(ready),
+        "ratio": statistics.median(ratios),
+        "lowest": min(ratios),
+        "highest": max(ratios),
+    }
 
 
 if __name__ == "__main__":
-    print(main(*sys.argv[1:3]))
+    print(json.dumps(summary(seconds(sys.argv[1]))))

@@ -1,79 +1,77 @@
 """All benchmarks in turn: prints the page and writes it to `docs/speed.md`."""
 
 import importlib.util
+import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import startup
 import synthetic
 
 HERE = Path(__file__).parent
-ROUNDS = 3
 LARGE_MB, SMALL_MB = 8000, 100
+WAYS = {
+    "normwise": "normwise",
+    "plain": "plain Keras script",
+    "torch": "PyTorch channels_last",
+}
 
 
-def number(script: str, *arguments: str) -> float:
-    """What a script prints last, in a process of its own."""
+def told(script: str, *arguments: str) -> Any:
+    """What a script prints last, as JSON, in a process of its own."""
     command = [sys.executable, str(HERE / script), *arguments]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    value = float(done.stdout.split()[-1])
-    print(f"{script} {' '.join(arguments)}: {value:.3f}", file=sys.stderr)
-    return value
+    last = done.stdout.strip().splitlines()[-1]
+    print(f"{script} {' '.join(arguments)}: {last}", file=sys.stderr)
+    return json.loads(last)
 
 
-def in_turn(script: str, ways: list[tuple[str, ...]]) -> list[float]:
-    """Medians of each way, A B A B."""
-    found: list[list[float]] = [[] for _ in ways]
-    for _ in range(ROUNDS):
-        for values, arguments in zip(found, ways, strict=True):
-            values.append(number(script, *arguments))
-    return [statistics.median(values) for values in found]
+def spread(row: dict[str, float]) -> str:
+    """A ratio with its range over the turns."""
+    return f"{row['ratio']:.3f} ({row['lowest']:.2f} to {row['highest']:.2f})"
 
 
 def steps() -> list[str]:
     """The cost of a training step."""
-    ways = ["normwise", "plain"] + (["torch"] if importlib.util.find_spec("torch") else [])
-    lines = ["## A training step", "", "Batch 8, float32; the question's network at 512x512x9, a "
-             "32-filter U-Net at 256x256x9.", "",
-             "| network | way | seconds | beside plain Keras | to reach |",
+    lines = ["## A training step", "",
+             "Batch 8, float32; the question's network at 512x512x9, a 32-filter U-Net at "
+             "256x256x9. One process, the ways take turns of five steps.", "",
+             "| network | way | seconds | beside plain Keras: median turn (range) | to reach |",
              "|---|---|---|---|---|"]  # fmt: skip
     for network in ("question", "unet"):
-        seconds = dict(zip(ways, in_turn("step.py", [(w, network) for w in ways]), strict=True))
-        for way, value in seconds.items():
+        for way, row in told("step.py", network).items():
             goal = "1.02 at most" if way == "normwise" else ""
-            name = {"plain": "plain Keras script", "torch": "PyTorch channels_last"}.get(way, way)
-            lines.append(
-                f"| {network} | {name} | {value:.3f} | {value / seconds['plain']:.3f} | {goal} |"
-            )
-    if "torch" not in ways:
+            ratio = "1" if way == "plain" else spread(row)
+            lines.append(f"| {network} | {WAYS[way]} | {row['seconds']:.3f} | {ratio} | {goal} |")
+    if not importlib.util.find_spec("torch"):
         lines += ["", "PyTorch isn't installed in this environment; it was not measured."]
     return lines
 
 
 def loading(folder: Path) -> list[str]:
     """The cost of reading, cutting and varying patches."""
-    small = synthetic.make(folder / "small", SMALL_MB)
-    loaded, ready = in_turn("loading.py", [(str(small), "loaded"), (str(small), "ready")])
+    row = told("loading.py", str(synthetic.make(folder / "small", SMALL_MB)))
     return ["## An epoch with loading", "",
-            "8 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity.",
-            "", "| epoch | seconds | ratio | to reach |", "|---|---|---|---|",
-            f"| patches cut while training | {loaded:.2f} | {loaded / ready:.3f} | 1.1 at most |",
-            f"| the same batches, in memory before | {ready:.2f} | 1 | |"]  # fmt: skip
+            "8 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity; "
+            "epochs of one run in turn.",
+            "", "| epoch | seconds | ratio: median pair (range) | to reach |", "|---|---|---|---|",
+            f"| patches cut while training | {row['cut']:.2f} | {spread(row)} | 1.1 at most |",
+            f"| the same batches, in memory before | {row['ready']:.2f} | 1 | |"]  # fmt: skip
 
 
 def memory(folder: Path) -> list[str]:
     """Peak memory on much and on little data."""
-    small = number("memory.py", str(folder / "small"))
-    large = number("memory.py", str(synthetic.make(folder / "large", LARGE_MB)))
+    small = told("memory.py", str(folder / "small"))
+    large = told("memory.py", str(synthetic.make(folder / "large", LARGE_MB)))
     return ["## Memory", "",
             "Checks, statistics and two epochs of a small U-Net; the whole process's peak.", "",
             "| data | peak MB | more than on little data | to reach |", "|---|---|---|---|",
@@ -102,8 +100,8 @@ def main() -> None:
         "",
         f"Written by `make bench` on {os.cpu_count()} {platform.machine()} processors, Python "
         f"{platform.python_version()}, keras {version('keras')}, TensorFlow "
-        f"{version('tensorflow-cpu')}. Medians of {ROUNDS} alternating runs; the ratios count, "
-        "not the seconds.",
+        f"{version('tensorflow-cpu')}. What is compared takes turns; the ratios count, not the "
+        "seconds.",
     ]
     page = "\n\n".join("\n".join(part) for part in [head, *parts]) + "\n"
     print(page)

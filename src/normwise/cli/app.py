@@ -11,6 +11,7 @@ from normwise import __version__
 from normwise.cli import demo, env, evaluate, predict, show, train
 from normwise.cli.console import errors
 from normwise.errors import NormwiseError
+from normwise.memory import keep_freed_memory
 
 UNUSABLE_INPUT, INTERRUPTED = 2, 130
 
@@ -66,6 +67,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    keep_freed_memory()
     try:
         app()
     except NormwiseError as error:
