@@ -1,4 +1,4 @@
-"""Settings that every test shares: backend, threads, log level, hypothesis profiles."""
+"""Settings that every test shares: backend, threads, memory, log level, hypothesis profiles."""
 
 import os
 
@@ -9,6 +9,10 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from hypothesis import HealthCheck, settings
+
+from normwise.memory import keep_freed_memory
+
+keep_freed_memory()
 
 settings.register_profile(
     "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
