@@ -1,0 +1,219 @@
+"""Passes over the same batches, with some layers of a model looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from normwise.errors import DataError, NormwiseError
+from normwise.surgery.batches import Batches
+from normwise.surgery.depth import Level
+from normwise.surgery.moments import Bools, Doubles, Moments, moments_of, no_moments
+from normwise.surgery.population import Measured, Population, Track
+from normwise.surgery.taps import AllSeen, Call, Wrap, as_array, eager, run, wrapped_calls
+from normwise.surgery.validity import valid_features
+
+LOOPS = 10
+"""Most passes for norms that depend on themselves."""
+
+SETTLED = 1e-4
+"""Change from pass to pass, in standard deviations, below which such a norm has settled."""
+
+
+class Passes:
+    """Passes over the same batches with the same layers looked at.
+
+    Args:
+        model: The live model; it is not changed.
+        batches: What it reads.
+        layers: The layers that are looked at, by path.
+        norms: All batch normalizations of the model, by path.
+        track: Shows how far a pass is.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batches: Batches,
+        layers: Mapping[str, Any],
+        norms: Mapping[str, Any],
+        track: Track,
+    ) -> None:
+        self._model, self._batches, self._layers, self._track = model, batches, layers, track
+        self._others = {path: layer for path, layer in norms.items() if path not in layers}
+        self._calls = {path: len(batches.graph.calls.get(path, ())) for path in layers}
+        self._known: dict[str, Population] = {}
+        self._pools: dict[str, Moments] = {}
+        self._left = 0
+        self._valid: tuple[Bools, ...] = ()
+        self._samples: list[int] = []
+
+    def exact(self, levels: Sequence[Level]) -> Measured:
+        """Level after level, each with the statistics of those before it in effect."""
+        for number, level in enumerate(levels):
+            title = f"depth {number + 1} of {len(levels)}"
+            for _ in range(LOOPS if level.looped else 1):
+                old = {path: self._known.get(path) for path in level.layers}
+                found = self._pass(level.layers, self._exact_wrap, title)
+                settled = not level.looped or _settled(old, found)
+                self._known.update(
+                    {p: Population(f.mean, f.variance, f.count, settled) for p, f in found.items()}
+                )
+                if settled:
+                    break
+        return self._measured(self._known)
+
+    def fast(self) -> Measured:
+        """One pass in which every batch is normalized by its own statistics."""
+        return self._measured(self._pass(tuple(self._layers), self._fast_wrap, "one pass"))
+
+    def inputs(self) -> Measured:
+        """One pass through the model as it stands."""
+        return self._measured(self._pass(tuple(self._layers), self._input_wrap, "one pass"))
+
+    def _measured(self, found: Mapping[str, Population]) -> Measured:
+        kept = {path: found[path] for path in self._layers if path in found}
+        return Measured(kept, len(self._samples), self._samples[0] if self._samples else 0)
+
+    def _pass(
+        self, observed: Sequence[str], wrap: Callable[[str, bool], Wrap], title: str
+    ) -> dict[str, Population]:
+        self._pools = {}
+        wraps = {path: wrap(path, path in observed) for path in self._layers}
+        wraps.update(dict.fromkeys(self._others, _still))
+        # A layer that no graph shows may be called any number of times.
+        counted = all(self._calls[path] for path in observed)
+        calls = sum(self._calls[path] for path in observed)
+        samples = 0
+        with wrapped_calls({**self._layers, **self._others}, wraps), eager():
+            for batch in self._track(self._batches, title, len(self._batches)):
+                self._valid, samples = batch.valid, samples + batch.samples
+                self._left = calls if counted else -1
+                run(self._model, batch.inputs)
+        self._samples.append(samples)
+        if samples != self._samples[0]:
+            raise DataError(
+                f"batches: {self._samples[0]} samples in the first pass and {samples} in pass "
+                f"{len(self._samples)}; every pass must give the same."
+            )
+        return {path: self._population(path) for path in observed}
+
+    def _population(self, path: str) -> Population:
+        pool = self._pools.get(path)
+        if pool is None:
+            raise NormwiseError(f"layer {path!r} is never called in model {self._model.name!r}.")
+        if pool.count == 0:
+            raise DataError(f"batches: no valid pixel reaches layer {path!r}; all is nodata.")
+        if not (np.isfinite(pool.mean).all() and np.isfinite(pool.deviation).all()):
+            raise DataError(
+                f"layer {path!r} reads values that are no finite numbers; look for impossible "
+                "values in the images, or for nodata values that aren't named."
+            )
+        return Population(pool.mean, pool.variance, pool.count)
+
+    def _exact_wrap(self, path: str, observed: bool) -> Wrap:
+        layer = self._layers[path]
+
+        def wrap(own: Call) -> Call:
+            def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+                if observed:
+                    self._observe(path, inputs, mask)
+                    self._seen()
+                known = self._known.get(path)
+                if known is None:
+                    return own(inputs, training=False, mask=mask)
+                return _normalized(layer, inputs, known.mean, known.variance)
+
+            return call
+
+        return wrap
+
+    def _fast_wrap(self, path: str, observed: bool) -> Wrap:
+        layer = self._layers[path]
+
+        def wrap(own: Call) -> Call:
+            def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+                seen = self._observe(path, inputs, mask)
+                self._seen()
+                return _normalized(layer, inputs, seen.mean, seen.variance)
+
+            return call
+
+        return wrap
+
+    def _input_wrap(self, path: str, observed: bool) -> Wrap:
+        def wrap(own: Call) -> Call:
+            def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+                self._observe(path, inputs, kwargs.get("mask"))
+                self._seen()
+                return own(inputs, *args, **kwargs)
+
+            return call
+
+        return wrap
+
+    def _observe(self, path: str, inputs: Any, mask: Any) -> Moments:
+        values = as_array(inputs, path)
+        axis = _channel_axis(self._layers[path])
+        shape = tuple(np.delete(values.shape, axis))
+        valid = None if mask is None else as_array(mask, path).astype(bool)
+        for pixels in self._valid:
+            more = valid_features(pixels, shape)
+            valid = more if valid is None else valid & more
+        found = moments_of(values, axis, valid)
+        pool = self._pools.get(path, no_moments(values.shape[axis]))
+        self._pools[path] = pool.merge(found)
+        return found
+
+    def _seen(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise AllSeen
+
+
+def _still(own: Call) -> Call:
+    """Inference mode even where a call says `training=True`, which would move the averages."""
+
+    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        return own(inputs, training=False, mask=mask)
+
+    return call
+
+
+def _normalized(layer: Any, inputs: Any, mean: Doubles, variance: Doubles) -> Any:
+    """What the layer makes in inference mode if it holds these statistics."""
+    dtype = keras.backend.result_type(inputs.dtype, "float32")
+    cast = keras.ops.cast
+    outputs = keras.ops.batch_normalization(
+        cast(inputs, dtype),
+        keras.ops.convert_to_tensor(mean, dtype),
+        keras.ops.convert_to_tensor(variance, dtype),
+        layer.axis,
+        offset=cast(layer.beta, dtype) if layer.center else None,
+        scale=cast(layer.gamma, dtype) if layer.scale else None,
+        epsilon=layer.epsilon,
+    )
+    return cast(outputs, layer.compute_dtype)
+
+
+def _channel_axis(layer: Any) -> int:
+    axis = getattr(layer, "axis", None)
+    if isinstance(axis, int):
+        return axis
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def _settled(old: Mapping[str, Population | None], new: Mapping[str, Population]) -> bool:
+    for path, now in new.items():
+        before = old[path]
+        if before is None:
+            return False
+        deviation = np.sqrt(now.variance) + 1e-12
+        moved = np.abs(now.mean - before.mean) / deviation
+        widened = np.abs(np.sqrt(before.variance) / deviation - 1)
+        if max(moved.max(), widened.max()) > SETTLED:
+            return False
+    return True
