@@ -83,7 +83,7 @@ REAL = [
     ("hls_water", {"labels": "masks"}, ("segmentation", 9, 2, [58, 15, 26])),
     ("hls_water", {"labels": "targets", "bands": range(8)}, ("regression", 8, 1, [58, 15, 26])),
     ("isl_fluor", {}, ("regression", 13, 3, [10, 2, 4])),
-    ("s2_bands", {"targets": [4, 5]}, ("regression", 10, 2, [1, 1, 2])),
+    ("s2_bands", {"targets": [4, 5]}, ("regression", 10, 2, [2, 2, 2])),
 ]
 
 

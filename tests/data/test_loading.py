@@ -82,7 +82,7 @@ def test_ignored_classes_and_missing_pixels_have_no_weight(folder) -> None:
     mask[:, 4] = 0
     folder.image("images/a.tif", image, nodata=-1)
     folder.mask("masks/a.png", mask)
-    dataset = open_dataset(folder.root)
+    dataset = open_dataset(folder.root, validation=0)
     x, y, weight = (part[0] for part in PatchBatches(dataset, "train", (20, 20), 1, fill=FILL)[0])
     assert (x[0, :, 0] == 10).all()
     np.testing.assert_array_equal(x[0, :, 1:], image[0, :, 1:])
@@ -100,7 +100,7 @@ def test_targets_without_label_have_no_weight_each_on_its_own(folder) -> None:
     target[0, :, 0], target[1, :, 1] = np.nan, -9999
     folder.image("images/a.npy", folder.rng.random((20, 20, 3)).astype(np.float32))
     folder.target("targets/a.tif", target, nodata=-9999)
-    dataset = open_dataset(folder.root)
+    dataset = open_dataset(folder.root, validation=0)
     found = PatchBatches(dataset, "train", (20, 20), 1, fill=FILL, label_fill=np.array([5.0, 6.0]))
     _, y, weight = (part[0] for part in found[0])
     assert (y[0, :, 0] == 5).all()

@@ -2,10 +2,15 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from normwise.data import open_dataset
+from normwise.data import channel_statistics, class_counts, open_dataset
+from normwise.data.sources import Source
 from normwise.errors import DataError
+from normwise.rasters import read_raster
+
+PLACES = (("images", "tif"), ("masks", "png"))
 
 
 def splits(dataset) -> dict[str, str]:
@@ -42,10 +47,43 @@ def test_an_automatic_split_has_at_least_one_image_on_each_side(folder, count, s
     assert dataset.split("test") == ()
 
 
-def test_a_single_training_image_validates_too_and_says_so(folder) -> None:
-    dataset = open_dataset(folder.fill(1).root)
-    assert dataset.split("train")[0].image == dataset.split("val")[0].image
-    assert "a is the only training image, so it validates as well" in dataset.notes[0]
+@pytest.mark.parametrize(("count", "words"), [(1, "the only"), (2, "each of the 2")])
+def test_a_part_of_each_validates_where_too_few_images_train(folder, count, words) -> None:
+    dataset = open_dataset(folder.fill(count).root)  # 40 x 50 pixels each
+    train, val = dataset.split("train"), dataset.split("val")
+    assert [item.image for item in train] == [item.image for item in val]
+    assert {(item.height, item.width, item.origin) for item in train} == {(40, 40, ())}
+    assert {(item.height, item.width, item.origin) for item in val} == {(40, 10, (0, 40))}
+    assert f"the last 20% of {words} training image" in dataset.notes[0]
+
+
+def test_the_parts_of_an_image_are_read_from_their_places(folder) -> None:
+    folder.fill(1)
+    dataset = open_dataset(folder.root, validation=0.3)
+    image, mask = (read_raster(folder.root / f"{k}/a.{s}") for k, s in PLACES)
+    (train,), (val,) = dataset.split("train"), dataset.split("val")
+    with Source(dataset, dataset.items) as source:
+        whole = (slice(0, 40), slice(0, 15))
+        np.testing.assert_array_equal(source.image(val, *whole)[0], image[:, 35:])
+        np.testing.assert_array_equal(source.classes(val, *whole), mask[:, 35:, 0])
+        np.testing.assert_array_equal(source.image(train, *whole)[0], image[:, :15])
+    for item, part in ((train, image[:, :35]), (val, image[:, 35:])):
+        found = channel_statistics(dataset, item.split)
+        np.testing.assert_allclose(found.mean, part.mean((0, 1)), rtol=1e-12)
+        assert found.count[0] == part[..., 0].size
+        assert class_counts(dataset, item.split).sum() == part[..., 0].size
+
+
+def test_windows_of_a_file_are_cut_to_the_part(folder, monkeypatch) -> None:
+    monkeypatch.setattr("normwise.data.statistics.WINDOW_VALUES", 300)
+    folder.image("images/a.tif", folder.rng.integers(0, 99, (90, 30, 2)).astype(np.uint8))
+    folder.target("targets/a.npy", folder.rng.normal(size=(90, 30)))
+    dataset = open_dataset(folder.root, validation=0.25)
+    pixels = read_raster(folder.root / "images/a.tif")
+    for split, part in (("train", pixels[:68]), ("val", pixels[68:])):
+        np.testing.assert_allclose(
+            channel_statistics(dataset, split).mean, part.mean((0, 1)), rtol=1e-12
+        )
 
 
 def test_no_validation_if_not_wanted(folder) -> None:

@@ -31,6 +31,7 @@ class Item:
         split: `train`, `val` or `test`.
         height: Rows.
         width: Columns.
+        origin: Where it begins in its files, one number an axis, if it is a part of them.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Item:
     split: Split
     height: int
     width: int
+    origin: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Dataset:
     Args:
         root: The folder.
         task: `segmentation` (masks of class ids) or `regression` (targets).
-        items: Every image of every split, by split and name. A folder with a single training
-            image has it twice, once as `val`.
+        items: Every image of every split, by split and name. Where too few train to spare one,
+            each of them is two items, a part that trains and a part that validates.
         channels: Image channels that are used.
         outputs: Classes, or label channels that are used.
         classes: Names of the classes, by id; empty for regression.

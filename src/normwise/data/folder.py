@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from normwise.data.blocks import with_validation_blocks
 from normwise.data.dataset import SPLITS, Dataset, Item, Labels
 from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.examination import Examination, Facts
@@ -140,7 +141,7 @@ def _dataset(
     return Dataset(
         root=examination.root,
         task="segmentation" if masks else "regression",
-        items=_items(facts),
+        items=_items(facts, division.block_share),
         channels=len(bands),
         outputs=len(classes) if masks else len(target_names),
         classes=classes,
@@ -163,7 +164,7 @@ def _headers(facts: Sequence[Facts]) -> tuple[RasterInfo, RasterInfo]:
     return found.image, found.label
 
 
-def _items(facts: Sequence[Facts]) -> tuple[Item, ...]:
+def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
     items = [
         Item(
             name=found.pair.name,
@@ -176,7 +177,8 @@ def _items(facts: Sequence[Facts]) -> tuple[Item, ...]:
         for found in facts
         if found.image is not None and found.pair.split is not None
     ]
-    return tuple(sorted(items, key=lambda item: (SPLITS.index(item.split), item.name)))
+    parts = with_validation_blocks(items, block_share) if block_share else items
+    return tuple(sorted(parts, key=lambda item: (SPLITS.index(item.split), item.name)))
 
 
 def _names(info: RasterInfo) -> tuple[str, ...]:

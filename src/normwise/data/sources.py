@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.data.blocks import in_file
 from normwise.data.dataset import Dataset, Item
 from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
 from normwise.data.scaling import scaled_between
@@ -159,6 +160,7 @@ class Source:
             RasterError: If the file can't be read.
         """
         dataset, bands = self.dataset, self.dataset.band_index
+        rows, columns = in_file(item, (rows, columns))
         pixels, _ = self._window(item.image, rows, columns, bands)
         missing = missing_in(pixels, dataset.nodata)
         if dataset.scaling is not None:
@@ -183,6 +185,7 @@ class Source:
             DataError: If it holds unknown classes.
         """
         path = _label(item)
+        rows, columns = in_file(item, (rows, columns))
         mask, _ = self._window(path, rows, columns, None)
         return class_ids_of(mask, self.dataset, path)
 
@@ -201,6 +204,7 @@ class Source:
         Raises:
             RasterError: If the file can't be read.
         """
+        rows, columns = in_file(item, (rows, columns))
         values, nodata = self._window(_label(item), rows, columns, self.dataset.target_index)
         return values, missing_in(values, nodata)
 

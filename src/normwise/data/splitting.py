@@ -14,6 +14,9 @@ from normwise.errors import DataError
 from normwise.rasters import SUFFIXES
 
 SPLIT_NAME = "split.csv"
+_FEWEST = 3
+"""Training images; of fewer none is spared, a part of each validates."""
+
 Splits = Mapping[str, str] | str | PathLike[str]
 
 _SPOKEN: dict[str, Split] = {
@@ -30,11 +33,13 @@ class Division:
     """The pairs with their splits, what is wrong with them, and what was decided.
 
     A pair whose split is a problem has None, so that its files are examined all the same.
+    `block_share` is the share of each training image that validates, 0 if whole images do.
     """
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    block_share: float = 0.0
 
 
 def divide(layout: Layout, splits: Splits | None, validation: float, seed: int) -> Division:
@@ -128,8 +133,8 @@ def _with_validation(division: Division, validation: float, seed: int) -> Divisi
     train = sorted(pair.name for pair in division.pairs if pair.split == "train")
     if not train or validation == 0 or any(pair.split == "val" for pair in division.pairs):
         return division
-    if len(train) == 1:
-        return _validate_on_training(division, train[0])
+    if len(train) < _FEWEST:
+        return _validate_on_blocks(division, len(train), validation)
     count = min(len(train) - 1, max(1, round(len(train) * validation)))
     order = np.random.default_rng(np.random.SeedSequence([seed, len(train)])).permutation(train)
     chosen = set(order[:count].tolist())
@@ -141,11 +146,10 @@ def _with_validation(division: Division, validation: float, seed: int) -> Divisi
     return replace(division, pairs=pairs, notes=(*division.notes, note))
 
 
-def _validate_on_training(division: Division, name: str) -> Division:
-    (only,) = (pair for pair in division.pairs if pair.split == "train")
-    note = f"{name} is the only training image, so it validates as well: scores are too good"
-    return replace(
-        division,
-        pairs=(*division.pairs, replace(only, split="val")),
-        notes=(*division.notes, note),
+def _validate_on_blocks(division: Division, count: int, share: float) -> Division:
+    images = "the only training image" if count == 1 else f"each of the {count} training images"
+    note = (
+        f"the last {share:.0%} of {images} validates: too few to spare a whole one. Neighbours are "
+        "alike, so scores are somewhat too good"
     )
+    return replace(division, block_share=share, notes=(*division.notes, note))

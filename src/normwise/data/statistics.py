@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.data.blocks import in_item
 from normwise.data.dataset import Dataset, Item
 from normwise.data.examination import WINDOW_VALUES
 from normwise.data.pixels import Bools, Pixels
@@ -20,7 +21,7 @@ from normwise.rasters import open_raster
 _Doubles = NDArray[np.float64]
 _Result = TypeVar("_Result")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-_Window = tuple[slice, slice]
+_Window = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _windows(item: Item, images: bool) -> list[_Window]:
     path = item.image if images else item.label
     assert path is not None
     with open_raster(path) as raster:
-        return list(raster.windows(WINDOW_VALUES // raster.info.channels))
+        return in_item(item, raster.windows(WINDOW_VALUES // raster.info.channels))
 
 
 def _of_window(pixels: Pixels, missing: Bools | None) -> ChannelStatistics:

@@ -1,0 +1,65 @@
+"""Validation on a part of each training image, where there are too few images to spare one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from normwise.data.dataset import Item
+
+
+def with_validation_blocks(items: Iterable[Item], share: float) -> tuple[Item, ...]:
+    """Cuts the end off every training image, across its longest side, and validates there.
+
+    The two parts never share a pixel, but they are neighbours: scores are better than those of
+    another place would be.
+
+    Args:
+        items: The items of a data set.
+        share: The share of each training image that validates, above 0 and below 1.
+
+    Returns:
+        The items, each training item as two: `train` and `val`. One of a single pixel stays
+        whole, and validates as well.
+    """
+    return tuple(part for item in items for part in _parts(item, share))
+
+
+def _parts(item: Item, share: float) -> Iterator[Item]:
+    if item.split != "train":
+        yield item
+        return
+    sizes = [item.height, item.width]
+    axis = sizes.index(max(sizes))
+    kept = min(max(round(sizes[axis] * (1 - share)), 1), max(sizes[axis] - 1, 1))
+    yield _cut(item, axis, 0, kept)
+    rest = sizes[axis] - kept
+    yield replace(_cut(item, axis, kept, rest) if rest else item, split="val")
+
+
+def _cut(item: Item, axis: int, start: int, length: int) -> Item:
+    sizes = [item.height, item.width]
+    sizes[axis] = length
+    origin = tuple(start if index == axis else 0 for index in range(len(sizes)))
+    return replace(item, height=sizes[0], width=sizes[1], origin=origin if start else ())
+
+
+def in_file(item: Item, spans: Sequence[slice]) -> tuple[slice, ...]:
+    """Where a window of an item stands in its file."""
+    origin = item.origin or (0,) * len(spans)
+    return tuple(
+        slice(span.start + start, span.stop + start)
+        for span, start in zip(spans, origin, strict=True)
+    )
+
+
+def in_item(item: Item, windows: Iterable[Sequence[slice]]) -> list[tuple[slice, ...]]:
+    """The parts of windows of a file that lie in an item, in the coordinates of the item."""
+    origin = item.origin or (0, 0)
+    sizes = (item.height, item.width)
+    parts = [
+        tuple(
+            slice(max(span.start - start, 0), min(span.stop - start, size))
+            for span, start, size in zip(window, origin, sizes, strict=True)
+        )
+        for window in windows
+    ]
+    return [part for part in parts if all(span.start < span.stop for span in part)]
