@@ -27,7 +27,7 @@ def _parts(item: Item, share: float) -> Iterator[Item]:
     if item.split != "train":
         yield item
         return
-    sizes = [item.height, item.width]
+    sizes = sizes_of(item)
     axis = sizes.index(max(sizes))
     kept = min(max(round(sizes[axis] * (1 - share)), 1), max(sizes[axis] - 1, 1))
     yield _cut(item, axis, 0, kept)
@@ -42,6 +42,11 @@ def _cut(item: Item, axis: int, start: int, length: int) -> Item:
     return replace(item, height=sizes[0], width=sizes[1], origin=origin if start else ())
 
 
+def sizes_of(item: Item) -> tuple[int, ...]:
+    """The size of an item along each axis, in pixels."""
+    return item.height, item.width
+
+
 def in_file(item: Item, spans: Sequence[slice]) -> tuple[slice, ...]:
     """Where a window of an item stands in its file."""
     origin = item.origin or (0,) * len(spans)
@@ -53,8 +58,8 @@ def in_file(item: Item, spans: Sequence[slice]) -> tuple[slice, ...]:
 
 def in_item(item: Item, windows: Iterable[Sequence[slice]]) -> list[tuple[slice, ...]]:
     """The parts of windows of a file that lie in an item, in the coordinates of the item."""
-    origin = item.origin or (0, 0)
-    sizes = (item.height, item.width)
+    sizes = sizes_of(item)
+    origin = item.origin or (0,) * len(sizes)
     parts = [
         tuple(
             slice(max(span.start - start, 0), min(span.stop - start, size))

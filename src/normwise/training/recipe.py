@@ -126,6 +126,10 @@ class NetworkSettings(BaseModel):
         default=None, description="null: the network's own"
     )
     depth: int | None = Field(default=None, ge=1, description="null: the network's own")
+    input_residual: bool = Field(
+        default=False,
+        description="predict what a linear function of the input leaves of the target",
+    )
 
     @property
     def options(self) -> dict[str, Any]:

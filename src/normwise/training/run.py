@@ -14,6 +14,7 @@ from normwise.data.augmentation import Augmentation
 from normwise.data.dataset import Dataset
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
+from normwise.data.relations import relations
 from normwise.data.statistics import ChannelStatistics, channel_statistics
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
@@ -31,6 +32,7 @@ from normwise.training.output import Output, finished_model, regression_output
 from normwise.training.pictures import draw_run
 from normwise.training.progress import watcher
 from normwise.training.recipe import Recipe, to_yaml
+from normwise.training.residual import with_input_residual
 from normwise.training.resolve import patch_notes, resolve
 from normwise.training.scaling import scaling_of
 from normwise.training.standing import Standing
@@ -117,6 +119,9 @@ def train(
     output = _output(dataset)
     seed_run(recipe.training.seed)
     network = build_network(recipe, dataset.channels, output.channels, images)
+    if recipe.network.input_residual:
+        fit_of_input = relations(dataset, "train").linear_fit()
+        network = with_input_residual(network, fit_of_input, images, output)
     recipe = resolve(recipe, dataset, stride_of(network))
     _prepare(folder, resume, overwrite)
     with _logged(folder / "log.txt"):
