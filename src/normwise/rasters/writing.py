@@ -1,6 +1,6 @@
 """Writing images, whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def write_raster(
     like: RasterInfo | None = None,
     nodata: float | None = None,
     overwrite: bool = False,
+    band_names: Sequence[str] = (),
 ) -> None:
     """Writes an image; a file that is there is complete.
 
@@ -35,6 +36,7 @@ def write_raster(
         like: The image whose coordinate system and transform the TIFF takes.
         nodata: The value that marks missing pixels; only a TIFF can say so.
         overwrite: Whether an existing file may be replaced.
+        band_names: One name for each channel, or none; only a TIFF can hold them.
 
     Raises:
         RasterError: If the format can't hold the array, or the disk is full.
@@ -47,7 +49,7 @@ def write_raster(
     """
     path = Path(path)
     pixels = _as_pixels(path, array)
-    write = _writer(path, pixels, like, nodata)
+    write = _writer(path, pixels, like, nodata, band_names)
     try:
         with whole_file(path, overwrite) as temporary:
             write(temporary)
@@ -111,11 +113,15 @@ def _as_pixels(path: Path, array: Pixels) -> Pixels:
 
 
 def _writer(
-    path: Path, pixels: Pixels, like: RasterInfo | None, nodata: float | None
+    path: Path,
+    pixels: Pixels,
+    like: RasterInfo | None,
+    nodata: float | None,
+    band_names: Sequence[str],
 ) -> Callable[[Path], None]:
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
-        return lambda temporary: _write_tiff(temporary, pixels, like, nodata)
+        return lambda temporary: _write_tiff(temporary, pixels, like, nodata, band_names)
     if suffix == ".png":
         _check_png(path, pixels)
         return lambda temporary: _write_png(temporary, pixels)
@@ -127,13 +133,21 @@ def _writer(
     )
 
 
-def _write_tiff(path: Path, pixels: Pixels, like: RasterInfo | None, nodata: float | None) -> None:
+def _write_tiff(
+    path: Path,
+    pixels: Pixels,
+    like: RasterInfo | None,
+    nodata: float | None,
+    band_names: Sequence[str],
+) -> None:
     if pixels.dtype == np.float16:
         # TIFF readers hardly know it, and nothing is lost.
         pixels = pixels.astype(np.float32)
     height, width, channels = pixels.shape
     profile = tiff_profile((height, width, channels), pixels.dtype, like, nodata)
     with quiet(), gdal().open(path, "w", **profile) as file:
+        for band, name in enumerate(band_names, start=1):
+            file.set_band_description(band, name)
         for top in range(0, height, _TILE):
             rows = pixels[top : top + _TILE]
             window = ((top, top + len(rows)), (0, width))

@@ -11,6 +11,7 @@ import numpy as np
 from normwise.data.dataset import Dataset
 from normwise.errors import DataError
 from normwise.inference.whole import predict_whole
+from normwise.training.distribution import SINGLE, Distribution
 from normwise.training.metrics import Metrics
 from normwise.training.output import (
     Output,
@@ -56,7 +57,8 @@ def evaluate(
         model = keras.saving.load_model(model, compile=False, safe_mode=True)
     # What the model was trained with counts, whoever opened the data.
     dataset = replace(dataset, scaling=scaling_of_model(model))
-    output = output_of(dataset)
+    distribution = Distribution.of_layers(layer.name for layer in model.layers)
+    output = output_of(dataset, distribution)
     _check_outputs(model, output, dataset)
     metrics = metrics_for(output)
     for item, image, truth, weight in whole_items(dataset, split, fill or input_mean(model)):
@@ -68,13 +70,19 @@ def evaluate(
     return metrics.result()
 
 
-def output_of(dataset: Dataset) -> Output:
-    """The output that a data set asks for, with targets in their own units."""
+def output_of(dataset: Dataset, distribution: Distribution = SINGLE) -> Output:
+    """The output that a data set asks for, with targets in their own units.
+
+    Args:
+        dataset: The data set.
+        distribution: What stands for each target of a regression.
+    """
     if dataset.task == "segmentation":
         return segmentation_output(dataset.classes)
     names, count = dataset.target_names, dataset.outputs
     names = names if len(names) == count else tuple(f"target {i + 1}" for i in range(count))
-    return regression_output(names, np.zeros(count).tolist(), np.ones(count).tolist())
+    own_units = np.zeros(count).tolist(), np.ones(count).tolist()
+    return regression_output(names, *own_units, distribution)
 
 
 def input_mean(model: keras.Model) -> list[float]:
@@ -102,5 +110,5 @@ def _check_outputs(model: keras.Model, output: Output, dataset: Dataset) -> None
     if found != output.channels:
         raise DataError(
             f"The model has {found} output channels; the {output.task} of {dataset.root} needs "
-            f"{output.channels}: {', '.join(output.names)}."
+            f"{output.channels}: {', '.join(output.distribution.names(output.names))}."
         )

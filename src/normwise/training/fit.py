@@ -11,10 +11,12 @@ import keras
 
 from normwise.errors import RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
+from normwise.training.deep_supervision import Supervised, head_sizes, head_weights
 from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
 from normwise.training.history import Row, write_history
 from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses.composition import WeightedLoss, loss_of
+from normwise.training.losses.expression import parse_loss, task_of
 from normwise.training.optimizer import make_optimizer
 from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe, TrainingSettings, differences
@@ -46,7 +48,8 @@ def fit(
     `training.deterministic`.
 
     Args:
-        model: A model with one linear output, not compiled.
+        model: A model with one linear output, not compiled; others behind the first are heads of
+            deep supervision.
         batches: Training batches: images, labels, weights.
         validate: Takes the model; returns `loss` and metrics, among them the recipe's metric.
         recipe: A resolved recipe: its loss and metric are set.
@@ -64,6 +67,7 @@ def fit(
     training, watcher = recipe.training, watcher or Silent()
     steps = training.steps or len(batches)
     _compile(model, recipe, steps)
+    prepare = _supervised(model, batches, recipe, prepare)
     standing = _resumed(model, recipe, run_folder) if resume else Standing()
     watcher.start(standing.epochs, training.epochs, steps)
     try:
@@ -82,12 +86,27 @@ def fit(
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    training = recipe.training
+    training, heads = recipe.training, len(model.outputs)
     if training.deterministic:
         make_deterministic()
     seed_run(training.seed)
     optimizer = make_optimizer(training, steps * training.epochs, model.trainable_variables)
-    model.compile(optimizer=optimizer, loss=WeightedLoss(loss_of(training)))
+    loss = loss_of(training)
+    if heads == 1:
+        model.compile(optimizer=optimizer, loss=WeightedLoss(loss))
+        return
+    losses = [WeightedLoss(loss, f"loss_{number + 1}") for number in range(heads)]
+    model.compile(optimizer=optimizer, loss=losses, loss_weights=list(head_weights(heads)))
+
+
+def _supervised(
+    model: keras.Model, batches: Batches, recipe: Recipe, prepare: Callable[[Batch], Batch]
+) -> Callable[[Batch], Batch]:
+    if len(model.outputs) == 1:
+        return prepare
+    patch = recipe.data.patch or batches[0][0].shape[1:-1]
+    values = task_of(parse_loss(str(recipe.training.loss))[0].name) == "regression"
+    return Supervised(head_sizes(model, patch), values, prepare)
 
 
 def _epoch(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from normwise.training.distribution import Distribution
 from normwise.training.losses.expression import canonical_loss, parse_loss
 
 LossText = Annotated[str, Field(min_length=1), AfterValidator(canonical_loss)]
@@ -69,6 +70,14 @@ ClassWeights = Annotated[
     Literal["balanced"] | tuple[float, ...] | dict[str, float] | None,
     BeforeValidator(_class_weights),
 ]
+
+
+def distribution_of(loss: str, options: LossOptions) -> Distribution:
+    """What a loss makes the outputs of a regression say about each target."""
+    name = parse_loss(loss)[0].name
+    if name == "quantile":
+        return Distribution(quantiles=options.quantiles)
+    return Distribution(gaussian=name == "gaussian")
 
 
 def unused_options(loss: str, options: LossOptions) -> list[str]:

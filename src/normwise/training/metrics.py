@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-LOWER_IS_BETTER: Final = frozenset({"mae", "rmse"})
+from normwise.training.distribution import SINGLE, Distribution
+
+LOWER_IS_BETTER: Final = frozenset({"mae", "rmse", "pinball", "nll"})
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,13 @@ def default_metric(task: str, classes: int) -> str:
     return "iou" if classes == 2 else "mean_iou"
 
 
-def metric_names(task: str, classes: int) -> tuple[str, ...]:
-    """The names in `Metrics.values` of a task."""
+def metric_names(task: str, classes: int, distribution: Distribution = SINGLE) -> tuple[str, ...]:
+    """The names in `Metrics.values` of a task that can choose an epoch."""
     if task == "regression":
-        return ("mae", "rmse", "r2", "bias", "correlation")
+        further = ("nll",) if distribution.gaussian else ("pinball",)
+        return (
+            "mae", "rmse", "r2", "bias", "correlation", *(() if distribution.single else further)
+        )  # fmt: skip
     means = ("mean_iou", "mean_dice", "mean_precision", "mean_recall", "mean_accuracy")
     foreground = ("iou", "dice", "precision", "recall") if classes == 2 else ()
     return (*foreground, "accuracy", *means, "mean_image_iou")

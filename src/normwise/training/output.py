@@ -12,6 +12,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from normwise.training.distribution import SINGLE, Distribution
+from normwise.training.target_units import in_units, unit_layers
+
 Values = npt.NDArray[Any]
 
 
@@ -24,17 +27,21 @@ class Output:
         names: The classes or the target channels.
         mean: For a regression the mean of each target channel, in its units.
         std: For a regression the standard deviation of each target channel, in its units.
+        distribution: For a regression what stands for each target channel.
     """
 
     task: str
     names: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    distribution: Distribution = SINGLE
 
     @property
     def channels(self) -> int:
         """Output channels of the network: two classes need one, the foreground's."""
-        return 1 if self.task == "segmentation" and len(self.names) == 2 else len(self.names)
+        if self.task == "segmentation":
+            return 1 if len(self.names) == 2 else len(self.names)
+        return len(self.names) * self.distribution.outputs
 
     def scaled(self, target: Values) -> Values:
         """Targets as the loss sees them: class ids as they are, values scaled."""
@@ -43,9 +50,9 @@ class Output:
         return np.asarray((target - np.array(self.mean)) / np.array(self.std), np.float32)
 
     def decoded(self, linear: Values) -> Values:
-        """Linear outputs as metrics see them: class ids, or values in the target's units."""
+        """Linear outputs as metrics see them: class ids, or outputs in the target's units."""
         if self.task == "regression":
-            return np.asarray(linear * np.array(self.std) + np.array(self.mean), np.float32)
+            return in_units(linear, self.distribution, self.mean, self.std)
         if self.channels == 1:
             return np.asarray(linear[..., 0] > 0, np.int64)
         return np.asarray(np.argmax(linear, -1))
@@ -57,7 +64,10 @@ def segmentation_output(classes: Sequence[str]) -> Output:
 
 
 def regression_output(
-    names: Sequence[str], mean: Sequence[float], variance: Sequence[float]
+    names: Sequence[str],
+    mean: Sequence[float],
+    variance: Sequence[float],
+    distribution: Distribution = SINGLE,
 ) -> Output:
     """The output of a regression.
 
@@ -65,9 +75,11 @@ def regression_output(
         names: The target channels.
         mean: Their means over the training pixels, in their units.
         variance: Their variances. A constant channel (variance 0) is left at its own scale.
+        distribution: What stands for each target channel.
     """
     std = tuple(float(value) ** 0.5 if value > 0 else 1.0 for value in variance)
-    return Output("regression", tuple(names), tuple(float(value) for value in mean), std)
+    means = tuple(float(value) for value in mean)
+    return Output("regression", tuple(names), means, std, distribution)
 
 
 def finished_model(network: keras.Model, output: Output) -> keras.Model:
@@ -77,23 +89,18 @@ def finished_model(network: keras.Model, output: Output) -> keras.Model:
     Keras alone, so that it loads without normwise.
 
     Args:
-        network: A functional model with one linear output, shape (batch, rows, columns, channels).
+        network: A functional model with linear outputs, shape (batch, *space, channels); the
+            first is the main one, and others, which deep supervision needs, are left out.
         output: What the output means.
 
     Returns:
-        A model from raw pixel values to float32 probabilities, or values in the target's units.
+        A model from raw pixel values to float32 probabilities, or values in the target's units:
+        one, its quantiles, or mean and standard deviation for each target.
     """
     linear = network.outputs[0]
     if output.task == "regression":
-        units = keras.layers.Normalization(
-            axis=-1,
-            mean=list(output.mean),
-            variance=[value**2 for value in output.std],
-            invert=True,
-            name="target_units",
-            dtype="float32",
-        )
-        return keras.Model(network.inputs, units(linear), name=network.name)
+        units = unit_layers(linear, output.distribution, output.mean, output.std)
+        return keras.Model(network.inputs, units, name=network.name)
     activation = "sigmoid" if output.channels == 1 else "softmax"
     last = keras.layers.Activation(activation, name="probability", dtype="float32")
     return keras.Model(network.inputs, last(linear), name=network.name)

@@ -19,7 +19,7 @@ from normwise.training.standing import Standing
 from normwise.training.whole_items import whole_items
 
 _IMAGES: Final = 4
-_IN_UNITS: Final = frozenset({"mae", "rmse"})
+_IN_UNITS: Final = frozenset({"mae", "rmse", "pinball"})
 
 
 def draw_run(
@@ -52,19 +52,20 @@ def draw_run(
             unit=unit,
         )
     with whole_file(folder / "preview.png") as path:
-        panels = list(islice(_panels(model, dataset), _IMAGES))
+        panels = list(islice(_panels(model, dataset, output), _IMAGES))
         draw_preview(path, panels, _meaning(dataset, output))
 
 
-def _panels(model: keras.Model, dataset: Dataset) -> Iterator[Panel]:
-    """The validation images; of several target channels the first."""
+def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Panel]:
+    """The validation images; of several target channels the first, of a distribution its middle."""
     for item, image, truth, weight in whole_items(dataset, "val", input_mean(model)):
         predicted = predict_whole(model, image)
         if dataset.task == "segmentation":
             yield Panel(item.name, image, truth, predicted_classes(predicted), weight > 0)
         else:
             valid = weight[..., 0] > 0
-            yield Panel(item.name, image, truth[..., 0], predicted[..., 0], valid)
+            middle = output.distribution.point(predicted)[..., 0]
+            yield Panel(item.name, image, truth[..., 0], middle, valid)
 
 
 def _meaning(dataset: Dataset, output: Output) -> Meaning:

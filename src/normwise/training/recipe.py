@@ -48,6 +48,8 @@ MetricName = Literal[
     "rmse",
     "r2",
     "correlation",
+    "pinball",
+    "nll",
 ]
 
 

@@ -7,10 +7,13 @@ from normwise.data.dataset import Dataset
 from normwise.errors import RecipeError
 from normwise.norms.plan import NormPlan, with_standardized_input
 from normwise.training.class_weights import resolved_class_weights
-from normwise.training.loss_settings import class_weight_problems, unused_options
+from normwise.training.loss_settings import (
+    class_weight_problems,
+    distribution_of,
+    unused_options,
+)
 from normwise.training.losses.expression import (
     DEFAULTS,
-    DISTRIBUTIONS,
     REGRESSION,
     SEGMENTATION,
     parse_loss,
@@ -87,17 +90,15 @@ def _default_plan(recipe: Recipe) -> str:
 
 def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
     task, training = dataset.task, recipe.training
-    metrics = metric_names(task, len(dataset.classes))
-    loss = training.loss or DEFAULTS[task]
-    problems = []
+    loss, problems = training.loss or DEFAULTS[task], []
+    distribution = distribution_of(loss, training.loss_options)
+    metrics = metric_names(task, len(dataset.classes), distribution)
     if task_of(parse_loss(loss)[0].name) != task:
         known = SEGMENTATION if task == "segmentation" else REGRESSION
         problems.append(
             f"training.loss: received {loss!r}; allowed for this {task}: {', '.join(known)}, "
             "and sums of them."
         )
-    if loss in DISTRIBUTIONS:
-        problems.append(f"training.loss: {loss} has outputs that can't be trained yet.")
     if training.metric is not None and training.metric not in metrics:
         problems.append(
             f"training.metric: received {training.metric!r}; allowed for this {task}: "

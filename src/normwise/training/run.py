@@ -25,7 +25,9 @@ from normwise.training.evaluate import evaluate, output_of
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.history import History
 from normwise.training.loading import Batch
+from normwise.training.loss_settings import distribution_of
 from normwise.training.losses.composition import loss_of
+from normwise.training.losses.expression import DEFAULTS
 from normwise.training.metrics import Metrics
 from normwise.training.network import build_network
 from normwise.training.output import Output, finished_model, regression_output
@@ -116,7 +118,7 @@ def train(
     )
     dataset = replace(dataset, scaling=scaling_of(data))
     images = channel_statistics(dataset, "train", of="images")
-    output = _output(dataset)
+    output = _output(recipe, dataset)
     seed_run(recipe.training.seed)
     network = build_network(recipe, dataset.channels, output.channels, images)
     if recipe.network.input_residual:
@@ -136,12 +138,18 @@ def _folder(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out if out is not None else str(recipe.out))
 
 
-def _output(dataset: Dataset) -> Output:
+def _output(recipe: Recipe, dataset: Dataset) -> Output:
     output = output_of(dataset)
     if output.task == "segmentation":
         return output
     labels = channel_statistics(dataset, "train", of="labels")
-    return regression_output(output.names, labels.mean.tolist(), labels.variance.tolist())
+    loss = recipe.training.loss or DEFAULTS["regression"]
+    return regression_output(
+        output.names,
+        labels.mean.tolist(),
+        labels.variance.tolist(),
+        distribution_of(loss, recipe.training.loss_options),
+    )
 
 
 def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:

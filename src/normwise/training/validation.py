@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from normwise.training.distribution_metrics import DistributionMetrics
 from normwise.training.loading import Array
 from normwise.training.losses.composition import PixelLoss
 from normwise.training.metrics import Metrics
@@ -15,6 +16,7 @@ from normwise.training.output import Output
 from normwise.training.regression_metrics import RegressionMetrics
 from normwise.training.segmentation_metrics import SegmentationMetrics
 
+AnyMetrics = SegmentationMetrics | RegressionMetrics | DistributionMetrics
 Tile = tuple[str, Array, Array, Array]
 """The name of the image, pixels, labels and weights."""
 
@@ -53,6 +55,8 @@ class Validation:
         images = [tile[1] for tile in batch]
         filled = images + images[:1] * (self.batch_size - len(images))
         linear = model.predict_on_batch(np.stack(filled).astype(np.float32))
+        if isinstance(linear, list):
+            linear = linear[0]  # the others are heads of deep supervision
         return np.asarray(linear, np.float32)[: len(images)]
 
     def _loss(self, batch: list[Tile], linear: Any) -> tuple[float, float]:
@@ -63,21 +67,23 @@ class Validation:
         return float(loss), float(weight.sum(dtype=np.float64))
 
 
-def metrics_for(output: Output) -> SegmentationMetrics | RegressionMetrics:
+def metrics_for(output: Output) -> AnyMetrics:
     """Empty metrics of an output's task, classes and channels."""
     if output.task == "segmentation":
         return SegmentationMetrics(output.names)
-    return RegressionMetrics(output.names)
+    if output.distribution.single:
+        return RegressionMetrics(output.names)
+    return DistributionMetrics(output.names, output.distribution)
 
 
 def measure(
-    metrics: SegmentationMetrics | RegressionMetrics,
+    metrics: AnyMetrics,
     truth: Array,
     predicted: Any,
     weight: Array,
     image: str,
 ) -> None:
-    """Adds the pixels of one image, or of a part of it, to metrics of either kind."""
+    """Adds the pixels of one image, or of a part of it, to metrics of any kind."""
     if isinstance(metrics, SegmentationMetrics):
         metrics.update(truth, predicted, weight, image)
     else:

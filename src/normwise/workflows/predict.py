@@ -14,7 +14,7 @@ from normwise.backend import require_backend
 from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
 from normwise.rasters import SUFFIXES, RasterInfo, raster_info, read_raster, write_raster
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, nodata_of
+from normwise.workflows.runs import data_settings, nodata_of, output_names
 
 Array = npt.NDArray[Any]
 PROBABILITIES = frozenset({"sigmoid", "softmax"})
@@ -51,8 +51,9 @@ def predict(
 
     Returns:
         float32 of shape (rows, columns, outputs): probabilities, or values in the target's units;
-        uint8 of shape (rows, columns, 1) with `classes`. With `out`, the path written; for a
-        folder the paths.
+        uint8 of shape (rows, columns, 1) with `classes`. Of a run that learnt quantiles or a
+        normal law, the outputs of the first target come first. With `out`, the path written; for
+        a folder the paths. The bands of a TIFF have the outputs' names, where a run tells them.
 
     Raises:
         RasterError: The image can't be read, or the result not be written in that format.
@@ -65,7 +66,9 @@ def predict(
     if isinstance(image, np.ndarray):
         predictor = _Predictor(model, classes, bands, nodata)
         result = predictor.array(_with_channels(image), predictor.nodata)
-        return result if out is None else _write(result, None, Path(fspath(out)), overwrite)
+        if out is None:
+            return result
+        return _write(result, None, Path(fspath(out)), overwrite, predictor.names)
     path = Path(fspath(image))
     if path.is_dir():
         if out is None:
@@ -115,6 +118,7 @@ class _Predictor:
         self.nodata = nodata if nodata is not None else nodata_of(settings)
         self.bands = bands if bands is not None else settings.bands if settings else None
         self.model = live_model(model)
+        self.names = ("class",) if classes else output_names(model, self.model)
         self.classes = classes
         if classes and not _gives_probabilities(self.model):
             raise NormwiseError(
@@ -125,7 +129,7 @@ class _Predictor:
         """Predicts one file into another."""
         _refuse_existing(out, overwrite)
         result, info = self.read(path)
-        return _write(result, info, out, overwrite)
+        return _write(result, info, out, overwrite, self.names)
 
     def read(self, path: Path) -> tuple[Array, RasterInfo]:
         """The prediction of one file, whose name its errors say."""
@@ -192,9 +196,11 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists already; add --overwrite to replace it.")
 
 
-def _write(result: Array, like: RasterInfo | None, path: Path, overwrite: bool) -> Path:
-    nodata = 255.0 if result.dtype == np.uint8 else float("nan")
-    write_raster(
-        path, result, like, nodata if path.suffix.lower() in {".tif", ".tiff"} else None, overwrite
-    )
+def _write(
+    result: Array, like: RasterInfo | None, path: Path, overwrite: bool, names: Sequence[str]
+) -> Path:
+    nodata: float | None = 255.0 if result.dtype == np.uint8 else float("nan")
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        nodata, names = None, ()
+    write_raster(path, result, like, nodata, overwrite, names)
     return path
