@@ -34,7 +34,7 @@ def test_shapes_and_dtypes_of_regression(folder) -> None:
 def test_patches_are_cut_from_the_files_where_the_positions_say(folder) -> None:
     found = batches(folder, "targets")
     x, y, weight = found[1]
-    for index, (item, row, column) in enumerate(found.positions(0)[3:6]):
+    for index, (item, (row, column)) in enumerate(found.positions(0)[3:6]):
         window = slice(row, row + 16), slice(column, column + 24)
         np.testing.assert_array_equal(x[index], read_raster(found.items[item].image)[window])
         np.testing.assert_array_equal(y[index], read_raster(found.items[item].label)[window])
@@ -162,7 +162,8 @@ def test_tiles_cover_every_image_once(folder) -> None:
         for tile in tiles_of(dataset, "train", (16, 24), FILL):
             assert (tile.x.shape, tile.y.shape) == ((16, 24, 3), (16, 24, 2))
             if tile.item is item:
-                window = slice(tile.row, tile.row + 16), slice(tile.column, tile.column + 24)
+                row, column = tile.corner
+                window = slice(row, row + 16), slice(column, column + 24)
                 size = image[window].shape[:2]
                 image[window] = tile.x[: size[0], : size[1]]
                 covered[window] += tile.weight[: size[0], : size[1], 0]

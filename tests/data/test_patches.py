@@ -31,7 +31,7 @@ def test_patches_lie_inside_and_every_image_is_seen(shapes, patch, count: int) -
     assert len(visits) == min(count, len(shapes)) or count > len(shapes)
     if count >= len(shapes):
         assert set(visits) == set(range(len(shapes)))
-    for item, row, column in found:
+    for item, (row, column) in found:
         height, width = shapes[item]
         assert 0 <= row <= max(0, height - patch[0])
         assert 0 <= column <= max(0, width - patch[1])
@@ -56,7 +56,7 @@ def test_visits_are_in_proportion_to_area() -> None:
 
 def test_all_corners_are_reached() -> None:
     found = patch_positions(items((10, 12)), (8, 8), 0, 0, 400)
-    places = {(position.row, position.column) for position in found}
+    places = {position.corner for position in found}
     assert places == {(row, column) for row in range(3) for column in range(5)}
 
 

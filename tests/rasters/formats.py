@@ -50,13 +50,13 @@ def pages_rgb(path: Path, array: Array) -> None:
 
 
 def imagej(path: Path, array: Array) -> None:
-    tifffile.imwrite(path, np.moveaxis(array, -1, 0), imagej=True)
+    tifffile.imwrite(path, np.moveaxis(array, -1, 0), imagej=True, metadata={"axes": "CYX"})
 
 
 def imagej_single_header(path: Path, array: Array) -> None:
     """As ImageJ writes stacks above 4 GB: one header, then all pages."""
     first = array[..., 0]
-    text = f"ImageJ=1.54\nimages={array.shape[-1]}\nslices={array.shape[-1]}\n"
+    text = f"ImageJ=1.54\nimages={array.shape[-1]}\nchannels={array.shape[-1]}\n"
     tifffile.imwrite(path, first, description=text, metadata=None, software="")
     with path.open("r+b") as file, tifffile.TiffFile(path) as tiff:
         offset = tiff.pages[0].dataoffsets[0]

@@ -56,8 +56,8 @@ def test_a_window_equals_the_slice_of_the_whole(written, name: str, data: st.Dat
     some = st.lists(st.integers(0, channels - 1), min_size=1, max_size=channels)
     chosen = data.draw(st.none() | some)
     with open_raster(path) as raster:
-        window = raster.read(rows, columns, chosen)
-        again = raster.read(rows, columns, chosen)
+        window = raster.read(rows, columns, channels=chosen)
+        again = raster.read(rows, columns, channels=chosen)
     expected = array[rows, columns] if chosen is None else array[rows, columns][..., chosen]
     np.testing.assert_array_equal(window, expected)
     np.testing.assert_array_equal(again, expected)
@@ -186,7 +186,7 @@ def test_missing_files_folders_and_suffixes_are_named(tmp_path: Path) -> None:
         (np.zeros((4, 5), "datetime64[s]"), "can't be used"),
         (np.zeros((4, 5), [("a", "f4")]), "can't be used"),
         (np.zeros(4), r"shape \(4,\) is no image"),
-        (np.zeros((2, 3, 4, 5)), "is no image"),
+        (np.zeros((2, 3, 4, 5, 6)), "is no image"),
         (np.zeros((0, 5)), "is no image"),
     ],
 )

@@ -40,7 +40,7 @@ def test_text_and_recipe_are_the_same(tmp_path):
     )
     text = to_yaml(recipe)
     assert load_recipe(written(tmp_path, text)) == recipe
-    assert "patch: [96, 96]" in text
+    assert "patch: 96\n" in text
 
 
 def test_every_setting_is_written_out():
@@ -49,8 +49,11 @@ def test_every_setting_is_written_out():
         assert f"{key.rpartition('.')[2]}:" in text
 
 
-def test_a_number_is_a_square_patch():
-    assert Recipe(data={"path": "a", "patch": 64}).data.patch == (64, 64)
+def test_a_single_number_is_a_patch_of_any_axes():
+    assert Recipe(data={"path": "a", "patch": 64}).data.patch == (64,)
+    assert Recipe(data={"path": "a", "patch": [8, 64, 64]}).data.patch == (8, 64, 64)
+    with pytest.raises(RecipeError, match="three for volumes"):
+        Recipe(data={"path": "a", "patch": [8, 8, 64, 64]})
 
 
 def test_options_of_the_network_are_plain_keys():

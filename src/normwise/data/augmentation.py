@@ -15,9 +15,9 @@ class Augmentation:
     """What may happen to a patch before the network sees it.
 
     Args:
-        flips: Whether patches are flipped, top to bottom and left to right.
-        rotations: Whether patches are turned by quarters; patches that are not square only by
-            half a turn.
+        flips: Whether patches are flipped along each axis.
+        rotations: Whether patches are turned by quarters in the plane of rows and columns;
+            patches that are not square only by half a turn.
         intensity: How much each channel changes on its own: the standard deviation of its gain
             around 1, and of its offset in units of the channel's standard deviation.
 
@@ -54,11 +54,12 @@ class Augmentation:
         """Changes one patch.
 
         Args:
-            image: Raw values, float32 of shape `(rows, columns, channels)`; NaN where there is
-                no measurement, which stays so. It is not modified.
-            label: Shape `(rows, columns)` or `(rows, columns, outputs)`; only its geometry
+            image: Raw values, float32 of shape `(rows, columns, channels)` or `(slices, rows,
+                columns, channels)`; NaN where there is no measurement, which stays so. It is not
+                modified.
+            label: Shape as the image's, without channels or with outputs instead; only its geometry
                 changes.
-            weight: Shape as the label's, or `(rows, columns)`; likewise.
+            weight: Shape as the label's, or without outputs; likewise.
             rng: All chance comes from here.
             mean: Mean of each channel, shape `(channels,)`: what a gain leaves in place.
             std: Standard deviation of each channel, shape `(channels,)`: the unit of offsets.
@@ -70,17 +71,18 @@ class Augmentation:
             ValueError: If `intensity` is not 0 and `mean` or `std` is missing.
         """
         # Everything is drawn in any case, so that one option does not change the others' draws.
-        flips, turns = rng.integers(0, 2, size=2), int(rng.integers(0, 4))
+        axes = image.ndim - 1
+        flips, turns = rng.integers(0, 2, size=axes), int(rng.integers(0, 4))
         draws = rng.standard_normal((2, image.shape[-1]))
         if self.intensity > 0:
             image = self._with_intensity(image, draws, mean, std)
         arrays = (image, label, weight)
         if self.rotations:
-            quarters = turns if image.shape[0] == image.shape[1] else turns // 2 * 2
-            arrays = tuple(np.rot90(array, quarters) for array in arrays)  # type: ignore[assignment]
+            quarters = turns if image.shape[axes - 2] == image.shape[axes - 1] else turns // 2 * 2
+            arrays = tuple(np.rot90(array, quarters, (axes - 2, axes - 1)) for array in arrays)  # type: ignore[assignment]
         if self.flips:
-            axes = tuple(int(axis) for axis in np.flatnonzero(flips))
-            arrays = tuple(np.flip(array, axes) for array in arrays)  # type: ignore[assignment]
+            along = tuple(int(axis) for axis in np.flatnonzero(flips))
+            arrays = tuple(np.flip(array, along) for array in arrays)  # type: ignore[assignment]
         return arrays
 
     def _with_intensity(

@@ -36,15 +36,16 @@ def _parts(item: Item, share: float) -> Iterator[Item]:
 
 
 def _cut(item: Item, axis: int, start: int, length: int) -> Item:
-    sizes = [item.height, item.width]
-    sizes[axis] = length
+    sizes = [length if index == axis else size for index, size in enumerate(item.shape)]
     origin = tuple(start if index == axis else 0 for index in range(len(sizes)))
-    return replace(item, height=sizes[0], width=sizes[1], origin=origin if start else ())
+    depth = None if item.depth is None else sizes[0]
+    place = origin if start else ()
+    return replace(item, depth=depth, height=sizes[-2], width=sizes[-1], origin=place)
 
 
 def sizes_of(item: Item) -> tuple[int, ...]:
     """The size of an item along each axis, in pixels."""
-    return item.height, item.width
+    return item.shape
 
 
 def in_file(item: Item, spans: Sequence[slice]) -> tuple[slice, ...]:

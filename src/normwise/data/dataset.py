@@ -9,6 +9,7 @@ import numpy as np
 
 from normwise.data.description import IGNORE
 from normwise.errors import DataError
+from normwise.rasters import Dimensions
 
 if TYPE_CHECKING:
     from normwise.data.scaling import Percentiles
@@ -32,6 +33,7 @@ class Item:
         height: Rows.
         width: Columns.
         origin: Where it begins in its files, one number an axis, if it is a part of them.
+        depth: Slices of a volume; None for an image.
     """
 
     name: str
@@ -41,6 +43,13 @@ class Item:
     height: int
     width: int
     origin: tuple[int, ...] = ()
+    depth: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(rows, columns)` of an image, `(slices, rows, columns)` of a volume."""
+        plane = (self.height, self.width)
+        return plane if self.depth is None else (self.depth, *plane)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Dataset:
         colours: One colour for each class, or empty.
         notes: What was decided and should be known, one line each.
         scaling: What is done to each whole image before anything else sees it. None: nothing.
+        dimensions: 2 for images, 3 for volumes.
     """
 
     root: Path
@@ -85,6 +95,7 @@ class Dataset:
     colours: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     scaling: "Percentiles | None" = None
+    dimensions: Dimensions = 2
 
     def split(self, name: str) -> tuple[Item, ...]:
         """The items of one split.

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic import model_validator as validated
 
 from normwise.errors import DataError
+from normwise.rasters import Dimensions
 
 DESCRIPTION_NAME = "dataset.yaml"
 IGNORE = 255
@@ -27,6 +28,8 @@ class Description(BaseModel):
         bands: Names of the image channels, in the order of the files.
         nodata: Image pixels of this value, in any channel, hold no measurement (`.nan` for NaN).
         mask_values: From the value in the mask files to the class id; 255 means ignore.
+        dimensions: 3 if the files are volumes though they don't say so: pages, or the first axis
+            of an array with three, are slices. 2 if slices are channels.
 
     Example:
         ```yaml
@@ -42,6 +45,7 @@ class Description(BaseModel):
     bands: list[_Name] | None = None
     nodata: float | None = None
     mask_values: dict[int, _ClassId] | None = None
+    dimensions: Dimensions | None = None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

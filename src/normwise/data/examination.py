@@ -13,7 +13,7 @@ from normwise.data.dataset import Labels
 from normwise.data.layout import Pair
 from normwise.data.pixels import missing_in
 from normwise.errors import RasterError
-from normwise.rasters import Raster, RasterInfo, open_raster
+from normwise.rasters import Dimensions, Raster, RasterInfo, Window, open_raster, raster_info
 
 WINDOW_VALUES = 2**21
 """About how many values are held at once while a file is walked through."""
@@ -52,6 +52,7 @@ class Examination:
         nodata: The image value without a measurement, None to believe each file.
         images: Whether to read the pixels of the images.
         answers: Whether to read the pixels of the labels.
+        dimensions: 2 if the files must be images, 3 if they must be volumes.
     """
 
     root: Path
@@ -59,6 +60,7 @@ class Examination:
     nodata: float | None
     images: bool
     answers: bool
+    dimensions: Dimensions = 2
 
     def run(self, pairs: Iterable[Pair]) -> list[Facts]:
         """Examines every pair.
@@ -75,14 +77,14 @@ class Examination:
     def _examine(self, pair: Pair) -> Facts:
         facts = Facts(pair)
         try:
-            with open_raster(pair.image) as raster:
+            with open_raster(pair.image, self.dimensions) as raster:
                 facts.image = raster.info
                 if self.images:
                     facts.problems += self._strange_numbers(raster)
         except RasterError as error:
             facts.problems.append(self._short(error))
         try:
-            with open_raster(pair.label) as raster:
+            with open_raster(pair.label, self.dimensions) as raster:
                 facts.label = raster.info
                 self._examine_label(raster, facts)
         except RasterError as error:
@@ -105,13 +107,13 @@ class Examination:
     def _strange_numbers(self, raster: Raster) -> list[str]:
         if raster.info.dtype.kind != "f":
             # Integers are read all the same: a truncated file shows only then.
-            for rows, columns in _windows(raster):
-                raster.read(rows, columns)
+            for spans in _windows(raster):
+                raster.read(*spans)
             return []
         nodata = raster.info.nodata if self.nodata is None else self.nodata
         nans = infinities = 0
-        for rows, columns in _windows(raster):
-            window = raster.read(rows, columns)
+        for spans in _windows(raster):
+            window = raster.read(*spans)
             nans += int(np.isnan(window).sum())
             infinities += _infinities(window, nodata)
         return self._number_problems(raster.info.path, nans, infinities, nodata)
@@ -133,8 +135,8 @@ class Examination:
         nodata = raster.info.nodata
         facts.labelled = False
         infinities = 0
-        for rows, columns in _windows(raster):
-            window = raster.read(rows, columns)
+        for spans in _windows(raster):
+            window = raster.read(*spans)
             missing = missing_in(window, nodata)
             facts.labelled |= missing is None or not bool(missing.all())
             infinities += _infinities(window, nodata)
@@ -148,6 +150,26 @@ class Examination:
         return str(error).replace(f"{self.root}{os.sep}", "")
 
 
+def dimensions_of(pairs: Iterable[Pair]) -> Dimensions:
+    """Whether the files are images or volumes, by the first pair that can be read.
+
+    Args:
+        pairs: The files.
+
+    Returns:
+        3 if the image or its label says that it is a volume; 2 otherwise, and where the label of
+        a volume is a plain image: then its slices are channels.
+    """
+    for pair in pairs:
+        try:
+            image, label = raster_info(pair.image), raster_info(pair.label)
+        except RasterError:
+            continue
+        flat = label.depth is None and label.channels == 1 and image.depth != 1
+        return 2 if flat or image.depth is label.depth is None else 3
+    return 2
+
+
 def mask_values(raster: Raster) -> frozenset[int]:
     """The values in a mask.
 
@@ -158,14 +180,14 @@ def mask_values(raster: Raster) -> frozenset[int]:
         Every value; no more than a few thousand, since such a file is no mask.
     """
     found: set[int] = set()
-    for rows, columns in _windows(raster):
-        found.update(_unique(raster.read(rows, columns)))
+    for spans in _windows(raster):
+        found.update(_unique(raster.read(*spans)))
         if len(found) > _MOST_VALUES:
             break
     return frozenset(found)
 
 
-def _windows(raster: Raster) -> Iterable[tuple[slice, slice]]:
+def _windows(raster: Raster) -> Iterable[Window]:
     return raster.windows(WINDOW_VALUES // raster.info.channels)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from normwise.data.blocks import with_validation_blocks
 from normwise.data.dataset import SPLITS, Dataset, Item, Labels
 from normwise.data.description import IGNORE, Description, read_description
-from normwise.data.examination import Examination, Facts
+from normwise.data.examination import Examination, Facts, dimensions_of
 from normwise.data.layout import find_layout
 from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
 from normwise.data.splitting import Division, Splits, divide
@@ -73,6 +73,7 @@ def open_dataset(
         nodata=description.nodata,
         images=read_pixels,
         answers=read_pixels or description.class_ids is None,
+        dimensions=description.dimensions or dimensions_of(layout.pairs),
     )
     facts = examination.run(division.pairs)
     known, doubts = _class_ids(facts, examination, description)
@@ -154,6 +155,7 @@ def _dataset(
         class_ids=known,
         colours=tuple(description.colours or ()),
         notes=division.notes,
+        dimensions=examination.dimensions,
     )
 
 
@@ -173,6 +175,7 @@ def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
             split=found.pair.split,
             height=found.image.height,
             width=found.image.width,
+            depth=found.image.depth,
         )
         for found in facts
         if found.image is not None and found.pair.split is not None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from threading import Lock
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,7 @@ from normwise.data.dataset import Dataset, Item
 from normwise.data.patches import PatchPosition, epoch_patches, patch_positions
 from normwise.data.sources import CACHE_BYTES, Source
 from normwise.errors import DataError
+from normwise.rasters import Window
 
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
@@ -25,11 +27,10 @@ _AUGMENTATION = 2
 
 
 class Tile(NamedTuple):
-    """A piece of an image at a row and column, with its label and weight."""
+    """A piece of an image, with the place of its first corner, its label and its weight."""
 
     item: Item
-    row: int
-    column: int
+    corner: tuple[int, ...]
     x: Floats
     y: Array
     weight: Floats
@@ -58,7 +59,8 @@ class PatchBatches:
     Args:
         dataset: The data set.
         split: The split whose items are cut.
-        patch: Rows and columns of a patch, in pixels. Images that are smaller are continued by
+        patch: Rows and columns of a patch in pixels, of volumes slices, rows and columns. Images
+            that are smaller are continued by
             their edge values, with weight 0.
         batch_size: Patches in a batch.
         fill: The value of each image channel where there is no measurement (its mean), of shape
@@ -89,7 +91,7 @@ class PatchBatches:
 
     dataset: Dataset
     split: str
-    patch: tuple[int, int]
+    patch: tuple[int, ...]
     batch_size: int
     fill: Array = field(kw_only=True)
     std: Array | None = field(default=None, kw_only=True)
@@ -102,6 +104,7 @@ class PatchBatches:
 
     def __post_init__(self) -> None:
         self.items = _items(self.dataset, self.split)
+        _check_patch(self.dataset, self.patch)
         if min(*self.patch, self.batch_size, self.steps or 1) < 1:
             raise DataError(
                 f"patch {self.patch}, batch_size {self.batch_size}, steps {self.steps}: "
@@ -146,9 +149,9 @@ class PatchBatches:
             step: The step, from 0.
 
         Returns:
-            `(x, y, weight)`. `x`: raw values, float32 of shape `(batch_size, rows, columns,
-            channels)`. `y`: class ids, uint8 of shape `(batch_size, rows, columns)`, or targets,
-            float32 of shape `(batch_size, rows, columns, outputs)`. `weight`: float32 of the
+            `(x, y, weight)`. `x`: raw values, float32 of shape `(batch_size, *patch, channels)`.
+            `y`: class ids, uint8 of shape `(batch_size, *patch)`, or targets, float32 of shape
+            `(batch_size, *patch, outputs)`. `weight`: float32 of the
             shape of `y`, 0 where the label or every image channel is missing and in padding.
 
         Raises:
@@ -201,9 +204,7 @@ class PatchBatches:
 
     def _sample(self, position: PatchPosition, epoch: int, step: int, index: int) -> Batch:
         item = self.items[position.item]
-        x, y, weight = _cut(
-            self._source, item, (position.row, position.column), self.patch, self._fill
-        )
+        x, y, weight = _cut(self._source, item, position.corner, self.patch, self._fill)
         if self.augmentation is None:
             return x, y, weight
         place = [self.seed, epoch, step, index, _AUGMENTATION]
@@ -214,7 +215,7 @@ class PatchBatches:
 def tiles_of(
     dataset: Dataset,
     split: str,
-    patch: tuple[int, int],
+    patch: tuple[int, ...],
     fill: Array,
     label_fill: Array | None = None,
 ) -> Iterator[Tile]:
@@ -223,7 +224,7 @@ def tiles_of(
     Args:
         dataset: The data set.
         split: The split whose items are cut.
-        patch: Rows and columns of a tile, in pixels.
+        patch: Rows and columns of a tile in pixels, of volumes slices, rows and columns.
         fill: The value of each image channel where there is no measurement, of shape
             `(channels,)`.
         label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
@@ -238,47 +239,48 @@ def tiles_of(
         RasterError: If a file can't be read.
     """
     items = _items(dataset, split)
+    _check_patch(dataset, patch)
     filled = _fill(dataset, fill, label_fill)
     with Source(dataset, items) as source:
         for item in items:
-            for row in range(0, item.height, patch[0]):
-                for column in range(0, item.width, patch[1]):
-                    x, y, weight = _cut(source, item, (row, column), patch, filled)
-                    _fill_in(x, filled.image)
-                    yield Tile(item, row, column, x, y, weight)
+            starts = [range(0, *pair) for pair in zip(item.shape, patch, strict=True)]
+            for corner in product(*starts):
+                x, y, weight = _cut(source, item, corner, patch, filled)
+                _fill_in(x, filled.image)
+                yield Tile(item, corner, x, y, weight)
 
 
 def _cut(
-    source: Source, item: Item, corner: tuple[int, int], patch: tuple[int, int], fill: Fill
+    source: Source, item: Item, corner: tuple[int, ...], patch: tuple[int, ...], fill: Fill
 ) -> Batch:
     """A patch whose image is NaN where there is no measurement."""
-    rows = slice(corner[0], min(corner[0] + patch[0], item.height))
-    columns = slice(corner[1], min(corner[1] + patch[1], item.width))
-    pixels, missing = source.image(item, rows, columns)
+    spans = tuple(
+        slice(start, min(start + side, size))
+        for start, side, size in zip(corner, patch, item.shape, strict=True)
+    )
+    pixels, missing = source.image(item, *spans)
     image = pixels.astype(np.float32, order="C")
     seen = None
     if missing is not None:
         image[missing] = np.nan
         seen = ~missing.all(axis=-1)
     if source.dataset.task == "segmentation":
-        label, weight = _class_patch(source, item, rows, columns)
+        label, weight = _class_patch(source, item, spans)
     else:
-        label, weight = _target_patch(source, item, rows, columns, fill.label)
+        label, weight = _target_patch(source, item, spans, fill.label)
     if seen is not None:
         weight[~seen] = 0
     return _padded(image, patch, "edge"), _padded(label, patch), _padded(weight, patch)
 
 
-def _class_patch(source: Source, item: Item, rows: slice, columns: slice) -> tuple[Array, Floats]:
-    ids = source.classes(item, rows, columns)
+def _class_patch(source: Source, item: Item, spans: Window) -> tuple[Array, Floats]:
+    ids = source.classes(item, *spans)
     labelled = ids != source.dataset.ignore
     return np.where(labelled, ids, np.uint8(0)), labelled.astype(np.float32)
 
 
-def _target_patch(
-    source: Source, item: Item, rows: slice, columns: slice, fill: Floats
-) -> tuple[Array, Floats]:
-    values, missing = source.targets(item, rows, columns)
+def _target_patch(source: Source, item: Item, spans: Window, fill: Floats) -> tuple[Array, Floats]:
+    values, missing = source.targets(item, *spans)
     target = values.astype(np.float32, order="C")
     weight = np.ones(target.shape, np.float32)
     if missing is not None:
@@ -287,11 +289,11 @@ def _target_patch(
     return target, weight
 
 
-def _padded(array: Array, patch: tuple[int, int], mode: Any = "constant") -> Array:
-    rows, columns = patch[0] - array.shape[0], patch[1] - array.shape[1]
-    if not rows and not columns:
+def _padded(array: Array, patch: tuple[int, ...], mode: Any = "constant") -> Array:
+    missing = [(0, side - size) for side, size in zip(patch, array.shape, strict=False)]
+    if not any(after for _, after in missing):
         return array
-    return np.pad(array, ((0, rows), (0, columns), *[(0, 0)] * (array.ndim - 2)), mode=mode)
+    return np.pad(array, (*missing, *[(0, 0)] * (array.ndim - len(patch))), mode=mode)
 
 
 def _fill_in(image: Floats, fill: Floats) -> None:
@@ -305,6 +307,14 @@ def _items(dataset: Dataset, split: str) -> tuple[Item, ...]:
     if not items:
         raise DataError(f"{dataset.root}: the split {split} is empty.")
     return items
+
+
+def _check_patch(dataset: Dataset, patch: tuple[int, ...]) -> None:
+    if len(patch) != dataset.dimensions:
+        raise DataError(
+            f"patch {patch}: expected {dataset.dimensions} numbers, one an axis of the "
+            f"{'volumes' if dataset.dimensions == 3 else 'images'} in {dataset.root}."
+        )
 
 
 def _fill(dataset: Dataset, image: Array, label: Array | None) -> Fill:

@@ -1,6 +1,7 @@
 """Where patches are cut: a pure function of seed and epoch."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,24 +15,26 @@ _POSITIONS = 1
 
 
 class PatchPosition(NamedTuple):
-    """The upper left corner of a patch: the item's number, and its row and column in pixels."""
+    """The first corner of a patch: the item's number, and one number an axis in pixels.
+
+    An image has the axes rows and columns, a volume slices, rows and columns.
+    """
 
     item: int
-    row: int
-    column: int
+    corner: tuple[int, ...]
 
 
 def patch_positions(
-    items: Sequence[Item], patch: tuple[int, int], seed: int, epoch: int, count: int
+    items: Sequence[Item], patch: tuple[int, ...], seed: int, epoch: int, count: int
 ) -> list[PatchPosition]:
     """Where the patches of an epoch are cut.
 
     There is no hidden state: a resumed training sees the very same patches. Each image is
-    visited in proportion to its area, and at least once if `count` allows it.
+    visited in proportion to its area or volume, and at least once if `count` allows it.
 
     Args:
         items: The images.
-        patch: Rows and columns of a patch, in pixels.
+        patch: Size of a patch along each axis, in pixels.
         seed: The run's seed.
         epoch: The epoch, from 0.
         count: How many patches to place.
@@ -46,25 +49,27 @@ def patch_positions(
     if not items:
         raise DataError("There are no images to cut patches from.")
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch, _POSITIONS]))
-    areas = np.array([item.height * item.width for item in items], np.float64)
+    areas = np.array([prod(item.shape) for item in items], np.float64)
     order = rng.permutation(np.repeat(np.arange(len(items)), _visits(areas, count, rng)))
-    rows = _corners([items[index].height for index in order], patch[0], rng)
-    columns = _corners([items[index].width for index in order], patch[1], rng)
-    places = zip(order.tolist(), rows, columns, strict=True)
-    return [PatchPosition(item, row, column) for item, row, column in places]
+    corners = [
+        _corners([items[index].shape[axis] for index in order], side, rng)
+        for axis, side in enumerate(patch)
+    ]
+    places = zip(order.tolist(), *corners, strict=True)
+    return [PatchPosition(item, tuple(corner)) for item, *corner in places]
 
 
-def epoch_patches(items: Sequence[Item], patch: tuple[int, int]) -> int:
+def epoch_patches(items: Sequence[Item], patch: tuple[int, ...]) -> int:
     """How many patches make an epoch: as many as would cover every image.
 
     Args:
         items: The images.
-        patch: Rows and columns of a patch, in pixels.
+        patch: Size of a patch along each axis, in pixels.
 
     Returns:
         Their number; at least one for each image.
     """
-    return sum(max(1, round(item.height * item.width / (patch[0] * patch[1]))) for item in items)
+    return sum(max(1, round(prod(item.shape) / prod(patch))) for item in items)
 
 
 def _corners(sizes: list[int], patch: int, rng: np.random.Generator) -> list[int]:

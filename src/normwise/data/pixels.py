@@ -38,12 +38,12 @@ def class_ids_of(mask: Pixels, dataset: Dataset, path: Path) -> NDArray[np.uint8
     """The class ids that stand for the values of a mask file.
 
     Args:
-        mask: Integers of shape `(rows, columns, 1)` as they stand in the file.
+        mask: Whole numbers of shape `(..., 1)` as they stand in the file.
         dataset: The data set, for its classes.
         path: The file, for the message.
 
     Returns:
-        Class ids of shape `(rows, columns)`; 255 where there is no label.
+        Class ids of shape `(...)`; 255 where there is no label.
 
     Raises:
         DataError: If a value stands for no class.

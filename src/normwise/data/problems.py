@@ -34,6 +34,7 @@ def check_dataset(dataset: Dataset, read_pixels: bool = True) -> None:
         nodata=dataset.nodata,
         images=read_pixels,
         answers=read_pixels,
+        dimensions=dataset.dimensions,
     )
     items = {(item.name, item.split): item for item in dataset.items}
     pairs = [
@@ -94,10 +95,11 @@ def problems_of(
 def _sizes(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
     for found in facts:
         image, label = found.image, found.label
-        if image and label and (image.height, image.width) != (label.height, label.width):
+        if image and label and image.shape != label.shape:
+            sizes = ["x".join(map(str, info.shape)) for info in (label, image)]
             yield (
-                f"{examination.relative(label.path)}: has {label.height}x{label.width} pixels, "
-                f"but its image has {image.height}x{image.width}"
+                f"{examination.relative(label.path)}: has {sizes[0]} pixels, "
+                f"but its image has {sizes[1]}"
             )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normwise.data.examination import WINDOW_VALUES
 from normwise.data.pixels import Bools, Pixels, missing_in
 from normwise.errors import DataError
-from normwise.rasters import open_raster
+from normwise.rasters import Dimensions, open_raster
 
 Windows = Callable[[], Iterable[tuple[Pixels, Bools | None]]]
 _Doubles = NDArray[np.float64]
@@ -100,7 +100,11 @@ class Percentiles:
         return streamed_percentiles(windows, (self.low, self.high))
 
     def bounds_of_file(
-        self, path: Path, bands: tuple[int, ...] | None, nodata: float | None
+        self,
+        path: Path,
+        bands: tuple[int, ...] | None,
+        nodata: float | None,
+        dimensions: Dimensions | None = None,
     ) -> _Doubles:
         """The same for an image file, which is read once and then remembered.
 
@@ -108,9 +112,11 @@ class Percentiles:
             path: The file.
             bands: Its channels that count, None for all.
             nodata: The value that holds no measurement.
+            dimensions: 3 if the file is a volume, 2 if it is an image; None: what it says.
         """
         state = path.stat()
-        return _remembered(self, path, (state.st_mtime_ns, state.st_size), bands, nodata)
+        stamp = (state.st_mtime_ns, state.st_size)
+        return _remembered(self, path, stamp, bands, nodata, dimensions)
 
 
 @lru_cache(maxsize=2**16)
@@ -120,12 +126,13 @@ def _remembered(
     stamp: tuple[int, int],
     bands: tuple[int, ...] | None,
     nodata: float | None,
+    dimensions: Dimensions | None,
 ) -> _Doubles:
-    with open_raster(path) as raster:
+    with open_raster(path, dimensions) as raster:
 
         def windows() -> Iterable[tuple[Pixels, Bools | None]]:
             for window in raster.windows(WINDOW_VALUES // raster.info.channels):
-                pixels = raster.read(*window, bands)
+                pixels = raster.read(*window, channels=bands)
                 yield pixels, missing_in(pixels, nodata)
 
         bounds = scaling.bounds(windows)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -17,7 +18,7 @@ from normwise.data.dataset import Dataset, Item
 from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
 from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
-from normwise.rasters import Raster, open_raster, raster_info
+from normwise.rasters import Dimensions, Raster, Window, open_raster, raster_info
 
 CACHE_BYTES = 256 * 2**20
 """How much decoded data is kept."""
@@ -32,11 +33,9 @@ class Decoded:
     pixels: Pixels
     nodata: float | None
 
-    def window(
-        self, rows: slice, columns: slice, channels: Sequence[int] | None
-    ) -> tuple[Pixels, float | None]:
+    def window(self, spans: Window, channels: Sequence[int] | None) -> tuple[Pixels, float | None]:
         """A view of the window if all channels are wanted, and the value of missing pixels."""
-        window = self.pixels[rows, columns]
+        window = self.pixels[spans]
         return (window if channels is None else window[..., list(channels)]), self.nodata
 
 
@@ -82,7 +81,8 @@ class DecodedImages:
 class OpenFiles:
     """Open files that wait for their next reader; each is lent to one thread at a time."""
 
-    def __init__(self, limit: int = _OPEN_FILES) -> None:
+    def __init__(self, dimensions: Dimensions | None = None, limit: int = _OPEN_FILES) -> None:
+        self._dimensions = dimensions
         self._limit = limit
         self._idle: OrderedDict[int, Raster] = OrderedDict()
         self._lock = Lock()
@@ -90,7 +90,7 @@ class OpenFiles:
     @contextmanager
     def lend(self, path: Path) -> Iterator[Raster]:
         """An open raster, taken back afterwards and kept for later if it reads by windows."""
-        raster = self._take(path) or open_raster(path)
+        raster = self._take(path) or open_raster(path, self._dimensions)
         try:
             yield raster
         except BaseException:
@@ -140,19 +140,18 @@ class Source:
     ) -> None:
         self.dataset = dataset
         self._decoded = DecodedImages(cache_bytes)
-        self._files = OpenFiles()
-        self._keeps_all = decoded_bytes(items) <= cache_bytes
+        self._files = OpenFiles(dataset.dimensions)
+        self._keeps_all = decoded_bytes(items, dataset.dimensions) <= cache_bytes
 
-    def image(self, item: Item, rows: slice, columns: slice) -> tuple[Pixels, Bools | None]:
+    def image(self, item: Item, *spans: slice) -> tuple[Pixels, Bools | None]:
         """A window of an image.
 
         Args:
             item: The item.
-            rows: Rows inside the image.
-            columns: Columns inside the image.
+            *spans: Rows and columns inside the image; of a volume slices, rows and columns.
 
         Returns:
-            Pixels of shape `(rows, columns, channels)` in the file's dtype, or scaled as the data
+            Pixels of shape `(*spans, channels)` in the file's dtype, or scaled as the data
             set says (float32), and where they hold no measurement (booleans of the same shape, or
             None if nothing is missing).
 
@@ -160,52 +159,52 @@ class Source:
             RasterError: If the file can't be read.
         """
         dataset, bands = self.dataset, self.dataset.band_index
-        rows, columns = in_file(item, (rows, columns))
-        pixels, _ = self._window(item.image, rows, columns, bands)
+        spans = in_file(item, spans)
+        pixels, _ = self._window(item.image, spans, bands)
         missing = missing_in(pixels, dataset.nodata)
         if dataset.scaling is not None:
             # Of the whole file, whatever the item or the window is: prediction has the same.
-            bounds = dataset.scaling.bounds_of_file(item.image, bands, dataset.nodata)
+            bounds = dataset.scaling.bounds_of_file(
+                item.image, bands, dataset.nodata, dataset.dimensions
+            )
             pixels = scaled_between(pixels, bounds)
         return pixels, missing
 
-    def classes(self, item: Item, rows: slice, columns: slice) -> NDArray[np.uint8]:
+    def classes(self, item: Item, *spans: slice) -> NDArray[np.uint8]:
         """A window of a mask.
 
         Args:
             item: The item.
-            rows: Rows inside the image.
-            columns: Columns inside the image.
+            *spans: Rows and columns inside the image; of a volume slices, rows and columns.
 
         Returns:
-            Class ids of shape `(rows, columns)`; 255 where there is no label.
+            Class ids of the shape of `spans`; 255 where there is no label.
 
         Raises:
             RasterError: If the file can't be read.
             DataError: If it holds unknown classes.
         """
         path = _label(item)
-        rows, columns = in_file(item, (rows, columns))
-        mask, _ = self._window(path, rows, columns, None)
+        spans = in_file(item, spans)
+        mask, _ = self._window(path, spans, None)
         return class_ids_of(mask, self.dataset, path)
 
-    def targets(self, item: Item, rows: slice, columns: slice) -> tuple[Pixels, Bools | None]:
+    def targets(self, item: Item, *spans: slice) -> tuple[Pixels, Bools | None]:
         """A window of the targets.
 
         Args:
             item: The item.
-            rows: Rows inside the image.
-            columns: Columns inside the image.
+            *spans: Rows and columns inside the image; of a volume slices, rows and columns.
 
         Returns:
-            Values of shape `(rows, columns, outputs)` in the file's dtype, and where there is no
+            Values of shape `(*spans, outputs)` in the file's dtype, and where there is no
             label (booleans of the same shape, or None if everything is labelled).
 
         Raises:
             RasterError: If the file can't be read.
         """
-        rows, columns = in_file(item, (rows, columns))
-        values, nodata = self._window(_label(item), rows, columns, self.dataset.target_index)
+        spans = in_file(item, spans)
+        values, nodata = self._window(_label(item), spans, self.dataset.target_index)
         return values, missing_in(values, nodata)
 
     def close(self) -> None:
@@ -225,23 +224,24 @@ class Source:
         self.close()
 
     def _window(
-        self, path: Path, rows: slice, columns: slice, channels: Sequence[int] | None
+        self, path: Path, spans: Window, channels: Sequence[int] | None
     ) -> tuple[Pixels, float | None]:
         decoded = self._decoded.get(path)
         if decoded is None:
             with self._files.lend(path) as raster:
                 if raster.windowed and not self._keeps_all:
-                    return raster.read(rows, columns, channels), raster.info.nodata
+                    return raster.read(*spans, channels=channels), raster.info.nodata
                 decoded = Decoded(raster.read(), raster.info.nodata)
             self._decoded.put(path, decoded)
-        return decoded.window(rows, columns, channels)
+        return decoded.window(spans, channels)
 
 
-def decoded_bytes(items: Sequence[Item]) -> int:
+def decoded_bytes(items: Sequence[Item], dimensions: Dimensions | None = None) -> int:
     """About how much memory all images and labels would need, judged by the first item.
 
     Args:
         items: The items; their sizes are known, their number of channels is looked up once.
+        dimensions: 3 if the files are volumes, 2 if they are images.
 
     Returns:
         Bytes.
@@ -249,9 +249,9 @@ def decoded_bytes(items: Sequence[Item]) -> int:
     if not items:
         return 0
     files = (items[0].image, items[0].label)
-    infos = [raster_info(path) for path in files if path is not None]
+    infos = [raster_info(path, dimensions) for path in files if path is not None]
     pixel = sum(info.channels * info.dtype.itemsize for info in infos)
-    return pixel * sum(item.height * item.width for item in items)
+    return pixel * sum(prod(item.shape) for item in items)
 
 
 def _label(item: Item) -> Path:

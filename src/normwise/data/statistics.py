@@ -16,12 +16,11 @@ from normwise.data.examination import WINDOW_VALUES
 from normwise.data.pixels import Bools, Pixels
 from normwise.data.sources import Source
 from normwise.errors import DataError
-from normwise.rasters import open_raster
+from normwise.rasters import Window, open_raster
 
 _Doubles = NDArray[np.float64]
 _Result = TypeVar("_Result")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-_Window = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def channel_statistics(
         read = source.image if of == "images" else source.targets
 
         def of_item(item: Item) -> ChannelStatistics:
-            windows = _windows(item, images=of == "images")
+            windows = _windows(dataset, item, images=of == "images")
             return reduce(ChannelStatistics.merge, (_of_window(*read(item, *w)) for w in windows))
 
         statistics = reduce(ChannelStatistics.merge, _each(items, of_item))
@@ -136,7 +135,7 @@ def class_counts(dataset: Dataset, split: str = "train") -> NDArray[np.int64]:
 
         def of_item(item: Item) -> NDArray[np.int64]:
             total = np.zeros(256, np.int64)
-            for window in _windows(item, images=False):
+            for window in _windows(dataset, item, images=False):
                 total += np.bincount(source.classes(item, *window).ravel(), minlength=256)
             return total
 
@@ -157,10 +156,10 @@ def _each(items: tuple[Item, ...], task: Callable[[Item], _Result]) -> Iterator[
         yield from pool.map(task, items)
 
 
-def _windows(item: Item, images: bool) -> list[_Window]:
+def _windows(dataset: Dataset, item: Item, images: bool) -> list[Window]:
     path = item.image if images else item.label
     assert path is not None
-    with open_raster(path) as raster:
+    with open_raster(path, dataset.dimensions) as raster:
         return in_item(item, raster.windows(WINDOW_VALUES // raster.info.channels))
 
 

@@ -1,7 +1,9 @@
-"""The prediction of a whole image in one piece, whatever its size."""
+"""The prediction of a whole image or volume in one piece, whatever its size."""
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from math import lcm
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -11,85 +13,99 @@ from normwise.errors import NetworkError
 
 Image = npt.NDArray[np.generic]
 Prediction = npt.NDArray[np.float32]
+Size = tuple[int, ...]
+
+# By the number of axes of a batch.
+_AXES: Final = {4: "rows, columns", 5: "slices, rows, columns"}
 
 log = logging.getLogger("normwise.inference")
 
 
 def predict_whole(
-    model: keras.Model, image: Image, stride: int | tuple[int, int] | None = None
+    model: keras.Model, image: Image, stride: int | Sequence[int] | None = None
 ) -> Prediction:
-    """Predicts an image of any size.
+    """Predicts an image or a volume of any size.
 
-    A size that the total stride does not divide is padded by edge values at the bottom and
-    right, and cropped back. A model that was built for one size gets tiles of that size, side by
+    A size that the total stride does not divide is padded by edge values at the end of its axis,
+    and cropped back. A model that was built for one size gets tiles of that size, side by
     side and without overlap, the last ones padded in the same way: their seams may show.
     `fixed_size_note` says when that happens; it is logged as well.
 
     Args:
-        model: From raw pixel values, shape (1, rows, columns, channels), to one output.
-        image: Shape (rows, columns, channels), any numeric type.
-        stride: Total stride of the model in pixels; by default read from the model.
+        model: From raw pixel values, shape (1, rows, columns, channels) or (1, slices, rows,
+            columns, channels), to one output.
+        image: Shape (rows, columns, channels) or (slices, rows, columns, channels), any numeric
+            type.
+        stride: Total stride of the model in pixels, one for all axes or one an axis; by default
+            read from the model.
 
     Returns:
-        float32, shape (rows, columns, outputs).
+        float32, shape (rows, columns, outputs) or (slices, rows, columns, outputs).
 
     Raises:
-        NetworkError: If the image has another number of channels than the model.
+        NetworkError: If the image has another number of axes or channels than the model takes.
     """
     _check(model, image)
-    rows, columns = image.shape[:2]
-    if note := fixed_size_note(model, (rows, columns)):
+    size = image.shape[:-1]
+    if note := fixed_size_note(model, size):
         log.warning(note)
-    height, width = _tile(model, (rows, columns), stride)
-    padded = _padded(image, -(-rows // height) * height, -(-columns // width) * width)
-    bands = [
-        [
-            _predict(model, padded[top : top + height, left : left + width])
-            for left in range(0, padded.shape[1], width)
-        ]
-        for top in range(0, padded.shape[0], height)
-    ]
-    return np.concatenate([np.concatenate(band, axis=1) for band in bands])[:rows, :columns]
+    tile = _tile(model, size, stride)
+    whole = _in_tiles(model, _padded(image, tile), tile, ())
+    return whole[tuple(slice(side) for side in size)]
 
 
-def fixed_size_note(model: keras.Model, size: tuple[int, int]) -> str:
+def _in_tiles(
+    model: keras.Model, image: Image, tile: Size, corner: tuple[slice, ...]
+) -> Prediction:
+    """Tiles side by side, joined along one axis after the other."""
+    axis = len(corner)
+    if axis == len(tile):
+        return _predict(model, image[corner])
+    starts = range(0, image.shape[axis], tile[axis])
+    spans = [slice(start, start + tile[axis]) for start in starts]
+    parts = [_in_tiles(model, image, tile, (*corner, span)) for span in spans]
+    return np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
+
+
+def fixed_size_note(model: keras.Model, size: Size) -> str:
     """Why an image of this size is predicted in tiles; empty if it is not.
 
     Args:
         model: The model.
-        size: Rows and columns of the image in pixels.
+        size: Rows and columns of the image in pixels, of a volume with slices before.
     """
-    fixed = model.input_shape[1:3]
+    fixed = model.input_shape[1:-1]
     if all(given is None or given >= own for given, own in zip(fixed, size, strict=True)):
         return ""
     wanted = "x".join("any" if given is None else str(given) for given in fixed)
     return (
-        f"The model takes {wanted} pixels and no other size: the image of {size[0]}x{size[1]} was "
-        "predicted in tiles of that size without overlap, whose seams may show."
+        f"The model takes {wanted} pixels and no other size: the image of "
+        f"{'x'.join(map(str, size))} was predicted in tiles of that size without overlap, whose "
+        "seams may show."
     )
 
 
-def _tile(
-    model: keras.Model, size: tuple[int, int], stride: int | tuple[int, int] | None
-) -> tuple[int, int]:
+def _tile(model: keras.Model, size: Size, stride: int | Sequence[int] | None) -> Size:
     """The size that the model was built for; on a free axis the image's, padded to the stride."""
-    rows, columns = model.input_shape[1:3]
-    if rows is None or columns is None:
-        down, across = _pair(stride or _stride_of(model))
-        rows = rows or -(-size[0] // down) * down
-        columns = columns or -(-size[1] // across) * across
-    return rows, columns
+    fixed = model.input_shape[1:-1]
+    if None not in fixed:
+        return tuple(fixed)
+    strides = _each(stride or _strides_of(model), len(size))
+    sides = zip(fixed, size, strides, strict=True)
+    return tuple(given or -(-own // step) * step for given, own, step in sides)
 
 
-def _stride_of(model: keras.Model) -> int | tuple[int, int]:
-    from normwise.networks.stride import stride_of  # noqa: PLC0415 - only where no stride is given
+def _strides_of(model: keras.Model) -> Sequence[int]:
+    from normwise.networks.stride import strides_of  # noqa: PLC0415 - only where none is given
 
-    found: int | tuple[int, int] = stride_of(model)
+    found: Sequence[int] = strides_of(model)
     return found
 
 
-def _pair(stride: int | tuple[int, int]) -> tuple[int, int]:
-    return (stride, stride) if isinstance(stride, int) else (stride[0], stride[1])
+def _each(stride: int | Sequence[int], axes: int) -> Sequence[int]:
+    if isinstance(stride, int):
+        return [stride] * axes
+    return stride if len(stride) == axes else [lcm(*stride)] * axes
 
 
 def _check(model: keras.Model, image: Image) -> None:
@@ -99,21 +115,21 @@ def _check(model: keras.Model, image: Image) -> None:
             "images need one of each."
         )
     taken, made = model.input_shape, model.output_shape
-    if len(taken) != 4 or len(made) != 4:
+    if len(taken) != len(made) or len(taken) not in _AXES:
         raise NetworkError(
             f"The model makes {made} from {taken}; whole images need (batch, rows, columns, "
-            "channels) on both sides."
+            "channels), volumes (batch, slices, rows, columns, channels), on both sides."
         )
-    if image.ndim != 3 or taken[-1] not in (None, image.shape[-1]):
+    if image.ndim != len(taken) - 1 or taken[-1] not in (None, image.shape[-1]):
         raise NetworkError(
-            f"The model takes {taken[-1]} channels, shape (rows, columns, {taken[-1]}); received "
-            f"shape {image.shape}. Choose the bands that it was trained with (--bands)."
+            f"The model takes {taken[-1]} channels, shape ({_AXES[len(taken)]}, {taken[-1]}); "
+            f"received shape {image.shape}. Choose the bands that it was trained with (--bands)."
         )
 
 
-def _padded(image: Image, rows: int, columns: int) -> Image:
-    missing = ((0, rows - image.shape[0]), (0, columns - image.shape[1]), (0, 0))
-    return np.pad(image, missing, mode="edge")
+def _padded(image: Image, tile: Size) -> Image:
+    missing = [(0, -size % side) for size, side in zip(image.shape, tile, strict=False)]
+    return np.pad(image, (*missing, (0, 0)), mode="edge") if np.any(missing) else image
 
 
 def _predict(model: keras.Model, image: Image) -> Prediction:

@@ -1,16 +1,19 @@
-"""NPY and NPZ: numpy arrays of shape (rows, columns) or (rows, columns, channels)."""
+"""NPY and NPZ: numpy arrays of rows and columns, with or without slices and channels."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from normwise.errors import RasterError
+from normwise.rasters.axes import Dimensions, axes_of_shape, shape_of, sizes_of
 from normwise.rasters.info import RasterInfo, numeric_dtype
-from normwise.rasters.raster import Pixels, Raster, WholeRaster, pick
+from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window, pick
 
 _IMAGE = "image"
 
@@ -22,7 +25,7 @@ class NpyRaster(Raster):
     """
 
     def __init__(self, info: RasterInfo, file: BinaryIO, stored: np.dtype[Any]) -> None:
-        super().__init__(info, (1, info.width))
+        super().__init__(info)
         self._file = file
         self._start = file.tell()
         self._stored = stored
@@ -31,25 +34,23 @@ class NpyRaster(Raster):
         """Closes the file."""
         self._file.close()
 
-    def _read(self, rows: slice, columns: slice, channels: Sequence[int]) -> Pixels:
-        if columns.stop - columns.start == self.info.width:
-            window = self._fill(rows, slice(0, self.info.width))
-        else:
-            window = np.concatenate(
-                [self._fill(slice(row, row + 1), columns) for row in range(rows.start, rows.stop)]
-            )
-        return pick(window, channels).astype(self.info.dtype, copy=False)
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
+        lengths = [span.stop - span.start for span in window]
+        pixels = np.empty((*lengths, self.info.channels), self._stored)
+        cut = _first_whole_axis(window, self.info.shape)
+        starts = [range(span.start, span.stop) for span in window[: max(0, cut - 1)]]
+        tail = [span.start for span in window[len(starts) :]]
+        for place, index in zip(np.ndindex(*map(len, starts)), product(*starts), strict=True):
+            self._fill(pixels[place], (*index, *tail))
+        return pick(pixels, channels).astype(self.info.dtype, copy=False)
 
-    def _fill(self, rows: slice, columns: slice) -> Pixels:
+    def _fill(self, part: Pixels, start: tuple[int, ...]) -> None:
         """Reads pixels that stand side by side in the file."""
         info = self.info
-        shape = (rows.stop - rows.start, columns.stop - columns.start, info.channels)
-        window = np.empty(shape, self._stored)
-        pixel = (rows.start * info.width + columns.start) * info.channels
+        pixel = int(np.ravel_multi_index(start, info.shape)) * info.channels
         self._file.seek(self._start + pixel * self._stored.itemsize)
-        if self._file.readinto(window.reshape(-1).view(np.uint8).data) != window.nbytes:  # type: ignore[attr-defined]
+        if self._file.readinto(part.reshape(-1).view(np.uint8).data) != part.nbytes:  # type: ignore[attr-defined]
             raise _truncated(info.path)
-        return window
 
 
 class NpyFortranRaster(WholeRaster):
@@ -72,11 +73,20 @@ class NpzRaster(WholeRaster):
             return _as_image(archive[self._key], self.info)
 
 
-def open_npy(path: Path) -> Raster:
+def _first_whole_axis(window: Window, sizes: tuple[int, ...]) -> int:
+    """The axis from which on the window has all of the image."""
+    axis = len(sizes)
+    while axis and window[axis - 1] == slice(0, sizes[axis - 1]):
+        axis -= 1
+    return axis
+
+
+def open_npy(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens an NPY file.
 
     Args:
         path: An existing file.
+        dimensions: 3 for a volume, 2 for an image; None: four axes are a volume.
 
     Returns:
         An open raster.
@@ -88,8 +98,8 @@ def open_npy(path: Path) -> Raster:
     try:
         with _reported(path):
             shape, fortran, dtype = _npy_header(file)
-        info = _info(path, shape, dtype)
-        if path.stat().st_size < file.tell() + dtype.itemsize * int(np.prod(shape)):
+        info = _info(path, shape, dtype, dimensions)
+        if path.stat().st_size < file.tell() + dtype.itemsize * prod(shape):
             raise _truncated(path)
         if not fortran:
             return NpyRaster(info, file, dtype)
@@ -100,11 +110,12 @@ def open_npy(path: Path) -> Raster:
         raise
 
 
-def open_npz(path: Path) -> Raster:
+def open_npz(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens the array `image` of an NPZ archive, or else its first.
 
     Args:
         path: An existing file.
+        dimensions: 3 for a volume, 2 for an image; None: four axes are a volume.
 
     Returns:
         An open raster.
@@ -119,7 +130,7 @@ def open_npz(path: Path) -> Raster:
         key = _IMAGE if _IMAGE in keys else keys[0]
         with archive.open(f"{key}.npy") as member:
             shape, _, dtype = _npy_header(member)
-    return NpzRaster(_info(path, shape, dtype), key)
+    return NpzRaster(_info(path, shape, dtype, dimensions), key)
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -129,24 +140,23 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(file)
 
 
-def _info(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> RasterInfo:
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise RasterError(
-            f"{path}: an array of shape {shape} is no image. Expected (rows, columns) or "
-            "(rows, columns, channels)."
-        )
+def _info(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], dimensions: Dimensions | None
+) -> RasterInfo:
+    axes = axes_of_shape(path, shape, dimensions)
+    depth, height, width, channels = sizes_of(shape, axes)
     return RasterInfo(
         path=path,
-        height=shape[0],
-        width=shape[1],
-        channels=shape[2] if len(shape) == 3 else 1,
+        height=height,
+        width=width,
+        channels=channels,
         dtype=numeric_dtype(path, dtype),
+        depth=depth,
     )
 
 
 def _as_image(array: Pixels, info: RasterInfo) -> Pixels:
-    shape = (info.height, info.width, info.channels)
-    return np.ascontiguousarray(array.reshape(shape), dtype=info.dtype)
+    return np.ascontiguousarray(array.reshape(shape_of(info)), dtype=info.dtype)
 
 
 def _truncated(path: Path) -> RasterError:

@@ -17,7 +17,7 @@ class RasterInfo:
     """Size, type and place of an image.
 
     Args:
-        path: The file.
+        path: The file, or the first of the files that make the image.
         height: Rows.
         width: Columns.
         channels: Bands, or pages of a stack.
@@ -27,6 +27,9 @@ class RasterInfo:
         transform: The affine map from pixels to coordinates, or None.
         band_names: One name for each channel, or empty if the file names none. A palette image
             has the single name `palette-index`.
+        depth: Slices of a volume; None for an image.
+        spacing: Distance of neighbouring slices, rows and columns in the file's own unit, where
+            a volume tells it.
     """
 
     path: Path
@@ -38,6 +41,14 @@ class RasterInfo:
     crs: Any | None = None
     transform: Any | None = None
     band_names: tuple[str, ...] = ()
+    depth: int | None = None
+    spacing: tuple[float, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(rows, columns)` of an image, `(slices, rows, columns)` of a volume."""
+        plane = (self.height, self.width)
+        return plane if self.depth is None else (self.depth, *plane)
 
 
 PALETTE_INDEX = "palette-index"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import RasterError
+from normwise.rasters.axes import Dimensions, check_dimensions
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo
 from normwise.rasters.raster import Pixels, Raster, WholeRaster
 from normwise.rasters.tiff import open_with_gdal
@@ -34,11 +35,12 @@ class PictureRaster(WholeRaster):
         return pixels.reshape(self.info.height, self.info.width, self.info.channels)
 
 
-def open_png(path: Path) -> Raster:
+def open_png(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens a PNG; palette images keep their indices, grey images of few bits their values.
 
     Args:
         path: An existing file.
+        dimensions: A picture is no volume, so 3 is refused.
 
     Returns:
         An open raster.
@@ -46,6 +48,7 @@ def open_png(path: Path) -> Raster:
     Raises:
         RasterError: If it is no PNG, or is truncated.
     """
+    check_dimensions(path, 2, dimensions)
     depth, colour = _png_header(path)
     if depth == 16 and colour != _GREY:
         # Pillow reduces these to 8 bits without a word.
@@ -55,11 +58,12 @@ def open_png(path: Path) -> Raster:
     return PictureRaster(_info(path), scale)
 
 
-def open_jpeg(path: Path) -> Raster:
+def open_jpeg(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens a JPEG as it is stored: a rotation in its EXIF data would part it from its mask.
 
     Args:
         path: An existing file.
+        dimensions: A picture is no volume, so 3 is refused.
 
     Returns:
         An open raster.
@@ -67,6 +71,7 @@ def open_jpeg(path: Path) -> Raster:
     Raises:
         RasterError: If it is no JPEG, or is truncated.
     """
+    check_dimensions(path, 2, dimensions)
     return PictureRaster(_info(path))
 
 

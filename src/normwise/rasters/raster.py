@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +14,7 @@ from normwise.errors import RasterError
 from normwise.rasters.info import RasterInfo
 
 Pixels = NDArray[Any]
+Window = tuple[slice, ...]
 
 
 class Raster(ABC):
@@ -21,60 +24,60 @@ class Raster(ABC):
         info: Size, type and place of the image.
         windowed: Whether a window costs about its share of the file. If False, the whole image
             is decoded for it, and may be kept until `close`.
-        block: Rows and columns that the file stores together; windows made of whole blocks are
-            read fastest.
+        block: Rows and columns, of a volume slices, rows and columns, that the file stores
+            together; windows made of whole blocks are read fastest.
     """
 
     windowed: bool = True
 
-    def __init__(self, info: RasterInfo, block: tuple[int, int] | None = None) -> None:
+    def __init__(self, info: RasterInfo, block: tuple[int, ...] | None = None) -> None:
         self.info = info
-        self.block = block or (1, info.width)
+        self.block = block or (*(1 for _ in info.shape[1:]), info.width)
 
-    def read(
-        self,
-        rows: slice | None = None,
-        columns: slice | None = None,
-        channels: Sequence[int] | None = None,
-    ) -> Pixels:
+    def read(self, *spans: slice | None, channels: Sequence[int] | None = None) -> Pixels:
         """Reads a window.
 
         Args:
-            rows: Rows to read, as for a numpy array but without a step. None: all.
-            columns: Columns to read, likewise.
+            *spans: Rows and columns to read, of a volume slices, rows and columns; as for a
+                numpy array but without a step. None, or left out: all.
             channels: Channels to read, counted from 0, in this order. None: all.
 
         Returns:
-            Array of shape `(rows, columns, channels)` in the file's own dtype.
+            Array of shape `(rows, columns, channels)` or `(slices, rows, columns, channels)` in
+            the file's own dtype.
 
         Raises:
             RasterError: If the file is truncated or unreadable, or lacks a channel.
         """
-        window = (self._span(rows, self.info.height), self._span(columns, self.info.width))
+        sizes = self.info.shape
+        if len(spans) > len(sizes):
+            raise RasterError(f"{self.info.path}: has {len(sizes)} axes, not {len(spans)}.")
+        wanted = (*spans, *[None] * (len(sizes) - len(spans)))
+        window = tuple(self._span(*pair) for pair in zip(wanted, sizes, strict=True))
         chosen = self._channels(channels)
         shape = (*(span.stop - span.start for span in window), len(chosen))
         if 0 in shape:
             return np.zeros(shape, self.info.dtype)
-        return self._read(window[0], window[1], chosen)
+        return self._read(window, chosen)
 
-    def windows(self, pixels: int = 512 * 512) -> Iterator[tuple[slice, slice]]:
+    def windows(self, pixels: int = 512 * 512) -> Iterator[Window]:
         """Windows that cover the image once, made of whole blocks.
 
         Args:
             pixels: About how many pixels a window may have; one block is never divided.
 
         Yields:
-            Pairs of row and column slices, row by row.
+            A slice for each axis, row by row.
         """
-        height, width = self.info.height, self.info.width
-        columns = _whole_blocks(self.block[1], pixels // max(1, self.block[0]), width)
-        rows = _whole_blocks(self.block[0], pixels // columns, height)
-        for top in range(0, height, rows):
-            for left in range(0, width, columns):
-                yield (
-                    slice(top, min(top + rows, height)),
-                    slice(left, min(left + columns, width)),
-                )
+        steps: list[int] = []
+        for axis in reversed(range(len(self.block))):
+            wanted = pixels // (prod(self.block[:axis]) * prod(steps))
+            steps.insert(0, _whole_blocks(self.block[axis], wanted, self.info.shape[axis]))
+        spans = (
+            [slice(start, min(start + step, size)) for start in range(0, size, step)]
+            for step, size in zip(steps, self.info.shape, strict=True)
+        )
+        yield from product(*spans)
 
     @abstractmethod
     def close(self) -> None:
@@ -92,7 +95,7 @@ class Raster(ABC):
         self.close()
 
     @abstractmethod
-    def _read(self, rows: slice, columns: slice, channels: Sequence[int]) -> Pixels:
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
         """Reads a window that is not empty and lies inside the image."""
 
     def _span(self, wanted: slice | None, size: int) -> slice:
@@ -119,22 +122,22 @@ class WholeRaster(Raster):
     windowed = False
 
     def __init__(self, info: RasterInfo) -> None:
-        super().__init__(info, (info.height, info.width))
+        super().__init__(info, info.shape)
         self._pixels: Pixels | None = None
 
     def close(self) -> None:
         """Forgets the decoded image."""
         self._pixels = None
 
-    def _read(self, rows: slice, columns: slice, channels: Sequence[int]) -> Pixels:
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
         if self._pixels is None:
             self._pixels = self._decode()
         # A copy: what the caller does to its window must not reach the next one.
-        return pick(self._pixels[rows, columns], channels).copy()
+        return pick(self._pixels[window], channels).copy()
 
     @abstractmethod
     def _decode(self) -> Pixels:
-        """The whole image, `(height, width, channels)`."""
+        """The whole image, `(rows, columns, channels)`, of a volume `(slices, rows, ...)`."""
 
 
 def pick(pixels: Pixels, channels: Sequence[int]) -> Pixels:

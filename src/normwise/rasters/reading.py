@@ -6,12 +6,13 @@ from pathlib import Path
 
 from normwise.errors import RasterError
 from normwise.rasters.arrays import open_npy, open_npz
+from normwise.rasters.axes import Dimensions
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.pictures import open_jpeg, open_png
 from normwise.rasters.raster import Pixels, Raster
 from normwise.rasters.tiff import open_tiff
 
-_OPENERS: dict[str, Callable[[Path], Raster]] = {
+_OPENERS: dict[str, Callable[[Path, Dimensions | None], Raster]] = {
     ".png": open_png,
     ".jpg": open_jpeg,
     ".jpeg": open_jpeg,
@@ -25,16 +26,31 @@ SUFFIXES = tuple(_OPENERS)
 """The suffixes, in lower case, of the files that can be read."""
 
 
-def open_raster(path: str | PathLike[str]) -> Raster:
-    """Opens an image for reading by windows.
+def suffix_of(path: Path) -> str:
+    """The suffix that tells an image's format, in lower case; empty if there is none such."""
+    name = path.name.lower()
+    fitting = [suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix]
+    return max(fitting, key=len, default="")
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without the suffix of its format: `a` for `a.tif` and `a.nii.gz`."""
+    return path.name[: len(path.name) - len(suffix_of(path))]
+
+
+def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None) -> Raster:
+    """Opens an image or a volume for reading by windows.
 
     Scenes larger than memory are read piece by piece; formats that can't be read by windows
     (PNG, JPEG, NPZ) are decoded once and kept until the raster is closed.
 
     Args:
-        path: A PNG, JPEG, TIFF, GeoTIFF, NPY or NPZ file; the suffix tells which. Pages of a
-            TIFF stack are channels, palette images give their indices, and NPY arrays have the
-            shape `(rows, columns)` or `(rows, columns, channels)`.
+        path: A PNG, JPEG, TIFF, GeoTIFF, NPY or NPZ file; the suffix tells which. Palette images
+            give their indices. A TIFF whose axes name slices (ImageJ, OME, tifffile) is a volume;
+            other pages of a stack are channels. Arrays have the axes `(rows, columns)`,
+            `(rows, columns, channels)` or, a volume, `(slices, rows, columns, channels)`.
+        dimensions: 3 for a volume: pages, bands and the first axis of an array with three are
+            slices. 2 for an image: the slices of a TIFF are channels. None: what the file says.
 
     Returns:
         An open `Raster`, a context manager.
@@ -50,8 +66,8 @@ def open_raster(path: str | PathLike[str]) -> Raster:
         ```
     """
     path = Path(path)
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
+    suffix = suffix_of(path)
+    if not suffix:
         raise RasterError(
             f"{path}: the suffix {path.suffix or '(none)'} is not supported. Expected one of "
             f"{', '.join(SUFFIXES)}."
@@ -60,32 +76,35 @@ def open_raster(path: str | PathLike[str]) -> Raster:
         kind = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise RasterError(f"{path}: {kind}.")
     try:
-        return opener(path)
+        return _OPENERS[suffix](path, dimensions)
     except PermissionError as error:
         raise RasterError(f"{path}: may not be read; check its permissions.") from error
 
 
-def read_raster(path: str | PathLike[str]) -> Pixels:
-    """Reads a whole image.
+def read_raster(path: str | PathLike[str], dimensions: Dimensions | None = None) -> Pixels:
+    """Reads a whole image or volume.
 
     Args:
         path: As for `open_raster`.
+        dimensions: As for `open_raster`.
 
     Returns:
-        Array of shape `(rows, columns, channels)` in the file's own dtype.
+        Array of shape `(rows, columns, channels)` or `(slices, rows, columns, channels)` in the
+        file's own dtype.
 
     Raises:
         RasterError: As for `open_raster`.
     """
-    with open_raster(path) as raster:
+    with open_raster(path, dimensions) as raster:
         return raster.read()
 
 
-def raster_info(path: str | PathLike[str]) -> RasterInfo:
-    """Size, type and place of an image, without reading its pixels.
+def raster_info(path: str | PathLike[str], dimensions: Dimensions | None = None) -> RasterInfo:
+    """Size, type and place of an image or volume, without reading its pixels.
 
     Args:
         path: As for `open_raster`.
+        dimensions: As for `open_raster`.
 
     Returns:
         What the file's header says.
@@ -93,5 +112,5 @@ def raster_info(path: str | PathLike[str]) -> RasterInfo:
     Raises:
         RasterError: As for `open_raster`.
     """
-    with open_raster(path) as raster:
+    with open_raster(path, dimensions) as raster:
         return raster.info

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,12 +12,17 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import RasterError
+from normwise.rasters.axes import Dimensions, check_dimensions
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
-from normwise.rasters.raster import Pixels, Raster, WholeRaster
+from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window
+from normwise.rasters.stack import Stack
+from normwise.rasters.tiff_axes import slices_of
 from normwise.rasters.tiff_directories import check_directories
 
 # GDAL's own default is 5% of the machine's memory, whatever the job is.
 _BLOCK_CACHE_MEGABYTES = "64"
+
+_OPEN_PAGES = 16
 
 
 @cache
@@ -59,29 +65,58 @@ def reported(path: Path, task: str) -> Iterator[None]:
 class GdalRaster(Raster):
     """An image that GDAL reads; each page is one dataset with one or more bands."""
 
-    def __init__(self, info: RasterInfo, pages: Sequence[Any]) -> None:
+    def __init__(self, info: RasterInfo, pages: "Pages") -> None:
         super().__init__(info, tuple(pages[0].block_shapes[0]))
-        self._pages = tuple(pages)
+        self._pages = pages
         self.windowed = _reads_windows(pages[0], self.block)
 
     def close(self) -> None:
         """Closes the file."""
-        for page in self._pages:
-            page.close()
+        self._pages.close()
 
-    def _read(self, rows: slice, columns: slice, channels: Sequence[int]) -> Pixels:
-        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
+        area = tuple((span.start, span.stop) for span in window)
         with reported(self.info.path, "read"):
-            parts = self._read_pages(window, channels)
+            parts = self._read_pages(area, channels)
         planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.moveaxis(planes, 0, -1)
 
-    def _read_pages(self, window: Any, channels: Sequence[int]) -> list[Pixels]:
+    def _read_pages(self, area: Any, channels: Sequence[int]) -> list[Pixels]:
         if len(self._pages) == 1:
-            return [self._pages[0].read([channel + 1 for channel in channels], window=window)]
+            return [self._pages[0].read([channel + 1 for channel in channels], window=area)]
         bands = self._pages[0].count
         places = (divmod(channel, bands) for channel in channels)
-        return [self._pages[page].read([band + 1], window=window) for page, band in places]
+        return [self._pages[page].read([band + 1], window=area) for page, band in places]
+
+
+class Pages:
+    """The pages of a file as datasets, of which a few are open: each has a handle of its own."""
+
+    def __init__(self, path: Path, driver: str) -> None:
+        self._path = path
+        self._first = gdal().open(path, driver=driver)
+        self._count = max(1, len(self._first.subdatasets))
+        self._later: OrderedDict[int, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, page: int) -> Any:
+        """The open dataset of a page, counted from 0."""
+        if page == 0:
+            return self._first
+        if page not in self._later:
+            while len(self._later) >= _OPEN_PAGES:
+                self._later.popitem(last=False)[1].close()
+            self._later[page] = gdal().open(f"GTIFF_DIR:{page + 1}:{self._path}")
+        self._later.move_to_end(page)
+        return self._later[page]
+
+    def close(self) -> None:
+        """Closes every dataset."""
+        self._first.close()
+        while self._later:
+            self._later.popitem()[1].close()
 
 
 class TifffileStack(WholeRaster):
@@ -99,11 +134,12 @@ class TifffileStack(WholeRaster):
         return np.ascontiguousarray(np.moveaxis(pages, 0, -1))
 
 
-def open_tiff(path: Path) -> Raster:
-    """Opens a TIFF; pages of one size and type are channels.
+def open_tiff(path: Path, dimensions: Dimensions | None = None) -> Raster:
+    """Opens a TIFF; pages of one size and type are slices where its axes say so, else channels.
 
     Args:
         path: An existing file.
+        dimensions: 3: pages, or the bands of a single page, are slices. 2: they are channels.
 
     Returns:
         An open raster.
@@ -112,7 +148,16 @@ def open_tiff(path: Path) -> Raster:
         RasterError: If it is no TIFF, is truncated, or has pages of different sizes.
     """
     check_directories(path)
-    return open_with_gdal(path, "GTiff")
+    flat = open_with_gdal(path, "GTiff")
+    if dimensions == 2 or flat.info.channels == 1:
+        check_dimensions(path, 2, dimensions)
+        return flat
+    try:
+        places = slices_of(path, flat.info.channels, dimensions == 3)
+    except BaseException:
+        flat.close()
+        raise
+    return flat if places is None else Stack(flat, places)
 
 
 def open_with_gdal(path: Path, driver: str) -> Raster:
@@ -128,32 +173,27 @@ def open_with_gdal(path: Path, driver: str) -> Raster:
     Raises:
         RasterError: If the file is not of that format or can't be read.
     """
-    opened: list[Any] = []
-    try:
-        with reported(path, "opened"), quiet():
-            opened.append(gdal().open(path, driver=driver))
-            count = len(opened[0].subdatasets)
-            for page in range(2, count + 1):
-                opened.append(gdal().open(f"GTIFF_DIR:{page}:{path}"))
-            return _as_raster(path, opened)
-    except BaseException:
-        for dataset in opened:
-            dataset.close()
-        raise
+    with reported(path, "opened"), quiet():
+        pages = Pages(path, driver)
+        try:
+            return _as_raster(path, pages)
+        except BaseException:
+            pages.close()
+            raise
 
 
-def _as_raster(path: Path, pages: list[Any]) -> Raster:
+def _as_raster(path: Path, pages: Pages) -> Raster:
     first = pages[0]
     _check_pages(path, pages)
     hidden = _imagej_pages(first) if len(pages) == 1 else 0
     info = _info(path, first, hidden or len(pages) * first.count)
     if not hidden:
         return GdalRaster(info, pages)
-    first.close()
+    pages.close()
     return TifffileStack(info)
 
 
-def _reads_windows(page: Any, block: tuple[int, int]) -> bool:
+def _reads_windows(page: Any, block: tuple[int, ...]) -> bool:
     # PNGs are unpacked from the top, and a single compressed block as a whole.
     return page.driver == "GTiff" and (page.compression is None or block != page.shape)
 
@@ -198,11 +238,12 @@ def _imagej_pages(dataset: Any) -> int:
     return count if count > 1 and dataset.count == 1 else 0
 
 
-def _check_pages(path: Path, pages: list[Any]) -> None:
-    kinds = {(page.height, page.width, page.count, page.dtypes) for page in pages}
+def _check_pages(path: Path, pages: Pages) -> None:
+    found = (pages[index] for index in range(len(pages)))
+    kinds = {(page.height, page.width, page.count, page.dtypes) for page in found}
     if len(kinds) == 1 and len(set(pages[0].dtypes)) == 1:
         return
-    sizes = sorted({f"{page.height}x{page.width} {page.dtypes[0]}" for page in pages})
+    sizes = sorted({f"{height}x{width} {dtypes[0]}" for height, width, _, dtypes in kinds})
     raise RasterError(
         f"{path}: its pages or bands differ ({', '.join(sizes)}). Expected pages of one size and "
         "type, which become channels; split the file, or save only the full-size page."

@@ -12,7 +12,11 @@ from normwise.training.scaling import name_input, scaling_of
 
 
 def build_network(
-    recipe: Recipe, channels: int, outputs: int, images: ChannelStatistics
+    recipe: Recipe,
+    channels: int,
+    outputs: int,
+    images: ChannelStatistics,
+    dimensions: int = 2,
 ) -> keras.Model:
     """Builds the recipe's network for images of any size.
 
@@ -21,6 +25,7 @@ def build_network(
         channels: Image channels.
         outputs: Channels of its linear output.
         images: Statistics of the training images, in raw pixel values.
+        dimensions: 2 for images, 3 for volumes.
 
     Returns:
         A model from raw pixel values, or from images scaled by percentiles as its input is then
@@ -38,7 +43,7 @@ def build_network(
     statistics = (images.mean.tolist(), variance) if plan.input_kind == "standardize" else None
     built: keras.Model = build(
         network.name,
-        (None, None, channels),
+        (*[None] * dimensions, channels),
         outputs,
         plan,
         filters=network.filters,

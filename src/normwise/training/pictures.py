@@ -57,15 +57,22 @@ def draw_run(
 
 
 def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Panel]:
-    """The validation images; of several target channels the first, of a distribution its middle."""
+    """The validation images, of volumes the middle slice.
+
+    Of several target channels the first is shown, of a distribution its middle.
+    """
     for item, image, truth, weight in whole_items(dataset, "val", input_mean(model)):
         predicted = predict_whole(model, image)
         if dataset.task == "segmentation":
-            yield Panel(item.name, image, truth, predicted_classes(predicted), weight > 0)
+            drawn = (image, truth, predicted_classes(predicted), weight > 0)
         else:
-            valid = weight[..., 0] > 0
-            middle = output.distribution.point(predicted)[..., 0]
-            yield Panel(item.name, image, truth[..., 0], middle, valid)
+            values = output.distribution.point(predicted)[..., 0]
+            drawn = (image, truth[..., 0], values, weight[..., 0] > 0)
+        if item.depth is None:
+            yield Panel(item.name, *drawn)
+        else:
+            middle = item.depth // 2
+            yield Panel(f"{item.name}, slice {middle}", *(array[middle] for array in drawn))
 
 
 def _meaning(dataset: Dataset, output: Output) -> Meaning:

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from normwise.errors import PlanError, RecipeError
@@ -53,16 +61,29 @@ MetricName = Literal[
 ]
 
 
-def _pair(value: Any) -> Any:
-    """`128` means `[128, 128]`."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    return value
+def _sides(value: Any) -> Any:
+    """`128` means a square or, of volumes, a cube."""
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _short(sides: tuple[int, ...]) -> int | tuple[int, ...]:
+    return sides[0] if len(sides) == 1 else sides
+
+
+def _two_or_three(sides: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sides) > 3:
+        raise ValueError("expected one number, two for images, or three for volumes")
+    return sides
 
 
 PatchSize = Annotated[
-    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)
+    tuple[Annotated[int, Field(ge=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(_sides),
+    AfterValidator(_two_or_three),
+    PlainSerializer(_short),
 ]
+"""Sizes along the axes of an image or a volume; a single one stands for each of them."""
 
 
 def _parsable(plan: str) -> str:
@@ -107,7 +128,7 @@ class DataSettings(_Section):
         default=0.2, gt=0, lt=1, description="share of images without a split"
     )
     patch: PatchSize | None = Field(
-        default=None, description="rows and columns in pixels; null: chosen"
+        default=None, description="rows and columns, or slices, rows and columns; null: chosen"
     )
     scaling: Literal["per-channel", "percentiles"] = Field(
         default="per-channel", description="by the data set's statistics, or each image by its own"

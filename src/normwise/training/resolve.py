@@ -1,6 +1,7 @@
 """From a recipe with gaps to one in which every choice is made."""
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from normwise.data.dataset import Dataset
@@ -23,18 +24,19 @@ from normwise.training.metrics import default_metric, metric_names
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_problems import join_problems
 
-_PATCH: Final = 128
+_PATCH: Final = {2: 128, 3: 48}
+_AXES: Final = {2: "rows, columns", 3: "slices, rows, columns"}
 _LARGEST: Final = 4
 _PLAN: Final = "batch@pre-activation"
 
 
-def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
+def resolve(recipe: Recipe, dataset: Dataset, strides: Sequence[int]) -> Recipe:
     """Makes the choices that the recipe leaves open, and checks those it makes against the data.
 
     Args:
         recipe: The recipe.
         dataset: Its data.
-        stride: The total stride of its network in pixels.
+        strides: The total stride of its network in pixels, along each axis.
 
     Returns:
         A recipe with labels, patch, loss and metric, and with a plan that scales its input.
@@ -43,8 +45,7 @@ def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
         RecipeError: With every setting that doesn't suit the data or the network.
         PlanError: If the norm plan is none.
     """
-    problems = [*_task_problems(recipe, dataset), *_patch_problems(recipe, stride)]
-    problems += _size_problems(recipe, dataset)
+    problems = [*_task_problems(recipe, dataset), *_patch_problems(recipe, dataset, strides)]
     if problems:
         raise RecipeError(join_problems("The recipe", problems))
     training, classes = recipe.training, len(dataset.classes)
@@ -56,7 +57,7 @@ def resolve(recipe: Recipe, dataset: Dataset, stride: int) -> Recipe:
     }
     data = {
         "labels": "masks" if segmentation else "targets",
-        "patch": recipe.data.patch or _patch(dataset, stride),
+        "patch": _sides(recipe, dataset) or _patch(dataset, strides),
     }
     return recipe.model_copy(
         update={
@@ -108,24 +109,32 @@ def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
     return problems + class_weight_problems(training.class_weights, loss, task, dataset.classes)
 
 
-def _patch_problems(recipe: Recipe, stride: int) -> list[str]:
-    patch = recipe.data.patch
-    if patch is None or not any(side % stride for side in patch):
+def _patch_problems(recipe: Recipe, dataset: Dataset, strides: Sequence[int]) -> list[str]:
+    given, patch = recipe.data.patch, _sides(recipe, dataset)
+    if given is None or patch is None:
         return []
-    fitting = [max(stride, round(side / stride) * stride) for side in patch]
+    if len(patch) != dataset.dimensions:
+        return [
+            f"data.patch: received {list(given)}; allowed: {dataset.dimensions} numbers, one an "
+            f"axis ({_AXES[dataset.dimensions]}), or a single one."
+        ]
+    if not any(side % stride for side, stride in zip(patch, strides, strict=True)):
+        return _size_problems(patch, dataset)
+    fitting = [max(n, round(side / n) * n) for side, n in zip(patch, strides, strict=True)]
+    told = strides[0] if len(set(strides)) == 1 else list(strides)
     return [
         f"data.patch: received {list(patch)}; allowed: multiples of the network's total stride "
-        f"of {stride} pixels, for example {fitting}."
+        f"of {told} pixels, for example {fitting}."
     ]
 
 
-def _size_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
-    patch, longest = recipe.data.patch, _longest(dataset)
-    if patch is None or max(patch) <= _LARGEST * max(longest):
+def _size_problems(patch: Sequence[int], dataset: Dataset) -> list[str]:
+    longest = max(_longest(dataset))
+    if max(patch) <= _LARGEST * longest:
         return []
     return [
         f"data.patch: received {list(patch)}; allowed: up to {_LARGEST} times the largest image "
-        f"side of {max(longest)} pixels, or null to have it chosen."
+        f"side of {longest} pixels, or null to have it chosen."
     ]
 
 
@@ -139,19 +148,26 @@ def patch_notes(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
     Returns:
         The line, or nothing.
     """
-    patch, longest = recipe.data.patch, _longest(dataset)
+    patch, longest = _sides(recipe, dataset), _longest(dataset)
     if patch is None or all(side <= most for side, most in zip(patch, longest, strict=True)):
         return ()
-    sizes = ["x".join(str(side) for side in pair) for pair in (patch, longest)]
+    sizes = ["x".join(str(side) for side in sides) for sides in (patch, longest)]
     return (f"patches of {sizes[0]} pixels reach beyond every training image (up to {sizes[1]})",)
 
 
-def _longest(dataset: Dataset) -> tuple[int, int]:
-    items = dataset.split("train")
-    return max(item.height for item in items), max(item.width for item in items)
+def _longest(dataset: Dataset) -> tuple[int, ...]:
+    shapes = (item.shape for item in dataset.split("train"))
+    return tuple(max(sides) for sides in zip(*shapes, strict=True))
 
 
-def _patch(dataset: Dataset, stride: int) -> tuple[int, int]:
-    """The largest image up to 128 pixels, as a multiple of the stride."""
-    rows, columns = (-(-min(side, _PATCH) // stride) * stride for side in _longest(dataset))
-    return rows, columns
+def _sides(recipe: Recipe, dataset: Dataset) -> tuple[int, ...] | None:
+    """The recipe's patch along each axis; a single number stands for all of them."""
+    patch = recipe.data.patch
+    return patch * dataset.dimensions if patch is not None and len(patch) == 1 else patch
+
+
+def _patch(dataset: Dataset, strides: Sequence[int]) -> tuple[int, ...]:
+    """The largest image up to 128 pixels, or volume up to 48, as a multiple of the stride."""
+    limit = _PATCH[dataset.dimensions]
+    sides = zip(_longest(dataset), strides, strict=True)
+    return tuple(-(-min(side, limit) // stride) * stride for side, stride in sides)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from normwise.data.statistics import ChannelStatistics, channel_statistics
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.keras_format.saving import save_model
-from normwise.networks.stride import stride_of
+from normwise.networks.stride import strides_of
 from normwise.training.determinism import seed_run
 from normwise.training.evaluate import evaluate, output_of
 from normwise.training.fit import BEST, LAST, fit
@@ -45,7 +46,8 @@ FILES: Final = (
     "log.txt", str(LAST), str(BEST),
 )  # fmt: skip
 
-_LARGEST_TILE: Final = 512
+# Pixels along each axis, by the number of axes.
+_LARGEST_TILE: Final = {2: 512, 3: 96}
 
 log = logging.getLogger("normwise.training")
 
@@ -120,11 +122,11 @@ def train(
     images = channel_statistics(dataset, "train", of="images")
     output = _output(recipe, dataset)
     seed_run(recipe.training.seed)
-    network = build_network(recipe, dataset.channels, output.channels, images)
+    network = build_network(recipe, dataset.channels, output.channels, images, dataset.dimensions)
     if recipe.network.input_residual:
         fit_of_input = relations(dataset, "train").linear_fit()
         network = with_input_residual(network, fit_of_input, images, output)
-    recipe = resolve(recipe, dataset, stride_of(network))
+    recipe = resolve(recipe, dataset, strides_of(network))
     _prepare(folder, resume, overwrite)
     with _logged(folder / "log.txt"):
         _describe(recipe, dataset, network, folder)
@@ -237,17 +239,19 @@ def _fitted(
 
 def _validation_tiles(
     recipe: Recipe, dataset: Dataset, network: keras.Model
-) -> tuple[tuple[int, int], int]:
+) -> tuple[tuple[int, ...], int]:
     """Whole images where they are small, for tile edges cost accuracy; and how many at once."""
-    stride, patch, items = stride_of(network), _patch(recipe), dataset.split("val")
-    rows = min(max(item.height for item in items), max(_LARGEST_TILE, patch[0]))
-    columns = min(max(item.width for item in items), max(_LARGEST_TILE, patch[1]))
-    rows, columns = -(-rows // stride) * stride, -(-columns // stride) * stride
-    at_once = recipe.training.batch_size * patch[0] * patch[1] // (rows * columns)
-    return (rows, columns), max(1, at_once)
+    patch, items = _patch(recipe), dataset.split("val")
+    longest = [max(sides) for sides in zip(*(item.shape for item in items), strict=True)]
+    limits = [max(_LARGEST_TILE[dataset.dimensions], side) for side in patch]
+    tile = tuple(
+        -(-min(size, limit) // stride) * stride
+        for size, limit, stride in zip(longest, limits, strides_of(network), strict=True)
+    )
+    return tile, max(1, recipe.training.batch_size * prod(patch) // prod(tile))
 
 
-def _patch(recipe: Recipe) -> tuple[int, int]:
+def _patch(recipe: Recipe) -> tuple[int, ...]:
     assert recipe.data.patch is not None
     return recipe.data.patch
 

@@ -23,9 +23,9 @@ def whole_items(dataset: Dataset, split: str, fill: Sequence[float]) -> Iterator
         fill: For each channel, what stands where nothing was measured.
 
     Yields:
-        Item, image (float32, rows x columns x channels), label (class ids of rows x columns, or
-        float32 values of rows x columns x outputs), and a weight of the label's shape that is 0
-        where there is no label or no measurement.
+        Item, image (float32, rows x columns x channels, of a volume with slices before), label
+        (class ids of rows x columns, or float32 values of rows x columns x outputs), and a weight
+        of the label's shape that is 0 where there is no label or no measurement.
 
     Raises:
         DataError: If the split is empty.
@@ -49,18 +49,18 @@ def _others(dataset: Dataset) -> str:
 
 def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
     """One image in one piece, as `whole_items` yields it."""
-    rows, columns = slice(0, item.height), slice(0, item.width)
-    stored, missing = source.image(item, rows, columns)
+    spans = tuple(slice(0, size) for size in item.shape)
+    stored, missing = source.image(item, *spans)
     image = stored.astype(np.float32)
-    seen: npt.NDArray[Any] = np.ones(image.shape[:2], bool)
+    seen: npt.NDArray[Any] = np.ones(item.shape, bool)
     if missing is not None:
         image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
         seen = np.asarray(~missing.all(-1))
     if source.dataset.task == "segmentation":
-        classes = source.classes(item, rows, columns)
+        classes = source.classes(item, *spans)
         valid = (classes != source.dataset.ignore) & seen
         return item, image, np.where(valid, classes, 0).astype(np.int32), valid.astype(np.float32)
-    stored, unlabelled = source.targets(item, rows, columns)
+    stored, unlabelled = source.targets(item, *spans)
     labelled = np.ones(stored.shape, bool) if unlabelled is None else ~unlabelled
     labelled &= seen[..., None]
     values = np.where(labelled, stored, 0).astype(np.float32)
