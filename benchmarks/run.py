@@ -57,6 +57,20 @@ def steps() -> list[str]:
     return lines
 
 
+def folding() -> list[str]:
+    """Predictions before and after folding."""
+    lines = ["## Folding", "",
+             "One prediction of one image; folded and unfolded take turns in one process.", "",
+             "| engine: network | norms folded | unfolded s | folded s | "
+             "folded beside unfolded: median turn (range) |", "|---|---|---|---|---|"]  # fmt: skip
+    for name, row in told("fold.py").items():
+        lines.append(
+            f"| {name} | {row['folded_norms']} of {row['norms']} | {row['unfolded']:.4f} | "
+            f"{row['folded']:.4f} | {spread(row)} |"
+        )
+    return lines
+
+
 def loading(folder: Path) -> list[str]:
     """The cost of reading, cutting and varying patches."""
     row = told("loading.py", str(synthetic.make(folder / "small", SMALL_MB)))
@@ -94,7 +108,7 @@ def main() -> None:
     """Runs everything and writes the page."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        parts = [start_up(folder), steps(), loading(folder), memory(folder)]
+        parts = [start_up(folder), steps(), folding(), loading(folder), memory(folder)]
     head = [
         "# Speed and memory",
         "",

@@ -14,7 +14,7 @@ from normwise.files import write_text
 from normwise.rasters import write_raster
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/plans.md", "docs/data.md", "docs/training.md"]
+PAGES = ["README.md", "docs/plans.md", "docs/data.md", "docs/training.md", "docs/surgery.md"]
 SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
 
 
@@ -44,11 +44,14 @@ def make_rivers(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder as the reader of the pages has it: `model.keras`, `rivers/`, `recipe.yaml`."""
+    """A folder as the reader of the pages has it: a model, data, a recipe, images."""
     folder = tmp_path_factory.mktemp("desk")
     make_rivers(folder / "rivers")
     code = "import normwise as nw; nw.build('question', (512, 512, 9)).save('model.keras')"
     run([sys.executable, "-c", code], folder)
+    scene = np.random.default_rng(1).normal(size=(300, 520, 9)).astype(np.float32)
+    (folder / "new_images").mkdir()
+    write_raster(folder / "new_images" / "scene.npy", scene)
     recipe = next(b for b in blocks("docs/data.md", "yaml") if "path: rivers" in b)
     (folder / "recipe.yaml").write_text(recipe)
     return folder

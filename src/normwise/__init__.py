@@ -14,8 +14,10 @@ _PUBLIC = {
     "build": "normwise.workflows.plans",
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
+    "fold": "normwise.workflows.fold",
     "plan_of": "normwise.workflows.plans",
     "predict": "normwise.workflows.predict",
+    "recalibrate": "normwise.workflows.recalibrate",
     "show": "normwise.workflows.show",
     "train": "normwise.workflows.train",
 }
@@ -27,8 +29,10 @@ __all__ = [
     "build",
     "draw",
     "evaluate",
+    "fold",
     "plan_of",
     "predict",
+    "recalibrate",
     "show",
     "train",
 ]
@@ -48,7 +52,9 @@ if TYPE_CHECKING:
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
     from normwise.workflows.evaluate import evaluate
+    from normwise.workflows.fold import fold
     from normwise.workflows.plans import build, plan_of
     from normwise.workflows.predict import predict
+    from normwise.workflows.recalibrate import recalibrate
     from normwise.workflows.show import draw, show
     from normwise.workflows.train import train

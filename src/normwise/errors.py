@@ -4,6 +4,7 @@
     ├── ModelReadError            a model or file that can't be read as a graph
     ├── PlanError                 a text that is no norm plan, or a plan that can't hold
     ├── SurgeryError              a model that can't be copied, changed or verified as asked
+    │   └── PromiseError          a rewrite that would not keep what it promises
     ├── NetworkError              a network that can't be built with these options
     ├── RasterError               an image file that can't be read or written
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
@@ -33,6 +34,10 @@ class PlanError(NormwiseError):
 
 class SurgeryError(NormwiseError):
     """A model that can't be copied, changed or verified as asked."""
+
+
+class PromiseError(SurgeryError):
+    """A rewrite that would not keep what it promises; nothing is changed or written."""
 
 
 class NetworkError(NormwiseError):

@@ -8,12 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from normwise import __version__
-from normwise.cli import demo, env, evaluate, predict, show, train
+from normwise.cli import demo, env, evaluate, fold, predict, recalibrate, show, train
 from normwise.cli.console import errors
-from normwise.errors import NormwiseError
+from normwise.errors import NormwiseError, PromiseError
 from normwise.memory import keep_freed_memory
 
-UNUSABLE_INPUT, INTERRUPTED = 2, 130
+UNKEPT_PROMISE, UNUSABLE_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class StoppedError(Exception):
@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (show, train, evaluate, predict, demo, env):
+for verb in (show, fold, recalibrate, train, evaluate, predict, demo, env):
     verb.add_to(app)
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         errors.print(f"[bold red]Error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
-        sys.exit(UNUSABLE_INPUT)
+        sys.exit(UNKEPT_PROMISE if isinstance(error, PromiseError) else UNUSABLE_INPUT)
     except StoppedError as stop:
         errors.print(str(stop), markup=False, highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)

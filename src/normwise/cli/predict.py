@@ -41,7 +41,7 @@ def predict(
         image,
         out,
         classes=classes,
-        bands=_bands(bands),
+        bands=read_bands(bands),
         nodata=nodata,
         overwrite=overwrite,
     )
@@ -49,7 +49,8 @@ def predict(
     output.print(f"{count} to {out}", highlight=False, markup=False)
 
 
-def _bands(text: str | None) -> list[int] | None:
+def read_bands(text: str | None) -> list[int] | None:
+    """The channels that `--bands` names, None for none."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]

@@ -147,7 +147,13 @@ class _Replay:
         """One model, without what is around it."""
         import keras  # noqa: PLC0415
 
-        known = {node.layer: node for node in original.nodes}
+        # A layer of another class is another layer, whatever its name.
+        classes = {node.layer: node.class_name for node in graph.nodes}
+        known = {
+            node.layer: node
+            for node in original.nodes
+            if classes.get(node.layer, node.class_name) == node.class_name
+        }
         if isinstance(source, keras.Sequential):
             return self._sequential(graph, known, source, path)
         return self._functional(graph, known, source, path)

@@ -1,0 +1,207 @@
+"""A graph while it is edited: nodes are put in, taken out and changed, the rest stays as it is.
+
+In a draft a `Tensor` names its node by a number that never changes, the node's index in the graph
+it came from; new nodes get larger ones. `freeze` makes a graph of it again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, final
+
+from normwise.graph.graph import Graph, Node, Tensor, freeze, map_tensors, tensors_in
+
+ENDS = -1
+"""Stands for the model's outputs among the readers of a tensor."""
+
+
+@final
+class Draft:
+    """A graph that can be changed; the graph it was made from is not.
+
+    Args:
+        graph: The graph. Its nested models become drafts too, one for each layer.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: dict[int, Node] = dict(enumerate(graph.nodes))
+        self.outputs = graph.outputs
+        self.inner: dict[str, Draft] = {}
+        for node in graph.nodes:
+            if node.model is not None and node.layer not in self.inner:
+                self.inner[node.layer] = Draft(node.model)
+        self._rank: dict[int, tuple[int, ...]] = {i: (i,) for i in self.nodes}
+        self._readers: dict[int, dict[int, None]] = {i: {} for i in self.nodes}
+        for index, node in self.nodes.items():
+            for tensor in node.inputs:
+                self._readers[tensor.node][index] = None
+        self._names = {node.layer for node in graph.nodes}
+        self._next = len(graph.nodes)
+        self._changed = False
+        self._added: dict[str, list[int]] = {}
+
+    def readers(self, tensor: Tensor) -> list[int]:
+        """The nodes that read a tensor, and `ENDS` if it is an output of the model."""
+        found = [i for i in self._readers[tensor.node] if tensor in self.nodes[i].inputs]
+        ends = tensor in tuple(tensors_in(self.outputs))
+        return [*found, ENDS] if ends else found
+
+    def free_name(self, wanted: str) -> str:
+        """A layer name that is not taken yet: the wanted one, or with `_2`, `_3`, ... behind it."""
+        name, number = wanted, 1
+        while name in self._names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._names.add(name)
+        return name
+
+    def insert(
+        self,
+        tensor: Tensor,
+        readers: Collection[int],
+        layer: str,
+        class_name: str,
+        config: Mapping[str, Any],
+        call: int = 0,
+    ) -> Tensor:
+        """Puts a new layer's call behind a tensor; the readers named read its result from now on.
+
+        Args:
+            tensor: What it reads.
+            readers: Some of `readers(tensor)`.
+            layer: Its name; the same one may be called several times.
+            class_name: A Keras class.
+            config: Its configuration.
+            call: Which call of the layer it is.
+
+        Returns:
+            Its result.
+        """
+        name = layer if call == 0 else f"{layer}:{call}"
+        spec = self.nodes[tensor.node].outputs[tensor.output]
+        node = Node(
+            name, layer, class_name, "keras.layers", freeze(config), (tensor,), outputs=(spec,),
+            call=call,
+        )  # fmt: skip
+        index, self._next = self._next, self._next + 1
+        self._names.add(layer)
+        self._added.setdefault(layer, []).append(index)
+        self._rank[index] = (*self._rank[tensor.node], index)
+        self._place(index, node)
+        made = Tensor(index)
+        self.reroute(tensor, made, readers)
+        return made
+
+    def reroute(self, old: Tensor, new: Tensor, readers: Iterable[int]) -> None:
+        """Lets readers of one tensor read another."""
+        self._changed = True
+        for reader in tuple(readers) if old != new else ():
+            if reader == ENDS:
+                self.outputs = map_tensors(self.outputs, lambda t: new if t == old else t)
+                continue
+            node = self.nodes[reader]
+            if old not in node.inputs:
+                continue
+            args, kwargs = (
+                map_tensors(part, lambda t: new if t == old else t)
+                for part in (node.args, node.kwargs)
+            )
+            self.nodes[reader] = replace(node, args=args, kwargs=kwargs)
+            self._readers[new.node][reader] = None
+            if not any(t.node == old.node for t in self.nodes[reader].inputs):
+                self._readers[old.node].pop(reader, None)
+
+    def move(self, index: int, tensor: Tensor, readers: Collection[int]) -> Tensor:
+        """Takes a node out and puts it behind another tensor, before some of its readers.
+
+        Args:
+            index: A node with one input.
+            tensor: What it reads from now on.
+            readers: What reads its result from now on, of `readers(tensor)` with it taken out.
+        """
+        source, made = self.nodes[index].inputs[0], Tensor(index)
+        self.reroute(made, source, self.readers(made))
+        self.reroute(source, tensor, [index])
+        self._rank[index] = (*self._rank[tensor.node], index)
+        self.reroute(tensor, made, [reader for reader in readers if reader != index])
+        return made
+
+    def exchange(self, index: int, layer: str, class_name: str, config: Mapping[str, Any]) -> None:
+        """Puts another layer in the place of the one that a node calls."""
+        self._changed = True
+        node = self.nodes[index]
+        name = layer if node.call == 0 else f"{layer}:{node.call}"
+        self._names.add(layer)
+        self.nodes[index] = replace(
+            node, name=name, layer=layer, class_name=class_name, config=freeze(config),
+            args=node.inputs[:1], kwargs=freeze({}),
+        )  # fmt: skip
+
+    def remove(self, index: int) -> None:
+        """Takes out a node; what read its result reads what it read."""
+        source = self.nodes[index].inputs[0]
+        self.reroute(Tensor(index), source, self.readers(Tensor(index)))
+        for tensor in self.nodes[index].inputs:
+            self._readers[tensor.node].pop(index, None)
+        del self.nodes[index], self._readers[index]
+
+    def configure(self, layer: str, **settings: Any) -> None:
+        """Changes settings of a layer, in all its calls."""
+        self._changed = True
+        for index in (*self.graph.calls.get(layer, ()), *self._added.get(layer, ())):
+            if index in self.nodes:
+                node = self.nodes[index]
+                config = {**node.config, **freeze(settings)}
+                self.nodes[index] = replace(node, config=freeze(config))
+
+    def _place(self, index: int, node: Node) -> None:
+        self.nodes[index] = node
+        self._readers[index] = {}
+        for tensor in node.inputs:
+            self._readers[tensor.node][index] = None
+
+    def freeze(self) -> Graph:
+        """The graph as it is now, nested models included; the original where nothing changed."""
+        inner = {layer: draft.freeze() for layer, draft in self.inner.items()}
+        same = all(graph is self.inner[layer].graph for layer, graph in inner.items())
+        if same and not self._changed:
+            return self.graph
+        order = self._order()
+        place = {index: position for position, index in enumerate(order)}
+
+        def now(tensor: Tensor) -> Tensor:
+            return Tensor(place[tensor.node], tensor.output)
+
+        nodes = tuple(
+            replace(
+                node,
+                args=map_tensors(node.args, now),
+                kwargs=map_tensors(node.kwargs, now),
+                model=inner.get(node.layer) if node.model is not None else None,
+            )
+            for node in (self.nodes[index] for index in order)
+        )
+        return replace(
+            self.graph,
+            nodes=nodes,
+            inputs=map_tensors(self.graph.inputs, now),
+            outputs=map_tensors(self.outputs, now),
+        )
+
+    def _order(self) -> list[int]:
+        """Each node after what it reads, else in the original order; new ones behind theirs."""
+        missing = {i: len({t.node for t in node.inputs}) for i, node in self.nodes.items()}
+        ready = [(self._rank[i], i) for i, count in missing.items() if count == 0]
+        heapq.heapify(ready)
+        order = []
+        while ready:
+            _, index = heapq.heappop(ready)
+            order.append(index)
+            for reader in self._readers[index]:
+                missing[reader] -= 1
+                if missing[reader] == 0:
+                    heapq.heappush(ready, (self._rank[reader], reader))
+        return order

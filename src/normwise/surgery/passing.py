@@ -1,0 +1,184 @@
+"""How a scale and a shift of every channel pass layers that are no linear layers.
+
+A map s x + t of every channel changes places with average pooling, up-sampling, cropping, global
+averages and what does nothing in inference; with maxima where s is positive; with zero padding
+only if t is zero. A concatenation parts it, or widens it by channels that it leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normwise.graph.catalogue import activation_of, data_format
+from normwise.graph.graph import Graph, Node, Tensor
+from normwise.surgery.algebra import Doubles
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A scale and a shift of every channel of a tensor.
+
+    Attributes:
+        axis: The axis of the channels, counted from the front.
+        rank: Number of axes of the tensor, batch included.
+        scale: float64 of shape `(channels,)`.
+        shift: Likewise.
+    """
+
+    axis: int
+    rank: int
+    scale: Doubles
+    shift: Doubles
+
+
+class BlockedError(Exception):
+    """A map can't go further; the text says why, to stand behind "layer ...: "."""
+
+
+_IDENTITIES = frozenset(
+    ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout",
+     "GaussianNoise", "AlphaDropout", "Identity", "ActivityRegularization"]
+)  # fmt: skip
+_LINEAR_RESIZES = frozenset({"nearest", "bilinear"})
+
+
+def through(node: Node, affine: Affine, forward: bool) -> Affine:
+    """The map on the other side of a layer with one input and one output.
+
+    Args:
+        node: A call of such a layer.
+        affine: The map behind it, or before it if `forward`.
+        forward: Whether the map goes on to the layer's result, or back to its input.
+
+    Raises:
+        BlockedError: The layer doesn't change places with it.
+    """
+    if _in_training(node):
+        raise BlockedError(f"{_said(node)} is called in training mode")
+    name = node.class_name
+    if name in _IDENTITIES or (name == "Activation" and activation_of(node) is None):
+        return affine
+    if name.startswith("GlobalAveragePooling") or name.startswith("GlobalMaxPooling"):
+        return _global_pooling(node, affine, forward)
+    kind = next((k for k in _SPATIAL if name.startswith(k)), None)
+    if kind is None:
+        raise BlockedError(f"{_said(node)} is in between")
+    if affine.axis != spatial_channel_axis(node, affine.rank):
+        raise BlockedError(f"{_said(node)} has its channels on another axis")
+    if kind == "MaxPooling":
+        _check_maximum(node, affine)
+    if kind == "UpSampling" and node.config.get("interpolation", "nearest") not in _LINEAR_RESIZES:
+        raise BlockedError(f"{_said(node)} interpolates in another way than linearly")
+    if kind == "ZeroPadding" and np.any(affine.shift):
+        raise BlockedError(f"{_said(node)} pads zeros in between, which the shift would change")
+    return affine
+
+
+_SPATIAL = ("AveragePooling", "MaxPooling", "UpSampling", "Cropping", "ZeroPadding")
+
+
+def pads_zeros(node: Node) -> bool:
+    """Whether a scale passes the layer and a shift doesn't."""
+    return node.class_name.startswith("ZeroPadding")
+
+
+def without_shift(affine: Affine) -> Affine:
+    """The scale alone."""
+    return replace(affine, shift=np.zeros_like(affine.shift))
+
+
+def spatial_channel_axis(node: Node, rank: int) -> int:
+    """The channel axis of a layer over space."""
+    return 1 if data_format(node) == "channels_first" else rank - 1
+
+
+def parted(graph: Graph, node: Node, affine: Affine) -> list[tuple[Tensor, Affine]]:
+    """A map behind a concatenation or a sum as maps of each of its inputs.
+
+    Raises:
+        BlockedError: A channel count isn't known.
+    """
+    if node.class_name == "Add":
+        ranks = {len(graph.spec(tensor).shape or ()) for tensor in node.inputs}
+        if ranks != {affine.rank}:
+            raise BlockedError(f"{_said(node)} adds tensors of several ranks")
+        rest = without_shift(affine)
+        return [(t, affine if i == 0 else rest) for i, t in enumerate(node.inputs)]
+    if concatenated_axis(node, affine.rank) != affine.axis:
+        return [(tensor, affine) for tensor in node.inputs]
+    maps, start = [], 0
+    for tensor, width in zip(node.inputs, _widths(graph, node, affine.axis), strict=True):
+        part = slice(start, start + width)
+        maps.append((tensor, replace(affine, scale=affine.scale[part], shift=affine.shift[part])))
+        start += width
+    return maps
+
+
+def widened(graph: Graph, node: Node, tensor: Tensor, affine: Affine) -> Affine:
+    """A map of one input of a concatenation as a map of its result.
+
+    Raises:
+        BlockedError: It joins other axes, or a channel count isn't known.
+    """
+    if concatenated_axis(node, affine.rank) != affine.axis:
+        raise BlockedError(f"{_said(node)} joins it with others along another axis than channels")
+    widths = _widths(graph, node, affine.axis)
+    own = [t == tensor for t in node.inputs]
+    return replace(
+        affine,
+        scale=np.concatenate(
+            [affine.scale if mine else np.ones(w) for mine, w in zip(own, widths, strict=True)]
+        ),
+        shift=np.concatenate(
+            [affine.shift if mine else np.zeros(w) for mine, w in zip(own, widths, strict=True)]
+        ),
+    )
+
+
+def concatenated_axis(node: Node, rank: int) -> int:
+    """The axis along which a concatenation joins, counted from the front."""
+    return int(node.config.get("axis", -1)) % rank
+
+
+def _widths(graph: Graph, node: Node, axis: int) -> Sequence[int]:
+    found = []
+    for tensor in node.inputs:
+        shape = graph.spec(tensor).shape
+        if shape is None or shape[axis] is None:
+            raise BlockedError(f"{_said(node)} joins tensors whose channels aren't known")
+        found.append(int(shape[axis] or 0))
+    return found
+
+
+def _global_pooling(node: Node, affine: Affine, forward: bool) -> Affine:
+    if node.class_name.startswith("GlobalMax"):
+        _check_maximum(node, affine)
+    keeps = bool(node.config.get("keepdims"))
+    spatial = int(node.class_name[-2])
+    before = spatial_channel_axis(node, spatial + 2)
+    here, there = (before, before if keeps else 1)
+    if affine.axis != (here if forward else there):
+        raise BlockedError(f"{_said(node)} has its channels on another axis")
+    if forward:
+        return replace(affine, axis=there, rank=spatial + 2 if keeps else 2)
+    return replace(affine, axis=here, rank=spatial + 2)
+
+
+def _check_maximum(node: Node, affine: Affine) -> None:
+    negative = int((affine.scale <= 0).sum())
+    if negative:
+        raise BlockedError(
+            f"{_said(node)} takes maxima in between, and gamma isn't positive in {negative} of "
+            f"{len(affine.scale)} channels"
+        )
+
+
+def _in_training(node: Node) -> bool:
+    return bool(node.kwargs.get("training"))
+
+
+def _said(node: Node) -> str:
+    return f"{node.class_name} {node.name!r}"

@@ -1,0 +1,203 @@
+"""From a batch normalization to the linear layers that can do its work, back or forward.
+
+Back is tried first: the layers whose result nothing but the norm reads. Forward every reader of
+the norm has to lead to linear layers. A route is found as a whole or not at all, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from normwise.graph.catalogue import Role, activation_of, role_of, spatial_rank
+from normwise.graph.graph import Graph, Node, Tensor
+from normwise.graph.shapes import pair
+from normwise.surgery.passing import (
+    Affine,
+    BlockedError,
+    pads_zeros,
+    parted,
+    spatial_channel_axis,
+    through,
+    widened,
+    without_shift,
+)
+
+KINDS: Mapping[str, str] = {
+    **{f"Conv{r}D": "conv" for r in (1, 2, 3)},
+    **{f"DepthwiseConv{r}D": "depthwise" for r in (1, 2)},
+    **{f"SeparableConv{r}D": "separable" for r in (1, 2)},
+    **{f"Conv{r}DTranspose": "transposed" for r in (1, 2, 3)},
+    "Dense": "dense",
+}
+"""Linear layers that take a fold, and how `surgery.algebra` calls them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A map that one linear layer takes over.
+
+    Attributes:
+        index: The layer's call in the graph.
+        affine: The map of what it makes (back) or reads (forward).
+    """
+
+    index: int
+    affine: Affine
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a norm's work goes.
+
+    Attributes:
+        parts: The linear layers that take it over.
+        stays: Whether the shift has to stay where the norm was.
+    """
+
+    parts: tuple[Part, ...]
+    stays: bool = False
+
+
+class Standing(Protocol):
+    """What is known of a graph while its norms are folded."""
+
+    graph: Graph
+    gone: set[int]
+    """Norms that are folded whole."""
+
+    def problem(self, index: int) -> str | None:
+        """Why a linear layer can't take a fold, None if it can."""
+        ...
+
+    def channels(self, index: int, made: bool) -> int:
+        """How many channels a linear layer makes, or reads."""
+        ...
+
+
+def back(standing: Standing, index: int, affine: Affine) -> Route:
+    """The route back from a norm.
+
+    Args:
+        standing: The graph.
+        index: The norm.
+        affine: What it does.
+
+    Raises:
+        BlockedError: There is none, and why.
+    """
+    walk = _Walk(standing)
+    walk.back(standing.graph.nodes[index].inputs[0], affine)
+    return Route(tuple(walk.parts))
+
+
+def forward(standing: Standing, index: int, affine: Affine) -> Route:
+    """The route forward from a norm; as for `back`."""
+    walk = _Walk(standing)
+    walk.forward(Tensor(index), affine)
+    stays = walk.pads and bool(np.any(affine.shift))
+    if not stays:
+        return Route(tuple(walk.parts))
+    if not np.all(affine.scale):
+        raise BlockedError(
+            "zeros are padded before the next linear layer, so the shift has to stand alone, and "
+            f"the scale is 0 in {int((affine.scale == 0).sum())} channels"
+        )
+    return Route(tuple(Part(p.index, without_shift(p.affine)) for p in walk.parts), stays=True)
+
+
+class _Walk:
+    """One search. It follows every branch and stops at the first that is blocked."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing, self._graph = standing, standing.graph
+        self.parts: list[Part] = []
+        self.pads = False
+
+    def back(self, tensor: Tensor, affine: Affine) -> None:
+        node = self._graph.nodes[tensor.node]
+        if self._readings(tensor) != 1:
+            raise BlockedError(f"others read the result of {node.name!r} too")
+        if tensor.node in self._standing.gone:
+            self.back(node.inputs[0], affine)
+        elif node.class_name in KINDS:
+            self._take(tensor.node, affine, after=True)
+        elif _joins(node):
+            for source, part in parted(self._graph, node, affine):
+                self.back(source, part)
+        else:
+            self.back(_only_input(node), through(node, affine, forward=False))
+
+    def forward(self, tensor: Tensor, affine: Affine) -> None:
+        if tensor in self._graph.output_tensors:
+            raise BlockedError("its result is an output of the model")
+        for reader in self._graph.consumers[tensor.node]:
+            node = self._graph.nodes[reader]
+            if tensor not in node.inputs:
+                continue
+            if reader in self._standing.gone:
+                self.forward(Tensor(reader), affine)
+            elif node.class_name in KINDS:
+                self._take(reader, affine, after=False)
+            elif node.class_name == "Concatenate":
+                self.forward(Tensor(reader), widened(self._graph, node, tensor, affine))
+            elif pads_zeros(node):
+                self.pads = True
+                moved = through(node, without_shift(affine), forward=True)
+                self.forward(Tensor(reader), moved)
+            else:
+                _only_input(node)
+                self.forward(Tensor(reader), through(node, affine, forward=True))
+
+    def _take(self, index: int, affine: Affine, after: bool) -> None:
+        node = self._graph.nodes[index]
+        problem = self._standing.problem(index)
+        if problem:
+            raise BlockedError(problem)
+        if after and (activation := activation_of(node)) is not None:
+            raise BlockedError(f"{node.name!r} applies {activation} before it")
+        if affine.axis != _channel_axis(node, affine.rank):
+            raise BlockedError(f"{node.name!r} has its channels on another axis")
+        if len(affine.scale) != self._standing.channels(index, made=after):
+            raise BlockedError(f"{node.name!r} has another number of channels")
+        self.pads |= not after and not reads_whole_windows(node)
+        self.parts.append(Part(index, affine))
+
+    def _readings(self, tensor: Tensor) -> int:
+        """How often a tensor is read, by calls and as an output."""
+        readers = self._graph.consumers[tensor.node]
+        calls = sum(self._graph.nodes[r].inputs.count(tensor) for r in readers)
+        return calls + self._graph.output_tensors.count(tensor)
+
+
+def reads_whole_windows(node: Node) -> bool:
+    """Whether every output of a linear layer is made of a whole window, without padded zeros."""
+    if node.class_name == "Dense":
+        return True
+    rank = spatial_rank(node) or 0
+    single = all(size == 1 for size in pair(node.config["kernel_size"], rank))
+    if KINDS[node.class_name] == "transposed":
+        # With strides an output may be made of no input at all.
+        return single and all(s == 1 for s in pair(node.config.get("strides", 1), rank))
+    return single or node.config.get("padding", "valid") == "valid"
+
+
+def _joins(node: Node) -> bool:
+    return node.class_name in {"Concatenate", "Add"} and len(node.inputs) > 1
+
+
+def _channel_axis(node: Node, rank: int) -> int:
+    return rank - 1 if node.class_name == "Dense" else spatial_channel_axis(node, rank)
+
+
+def _only_input(node: Node) -> Tensor:
+    if role_of(node) is Role.INPUT:
+        raise BlockedError(f"it reads the input {node.name!r}")
+    if node.model is not None:
+        raise BlockedError(f"the nested model {node.name!r} is in between")
+    if len(node.inputs) != 1 or len(node.outputs) != 1:
+        raise BlockedError(f"{node.class_name} {node.name!r} is in between")
+    return node.inputs[0]

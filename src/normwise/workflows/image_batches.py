@@ -1,0 +1,141 @@
+"""Batches of raw pixels from a folder of images, read piece by piece, as often as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normwise.data.pixels import missing_in
+from normwise.errors import DataError
+from normwise.rasters import SUFFIXES, Raster, open_raster, raster_info
+
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[Any]
+
+_Reader = Callable[[tuple[slice, ...]], Floats]
+
+BATCH_PIXELS = 256 * 256
+"""Pixels in a batch of small tiles; what a network makes of them is far larger."""
+
+LARGEST_BATCH = 32
+
+
+def image_files(folder: Path) -> tuple[Path, ...]:
+    """The images of a folder: its own, or those in `images/`, or in `images/` of its splits.
+
+    Raises:
+        DataError: There are none.
+    """
+    places = [folder / "images", *sorted(folder.glob("*/images")), folder]
+    for place in places[:1], places[1:-1], places[-1:]:
+        found = [
+            path
+            for part in place
+            if part.is_dir()
+            for path in sorted(part.iterdir())
+            if path.suffix.lower() in SUFFIXES
+        ]
+        if found:
+            return tuple(found)
+    raise DataError(
+        f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}, here or in "
+        "images/."
+    )
+
+
+@dataclass(frozen=True)
+class ImageBatches:
+    """Tiles that cover every image once, in batches of one shape; memory doesn't grow with them.
+
+    Missing values are NaN, and so is what lies beyond an image's bottom and right.
+
+    Args:
+        files: The images.
+        tile: Rows and columns of a tile in pixels; slices, rows and columns for volumes.
+        bands: Channels to use, from 0; None: all.
+        nodata: The value of missing pixels; None: what each file says.
+        scaled: What is done to each whole image first, given its nodata value; None: nothing, and
+            images are read by windows.
+    """
+
+    files: tuple[Path, ...]
+    tile: tuple[int, ...]
+    bands: Sequence[int] | None = None
+    nodata: float | None = None
+    scaled: Callable[[Pixels, float | None], Pixels] | None = None
+
+    @property
+    def size(self) -> int:
+        """Tiles in a batch."""
+        return max(1, min(LARGEST_BATCH, BATCH_PIXELS // prod(self.tile)))
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        tiles = 0
+        for path in self.files:
+            sizes = zip(raster_info(path).shape, self.tile, strict=False)
+            tiles += prod(ceil(size / step) for size, step in sizes)
+        return ceil(tiles / self.size)
+
+    def __iter__(self) -> Iterator[Floats]:
+        """Arrays of shape `(tiles, rows, columns, channels)`, with an axis more for volumes.
+
+        Raises:
+            DataError: An image has other axes than a tile.
+            RasterError: A file can't be read.
+        """
+        batch: list[Floats] = []
+        for path in self.files:
+            for tile in self._tiles(path):
+                batch.append(tile)
+                if len(batch) == self.size:
+                    yield np.stack(batch)
+                    batch = []
+        if batch:
+            yield np.stack(batch)
+
+    def _tiles(self, path: Path) -> Iterator[Floats]:
+        with open_raster(path) as raster:
+            nodata = self.nodata if self.nodata is not None else raster.info.nodata
+            read = self._reader(raster, nodata)
+            sizes = raster.info.shape
+            if len(sizes) != len(self.tile):
+                raise DataError(
+                    f"{path}: has {len(sizes)} axes beside its channels; the model takes "
+                    f"{len(self.tile)}."
+                )
+            steps = [range(0, n, step) for n, step in zip(sizes, self.tile, strict=True)]
+            for corner in product(*steps):
+                spans = zip(corner, self.tile, sizes, strict=True)
+                yield self._padded(read(tuple(slice(a, min(a + n, end)) for a, n, end in spans)))
+
+    def _reader(
+        self, raster: Raster, nodata: float | None
+    ) -> Callable[[tuple[slice, ...]], Floats]:
+        if self.scaled is None:
+            return lambda window: _with_nan(raster.read(*window, channels=self.bands), nodata)
+        pixels = raster.read(channels=self.bands)
+        missing = missing_in(pixels, nodata)
+        whole = np.asarray(self.scaled(pixels, nodata), np.float32)
+        if missing is not None:
+            whole = np.where(missing, np.float32(np.nan), whole)
+        return lambda window: whole[window]
+
+    def _padded(self, pixels: Floats) -> Floats:
+        missing = [(0, full - own) for full, own in zip(self.tile, pixels.shape, strict=False)]
+        return np.pad(pixels, (*missing, (0, 0)), constant_values=np.nan)
+
+
+def _with_nan(pixels: Pixels, nodata: float | None) -> Floats:
+    missing = missing_in(pixels, nodata)
+    values = pixels.astype(np.float32)
+    if missing is not None:
+        values[missing] = np.nan
+    return values

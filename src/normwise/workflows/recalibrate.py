@@ -1,0 +1,149 @@
+"""Giving a model's batch normalizations the statistics of a set of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from normwise.backend import require_backend
+from normwise.errors import DataError, NetworkError
+from normwise.graph.flatten import flatten
+from normwise.graph.resolution import scales_of, total_stride
+from normwise.keras_format.reading import read_graph
+from normwise.workflows.image_batches import ImageBatches, image_files
+from normwise.workflows.models import live_model, refuse_missing
+from normwise.workflows.runs import data_settings, nodata_of
+
+if TYPE_CHECKING:
+    from normwise.surgery.rewrite import Rewrite
+
+TILES = {2: 512, 3: 64}
+"""Sizes of a tile along each axis, by the number of axes, for networks that take any size."""
+
+_Batch = TypeVar("_Batch")
+
+
+def recalibrate(
+    model: Any,
+    batches: Any,
+    *,
+    fast: bool = False,
+    nodata: float | None = None,
+    bands: Sequence[int] | None = None,
+    tile: int | None = None,
+    frozen: bool = False,
+    progress: bool = True,
+) -> Rewrite:
+    """Gives every batch normalization the exact statistics of the data.
+
+    Mean and variance are pooled over all data, the variance of the batches' means included, and
+    each norm is measured behind norms that already have their new statistics: one pass over the
+    data for each depth of norms. Adapting a model to unlabeled images of a new sensor (AdaBN) is
+    the same call with these images.
+
+    Args:
+        model: A live model, model file or run folder; it is not changed.
+        batches: Arrays of raw input, batch axis first, in something that can be iterated again;
+            or one array of all samples; or a data folder or a folder of images.
+        fast: One pass, in which each batch is normalized by its own statistics. Approximate; an
+            iterator will do.
+        nodata: The value of missing pixels beside NaN; for a folder by default the run's or the
+            file's. A pixel is left out where all its channels are missing.
+        bands: For a folder: channels to use, from 0; by default those of the run.
+        tile: For a folder: rows and columns of the pieces that are read; by default the model's
+            fixed size, or 512 (64 for volumes). What of it lies beyond an image's end doesn't
+            count.
+        frozen: Whether norms with `trainable=False` are recalibrated too.
+        progress: Say how it goes: a bar on a terminal, lines elsewhere.
+
+    Returns:
+        The recalibrated copy as `.model`; `.report` says for each norm how far its old statistics
+        were off.
+
+    Raises:
+        DataError: The data don't fit, hold nothing valid, or can't be iterated again.
+        ModelReadError: The model can't be read.
+
+    Example:
+        ```python
+        adapted = nw.recalibrate("model.keras", [images[:8], images[8:]]).model
+        ```
+    """
+    refuse_missing(model)
+    require_backend()
+    from normwise.surgery.batches import Missing  # noqa: PLC0415 - needs the backend
+    from normwise.surgery.population import Settings, untracked  # noqa: PLC0415
+    from normwise.surgery.recalibrate import recalibrate as rewrite  # noqa: PLC0415
+
+    live = live_model(model)
+    missing = nodata
+    if isinstance(batches, (str, PathLike)):
+        batches = _of_folder(model, live, Path(fspath(batches)), nodata, bands, tile)
+        missing = None  # its tiles say it by NaN
+    track = _tracked if progress else untracked
+    settings = Settings(fast, Missing(missing, _fill(live)), track)
+    return rewrite(live, batches, settings, frozen=frozen)
+
+
+def _of_folder(
+    model: Any,
+    live: Any,
+    folder: Path,
+    nodata: float | None,
+    bands: Sequence[int] | None,
+    tile: int | None,
+) -> ImageBatches:
+    from normwise.training.scaling import scaling_of_model  # noqa: PLC0415 - needs the backend
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images.")
+    settings = data_settings(model)
+    if not _takes_images(live):
+        raise NetworkError(
+            f"model {live.name!r} takes {[tuple(t.shape) for t in live.inputs]}; a folder of "
+            "images needs one input (batch, rows, columns, channels), for volumes with an axis "
+            "more. Give arrays instead."
+        )
+    scaling = scaling_of_model(live)
+    return ImageBatches(
+        image_files(folder),
+        _tile(live, tile),
+        bands if bands is not None else settings.bands if settings else None,
+        nodata if nodata is not None else nodata_of(settings),
+        scaling.scaled if scaling else None,
+    )
+
+
+def _tile(live: Any, wanted: int | None) -> tuple[int, ...]:
+    """The fixed size of the model; on a free axis the wanted one, rounded up to the stride."""
+    fixed = live.input_shape[1:-1]
+    strides = total_stride(scales_of(flatten(read_graph(live)))) or (1,) * len(fixed)
+    size = wanted or TILES[len(fixed)]
+    sizes = zip(fixed, strides, strict=True)
+    return tuple(own or -(-size // stride) * stride for own, stride in sizes)
+
+
+def _fill(live: Any) -> Any:
+    """What stands in the place of missing values: what `predict` takes, too."""
+    from normwise.training.evaluate import input_mean  # noqa: PLC0415 - needs the backend
+
+    return input_mean(live) if _takes_images(live) else 0.0
+
+
+def _takes_images(live: Any) -> bool:
+    return len(live.inputs) == 1 and len(live.input_shape) - 2 in TILES
+
+
+def _tracked(batches: Iterable[_Batch], title: str, total: int) -> Iterable[_Batch]:
+    from rich.console import Console  # noqa: PLC0415 - light start-up
+    from rich.progress import track  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return track(batches, f"Statistics, {title}", total or None, console=console,
+                     transient=True)  # fmt: skip
+    size = f": {total} batches" if total else ""
+    console.print(f"statistics, {title}{size}", highlight=False, markup=False)
+    return batches

@@ -1,0 +1,40 @@
+"""Writing a rewritten model, once its promise has been kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normwise.errors import NormwiseError, OutputExistsError
+
+if TYPE_CHECKING:
+    from normwise.surgery.rewrite import Rewrite
+
+SUFFIX = ".keras"
+
+
+def refuse_output(out: Path, overwrite: bool) -> None:
+    """Says at once that a model can't be written there, before other work starts.
+
+    Raises:
+        OutputExistsError: The file exists and may not be replaced.
+        NormwiseError: It doesn't end in `.keras`.
+    """
+    if out.suffix.lower() != SUFFIX:
+        raise NormwiseError(f"{out}: models are written as {SUFFIX} files; name one that ends so.")
+    if out.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{out} exists already; name another file, or replace it with `--overwrite`."
+        )
+
+
+def write_rewrite(rewrite: Rewrite, out: Path, overwrite: bool) -> None:
+    """Writes the new model, whole or not at all.
+
+    Raises:
+        OutputExistsError: The file exists and may not be replaced.
+    """
+    from normwise.keras_format.saving import save_model  # noqa: PLC0415 - light start-up
+
+    refuse_output(out, overwrite)
+    save_model(rewrite.model, out, overwrite=overwrite)

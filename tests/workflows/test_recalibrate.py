@@ -1,0 +1,185 @@
+"""Recalibration from folders of images, folding from files, and both on the command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import normwise as nw
+from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError
+from normwise.rasters import write_raster
+from normwise.workflows.image_batches import ImageBatches, image_files
+from normwise.workflows.rewrites import refuse_output
+from tests.surgery.models import outputs_of
+from tests.surgery.randomize import randomize
+
+RNG = np.random.default_rng(8)
+SIZES = {"a": (20, 30), "b": (16, 16), "c": (7, 40)}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images of several sizes, some pixels of which are missing (-1)."""
+    found = {}
+    for name, (rows, columns) in SIZES.items():
+        image = RNG.integers(0, 500, (rows, columns, 4)).astype(np.int16)
+        image[2:4, 3:9] = -1
+        found[name] = image
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, pictures):
+    for name, image in pictures.items():
+        path = tmp_path / "data" / "images" / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_raster(path, image)
+    return tmp_path / "data"
+
+
+def network(size=None):
+    inputs = keras.Input((size, size, 4))
+    x = layers.BatchNormalization(name="raw")(inputs)
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(3, 1, name="conv")(x))
+    return randomize(keras.Model(inputs, layers.ReLU()(x)))
+
+
+def valid_rows(pictures, bands=slice(None)):
+    rows = np.concatenate([image.reshape(-1, 4) for image in pictures.values()])
+    return rows[(rows != -1).any(axis=1)][:, bands].astype(np.float64)
+
+
+@pytest.mark.parametrize("size", [None, 16])
+@pytest.mark.parametrize("tile", [16, 512])
+def test_every_valid_pixel_of_a_folder_counts_once(folder, pictures, size, tile):
+    done = nw.recalibrate(network(size), folder, nodata=-1, tile=tile, progress=False)
+    rows = valid_rows(pictures)
+    norm = done.model.get_layer("raw")
+    mean, variance = (keras.ops.convert_to_numpy(v) for v in norm.weights[2:4])
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, rows.var(axis=0), rtol=1e-5)
+    with_missing = np.concatenate([i.reshape(-1, 4) for i in pictures.values()])
+    assert not np.allclose(mean, with_missing.mean(axis=0), rtol=1e-3)
+
+
+def test_batches_have_one_shape_and_are_counted(folder):
+    batches = ImageBatches(image_files(folder), (16, 16), nodata=-1.0)
+    arrays = list(batches)
+    assert len(arrays) == len(batches) == 1
+    assert arrays[0].shape == (2 * 2 + 1 + 3, 16, 16, 4)
+    assert np.isnan(arrays[0]).any()
+    small = ImageBatches(image_files(folder), (256, 256))
+    assert [array.shape for array in small] == [(1, 256, 256, 4)] * 3
+    assert len(small) == 3
+
+
+def test_bands_and_scaling_of_each_image(folder, pictures):
+    seen = []
+
+    def scaled(pixels, nodata):
+        seen.append((pixels.shape, nodata))
+        return pixels / 100
+
+    files = image_files(folder)
+    chosen = ImageBatches(files, (64, 64), bands=(2, 0), nodata=-1.0, scaled=scaled)
+    array = np.concatenate([batch.reshape(-1, 2) for batch in chosen])
+    found = array[~np.isnan(array).all(axis=1)]
+    expected = valid_rows(pictures, [2, 0]) / 100
+    np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), rtol=1e-5)
+    assert seen[0] == ((20, 30, 2), -1.0)
+
+
+def test_volumes(tmp_path):
+    volume = RNG.normal(size=(5, 9, 10, 2)).astype(np.float32)
+    np.save(tmp_path / "volume.npy", volume)
+    inputs = keras.Input((None, None, None, 2))
+    model = keras.Model(inputs, layers.BatchNormalization(name="raw")(inputs))
+    done = nw.recalibrate(model, tmp_path, tile=4, progress=False)
+    mean = keras.ops.convert_to_numpy(done.model.get_layer("raw").moving_mean)
+    np.testing.assert_allclose(mean, volume.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+    with pytest.raises(DataError, match=r"volume.npy: has 3 axes beside its channels; .* takes 2"):
+        nw.recalibrate(network(), tmp_path, progress=False)
+
+
+def test_images_are_found_in_a_plain_folder_and_in_splits(tmp_path, pictures):
+    with pytest.raises(DataError, match="no images; expected files that end in"):
+        image_files(tmp_path)
+    write_raster(tmp_path / "one.npy", pictures["a"])
+    assert [path.name for path in image_files(tmp_path)] == ["one.npy"]
+    for split in ("train", "val"):
+        (tmp_path / split / "images").mkdir(parents=True)
+        write_raster(tmp_path / split / "images" / f"{split}.npy", pictures["b"])
+    assert [path.name for path in image_files(tmp_path)] == ["train.npy", "val.npy"]
+
+
+def test_arrays_need_no_folder(pictures):
+    data = RNG.normal(size=(4, 16, 16, 4)).astype(np.float32)
+    done = nw.recalibrate(network(), iter([data]), fast=True, progress=False)
+    mean = keras.ops.convert_to_numpy(done.model.get_layer("raw").moving_mean)
+    np.testing.assert_allclose(mean, data.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_folder_can_not_do(tmp_path):
+    with pytest.raises(DataError, match="no such folder of images"):
+        nw.recalibrate(network(), tmp_path / "gone", progress=False)
+    inputs = keras.Input((4,))
+    flat = keras.Model(inputs, layers.BatchNormalization()(inputs))
+    with pytest.raises(NetworkError, match="needs one input"):
+        nw.recalibrate(flat, tmp_path, progress=False)
+
+
+def test_outputs_are_keras_files_that_may_be_written(tmp_path):
+    with pytest.raises(NormwiseError, match=r"written as \.keras files"):
+        refuse_output(tmp_path / "model.h5", overwrite=False)
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        refuse_output(tmp_path / "model.keras", overwrite=False)
+    refuse_output(tmp_path / "model.keras", overwrite=True)
+
+
+def normwise(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "normwise", *map(str, words)],
+        capture_output=True, text=True, check=False, env={**os.environ},
+    )  # fmt: skip
+
+
+def test_the_command_line(folder, tmp_path):
+    path = tmp_path / "model.keras"
+    model = network()
+    model.save(path)
+    new, folded = tmp_path / "new.keras", tmp_path / "folded.keras"
+    done = normwise("recalibrate", path, "--data", folder, "--nodata", "-1", "-o", new)
+    assert done.returncode == 0, done.stderr
+    assert "raw: the old mean was off by up to" in done.stdout
+    assert "2 passes over" in done.stdout
+    assert "statistics, depth 2 of 2: " in done.stderr
+    done = normwise("fold", new, "-o", folded, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [change["layer"] for change in report["changed"]] == ["raw", "norm"]
+    data = RNG.normal(size=(1, 16, 16, 4)).astype(np.float32)
+    before, after = (outputs_of(keras.saving.load_model(p), data)[0] for p in (new, folded))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5 * np.abs(before).max())
+    done = normwise("fold", new, "-o", folded)
+    assert done.returncode == 2
+    assert "--overwrite" in done.stderr
+
+
+def test_an_unkept_promise_is_exit_1_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    from normwise.cli import app
+
+    path, out = tmp_path / "model.keras", tmp_path / "folded.keras"
+    network().save(path)
+    monkeypatch.setattr("normwise.surgery.fold.folded_after", lambda kind, weights, *_: weights)
+    monkeypatch.setattr(sys, "argv", ["normwise", "fold", str(path), "-o", str(out)])
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    assert stopped.value.code == 1
+    assert not out.exists()
+    assert "differs by" in capsys.readouterr().err
