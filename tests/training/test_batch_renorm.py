@@ -38,17 +38,17 @@ def losses(plan, batch_size, steps=240):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_it_learns_at_batch_sizes_where_batch_norm_does_not(batch_size):
+def test_it_trains_at_batch_sizes_where_batch_norm_falls_apart(batch_size):
     settings = "momentum=0.9"
     trained, inferred = losses(
         f"batch-renorm({settings},renorm_momentum=0.9)@pre-activation", batch_size
     )
     plain_trained, plain_inferred = losses(f"batch({settings})@pre-activation", batch_size)
-    # The variance of the target is 2, and 1 without the brightness.
-    assert inferred < 0.2
-    assert abs(trained - inferred) < 0.15
-    assert plain_inferred > 2 * inferred
-    assert abs(plain_trained - plain_inferred) > 2 * abs(trained - inferred)
+    # The variance of the target is 2.
+    assert max(trained, inferred) < 0.5
+    # Batch norm learns something in inference, but never what it is trained on.
+    assert plain_trained > 2 * trained
+    assert abs(plain_trained - plain_inferred) > 3 * abs(trained - inferred)
 
 
 def corrected(x, **clipping):
