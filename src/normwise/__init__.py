@@ -12,6 +12,7 @@ _PUBLIC = {
     "NormPlan": "normwise.norms.plan",
     "NormwiseError": "normwise.errors",
     "build": "normwise.workflows.plans",
+    "configure": "normwise.workflows.configure",
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
     "fold": "normwise.workflows.fold",
@@ -27,6 +28,7 @@ __all__ = [
     "NormwiseError",
     "__version__",
     "build",
+    "configure",
     "draw",
     "evaluate",
     "fold",
@@ -51,6 +53,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
+    from normwise.workflows.configure import configure
     from normwise.workflows.evaluate import evaluate
     from normwise.workflows.fold import fold
     from normwise.workflows.plans import build, plan_of

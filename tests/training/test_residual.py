@@ -9,6 +9,7 @@ from normwise.data.relations import Relations
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
 from normwise.networks.stride import stride_of
+from normwise.training.distribution import Distribution
 from normwise.training.output import finished_model, regression_output, segmentation_output
 from normwise.training.residual import with_input_residual
 
@@ -57,6 +58,13 @@ def test_the_plan_and_the_stride_are_those_of_the_network():
     model = with_input_residual(network, fit, images, output)
     assert nw.plan_of(model) == nw.plan_of(network)
     assert stride_of(model) == stride_of(network) == 4
+
+
+def test_several_outputs_a_target_are_refused():
+    _, fit, images, output, network = case(np.random.default_rng(5))
+    spread = regression_output(output.names, output.mean, (1.0, 1.0), Distribution(gaussian=True))
+    with pytest.raises(RecipeError, match="4 outputs, 2 targets"):
+        with_input_residual(network, fit, images, spread)
 
 
 def test_a_segmentation_is_refused():

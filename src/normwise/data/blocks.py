@@ -48,6 +48,21 @@ def sizes_of(item: Item) -> tuple[int, ...]:
     return item.shape
 
 
+def whole_images(items: Iterable[Item]) -> list[Item]:
+    """The items with those that are parts of one image put together again, as training items."""
+    items = list(items)
+    parts = {item.image: item for item in items if item.origin}
+    whole = []
+    for item in items:
+        end = parts.get(item.image)
+        if end is None:
+            whole.append(item)
+        elif not item.origin:
+            axis = next(index for index, start in enumerate(end.origin) if start)
+            whole.append(_cut(item, axis, 0, end.origin[axis] + sizes_of(end)[axis]))
+    return whole
+
+
 def in_file(item: Item, spans: Sequence[slice]) -> tuple[slice, ...]:
     """Where a window of an item stands in its file."""
     origin = item.origin or (0,) * len(spans)

@@ -44,6 +44,11 @@ def with_input_residual(
             "network.input_residual: received true; allowed: false for a segmentation, whose "
             "classes are no values that could be added to."
         )
+    if output.channels != fit.weights.shape[1]:
+        raise RecipeError(
+            "network.input_residual: received true; allowed: false for a loss with several outputs "
+            f"a target ({output.channels} outputs, {fit.weights.shape[1]} targets)."
+        )
     target_std = np.asarray(output.std)
     std = np.sqrt(np.where(images.variance > 0, images.variance, 1.0))
     kernel = std[:, None] * fit.weights / target_std

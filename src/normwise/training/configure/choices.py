@@ -1,0 +1,74 @@
+"""The order of the choices; a later one may look at those before it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from normwise.training.configure import data, network, schedule
+from normwise.training.configure.situation import Choice, Chosen, Situation
+
+Chooser = Callable[[Situation, Chosen], tuple[Any, str]]
+
+CHOOSERS: Final[Mapping[str, Chooser]] = {
+    "data.scaling": data.scaling,
+    "data.percentiles": data.percentiles,
+    "data.validation": data.validation,
+    "data.patch": data.patch,
+    "data.augmentation.flips": data.flips,
+    "data.augmentation.rotations": data.rotations,
+    "data.augmentation.intensity": data.intensity,
+    "network.name": network.name,
+    "network.depth": network.depth,
+    "network.input_residual": network.input_residual,
+    "training.batch_size": network.batch_size,
+    "network.filters": network.filters,
+    "training.steps": schedule.steps,
+    "training.epochs": schedule.epochs,
+    "norm": network.norm,
+    "training.loss": schedule.loss,
+    "training.class_weights": schedule.class_weights,
+    "training.metric": schedule.metric,
+    "training.learning_rate": schedule.learning_rate,
+    "training.weight_decay": schedule.weight_decay,
+    "training.budget": schedule.budget,
+}
+
+TOLD: Final = "as you said"
+
+
+def choose(situation: Situation, told: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Makes every choice that isn't told, in an order in which each can see those before it.
+
+    Args:
+        situation: The data, the machine and the time.
+        told: Values that are not for us to choose, by dotted key.
+
+    Returns:
+        One choice for each key of `CHOOSERS` that applies.
+    """
+    told = _each_axis(told, len(situation.fingerprint.median))
+    chosen: dict[str, Any] = dict(told)
+    made = []
+    for key, chooser in CHOOSERS.items():
+        if not _applies(key, situation, chosen):
+            continue
+        value, reason = (told[key], TOLD) if key in told else chooser(situation, chosen)
+        chosen[key] = value
+        made.append(Choice(key, value, reason))
+    return tuple(made)
+
+
+def _each_axis(told: Mapping[str, Any], axes: int) -> Mapping[str, Any]:
+    """A patch that is one number has that side along each axis."""
+    patch = told.get("data.patch")
+    if patch is None:
+        return told
+    sides = [patch] if isinstance(patch, int) else list(patch)
+    return {**told, "data.patch": tuple(sides * axes if len(sides) == 1 else sides)}
+
+
+def _applies(key: str, situation: Situation, chosen: Chosen) -> bool:
+    if key == "data.percentiles":
+        return bool(chosen["data.scaling"] == "percentiles")
+    if key == "training.class_weights":
+        return situation.segmentation
+    return key != "network.input_residual" or not situation.segmentation

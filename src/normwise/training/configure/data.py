@@ -1,0 +1,86 @@
+"""Scaling, validation, patches and augmentation."""
+
+import math
+from typing import Any, Final
+
+from normwise.training.configure.situation import Chosen, Situation
+
+_UNEVEN: Final = 5.0
+_FEWEST_IMAGES: Final = 8
+_MOST_FLAT: Final = 0.05
+_LARGEST_PATCH: Final = {2: 128, 3: 48}
+_SMALLEST_PATCH: Final = {2: 32, 3: 8}
+_LARGE_PATCH: Final = 256
+_OBJECTS_IN_A_PATCH: Final = 2.5
+_LINEAR: Final = 0.5
+
+
+def scaling(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+    """By the data set's statistics, or each image by its own percentiles."""
+    contrasts = [part.contrast for part in situation.fingerprint.exposure]
+    known = sorted(value for value in contrasts if value is not None)
+    if not situation.segmentation:
+        return "per-channel", "the targets have units, so the images' own levels mean something"
+    if situation.fingerprint.images["train"] < _FEWEST_IMAGES or not known:
+        return "per-channel", "too few images with contrast to tell that their exposure differs"
+    middle, flat = known[len(known) // 2], max(p.flat for p in situation.fingerprint.exposure)
+    seen = f"the contrast of images spreads {middle:.1f}-fold"
+    if flat > _MOST_FLAT:
+        return "per-channel", f"{flat:.0%} of images have a constant channel, so levels mean a lot"
+    if middle >= _UNEVEN:
+        return "percentiles", f"exposure is uneven: {seen} ({_UNEVEN:g} or more)"
+    return "per-channel", f"exposure is even enough: {seen} (less than {_UNEVEN:g})"
+
+
+def validation(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """The share of training images that validate where no split says which do."""
+    images = situation.fingerprint.images
+    total = images["train"] + images["val"]
+    if total >= 50:
+        return 0.15, f"{total} images: a smaller share still tells epochs apart"
+    return 0.2, f"{total} images to train and validate with"
+
+
+def patch(situation: Situation, chosen: Chosen) -> tuple[tuple[int, ...], str]:
+    """Three quarters of the usual image, so that places vary, up to a size that trains fast."""
+    sizes, axes = situation.fingerprint.median, len(situation.fingerprint.median)
+    largest = _LARGEST_PATCH[axes]
+    reason = f"three quarters of a median image, at most {largest}"
+    if axes == 2 and situation.segmentation and _widest_object(situation) > largest:
+        largest, reason = _LARGE_PATCH, "objects are large, so patches are"
+    sides = tuple(_side(size, largest, _SMALLEST_PATCH[axes]) for size in sizes)
+    return sides, f"{reason} (median {' x '.join(map(str, sizes))})"
+
+
+def _side(size: int, largest: int, smallest: int) -> int:
+    step = smallest
+    wanted = min(largest, size * 3 // 4)
+    return max(smallest, wanted // step * step)
+
+
+def _widest_object(situation: Situation) -> float:
+    """How wide a patch would hold the usual foreground object with its surroundings."""
+    medians = [part.objects.median for part in situation.fingerprint.classes[1:]]
+    return _OBJECTS_IN_A_PATCH * math.sqrt(max(medians, default=0.0))
+
+
+def intensity(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """How much gain and offset of each channel vary."""
+    if not situation.segmentation and situation.linear >= _LINEAR:
+        return 0.0, "the targets follow the channels' values, which must stay as they are"
+    return 0.1, "small changes of gain and offset, as between two exposures"
+
+
+def flips(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
+    """Whether patches are mirrored."""
+    return True, "nothing in the data tells an up or a left; say false if yours has one"
+
+
+def rotations(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
+    """Whether patches are turned by quarters."""
+    return True, "as for flips"
+
+
+def percentiles(situation: Situation, chosen: Chosen) -> tuple[Any, str]:
+    """Which percentiles become 0 and 1."""
+    return (1.0, 99.8), "the background's level and all but the brightest few pixels"

@@ -1,0 +1,93 @@
+"""Loss, steps and rates."""
+
+from typing import Any, Final
+
+from normwise.training.configure.network import PLANNED
+from normwise.training.configure.situation import Chosen, Situation
+from normwise.training.metrics import default_metric
+
+_MOST_STEPS: Final = 3000
+_FEWEST_STEPS: Final = 200
+_EPOCHS: Final = 25
+_RARE: Final = 0.05
+_RARE_OF_TWO: Final = 0.02
+_HEAVIEST: Final = 10.0
+_FAR: Final = 50.0
+_WIDE: Final = 24
+
+
+def loss(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+    """The loss."""
+    if situation.segmentation:
+        rarest = min(part.share for part in situation.fingerprint.classes)
+        return "cross-entropy-dice", (
+            f"the rarest class has {rarest:.1%} of the pixels: Dice counts areas, cross-entropy "
+            "keeps gradients smooth"
+        )
+    far = max(
+        (max(t.maximum - t.mean, t.mean - t.minimum) / t.std if t.std > 0 else 0.0)
+        for t in situation.fingerprint.targets
+    )
+    told = f"the farthest target value is {far:.0f} standard deviations out"
+    if far > _FAR:
+        return "huber", f"{told}: single values must not rule"
+    return "mean-squared", f"{told}; R2 and RMSE are about squares"
+
+
+def class_weights(situation: Situation, chosen: Chosen) -> tuple[Any, str]:
+    """Weights of the classes, by the square root of their rarity."""
+    shares = [part.share for part in situation.fingerprint.classes]
+    present = [share for share in shares if share > 0]
+    limit = _RARE_OF_TWO if len(shares) == 2 else _RARE
+    if not present or min(present) >= limit:
+        return None, f"no class has less than {limit:.0%} of the pixels"
+    raw = [min(share, 1.0) ** -0.5 if share > 0 else 0.0 for share in shares]
+    mean = sum(weight * share for weight, share in zip(raw, shares, strict=True))
+    weights = [round(min(w / mean, _HEAVIEST), 3) if w else 1.0 for w in raw]
+    return weights, (
+        f"the rarest class has {min(present):.2%}: weights by the root of rarity, which lift it "
+        "without drowning the others"
+    )
+
+
+def metric(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+    """The metric that decides which epoch is kept."""
+    classes = len(situation.fingerprint.classes)
+    found = default_metric(situation.fingerprint.task, classes)
+    if not situation.segmentation:
+        return found, "can be averaged over targets of unlike units"
+    return found, "the foreground's" if classes == 2 else "every class counts alike"
+
+
+def steps(situation: Situation, chosen: Chosen) -> tuple[int, str]:
+    """Steps of an epoch: the time, divided."""
+    seconds = situation.cost(chosen["network.filters"], chosen).seconds
+    usable = situation.budget * PLANNED
+    total = int(min(max(usable / seconds, _FEWEST_STEPS), _MOST_STEPS))
+    each = max(1, total // _EPOCHS)
+    return each, (
+        f"{seconds:.3g} s a step measured; {total} steps in {usable:.0f} s, the rest of the "
+        f"{situation.budget:.0f} s is for validation and the machine's other work"
+    )
+
+
+def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
+    """How often the model is validated."""
+    return _EPOCHS, "validated often enough to keep the best, rarely enough to cost little"
+
+
+def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """The highest rate."""
+    if chosen["network.filters"] >= _WIDE:
+        return 1e-3, "AdamW's usual rate"
+    return 2e-3, "a narrow normalized network bears twice AdamW's usual rate"
+
+
+def weight_decay(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """Decay of kernels."""
+    return 0.01, "AdamW's usual decay; Keras multiplies it by the learning rate"
+
+
+def budget(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """Where the run ends in any case."""
+    return situation.budget, "no epoch starts after it, should the machine be slower than measured"

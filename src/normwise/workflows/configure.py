@@ -1,0 +1,189 @@
+"""From a data folder to a recipe: what the data are like, and what was chosen from that."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from normwise.backend import require_backend
+from normwise.errors import OutputExistsError, RecipeError
+from normwise.files import write_text
+from normwise.training.recipe import Recipe, to_yaml, with_settings
+
+if TYPE_CHECKING:
+    from normwise.data import Dataset
+    from normwise.data.fingerprint import Fingerprint
+    from normwise.training.configure import Choice, Cost
+
+BUDGET: Final = "8min"
+_UNITS: Final = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+_MEMORY_IF_UNKNOWN: Final = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What was found in a data folder and chosen from it.
+
+    Args:
+        fingerprint: What the data are like.
+        choices: Each choice with its reason.
+        recipe: The recipe that they make; `nw.train` takes it.
+    """
+
+    fingerprint: Fingerprint
+    choices: tuple[Choice, ...]
+    recipe: Recipe
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values that JSON can hold."""
+        return {
+            "fingerprint": self.fingerprint.to_dict(),
+            "choices": [asdict(choice) for choice in self.choices],
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+def configure(
+    data: str | PathLike[str],
+    *,
+    settings: Sequence[str] = (),
+    out: str | PathLike[str] | None = None,
+    budget: str | float = BUDGET,
+    memory: int | None = None,
+    overwrite: bool = False,
+) -> Configuration:
+    """Looks at a data folder and chooses everything that a recipe says.
+
+    Nothing is read but the training and validation images, save that images of all splits are
+    compared to find those that are not independent. A few training steps are measured.
+
+    Args:
+        data: The data folder.
+        settings: Texts like `"training.batch_size=4"` that overrule choices; those that follow
+            from them are made accordingly.
+        out: Where to write the recipe, a YAML file.
+        budget: The time that the training may take: seconds, or a text such as `"10min"`.
+        memory: Bytes that the training may use; by default what is free.
+        overwrite: Whether that file may be replaced.
+
+    Returns:
+        Fingerprint, choices and recipe.
+
+    Raises:
+        DataError: The data folder can't be used; all its problems are named.
+        RecipeError: Unknown or impossible settings, or no time.
+        OutputExistsError: `out` exists.
+
+    Example:
+        ```python
+        found = nw.configure("rivers", budget="5min")
+        run = nw.train(found.recipe, out="runs/rivers")
+        ```
+    """
+    if out is not None and Path(fspath(out)).exists() and not overwrite:
+        raise OutputExistsError(
+            f"{out} exists already; name another file with -o, or replace it with `--overwrite`."
+        )
+    seconds = seconds_of(budget)
+    told = with_settings(Recipe(data={"path": fspath(data)}), settings)
+    from normwise.data.fingerprint import fingerprint  # noqa: PLC0415 - light start-up
+
+    dataset = _opened(told)
+    found = fingerprint(dataset)
+    require_backend()
+    from normwise.training.configure import Situation, choose  # noqa: PLC0415
+
+    free = memory if memory is not None else free_memory()
+    situation = Situation(found, seconds, free, _cost(dataset))
+    choices = choose(situation, _values(told, settings))
+    recipe = _recipe(told, choices, settings)
+    if out is not None:
+        write_text(Path(fspath(out)), _commented(recipe, choices), overwrite)
+    return Configuration(found, choices, recipe)
+
+
+def seconds_of(budget: str | float) -> float:
+    """Seconds of a time such as `"10min"`, `"90s"`, `"1.5h"` or `600`.
+
+    Raises:
+        RecipeError: If it is no time, or none above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)?\s*", str(budget))
+    seconds = float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
+    if seconds <= 0:
+        raise RecipeError(
+            f"the budget is {budget!r}; expected a time above 0, for example 10min, 90s or 1h."
+        )
+    return seconds
+
+
+def free_memory() -> int:
+    """Bytes that the system can still give, about."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return _MEMORY_IF_UNKNOWN
+
+
+def _opened(told: Recipe) -> Dataset:
+    from normwise.data import open_dataset  # noqa: PLC0415
+
+    data = told.data
+    return open_dataset(
+        data.path,
+        labels=data.labels,
+        bands=data.bands,
+        targets=data.targets,
+        validation=data.validation,
+        seed=told.training.seed,
+    )
+
+
+def _cost(dataset: Dataset) -> Any:
+    from normwise.training.configure.cost import measured_cost  # noqa: PLC0415
+    from normwise.training.evaluate import output_of  # noqa: PLC0415
+
+    outputs = output_of(dataset).channels
+    known: dict[tuple[Any, ...], Cost] = {}
+
+    def cost(filters: int, chosen: Mapping[str, Any]) -> Cost:
+        keys = ("data.patch", "network.name", "network.depth", "training.batch_size")
+        key = (filters, *(str(chosen[name]) for name in keys))
+        if key not in known:
+            known[key] = measured_cost(dataset.channels, outputs, filters, chosen)
+        return known[key]
+
+    return cost
+
+
+def _values(told: Recipe, settings: Sequence[str]) -> dict[str, Any]:
+    """What the settings say, as the recipe holds it, by dotted key down to single values."""
+    found: dict[str, Any] = {}
+    for key in (setting.partition("=")[0].strip() for setting in settings):
+        value: Any = told.model_dump(mode="json")
+        for part in key.split("."):
+            value = value[part]
+        found |= _flat(key, value)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _flat(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, part in value.items() for k, v in _flat(f"{key}.{name}", part).items()}
+
+
+def _recipe(told: Recipe, choices: Sequence[Choice], settings: Sequence[str]) -> Recipe:
+    made = [f"{choice.key}={json.dumps(choice.value)}" for choice in choices]
+    return with_settings(told, [*made, *settings])
+
+
+def _commented(recipe: Recipe, choices: Sequence[Choice]) -> str:
+    reasons = "".join(f"# {choice.key}: {choice.reason}\n" for choice in choices)
+    return f"{to_yaml(recipe)}\n# Why:\n{reasons}"

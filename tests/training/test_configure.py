@@ -1,0 +1,153 @@
+"""Choices follow from the data, the machine and the time; each can be overruled."""
+
+from dataclasses import replace
+
+import pytest
+
+from normwise.data.fingerprint import ClassTraits, Exposure, Fingerprint, TargetTraits, Values
+from normwise.data.objects import ObjectSizes
+from normwise.training.configure import CHOOSERS, Cost, Situation, choose
+from normwise.training.recipe import Recipe, known_keys
+
+
+def values(name="a", top=100.0):
+    return Values(name, 0.0, top, 10.0, 5.0, (0, 1, 5, 10, 15, 30, 40), 4.0, 0.0)
+
+
+def shares(*numbers, size=200.0):
+    objects = ObjectSizes(9, 20.0, size, 900.0)
+    return tuple(ClassTraits(f"class {i}", share, objects) for i, share in enumerate(numbers))
+
+
+MASKS = Fingerprint(
+    root="data", task="segmentation", dtype="uint8", nodata=None,
+    images={"train": 60, "val": 10, "test": 20}, pixels=5_000_000,
+    smallest=(256, 256), median=(256, 300), largest=(512, 512),
+    channels=(values(),), exposure=(Exposure(2.0, 0.1, 0.0),), correlation=((1.0,),),
+    classes=shares(0.8, 0.2), targets=(), relations=(), leaks=(), notes=(),
+)  # fmt: skip
+TARGETS = replace(
+    MASKS, task="regression", classes=(), targets=(values("t"),),
+    relations=(TargetTraits("a", 0.3, 0.1),),
+)  # fmt: skip
+
+
+def choices(
+    fingerprint=MASKS, told=None, seconds=0.1, memory=8 * 2**30, budget=300.0, bytes_=10**8
+):
+    def cost(filters, chosen):
+        assert "training.batch_size" in chosen
+        return Cost(seconds * (filters / 16) ** 1.7, bytes_)
+
+    made = choose(Situation(fingerprint, budget, memory, cost), told or {})
+    assert all(choice.reason for choice in made)
+    return {choice.key: choice.value for choice in made}, {c.key: c.reason for c in made}
+
+
+@pytest.mark.parametrize("fingerprint", [MASKS, TARGETS])
+def test_choices_make_a_recipe(fingerprint):
+    made, _ = choices(fingerprint)
+    assert set(made) <= set(CHOOSERS) <= set(known_keys()) | {"network.input_residual"}
+    nested = {}
+    for key, value in made.items():
+        *path, last = key.split(".")
+        section = nested
+        for part in path:
+            section = section.setdefault(part, {})
+        section[last] = value
+    nested["data"]["path"] = "data"
+    recipe = Recipe(**nested)
+    assert recipe.data.patch == (128, 128)
+    assert all(side % 2**recipe.network.depth == 0 for side in recipe.data.patch)
+
+
+def test_uneven_exposure_is_scaled_by_percentiles_unless_levels_mean_something():
+    uneven = (Exposure(8.0, 0.9, 0.0), Exposure(6.0, 0.9, 0.0), Exposure(9.0, 0.9, 0.0))
+    made, reasons = choices(replace(MASKS, exposure=uneven))
+    assert made["data.scaling"] == "percentiles"
+    assert made["data.percentiles"] == (1.0, 99.8)
+    assert "8.0-fold" in reasons["data.scaling"]
+    flat = (*uneven[:2], Exposure(9.0, 0.9, 0.2))
+    few = replace(MASKS, exposure=uneven, images={"train": 3, "val": 1, "test": 0})
+    for other in (MASKS, replace(MASKS, exposure=flat), few, replace(TARGETS, exposure=uneven)):
+        made, _ = choices(other)
+        assert made["data.scaling"] == "per-channel"
+        assert "data.percentiles" not in made
+
+
+def test_momentum_follows_the_steps():
+    made, reasons = choices(seconds=0.15)
+    assert made["norm"] == "batch(momentum=0.93)@pre-activation"
+    assert 0.93 ** made["training.steps"] < 0.02
+    assert "at 0.99" in reasons["norm"]
+    told, reasons = choices(told={"training.steps": 100})
+    assert told["norm"] == "batch(momentum=0.95)@pre-activation"
+    assert "(at 0.99 it would be 37%)" in reasons["norm"]
+
+
+def test_steps_fill_the_time_and_width_leaves_enough_of_them():
+    narrow, _ = choices(seconds=0.15)
+    wide, _ = choices(seconds=0.02)
+    assert narrow["network.filters"] == 16
+    assert narrow["training.steps"] * narrow["training.epochs"] == pytest.approx(1500, rel=0.03)
+    assert wide["network.filters"] == 32
+    assert wide["training.steps"] * wide["training.epochs"] <= 3000
+    longer, _ = choices(seconds=0.15, budget=1200.0)
+    assert longer["network.filters"] == 32
+    assert longer["training.budget"] == 1200
+    small, _ = choices(replace(MASKS, pixels=100_000), seconds=0.02)
+    assert small["network.filters"] == 16
+
+
+def test_the_batch_fits_the_memory_and_small_ones_have_no_batch_norm():
+    assert choices()[0]["training.batch_size"] == 8
+    made, reasons = choices(memory=2**30, bytes_=200 * 2**20)
+    assert made["training.batch_size"] == 2
+    assert made["norm"].startswith("group")
+    assert "half" in reasons["training.batch_size"]
+
+
+def test_small_images_get_small_patches_and_shallow_networks():
+    made, _ = choices(replace(MASKS, median=(50, 70), smallest=(40, 40)))
+    assert made["data.patch"] == (32, 32)
+    assert made["network.depth"] == 2
+    assert made["training.batch_size"] == 16
+    large = replace(MASKS, median=(600, 600), classes=shares(0.5, 0.5, size=9000.0))
+    assert choices(large)[0]["data.patch"] == (256, 256)
+    volume, _ = choices(replace(MASKS, median=(12, 100, 100), smallest=(12, 90, 90)))
+    assert volume["data.patch"] == (8, 48, 48)
+    assert volume["network.depth"] == 1
+
+
+def test_rare_classes_have_weights_whose_mean_over_pixels_is_1():
+    assert choices()[0]["training.class_weights"] is None
+    fractions = (0.9, 0.09, 0.01)
+    weights = choices(replace(MASKS, classes=shares(*fractions)))[0]["training.class_weights"]
+    mean = sum(w * s for w, s in zip(weights, fractions, strict=True))
+    assert mean == pytest.approx(1, abs=2e-3)
+    assert weights[2] / weights[1] == pytest.approx(3, rel=2e-3)
+    absent = choices(replace(MASKS, classes=shares(0.95, 0.04, 0.01, 0.0)))[0]
+    assert absent["training.class_weights"][3] == 1
+
+
+def test_targets_that_follow_the_channels_are_predicted_as_differences():
+    made, reasons = choices(TARGETS)
+    assert (made["network.input_residual"], made["training.loss"]) == (False, "mean-squared")
+    assert made["data.augmentation.intensity"] > 0
+    near = replace(TARGETS, relations=(TargetTraits("a", 0.99, 0.97),))
+    made, reasons = choices(near)
+    assert made["network.input_residual"] is True
+    assert made["data.augmentation.intensity"] == 0
+    assert "97.0%" in reasons["network.input_residual"]
+    far = replace(TARGETS, targets=(values("t", top=1000.0),))
+    assert choices(far)[0]["training.loss"] == "huber"
+    assert "network.input_residual" not in choices(MASKS)[0]
+
+
+def test_what_is_told_stands_and_the_rest_follows_from_it():
+    told = {"data.patch": (64, 64), "network.filters": 8, "training.batch_size": 2}
+    made, reasons = choices(told=told)
+    assert {key: made[key] for key in told} == told
+    assert reasons["network.filters"] == "as you said"
+    assert made["network.depth"] == 3
+    assert made["norm"].startswith("group")

@@ -1,0 +1,98 @@
+"""From a folder to a recipe that train takes."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import normwise as nw
+from normwise.cli.app import app
+from normwise.errors import DataError, OutputExistsError, RecipeError
+from normwise.rasters import write_raster
+from normwise.training.configure import Cost
+from normwise.training.recipe import load_recipe
+from normwise.workflows.configure import configure, free_memory, seconds_of
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No network is trained to measure it."""
+    monkeypatch.setattr(
+        "normwise.training.configure.cost.measured_cost", lambda *_: Cost(0.1, 10**8)
+    )
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        mask = (rng.random((8, 8)) > 0.6).repeat(8, 0).repeat(8, 1)
+        image = rng.normal(1000, 100, (64, 64, 2)) + 800 * mask[..., None]
+        write_raster(tmp_path / "blobs/images" / f"{name}.tif", image.astype(np.uint16))
+        write_raster(tmp_path / "blobs/masks" / f"{name}.png", mask.astype(np.uint8))
+    return tmp_path / "blobs"
+
+
+def test_the_recipe_is_written_with_its_reasons_and_trains(data, tmp_path):
+    out = tmp_path / "recipe.yaml"
+    settings = ["network.filters=4", "training.steps=3", "training.epochs=2", "training.seed=7"]
+    found = nw.configure(data, settings=settings, out=out, budget="2min")
+    recipe = load_recipe(out)
+    assert recipe == found.recipe
+    assert (recipe.network.filters, recipe.training.steps, recipe.training.seed) == (4, 3, 7)
+    assert recipe.training.budget == 120
+    for choice in found.choices:
+        assert f"# {choice.key}: {choice.reason}" in out.read_text()
+    run = nw.train(out, out=tmp_path / "run", progress=False)
+    assert len(run.history) == 2
+    with pytest.raises(OutputExistsError, match=r"recipe\.yaml exists already"):
+        nw.configure(data, out=out)
+
+
+def test_sections_lists_and_nulls_can_be_told(data, quick):
+    settings = ["data.augmentation={flips: false}", "data.patch=32", "data.bands=[1]"]
+    found = configure(data, settings=settings)
+    assert found.recipe.data.augmentation.flips is False
+    assert found.recipe.data.patch in ((32,), (32, 32))
+    assert [channel.name for channel in found.fingerprint.channels] == ["band 2"]
+    told = {c.key for c in found.choices if c.reason == "as you said"}
+    assert {"data.augmentation.flips", "data.patch"} <= told
+
+
+def test_the_command_prints_what_it_found_or_json(data, quick, tmp_path):
+    out = tmp_path / "own.yaml"
+    done = CliRunner().invoke(app, ["configure", str(data), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    for word in ("Channels", "Classes", "Choices", "training.batch_size", "validate", str(out)):
+        assert word in done.output.replace("\n", ""), word
+    again = CliRunner().invoke(
+        app, ["configure", str(data), "-o", str(out), "--overwrite", "--format", "json"]
+    )
+    content = json.loads(again.stdout)
+    assert set(content) == {"fingerprint", "choices", "recipe"}
+    assert content["recipe"]["norm"].startswith("batch(momentum=")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10min", 600), ("90s", 90), ("1.5 h", 5400), ("30", 30), (12.5, 12.5)]
+)
+def test_times(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0min", "-3s", "soon", "", "5 days"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(RecipeError, match="expected a time above 0"):
+        seconds_of(text)
+
+
+def test_problems_are_said_before_anything_is_measured(data, tmp_path):
+    with pytest.raises(RecipeError, match=r"training\.epoch: unknown setting"):
+        configure(data, settings=["training.epoch=3"])
+    with pytest.raises(DataError, match="no such folder"):
+        configure(tmp_path / "gone")
+
+
+def test_free_memory_is_known():
+    assert free_memory() > 2**20
