@@ -20,6 +20,7 @@ from tests.norms.strategies import ALL_POSITIONS
 from tests.norms.structure import structure
 
 FREE = (None, None, 3)
+VOLUME = (None, None, None, 3)
 NETWORKS: dict[str, Callable[[NormPlan], Any]] = {
     "question": lambda plan: build("question", FREE, norm=plan, filters=2),
     "question-mended": lambda plan: build(
@@ -27,6 +28,21 @@ NETWORKS: dict[str, Callable[[NormPlan], Any]] = {
     ),
     "unet-1": lambda plan: build("unet", FREE, norm=plan, filters=2, depth=1),
     "unet-2": lambda plan: build("unet", FREE, norm=plan, filters=2, depth=2, upsampling="nearest"),
+    "unet-3d": lambda plan: build("unet", VOLUME, norm=plan, filters=2, depth=1),
+    "residual-2": lambda plan: build(
+        "residual", FREE, norm=plan, filters=2, depth=2, blocks=[1, 2, 1], deep_supervision=True
+    ),
+    "residual-3d": lambda plan: build("residual", VOLUME, norm=plan, filters=2, depth=1, blocks=1),
+    "attention-2": lambda plan: build(
+        "attention", FREE, norm=plan, filters=4, depth=2, upsampling="nearest"
+    ),
+    "attention-3d": lambda plan: build(
+        "attention", VOLUME, norm=plan, filters=4, depth=2, deep_supervision=True
+    ),
+    "nested-2": lambda plan: build("nested", FREE, norm=plan, filters=2, depth=2),
+    "nested-3d": lambda plan: build(
+        "nested", VOLUME, norm=plan, filters=2, depth=2, deep_supervision=True
+    ),
 }
 KINDS = ("batch", "batch(momentum=0.9,epsilon=1e-5)", "rms", "group(groups=2)", "instance")
 
@@ -193,6 +209,18 @@ def plans(draw: st.DrawFn, network: str) -> str:
 @settings(max_examples=40)
 @given(st.data())
 def test_any_plan_that_holds_is_read_back(network: str, data: st.DataObject) -> None:
+    plan = data.draw(plans(network))
+    graph = graph_of(network, plan)
+    if graph is not None:
+        read_back(network, plan, graph)
+
+
+@pytest.mark.parametrize(
+    "network", ["residual-2", "attention-2", "nested-2", "residual-3d", "attention-3d", "nested-3d"]
+)
+@settings(max_examples=12)
+@given(st.data())
+def test_any_plan_of_every_network_is_read_back(network: str, data: st.DataObject) -> None:
     plan = data.draw(plans(network))
     graph = graph_of(network, plan)
     if graph is not None:

@@ -78,7 +78,7 @@ def test_all_problems_come_at_once(tmp_path):
         "Did you mean focal?",
         "training.learning_rat: unknown setting. Did you mean training.learning_rate?",
         "nrom: unknown setting. Did you mean norm?",
-        "network.name: received 'unett'; allowed: 'question' or 'unet'.",
+        "network.name: received 'unett'; allowed: 'question', 'unet', 'residual'",
         "norm: plan 'batch@nowhere'",
     ):
         assert part in message

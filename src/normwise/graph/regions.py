@@ -1,8 +1,10 @@
 """Where a call stands in a network: encoder, bottleneck, decoder or head; merges and skips.
 
 The bottleneck is the coarsest resolution. What leads to it is the encoder, what comes from it and
-is finer is the decoder, and the last learned layer with what follows is the head. A network that
-never changes resolution is all encoder (and head); a classification network has no decoder.
+is finer is the decoder, and the last learned layer with what follows is the head. What stands
+beside them is the decoder's where it was up-sampled (the inner U-Nets of a U-Net++), else the
+encoder's (a layer on a skip). A network that never changes resolution is all encoder (and head); a
+classification network has no decoder.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,10 @@ from normwise.graph.resolution import Scale, area, scales_of, total_stride
 ENCODER, BOTTLENECK, DECODER, HEAD = "encoder", "bottleneck", "decoder", "head"
 REGIONS = (ENCODER, BOTTLENECK, DECODER, HEAD)
 MERGE_CLASSES = frozenset({"Add", "Concatenate", "Average", "Maximum"})
+MASKING = frozenset({"sigmoid", "hard_sigmoid", "softmax"})
+"""Activations between 0 and 1, which a gate multiplies onto a tensor."""
+
+_KEEPS_MASK = frozenset({Role.PASS, Role.RESAMPLE, Role.SHAPE, Role.BORDER})
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,9 @@ class Merge:
         node: Index of the merging node.
         how: `"concatenate"` or `"add"` (any elementwise join).
         skips: For each skip that ends here, the indices (tap, first node after the tap). The tap
-            is the last node on the encoder's way down; where the merge reads it straight, the
-            second index is the merge itself.
+            is the last node on the encoder's way down, or in nested U-Nets an earlier node of the
+            decoder at this resolution; where the merge reads it straight, the second index is the
+            merge itself. A gate on the way is followed through.
     """
 
     node: int
@@ -61,16 +68,14 @@ class Layout:
         return frozenset(i for i in range(len(self.graph.nodes)) if self._step(i) < 0)
 
     def _step(self, index: int) -> int:
-        scale = self.scales[index]
-        read = [s for p in self.graph.producers[index] if (s := self.scales[p])]
-        if not scale or not read:
-            return 0
-        now, before = area(scale), max(area(s) for s in read)
-        return (now > before) - (now < before)
+        return _step(self.graph, index, self.scales)
 
     def is_skip(self, tap: int, reader: int) -> bool:
-        """Whether the edge from `tap` to `reader` leaves the way down towards the decoder."""
-        if tap not in self.trunk or reader in self.trunk:
+        """Whether the edge from `tap` to `reader` leaves the way down towards the decoder.
+
+        One that is up-sampled at once is no skip, but the way up of a smaller, nested U-Net.
+        """
+        if tap not in self.trunk or reader in self.trunk or self._step(reader) > 0:
             return False
         return self.regions[reader] != BOTTLENECK
 
@@ -80,6 +85,38 @@ class Layout:
         spatial = [i for i, scale in enumerate(self.scales) if scale]
         behind = _reachable(spatial, self.graph.producers)
         return frozenset(i for i in behind if self.scales[i] is None)
+
+    @cached_property
+    def masks(self) -> frozenset[int]:
+        """Activations between 0 and 1 that are only multiplied onto another tensor.
+
+        `x * sigmoid(x)` has none: there the product is the activation.
+        """
+        return frozenset(
+            index
+            for index, node in enumerate(self.graph.nodes)
+            if activation_of(node) in MASKING and self._only_multiplies(index)
+        )
+
+    def _only_multiplies(self, index: int) -> bool:
+        own, pending, ends = set(self.graph.producers[index]), [index], []
+        while pending:
+            for reader in self.graph.consumers[pending.pop()]:
+                if role_of(self.graph.nodes[reader]) in _KEEPS_MASK:
+                    pending.append(reader)
+                else:
+                    ends.append(reader)
+        return bool(ends) and all(
+            self.graph.nodes[end].class_name == "Multiply"
+            and role_of(self.graph.nodes[end]) is Role.MERGE
+            and not own & set(self.graph.producers[end])
+            for end in ends
+        )
+
+    def _is_masked_by(self, operand: int) -> bool:
+        while role_of(self.graph.nodes[operand]) in _KEEPS_MASK and self.graph.producers[operand]:
+            operand = self.graph.producers[operand][0]
+        return operand in self.masks
 
     @cached_property
     def merges(self) -> tuple[Merge, ...]:
@@ -96,21 +133,34 @@ class Layout:
         if self.regions[merge] == BOTTLENECK:
             return ()
         found: dict[tuple[int, int], None] = {}
-        for producer in self.graph.producers[merge]:
-            tap, reader = producer, merge
-            while tap not in self.trunk and self._on_bridge(tap):
-                tap, reader = self.graph.producers[tap][0], tap
-            if self.is_skip(tap, reader):
+        rising = [self._rises(producer) for producer in self.graph.producers[merge]]
+        nests = self.regions[merge] == DECODER and any(rising)
+        for producer, risen in zip(self.graph.producers[merge], rising, strict=True):
+            tap, reader = self._tap(producer, merge)
+            if self.is_skip(tap, reader) or (nests and not risen):
                 found[tap, reader] = None
         return tuple(found)
 
-    def _on_bridge(self, index: int) -> bool:
-        """A node between the encoder's way down and the decoder, with one way back."""
-        return (
-            self.regions[index] == ENCODER
-            and index not in self.trunk
-            and len(self.graph.producers[index]) == 1
-        )
+    def _tap(self, tap: int, reader: int) -> tuple[int, int]:
+        """Back over what stands on a skip: layers between encoder and decoder, and gates."""
+        while tap not in self.trunk:
+            before = self.graph.producers[tap]
+            if self.graph.nodes[tap].class_name == "Multiply":
+                before = tuple(p for p in before if not self._is_masked_by(p))
+            elif self.regions[tap] != ENCODER:
+                break
+            if len(before) != 1:
+                break
+            tap, reader = before[0], tap
+        return tap, reader
+
+    def _rises(self, index: int) -> bool:
+        """Whether the tensor was up-sampled since tensors last met."""
+        while self._step(index) <= 0:
+            if len(self.graph.producers[index]) != 1:
+                return False
+            index = self.graph.producers[index][0]
+        return True
 
 
 def _how(class_name: str) -> str:
@@ -129,12 +179,24 @@ def layout_of(graph: Graph) -> Layout:
     above = _reachable(coarsest, flat.producers)
     below = _reachable(coarsest, flat.consumers)
     head = _head(flat)
+    up = [i for i in range(len(flat.nodes)) if _step(flat, i, scales) > 0]
+    risen = _reachable(up, flat.consumers) | set(up)
     regions = tuple(
-        HEAD if i in head else _region(flat, i, scales, coarsest, above, below)
+        HEAD if i in head else _region(flat, i, scales, coarsest, above, below, risen)
         for i in range(len(flat.nodes))
     )
     trunk = frozenset(i for i, region in enumerate(regions) if region == ENCODER and i in above)
     return Layout(flat, scales, regions, trunk, total_stride(scales))
+
+
+def _step(graph: Graph, index: int, scales: Sequence[Scale | None]) -> int:
+    """-1 for a node whose output is coarser than what it reads, 1 for a finer one, else 0."""
+    scale = scales[index]
+    read = [s for p in graph.producers[index] if (s := scales[p])]
+    if not scale or not read:
+        return 0
+    now, before = area(scale), max(area(s) for s in read)
+    return (now > before) - (now < before)
 
 
 def _coarsest(scales: Sequence[Scale | None]) -> frozenset[int]:
@@ -163,6 +225,7 @@ def _region(  # noqa: PLR0911 - one line for each case
     coarsest: frozenset[int],
     above: frozenset[int],
     below: frozenset[int],
+    risen: frozenset[int],
 ) -> str:
     if not coarsest:
         return ENCODER
@@ -176,7 +239,7 @@ def _region(  # noqa: PLR0911 - one line for each case
         return ENCODER
     if index in below:
         return DECODER if scales[index] is not None else BOTTLENECK
-    return ENCODER
+    return DECODER if index in risen else ENCODER
 
 
 def _goes_down_next(graph: Graph, index: int, scales: Sequence[Scale | None]) -> bool:

@@ -7,11 +7,22 @@ from types import MappingProxyType
 from typing import Any
 
 from normwise.errors import NetworkError
+from normwise.networks.attention import attention
+from normwise.networks.nested import nested
 from normwise.networks.question import question
+from normwise.networks.residual import residual
 from normwise.networks.unet import unet
 from normwise.norms.plan import NormPlan
 
-NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType({"question": question, "unet": unet})
+NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "question": question,
+        "unet": unet,
+        "residual": residual,
+        "attention": attention,
+        "nested": nested,
+    }
+)
 
 
 def build(
@@ -24,16 +35,20 @@ def build(
     """Builds a network for images of any number of channels, normalized by plan.
 
     Args:
-        network: A name in `NETWORKS`: `"question"` or `"unet"`.
-        input_shape: (height, width, channels); height and width may be None for any size.
+        network: A name in `NETWORKS`: `"question"`, `"unet"`, `"residual"`, `"attention"` or
+            `"nested"` (U-Net++).
+        input_shape: (height, width, channels), or (slices, height, width, channels) for volumes,
+            which all but `"question"` take; sizes may be None for any size.
         outputs: Number of output channels; the output is linear.
         norm: The norm plan, as text or parsed; None is the network's own default.
-        **options: The network's own options, such as `filters`, `depth`, `decoder_activation`;
+        **options: The network's own options, such as `filters`, `depth`, `deep_supervision`;
             None is the default.
 
     Returns:
-        A functional `keras.Model` from (batch, height, width, channels) to
-        (batch, height, width, outputs), float32.
+        A functional `keras.Model` from (batch, *sizes, channels) to (batch, *sizes, outputs),
+        float32. With `deep_supervision` its outputs are a list: the main one first, from the
+        layer `head`, then those of `head_2`, `head_3`, ...: at coarser resolutions, the finest
+        first, or for U-Net++ at full resolution.
 
     Raises:
         NetworkError: An unknown network or option, or a size that doesn't fit.

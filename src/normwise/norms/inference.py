@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from normwise.errors import PlanError
@@ -39,6 +39,9 @@ class _Candidate:
     norms: frozenset[int]
 
 
+_Groups = dict[NormSpec, frozenset[int]]
+
+
 def infer_plan(graph: Graph) -> NormPlan:
     """The plan that a network's normalizations follow.
 
@@ -54,9 +57,29 @@ def infer_plan(graph: Graph) -> NormPlan:
     """
     placement = Placement(layout_of(graph))
     certain, either = _by_spec(placement)
+    shared = [spec for spec in certain if spec in either]
+    # Beyond a few such kinds, which no network of ours has, groups take what they can.
+    choices = product((True, False), repeat=len(shared)) if len(shared) <= MAX_EXACT else ()
+    plans = [_plan(placement, certain, either, shared)]
+    for choice in choices:
+        taking = [spec for spec, takes in zip(shared, choice, strict=True) if takes]
+        plans += [_plan(placement, certain, either, taking)] if taking != shared else []
+    return min(plans, key=_length)
+
+
+def _length(plan: NormPlan) -> tuple[Any, ...]:
+    positions = [position for clause in plan.clauses for position in clause.positions]
+    return (len(plan.residue), len(plan.clauses) + len(positions), *_rank(positions))
+
+
+def _plan(
+    placement: Placement, certain: _Groups, either: _Groups, taking: Sequence[NormSpec]
+) -> NormPlan:
+    """The plan in which the group clauses `taking` explain all norms that they can."""
     clauses, explained = [], set()
     for spec, norms in certain.items():
-        cover = _group_cover(placement, norms, norms | either.get(spec, frozenset()))
+        either_way = either.get(spec, frozenset()) if spec in taking else frozenset()
+        cover = _group_cover(placement, norms, norms | either_way)
         clauses += [Clause(spec, tuple(c.position for c in cover))] if cover else []
         explained |= {n for c in cover for n in c.norms}
     for spec, norms in _instance_norms(either, explained).items():
@@ -76,9 +99,6 @@ def _group_cover(
     if both <= frozenset().union(*(c.norms for c in cover)):
         return cover
     return _cover(certain, candidates)
-
-
-_Groups = dict[NormSpec, frozenset[int]]
 
 
 def _instance_norms(either: _Groups, explained: set[int]) -> _Groups:
@@ -119,8 +139,9 @@ def _candidates(placement: Placement, norms: frozenset[int]) -> list[_Candidate]
     found: dict[frozenset[int], Position] = {}
     for position in _positions():
         slots = placement.slots(position)
-        filled = [slot.norms & norms for slot in slots]
-        if slots and all(filled):
+        needed = [slot.norms & norms for slot in slots if not slot.optional]
+        filled = [*needed, *(slot.norms & norms for slot in slots if slot.optional)]
+        if needed and all(needed):
             found.setdefault(frozenset().union(*filled), position)
     return [_Candidate(position, covered) for covered, position in found.items()]
 
@@ -148,16 +169,15 @@ def _cover(norms: frozenset[int], candidates: Sequence[_Candidate]) -> tuple[_Ca
 
 def _ranked(choices: Iterable[tuple[_Candidate, ...]]) -> list[tuple[_Candidate, ...]]:
     """Fewest suffixes first, then fewest regions, then the order of the positions."""
+    return sorted(choices, key=lambda chosen: _rank([c.position for c in chosen]))
 
-    def rank(chosen: tuple[_Candidate, ...]) -> tuple[Any, ...]:
-        places = [c.position for c in chosen]
-        return (
-            sum(p.raw_skip for p in places),
-            sum(p.region is not None for p in places),
-            sorted(POSITIONS.index(p.where) for p in places),
-        )
 
-    return sorted(choices, key=rank)
+def _rank(positions: Sequence[Position]) -> tuple[Any, ...]:
+    return (
+        sum(p.raw_skip for p in positions),
+        sum(p.region is not None for p in positions),
+        sorted(POSITIONS.index(p.where) for p in positions),
+    )
 
 
 def _legal(chosen: Sequence[_Candidate]) -> bool:

@@ -68,9 +68,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that a position means: normalizing it takes one of `norms`, now empty if none."""
+    """A place that a position means: normalizing it takes one of `norms`, now empty if none.
+
+    An optional one is a place where a normalization of the position may stand and need not.
+    """
 
     norms: frozenset[int]
+    optional: bool = False
 
 
 class Placement:
@@ -155,7 +159,8 @@ class Placement:
     def sites(self) -> tuple[Site, ...]:
         """Every linear layer with an activation; one that reaches several has several.
 
-        Layers in squeeze-and-excite branches see one value a channel: no place for a norm.
+        Layers in squeeze-and-excite branches see one value a channel: no place for a norm. Those
+        that make the mask of a gate are sites whose normalization is optional.
         """
         found: list[Site] = []
         for index, node in enumerate(self.graph.nodes):
@@ -208,10 +213,12 @@ class Placement:
 
     def _pre(self, position: Position) -> list[Slot]:
         found: dict[int, set[int]] = {}
+        masks = set()
         for site in self.sites:
             if self.layout.regions[site.linear] in position.regions:
                 found.setdefault(site.linear, set()).update(self._direct(site))
-        return [Slot(frozenset(norms)) for norms in found.values()]
+                masks |= {site.linear} if site.activation in self.layout.masks else set()
+        return [Slot(frozenset(norms), linear in masks) for linear, norms in found.items()]
 
     def _direct(self, site: Site) -> Iterator[int]:
         """Of the norms between layer and activation, the first, if the layer's readers share it."""
@@ -224,7 +231,8 @@ class Placement:
         tensors = dict.fromkeys(
             site.activation
             for site in self.sites
-            if self.layout.regions[site.linear] in position.regions
+            if self.layout.regions[site.activation] in position.regions
+            and site.activation not in self.layout.masks
         )
         return [self._normalized(tensor, position.raw_skip) for tensor in tensors]
 
