@@ -34,6 +34,7 @@ class Item:
         width: Columns.
         origin: Where it begins in its files, one number an axis, if it is a part of them.
         depth: Slices of a volume; None for an image.
+        weight: The file with a weight for each pixel, None for weights of 1.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Item:
     width: int
     origin: tuple[int, ...] = ()
     depth: int | None = None
+    weight: Path | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -176,6 +176,7 @@ def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
             height=found.image.height,
             width=found.image.width,
             depth=found.image.depth,
+            weight=found.pair.weight,
         )
         for found in facts
         if found.image is not None and found.pair.split is not None

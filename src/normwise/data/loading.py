@@ -268,6 +268,9 @@ def _cut(
         label, weight = _class_patch(source, item, spans)
     else:
         label, weight = _target_patch(source, item, spans, fill.label)
+    own = source.weights(item, *spans)
+    if own is not None:
+        weight *= own.reshape(*own.shape, *[1] * (weight.ndim - own.ndim))
     if seen is not None:
         weight[~seen] = 0
     return _padded(image, patch, "edge"), _padded(label, patch), _padded(weight, patch)
