@@ -111,6 +111,23 @@ class AugmentationSettings(_Section):
     )
 
 
+def _sampling(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    share = isinstance(value, float) and 0 < value <= 1
+    if share or value in (None, "uniform", "class-balanced"):
+        return value
+    raise ValueError(
+        f"received {value!r}; allowed: null or uniform (patches from anywhere), class-balanced, or "
+        "a number above 0 and up to 1, the share of patches centred on rare classes."
+    )
+
+
+SamplingSetting = Annotated[
+    Literal["uniform", "class-balanced"] | float | None, BeforeValidator(_sampling)
+]
+
+
 class DataSettings(_Section):
     """Which data, and how patches are cut from them."""
 
@@ -135,6 +152,10 @@ class DataSettings(_Section):
     )
     percentiles: tuple[float, float] = Field(
         default=(1.0, 99.8), description="of each image and channel, to 0 and 1"
+    )
+    sampling: SamplingSetting = Field(
+        default=None,
+        description="null or uniform, class-balanced, or the share of patches on rare classes",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import keras
 
 from normwise.data.augmentation import Augmentation
+from normwise.data.class_sampling import Sampling
 from normwise.data.dataset import Dataset
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
@@ -37,6 +38,7 @@ from normwise.training.progress import watcher
 from normwise.training.recipe import Recipe, to_yaml
 from normwise.training.residual import with_input_residual
 from normwise.training.resolve import patch_notes, resolve
+from normwise.training.sampling import SeenClasses, sampling_of
 from normwise.training.scaling import scaling_of
 from normwise.training.standing import Standing
 from normwise.training.validation import Tile, Validation
@@ -220,12 +222,17 @@ def _fitted(
         for tile in tiles_of(dataset, "val", tile_size, images.mean):
             yield tile.item.name, tile.x, tile.y, tile.weight
 
+    sampling = sampling_of(recipe, dataset)
+    seen = None if sampling is None else SeenClasses(dataset, sampling)
+
     def prepare(batch: Batch) -> Batch:
+        if seen is not None:
+            seen.add(batch[1], batch[2])
         return batch[0], output.scaled(batch[1]), batch[2]
 
     validation = Validation(tiles, output, loss_of(training), at_once)
-    with _batches(recipe, dataset, images) as batches, _resumable(folder):
-        return fit(
+    with _batches(recipe, dataset, images, sampling) as batches, _resumable(folder):
+        standing = fit(
             network,
             batches,
             validation,
@@ -235,6 +242,9 @@ def _fitted(
             watcher(progress, str(training.metric)),
             prepare,
         )
+    if seen is not None:
+        log.info(seen.describe())
+    return standing
 
 
 def _validation_tiles(
@@ -256,7 +266,9 @@ def _patch(recipe: Recipe) -> tuple[int, ...]:
     return recipe.data.patch
 
 
-def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> PatchBatches:
+def _batches(
+    recipe: Recipe, dataset: Dataset, images: ChannelStatistics, sampling: Sampling | None
+) -> PatchBatches:
     augmentation = recipe.data.augmentation
     return PatchBatches(
         dataset,
@@ -271,6 +283,7 @@ def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> Pat
             rotations=augmentation.rotations,
             intensity=augmentation.intensity,
         ),
+        sampling=sampling,
         steps=recipe.training.steps,
     )
 
