@@ -21,7 +21,7 @@ _EXPECTED = (
 class Pair:
     """An image, its label and, where the folder has them, its weights, matched by stem.
 
-    `split` is None until it is decided.
+    `split` is None until it is decided. Pairs of one `group` are too alike to stand on both sides of a split.
     """
 
     name: str
@@ -29,6 +29,12 @@ class Pair:
     label: Path
     split: Split | None = None
     weight: Path | None = None
+    group: str | None = None
+
+    @property
+    def together(self) -> str:
+        """What it shares with the pairs that must stay on its side of a split."""
+        return f"image {self.name}" if self.group is None else f"group {self.group}"
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,9 @@ class DataSettings(_Section):
     targets: tuple[int, ...] | None = Field(
         default=None, min_length=1, description="from 0; null: all"
     )
+    fold: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=2)]] | None = Field(
+        default=None, description="[2, 5]: of five folds the second validates; null: no folds"
+    )
     validation: float = Field(
         default=0.2, gt=0, lt=1, description="share of images without a split"
     )

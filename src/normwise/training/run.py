@@ -118,6 +118,7 @@ def train(
         bands=data.bands,
         targets=data.targets,
         validation=data.validation,
+        fold=data.fold,
         seed=recipe.training.seed,
     )
     dataset = replace(dataset, scaling=scaling_of(data))
