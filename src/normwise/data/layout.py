@@ -21,7 +21,8 @@ _EXPECTED = (
 class Pair:
     """An image, its label and, where the folder has them, its weights, matched by stem.
 
-    `split` is None until it is decided. Pairs of one `group` are too alike to stand on both sides of a split.
+    `split` is None until it is decided. Pairs of one `group` are too alike to stand on both sides
+    of a split.
     """
 
     name: str
