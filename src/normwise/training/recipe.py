@@ -38,7 +38,7 @@ from normwise.training.recipe_problems import describe_problem, join_problems, y
 _UNNAMED: Final = "The recipe"
 
 # The names in `networks.NETWORKS`, whose import loads a backend.
-NetworkName = Literal["question", "unet", "residual", "attention", "nested"]
+NetworkName = Literal["question", "unet", "residual", "attention", "nested", "encoder"]
 
 MetricName = Literal[
     "iou",
