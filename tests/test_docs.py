@@ -14,7 +14,14 @@ from normwise.files import write_text
 from normwise.rasters import write_raster
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/plans.md", "docs/data.md", "docs/training.md", "docs/surgery.md"]
+PAGES = [
+    "README.md",
+    "docs/plans.md",
+    "docs/data.md",
+    "docs/training.md",
+    "docs/surgery.md",
+    "docs/distributed.md",
+]
 SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
 
 

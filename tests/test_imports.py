@@ -26,8 +26,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "inference": frozenset({"errors", "graph", "networks", "rasters"}),
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
-        {"errors", "files", "keras_format", "norms", "networks", "data", "inference", "report"}
+        {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}
+        | {"report", "distributed"}
     ),
+    "distributed": frozenset({"errors"}),
 }
 """What each package may import; `workflows` may import all, `cli` only `workflows`."""
 

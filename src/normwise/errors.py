@@ -11,6 +11,7 @@
     ├── RecipeError               a recipe with unknown or impossible settings
     ├── RunError                  a run folder that can't be used or resumed
     ├── OutputExistsError         an output that would be overwritten
+    ├── DistributionError         processes that can't train together
     └── BackendMissingError       no Keras backend is installed
 
 Each message says what was received, what was expected and how to fix it, and names the layer
@@ -71,6 +72,10 @@ class RunError(NormwiseError):
 
 class OutputExistsError(NormwiseError):
     """An output that would be overwritten."""
+
+
+class DistributionError(NormwiseError):
+    """Processes or devices that can't train together."""
 
 
 class BackendMissingError(NormwiseError):

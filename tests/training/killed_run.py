@@ -1,5 +1,6 @@
 """Trains the stand-in in a process of its own; `slow` gives the test time to kill it."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -21,13 +22,14 @@ class Slow(Silent):
             time.sleep(0.5)
 
 
-def main(folder, mode):
+def main(folder, mode, settings):
     seed_run(0)
     model = network(dropout=0.3)
     watcher = Slow() if mode == "slow" else Silent()
-    fit(model, Batches(), validate, recipe(), folder, resume=mode == "resume", watcher=watcher)
+    settings = recipe(**settings)
+    fit(model, Batches(), validate, settings, folder, resume=mode == "resume", watcher=watcher)
     np.savez(folder / "weights.npz", *weights_of(model))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))

@@ -45,20 +45,33 @@ def test_the_seed_decides(tmp_path):
     assert not same_weights(weights_of(one), weights_of(other))
 
 
-def test_stopping_and_going_on_changes_nothing(tmp_path):
+EVERYTHING = {
+    "ema": 0.9, "clip_norm": 0.5, "accumulate": 3, "schedule": "cosine-restarts", "cycles": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        pytest.param({**EVERYTHING, "precision": "mixed_bfloat16"}, marks=pytest.mark.backends),
+        {**EVERYTHING, "precision": "mixed_float16"},
+    ],
+)
+def test_stopping_and_going_on_changes_nothing(settings, tmp_path):
     class Interrupted(Silent):
         def step(self, epoch, step, loss, patches_per_second):
             if (epoch, step) == (2, 3):
                 raise KeyboardInterrupt
 
-    whole, straight = trained(tmp_path / "whole")
+    whole, straight = trained(tmp_path / "whole", recipe(**settings))
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", watcher=Interrupted())
+        trained(tmp_path / "parts", recipe(**settings), watcher=Interrupted())
     assert len(read_history(tmp_path / "parts" / "history.csv")) == 1
-    parts, resumed = trained(tmp_path / "parts", resume=True)
+    parts, resumed = trained(tmp_path / "parts", recipe(**settings), resume=True)
     assert same_weights(weights_of(whole), weights_of(parts))
     assert [row["loss"] for row in straight.history] == [row["loss"] for row in resumed.history]
-    again, _ = trained(tmp_path / "parts", resume=True)
+    again, _ = trained(tmp_path / "parts", recipe(**settings), resume=True)
     assert same_weights(weights_of(parts), weights_of(again))
 
 

@@ -1,5 +1,6 @@
 """A run that is really killed, and goes on in another process."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,9 @@ import pytest
 SCRIPT = Path(__file__).with_name("killed_run.py")
 
 
-def start(folder, mode):
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), mode], stdout=subprocess.PIPE, text=True
-    )
+def start(folder, mode, settings):
+    command = [sys.executable, str(SCRIPT), str(folder), mode, json.dumps(settings)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def weights(folder):
@@ -24,12 +24,15 @@ def weights(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="bit-equal on TensorFlow")
-def test_a_killed_run_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize(
+    "settings", [{}, {"ema": 0.9, "clip_norm": 0.5, "accumulate": 3, "precision": "mixed_float16"}]
+)
+def test_a_killed_run_ends_with_the_same_bits(settings, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
-    straight = start(whole, "straight")
-    killed = start(parts, "slow")
+    straight = start(whole, "straight", settings)
+    killed = start(parts, "slow", settings)
     for line in killed.stdout:
         if line.strip() == "2 2":
             killed.kill()
@@ -38,7 +41,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     assert not (parts / "weights.npz").exists()
     left = sorted(path.name for path in parts.rglob("*") if path.is_file())
     assert left == ["best.npz", "history.csv", "last.npz"]
-    assert start(parts, "resume").wait(120) == 0
+    assert start(parts, "resume", settings).wait(120) == 0
     assert straight.wait(120) == 0
     found, wanted = weights(parts), weights(whole)
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))

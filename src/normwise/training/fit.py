@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import keras
 
+from normwise.distributed.processes import agreed, all_devices, check_batch_size, own_part
 from normwise.errors import RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
 from normwise.training.deep_supervision import Supervised, head_sizes, head_weights
@@ -18,9 +19,11 @@ from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses.composition import WeightedLoss, loss_of
 from normwise.training.losses.expression import parse_loss, task_of
 from normwise.training.optimizer import make_optimizer
+from normwise.training.precision import set_precision
 from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe, TrainingSettings, differences
 from normwise.training.standing import Standing, judged
+from normwise.training.twin import show, trainee_of
 
 LAST: Final = Path("checkpoints", "last.npz")
 BEST: Final = Path("checkpoints", "best.npz")
@@ -47,6 +50,10 @@ def fit(
     resumed run ends with the very weights of an uninterrupted one, if the recipe says
     `training.deterministic`.
 
+    With `training.ema` the averaged weights are validated and kept, with statistics of their own,
+    while the others go on training. Whatever the precision of the steps, the model is left at
+    float32.
+
     Args:
         model: A model with one linear output, not compiled; others behind the first are heads of
             deep supervision.
@@ -66,15 +73,24 @@ def fit(
     """
     training, watcher = recipe.training, watcher or Silent()
     steps = training.steps or len(batches)
-    _compile(model, recipe, steps)
+    check_batch_size(training.batch_size)
+    set_precision(model, training.precision)
+    trainee = trainee_of(model, training)
+    with all_devices():
+        _compile(trainee, recipe, steps)
+        standing = _resumed(trainee, recipe, run_folder) if resume else Standing()
     prepare = _supervised(model, batches, recipe, prepare)
-    standing = _resumed(model, recipe, run_folder) if resume else Standing()
+
+    def judge() -> Mapping[str, float]:
+        show(trainee, model, batches, training)
+        return validate(model)
+
     watcher.start(standing.epochs, training.epochs, steps)
     try:
         while standing.epochs < training.epochs and not standing.stopped:
-            row = _epoch(model, batches, validate, recipe, standing.epochs, watcher, prepare)
-            standing = judged(standing, row, training)
-            _keep(model, standing, recipe, run_folder)
+            row = _epoch(trainee, batches, judge, recipe, standing.epochs, watcher, prepare)
+            standing = judged(standing, agreed(row), training)
+            _keep(trainee, model, standing, recipe, run_folder)
             note = "best so far" if standing.improved else ""
             watcher.epoch(standing.epochs, row, note)
             metric = str(training.metric)
@@ -82,6 +98,7 @@ def fit(
     finally:
         watcher.stop()
     load_checkpoint(run_folder / BEST, model)
+    set_precision(model, "float32")
     return standing
 
 
@@ -112,7 +129,7 @@ def _supervised(
 def _epoch(
     model: keras.Model,
     batches: Batches,
-    validate: Validate,
+    judge: Callable[[], Mapping[str, float]],
     recipe: Recipe,
     epoch: int,
     watcher: Watcher,
@@ -122,13 +139,14 @@ def _epoch(
     steps = training.steps or len(batches)
     batches.set_epoch(epoch)
     started, watch = time.perf_counter(), _Steps(epoch, training, watcher)
-    ready = loaded(batches, steps, training.workers, prepare)
+    ready = loaded(batches, steps, training.workers, lambda batch: prepare(own_part(batch)))
     try:
-        model.fit(ready, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])
+        with all_devices():
+            model.fit(ready, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])
     finally:
         ready.close()
     trained = time.perf_counter()
-    measured = {f"val_{name}": float(value) for name, value in validate(model).items()}
+    measured = {f"val_{name}": float(value) for name, value in judge().items()}
     return {
         "epoch": epoch + 1,
         "loss": watch.loss,
@@ -172,12 +190,18 @@ class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
         return batch * self._training.batch_size / (now - self._first_done)
 
 
-def _keep(model: keras.Model, standing: Standing, recipe: Recipe, run_folder: Path) -> None:
+def _keep(
+    trainee: keras.Model,
+    model: keras.Model,
+    standing: Standing,
+    recipe: Recipe,
+    run_folder: Path,
+) -> None:
     state = {"standing": standing.to_state(), "recipe": recipe.model_dump(mode="json")}
     # The best goes first: killed in between, the run repeats this epoch and writes both again.
     if standing.improved:
         save_checkpoint(run_folder / BEST, model, None, state)
-    save_checkpoint(run_folder / LAST, model, model.optimizer, state)
+    save_checkpoint(run_folder / LAST, trainee, trainee.optimizer, state)
     write_history(run_folder / "history.csv", standing.history)
 
 

@@ -1,26 +1,31 @@
-"""AdamW with a linear warm-up and a cosine decay, and weight decay on kernels only."""
+"""AdamW by the recipe: schedule, clipping, accumulation, averaged weights, scaled losses."""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 import keras
 
+from normwise.training.averaging import AveragingAdamW
 from normwise.training.recipe import TrainingSettings
+from normwise.training.schedule import learning_rate_schedule
 
 _UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
 
 
 def make_optimizer(
     settings: TrainingSettings, total_steps: int, variables: Iterable[Any]
-) -> keras.optimizers.AdamW:
+) -> keras.optimizers.Optimizer:
     """The optimizer of a run.
 
     Gamma, beta and biases are left out of the weight decay: a decayed gamma or bias only moves
     a normalized tensor (He et al. 2019, arXiv:1812.01187, section 3.1). Keras wants that said
     before the optimizer is built, so it is built here.
 
+    With `mixed_float16` small gradients would vanish: the loss is scaled up and the gradients
+    down again, by a factor that finds itself; a step whose gradients overflow is skipped.
+
     Args:
-        settings: Learning rate, warm-up and weight decay.
+        settings: Learning rate, warm-up, weight decay, clipping, accumulation and averaging.
         total_steps: Steps of the whole run, warm-up included.
         variables: The trainable variables.
 
@@ -28,14 +33,25 @@ def make_optimizer(
         An optimizer with its slots, ready for `compile` and for `load_checkpoint`.
     """
     variables = list(variables)
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=learning_rate_schedule(settings, total_steps),
-        weight_decay=settings.weight_decay,
-    )
+    optimizer = _adamw(settings, total_steps)
     undecayed = [variable for variable in variables if not decays(variable)]
     optimizer.exclude_from_weight_decay(var_list=undecayed)
+    if settings.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def _adamw(settings: TrainingSettings, total_steps: int) -> keras.optimizers.AdamW:
+    options: dict[str, Any] = {
+        "learning_rate": learning_rate_schedule(settings, total_steps),
+        "weight_decay": settings.weight_decay,
+        "global_clipnorm": settings.clip_norm,
+        "gradient_accumulation_steps": settings.accumulate if settings.accumulate > 1 else None,
+    }
+    if settings.ema is None:
+        return keras.optimizers.AdamW(**options)
+    return AveragingAdamW(settings.ema, **options)
 
 
 def decays(variable: Any) -> bool:
@@ -45,23 +61,3 @@ def decays(variable: Any) -> bool:
     higher rank, such as those of a layer norm over rows, columns and channels.
     """
     return len(variable.shape) > 1 and variable.name not in _UNDECAYED
-
-
-def learning_rate_schedule(
-    settings: TrainingSettings, total_steps: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear up to `learning_rate` over the share `warmup` of all steps, then a half cosine to 0.
-
-    The first step already moves the weights: the warm-up starts at one step's share of the
-    rate, not at 0.
-    """
-    peak = settings.learning_rate
-    warmup_steps = min(round(settings.warmup * total_steps), total_steps - 1)
-    if warmup_steps < 1:
-        return keras.optimizers.schedules.CosineDecay(peak, max(total_steps, 1))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=peak / (warmup_steps + 1),
-        decay_steps=total_steps - warmup_steps,
-        warmup_target=peak,
-        warmup_steps=warmup_steps,
-    )

@@ -14,6 +14,7 @@ This file imports no Keras: a recipe can be read and mended without a backend.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -38,8 +39,11 @@ from normwise.training.recipe_problems import describe_problem, join_problems, y
 _UNNAMED: Final = "The recipe"
 
 # The names in `networks.NETWORKS`, whose import loads a backend.
-NetworkName = Literal["question", "unet", "residual", "attention", "nested", "encoder"]
+NetworkName = Literal["question", "unet", "residual", "attention", "nested"]
 
+ScheduleName = Literal["cosine", "cosine-restarts", "constant"]
+TrackerName = Literal["tensorboard", "mlflow"]
+PrecisionName = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 MetricName = Literal[
     "iou",
     "dice",
@@ -97,6 +101,18 @@ def _parsable(plan: str) -> str:
 PlanText = Annotated[str, Field(min_length=1), AfterValidator(_parsable)]
 
 
+def _rate(value: Any) -> Any:
+    """A positive number, or `auto`; a union would report a wrong value twice."""
+    if value == "auto":
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"received {value!r}; allowed: a number greater than 0, or auto.")
+    return float(value)
+
+
+Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -109,23 +125,6 @@ class AugmentationSettings(_Section):
     intensity: float = Field(
         default=0.0, ge=0, description="random gain and offset, in standard deviations of each band"
     )
-
-
-def _sampling(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    share = isinstance(value, float) and 0 < value <= 1
-    if share or value in (None, "uniform", "class-balanced"):
-        return value
-    raise ValueError(
-        f"received {value!r}; allowed: null or uniform (patches from anywhere), class-balanced, or "
-        "a number above 0 and up to 1, the share of patches centred on rare classes."
-    )
-
-
-SamplingSetting = Annotated[
-    Literal["uniform", "class-balanced"] | float | None, BeforeValidator(_sampling)
-]
 
 
 class DataSettings(_Section):
@@ -141,9 +140,6 @@ class DataSettings(_Section):
     targets: tuple[int, ...] | None = Field(
         default=None, min_length=1, description="from 0; null: all"
     )
-    fold: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=2)]] | None = Field(
-        default=None, description="[2, 5]: of five folds the second validates; null: no folds"
-    )
     validation: float = Field(
         default=0.2, gt=0, lt=1, description="share of images without a split"
     )
@@ -155,10 +151,6 @@ class DataSettings(_Section):
     )
     percentiles: tuple[float, float] = Field(
         default=(1.0, 99.8), description="of each image and channel, to 0 and 1"
-    )
-    sampling: SamplingSetting = Field(
-        default=None,
-        description="null or uniform, class-balanced, or the share of patches on rare classes",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
 
@@ -190,9 +182,21 @@ class TrainingSettings(_Section):
     epochs: int = Field(default=40, ge=1)
     steps: int | None = Field(default=None, ge=1, description="steps an epoch; null: one pass")
     batch_size: int = Field(default=8, ge=1, description="patches a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="highest rate, after the warm-up")
+    accumulate: int = Field(default=1, ge=1, description="steps whose gradients make one update")
+    learning_rate: Rate = Field(
+        default=1e-3, description="highest rate, after the warm-up; or auto"
+    )
+    schedule: ScheduleName = "cosine"
+    cycles: int = Field(default=3, ge=1, description="of cosine-restarts")
     weight_decay: float = Field(default=1e-4, ge=0, description="on kernels only")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest norm of all gradients together"
+    )
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of averaged weights; null: none are kept"
+    )
+    precision: PrecisionName = Field(default="float32", description="of the training steps")
     loss: LossText | None = Field(
         default=None, description="a loss or a sum such as 0.5*focal+dice; null: the task's own"
     )
@@ -207,6 +211,9 @@ class TrainingSettings(_Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     budget: float | None = Field(
         default=None, gt=0, description="seconds, looked at after each epoch"
+    )
+    trackers: tuple[TrackerName, ...] = Field(
+        default=(), description="tensorboard, mlflow; beside the run's own files"
     )
     workers: int = Field(default=2, ge=1, description="threads that cut patches")
     deterministic: bool = Field(default=True, description="the same seed gives the same weights")
@@ -297,18 +304,26 @@ _Dumper.add_representer(
 )
 
 
+_HARMLESS: Final = frozenset({"out", "training.workers", "training.trackers"})
+
+
 def differences(one: Recipe, two: Recipe) -> list[str]:
-    """What two recipes disagree about, but for `out` and the number of threads.
+    """What two recipes disagree about, but for `out`, the number of threads and trackers.
 
     Returns:
         Texts like `training.epochs is 5, was 4`, in the order of the keys.
     """
-    was, now = _flat(one.model_dump(mode="json")), _flat(two.model_dump(mode="json"))
+    was, now = flat_settings(one), flat_settings(two)
     return [
         f"{key} is {now.get(key)!r}, was {was.get(key)!r}"
         for key in dict.fromkeys([*was, *now])
-        if was.get(key) != now.get(key) and key not in ("out", "training.workers")
+        if was.get(key) != now.get(key) and key not in _HARMLESS
     ]
+
+
+def flat_settings(recipe: Recipe) -> dict[str, Any]:
+    """Every setting of a recipe by its dotted key, such as `training.epochs`."""
+    return _flat(recipe.model_dump(mode="json"))
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Any, Final
 import keras
 
 from normwise.data.augmentation import Augmentation
-from normwise.data.class_sampling import Sampling
 from normwise.data.dataset import Dataset
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
 from normwise.data.relations import relations
 from normwise.data.statistics import ChannelStatistics, channel_statistics
+from normwise.distributed.processes import is_first
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.keras_format.saving import save_model
@@ -34,13 +34,13 @@ from normwise.training.metrics import Metrics
 from normwise.training.network import build_network
 from normwise.training.output import Output, finished_model, regression_output
 from normwise.training.pictures import draw_run
-from normwise.training.progress import watcher
-from normwise.training.recipe import Recipe, to_yaml
+from normwise.training.progress import Watcher, watcher
+from normwise.training.recipe import Recipe, flat_settings, to_yaml
 from normwise.training.residual import with_input_residual
 from normwise.training.resolve import patch_notes, resolve
-from normwise.training.sampling import SeenClasses, sampling_of
 from normwise.training.scaling import scaling_of
 from normwise.training.standing import Standing
+from normwise.training.trackers import Tracked, Tracker, trackers_of
 from normwise.training.validation import Tile, Validation
 
 FILES: Final = (
@@ -102,7 +102,8 @@ def train(
         DataError: If the data folder can't be used, with every problem.
         RecipeError: If a setting doesn't suit the data or the network.
         OutputExistsError: If the folder holds a run already.
-        RunError: If the loss is no number any more, or there is nothing to resume.
+        RunError: If the loss is no number any more, there is nothing to resume, or a tracker can't
+            be used.
 
     Example:
         ```python
@@ -118,7 +119,6 @@ def train(
         bands=data.bands,
         targets=data.targets,
         validation=data.validation,
-        fold=data.fold,
         seed=recipe.training.seed,
     )
     dataset = replace(dataset, scaling=scaling_of(data))
@@ -133,8 +133,21 @@ def train(
     _prepare(folder, resume, overwrite)
     with _logged(folder / "log.txt"):
         _describe(recipe, dataset, network, folder)
-        standing = _fitted(network, recipe, dataset, images, output, folder, resume, progress)
-        return _finished(network, recipe, dataset, output, standing, folder)
+        trackers = _trackers(recipe, folder, resume)
+        watch = watcher(progress, str(recipe.training.metric))
+        if trackers:
+            watch = Tracked(watch, trackers, folder / "history.csv")
+        standing = _fitted(network, recipe, dataset, images, output, folder, resume, watch)
+        run = _finished(network, recipe, dataset, output, standing, folder)
+        for tracker in trackers:
+            tracker.record(run.history)
+            tracker.finish(folder / "preview.png")
+        return run
+
+
+def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]:
+    names = recipe.training.trackers if is_first() else ()
+    return trackers_of(names, folder, flat_settings(recipe), resume)
 
 
 def _folder(recipe: Recipe, out: str | Path | None) -> Path:
@@ -157,23 +170,35 @@ def _output(recipe: Recipe, dataset: Dataset) -> Output:
     )
 
 
-def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
-    present = [folder / name for name in FILES if (folder / name).exists()]
-    if resume:
-        if not present:
-            raise RunError(
-                f"There is no run to resume in {folder}: it holds none of {', '.join(FILES[:3])}. "
-                "Start one without `--resume`."
-            )
-    elif present and not overwrite:
+def refuse_existing(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder that holds a run which would be replaced, or none to go on with.
+
+    Raises:
+        OutputExistsError: If the folder holds a run already.
+        RunError: If there is nothing to resume.
+    """
+    present = _present(folder)
+    if resume and not present:
+        raise RunError(
+            f"There is no run to resume in {folder}: it holds none of {', '.join(FILES[:3])}. "
+            "Start one without `--resume`."
+        )
+    if present and not resume and not overwrite:
         raise OutputExistsError(
             f"{folder} holds a run already. Go on with it (`--resume`), replace it "
             "(`--overwrite`), or name another folder."
         )
-    else:
-        for path in present:
-            path.unlink()
+
+
+def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
+    refuse_existing(folder, resume, overwrite)
+    for path in () if resume else _present(folder):
+        path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _present(folder: Path) -> list[Path]:
+    return [folder / name for name in FILES if (folder / name).exists()]
 
 
 @contextmanager
@@ -205,6 +230,13 @@ def _describe(recipe: Recipe, dataset: Dataset, network: keras.Model, folder: Pa
         log.info("data: %s", note)
     log.info("%s, %s, %d parameters", network.name, recipe.norm, network.count_params())
     log.info("keras %s on %s", keras.__version__, keras.backend.backend())
+    if recipe.training.accumulate > 1:
+        log.info(
+            "one update from %d steps of %d patches; batch normalization sees the %d of a step",
+            recipe.training.accumulate,
+            recipe.training.batch_size,
+            recipe.training.batch_size,
+        )
 
 
 def _fitted(
@@ -215,7 +247,7 @@ def _fitted(
     output: Output,
     folder: Path,
     resume: bool,
-    progress: bool,
+    watch: Watcher,
 ) -> Standing:
     training, tile_size, at_once = recipe.training, *_validation_tiles(recipe, dataset, network)
 
@@ -223,29 +255,21 @@ def _fitted(
         for tile in tiles_of(dataset, "val", tile_size, images.mean):
             yield tile.item.name, tile.x, tile.y, tile.weight
 
-    sampling = sampling_of(recipe, dataset)
-    seen = None if sampling is None else SeenClasses(dataset, sampling)
-
     def prepare(batch: Batch) -> Batch:
-        if seen is not None:
-            seen.add(batch[1], batch[2])
         return batch[0], output.scaled(batch[1]), batch[2]
 
     validation = Validation(tiles, output, loss_of(training), at_once)
-    with _batches(recipe, dataset, images, sampling) as batches, _resumable(folder):
-        standing = fit(
+    with _batches(recipe, dataset, images) as batches, _resumable(folder):
+        return fit(
             network,
             batches,
             validation,
             recipe,
             folder,
             resume,
-            watcher(progress, str(training.metric)),
+            watch,
             prepare,
         )
-    if seen is not None:
-        log.info(seen.describe())
-    return standing
 
 
 def _validation_tiles(
@@ -267,9 +291,7 @@ def _patch(recipe: Recipe) -> tuple[int, ...]:
     return recipe.data.patch
 
 
-def _batches(
-    recipe: Recipe, dataset: Dataset, images: ChannelStatistics, sampling: Sampling | None
-) -> PatchBatches:
+def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> PatchBatches:
     augmentation = recipe.data.augmentation
     return PatchBatches(
         dataset,
@@ -284,7 +306,6 @@ def _batches(
             rotations=augmentation.rotations,
             intensity=augmentation.intensity,
         ),
-        sampling=sampling,
         steps=recipe.training.steps,
     )
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import RecipeError, RunError
 from normwise.training.recipe import Recipe, load_recipe, with_settings
+from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
+    from normwise.distributed.processes import Place
     from normwise.training.run import Run
 
 RECIPE_FILE = "recipe.yaml"
@@ -25,6 +27,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    on: str | Place | None = None,
 ) -> Run:
     """Trains the network of a recipe and writes a run folder.
 
@@ -36,6 +39,9 @@ def train(
         resume: Go on with an interrupted run where it stopped.
         overwrite: Replace the run in that folder.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
+        on: `"jax-distributed"` trains on all devices of this process, or of the processes that
+            the environment variables of `keras.distribution` tell of; a `Place` says so itself.
+            It must come before any other use of Keras.
 
     Returns:
         The run: `.folder`, `.metrics` (best epoch, whole validation images), `.history`,
@@ -46,25 +52,19 @@ def train(
         DataError: The data folder can't be used; all its problems are named.
         RunError: The loss became NaN, or there is nothing to resume.
         OutputExistsError: The folder holds a run already.
+        DistributionError: The backend isn't JAX, or the processes don't meet.
     """
-    chosen = recipe_of(recipe, settings, resume)
-    folder = run_folder(chosen, recipe, out, resume)
+    chosen = _recipe(recipe, resume)
+    chosen = with_settings(chosen, settings) if settings else chosen
+    folder = _folder(chosen, recipe, out, resume)
     chosen = _with_whole_path(chosen)
+    where = place_of(on)
+    if where is not None:
+        return train_together(chosen, folder, where, resume, overwrite, progress)
     require_backend()
     from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
 
     return run_training(chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress)
-
-
-def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) -> Recipe:
-    """The recipe that a recipe, mapping, file or folder stands for, with settings replaced.
-
-    Raises:
-        RecipeError: Unknown or impossible settings, or no such file.
-        RunError: There is nothing to resume.
-    """
-    chosen = _recipe(given, resume)
-    return with_settings(chosen, settings) if settings else chosen
 
 
 def _recipe(given: Any, resume: bool) -> Recipe:
@@ -90,10 +90,7 @@ def _with_whole_path(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": data})
 
 
-def run_folder(
-    recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool = False
-) -> Path:
-    """The folder that is told, else the resumed one, else `runs/` and the data's name."""
+def _folder(recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool) -> Path:
     if out is not None:
         return Path(fspath(out))
     if resume and isinstance(given, (str, PathLike)) and Path(fspath(given)).is_dir():

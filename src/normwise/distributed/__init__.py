@@ -1,0 +1,1 @@
+"""Training by several devices and processes at once."""
