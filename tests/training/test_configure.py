@@ -144,6 +144,16 @@ def test_targets_that_follow_the_channels_are_predicted_as_differences():
     assert "network.input_residual" not in choices(MASKS)[0]
 
 
+def test_channels_that_are_alike_change_little_on_their_own():
+    assert choices()[0]["data.augmentation.intensity"] == 0.1
+    r = 0.99  # leaves the root of 1 - r2 = 0.14 to each of two channels
+    made, reasons = choices(replace(MASKS, correlation=((1.0, r), (r, 1.0))))
+    assert made["data.augmentation.intensity"] == 0.04
+    assert "only 14%" in reasons["data.augmentation.intensity"]
+    copies, _ = choices(replace(MASKS, correlation=((1.0, 1.0), (1.0, 1.0))))
+    assert copies["data.augmentation.intensity"] == 0
+
+
 def test_what_is_told_stands_and_the_rest_follows_from_it():
     told = {"data.patch": (64, 64), "network.filters": 8, "training.batch_size": 2}
     made, reasons = choices(told=told)

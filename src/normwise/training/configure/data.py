@@ -3,6 +3,8 @@
 import math
 from typing import Any, Final
 
+import numpy as np
+
 from normwise.training.configure.situation import Chosen, Situation
 
 _UNEVEN: Final = 5.0
@@ -13,6 +15,9 @@ _SMALLEST_PATCH: Final = {2: 32, 3: 8}
 _LARGE_PATCH: Final = 256
 _OBJECTS_IN_A_PATCH: Final = 2.5
 _LINEAR: Final = 0.5
+_MOST_INTENSITY: Final = 0.1
+_OF_OWN: Final = 0.25
+_RIDGE: Final = 1e-4
 
 
 def scaling(situation: Situation, chosen: Chosen) -> tuple[str, str]:
@@ -68,7 +73,22 @@ def intensity(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """How much gain and offset of each channel vary."""
     if not situation.segmentation and situation.linear >= _LINEAR:
         return 0.0, "the targets follow the channels' values, which must stay as they are"
-    return 0.1, "small changes of gain and offset, as between two exposures"
+    own = _own_share(situation)
+    value = round(min(_MOST_INTENSITY, _OF_OWN * own), 2)
+    if value == _MOST_INTENSITY:
+        return value, "small changes of gain and offset, as between two exposures"
+    return value, (
+        f"each channel changes on its own, and beside the others it has only {own:.0%} of its "
+        "standard deviation of its own: a quarter of that"
+    )
+
+
+def _own_share(situation: Situation) -> float:
+    """What the middle channel has of its own: the root of what the others leave of its variance."""
+    correlation = np.asarray(situation.fingerprint.correlation)
+    # On the diagonal of the inverse stands 1 / (1 - R2) of each channel given the others.
+    given = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
+    return float(np.median(np.diag(given) ** -0.5))
 
 
 def flips(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
