@@ -390,6 +390,50 @@ def test_another_axis_stays():
     assert "has its channels on another axis" in reason(model)
 
 
+def test_channels_on_another_axis_of_a_layer_in_between_stay():
+    parts = [layers.Conv2D(4, 3), layers.AveragePooling2D(2), norm(axis=1), layers.ReLU()]
+    assert "AveragePooling2D 'average_pooling2d" in reason(chain(*parts))
+    ahead = [layers.ReLU(), norm(axis=1), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    assert "GlobalAveragePooling2D" in reason(chain(*ahead))
+
+
+def test_up_sampling_that_is_not_linear_stays():
+    cubic = layers.UpSampling2D(2, interpolation="bicubic", name="up")
+    stays = reason(chain(layers.Conv2D(4, 3), cubic, norm(), layers.ReLU()))
+    assert "UpSampling2D 'up' interpolates in another way than linearly" in stays
+
+
+def test_a_dropout_in_training_mode_stays():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Dropout(0.5, name="drop", seed=1)(layers.Conv2D(4, 1)(inputs), training=True)
+    model = keras.Model(inputs, layers.ReLU()(norm()(x)))
+    assert "Dropout 'drop' is called in training mode" in fold_quietly(model)[0].reason
+
+
+def test_a_sum_of_several_ranks_stays():
+    image, vector = keras.Input((8, 8, 3)), keras.Input((5,))
+    sides = [layers.Conv2D(4, 1)(image), layers.Dense(4)(vector)]
+    model = keras.Model([image, vector], layers.ReLU()(norm()(keras.ops.add(*sides))))
+    plan_graph = read_graph(model)
+    skipped = folding._folded(plan_graph, model).skipped
+    assert "adds tensors of several ranks" in skipped["norm"].reason
+
+
+def test_a_sum_of_other_channels_stays():
+    inputs = keras.Input((8, 8, 3))
+    sides = [layers.Conv2D(n, 1, name=f"side{n}")(inputs) for n in (4, 1)]
+    model = randomize(keras.Model(inputs, layers.ReLU()(norm()(layers.Add()(sides)))))
+    assert "'side1' has another number of channels" in reason(model)
+
+
+def test_a_concatenation_over_space_stays_ahead():
+    inputs = keras.Input((8, 8, 3))
+    raw = layers.ReLU()(inputs)
+    x = layers.Concatenate(axis=1, name="joined")([raw, norm()(raw)])
+    model = randomize(keras.Model(inputs, layers.Conv2D(4, 1)(x)))
+    assert "'joined' joins it with others along another axis than channels" in reason(model)
+
+
 def test_another_precision_stays():
     parts = [layers.Conv2D(4, 3, dtype="mixed_bfloat16", name="a"), norm(dtype="float32")]
     done = fold(chain(*parts, layers.ReLU()))

@@ -14,6 +14,7 @@ from normwise.surgery.statistics import (
     input_statistics,
     population_statistics,
 )
+from normwise.surgery.taps import as_array
 from tests.surgery.randomize import randomize
 from tests.surgery.reference import normalize, population, relu
 
@@ -254,6 +255,12 @@ def test_time_distributed():
     data = RNG.normal(size=(5, 3, 8, 8, 2)).astype(np.float32)
     found = population_statistics(model, [data]).statistics
     assert_same(found, {"each/norm": population(data)})
+
+
+def test_a_tensor_without_values_names_its_layer():
+    """Inside a loop that a backend compiles, tensors have no values to measure."""
+    with pytest.raises(NormwiseError, match="layer 'each/norm' runs inside a loop"):
+        as_array(keras.Input((3,)), "each/norm")
 
 
 def test_a_call_in_training_mode_moves_nothing():

@@ -176,7 +176,9 @@ def test_an_unkept_promise_is_exit_1_and_writes_nothing(tmp_path, monkeypatch, c
 
     path, out = tmp_path / "model.keras", tmp_path / "folded.keras"
     network().save(path)
-    monkeypatch.setattr("normwise.surgery.fold.folded_after", lambda kind, weights, *_: weights)
+    monkeypatch.setattr(
+        "normwise.surgery.fold_plan.folded_after", lambda kind, weights, *_: weights
+    )
     monkeypatch.setattr(sys, "argv", ["normwise", "fold", str(path), "-o", str(out)])
     with pytest.raises(SystemExit) as stopped:
         app.main()

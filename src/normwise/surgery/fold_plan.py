@@ -1,0 +1,220 @@
+"""Which layers take over which batch normalizations, and their weights then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from normwise.graph.editing import Draft
+from normwise.graph.graph import Graph, Tensor
+from normwise.keras_format.weights import LayerWeights, Weights
+from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
+from normwise.surgery.passing import Affine, BlockedError
+from normwise.surgery.rewrite import Change, Skip
+from normwise.surgery.routes import KINDS, Part, Route, back, forward
+
+NORMS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
+
+KERNELS: Mapping[str, tuple[str, ...]] = {
+    "conv": ("kernel",),
+    "depthwise": ("kernel",),
+    "separable": ("depthwise_kernel", "pointwise_kernel"),
+    "transposed": ("kernel",),
+    "dense": ("kernel",),
+}
+
+
+class Plan:
+    """What is folded in all levels of a model.
+
+    Args:
+        layers: The live layers by path.
+        weights: Their weights.
+
+    Attributes:
+        arrays: New weights of the layers that take over a norm, by path.
+        changed: What became of the folded norms, by path.
+        skipped: Why the others stay, by path.
+    """
+
+    def __init__(self, layers: Mapping[str, Any], weights: Weights) -> None:
+        self.layers, self.weights = layers, weights
+        self.arrays: dict[str, LayerWeights] = {}
+        self.changed: dict[str, Change] = {}
+        self.skipped: dict[str, Skip] = {}
+        paths: dict[int, int] = {}
+        for layer in layers.values():
+            paths[id(layer)] = paths.get(id(layer), 0) + 1
+        self.several = {path for path, layer in layers.items() if paths[id(layer)] > 1}
+
+    def level(self, graph: Graph, draft: Draft, path: str) -> None:
+        """Folds inside one model and then inside those nested in it."""
+        _Level(self, graph, draft, path).fold()
+        for name, inner in draft.inner.items():
+            self.level(inner.graph, inner, f"{path}{name}/")
+
+
+class _Level:
+    """One model without what is around it; see `routes.Standing`."""
+
+    def __init__(self, plan: Plan, graph: Graph, draft: Draft, path: str) -> None:
+        self.graph, self.gone = graph, set[int]()
+        self._plan, self._draft, self._path = plan, draft, path
+        self._dtype = ""
+
+    def fold(self) -> None:
+        """Back where that is possible, in the order of the network; then forward, from its end."""
+        norms = [i for i, node in enumerate(self.graph.nodes) if node.class_name in NORMS]
+        left: dict[int, str] = {}
+        for index in norms:
+            try:
+                self._fold_back(index)
+            except BlockedError as blocked:
+                left[index] = str(blocked)
+        for index in reversed(left):
+            try:
+                self._fold_forward(index)
+            except BlockedError as blocked:
+                self._skip(index, _both(left[index], str(blocked)))
+
+    def problem(self, index: int) -> str | None:
+        """Why a linear layer can't take a fold, None if it can."""
+        node, layer = self.graph.nodes[index], self._layer(index)
+        calls = len(self.graph.calls[node.layer])
+        if calls > 1 or self._where(index) in self._plan.several:
+            return f"{node.layer!r} is shared by several calls"
+        if layer.compute_dtype != self._dtype or layer.variable_dtype != "float32":
+            return f"{node.layer!r} computes in {layer.compute_dtype}, the norm in {self._dtype}"
+        names = {variable.name for variable in layer.variables}
+        if not names <= {*KERNELS[KINDS[node.class_name]], "bias"}:
+            return f"{node.layer!r} has weights of its own making ({', '.join(sorted(names))})"
+        return None
+
+    def channels(self, index: int, made: bool) -> int:
+        """How many channels a linear layer makes, or reads."""
+        arrays, kind = self._arrays(index), KINDS[self.graph.nodes[index].class_name]
+        if kind == "depthwise":
+            width, multiplier = (int(n) for n in arrays["kernel"].shape[-2:])
+            return width * multiplier if made else width
+        if kind == "separable":
+            name = "pointwise_kernel" if made else "depthwise_kernel"
+            return int(arrays[name].shape[-1 if made else -2])
+        read, make = (int(n) for n in arrays["kernel"].shape[-2:])
+        if kind == "transposed":
+            read, make = make, read
+        return make if made else read * int(self.graph.nodes[index].config.get("groups") or 1)
+
+    def _fold_back(self, index: int) -> None:
+        route = back(self, index, self._affine(index))
+        for part in route.parts:
+            self._take(part, after=True)
+        self._remove(index, "folded into {}", route)
+
+    def _fold_forward(self, index: int) -> None:
+        affine = self._affine(index)
+        route = forward(self, index, affine)
+        for part in route.parts:
+            self._take(part, after=False)
+        if route.stays:
+            self._keep_shift(index, affine, route)
+        else:
+            self._remove(index, "folded forward into {}", route)
+
+    def _affine(self, index: int) -> Affine:
+        """What a norm does, if it does the same whenever the model runs in inference."""
+        node, layer = self.graph.nodes[index], self._layer(index)
+        self._dtype = layer.compute_dtype
+        calls = len(self.graph.calls[node.layer])
+        if calls > 1 or self._where(index) in self._plan.several:
+            raise BlockedError("it is shared by several calls")
+        if node.kwargs.get("training") or True in node.args[1:]:
+            raise BlockedError("it is called in training mode")
+        shape = self.graph.spec(node.inputs[0]).shape
+        if shape is None:
+            raise BlockedError("the rank of what it reads isn't known")
+        values = {n: a.astype(np.float64) for n, a in self._weights(index).items()}
+        zeros = np.zeros_like(values["moving_mean"])
+        scale, shift = batch_norm_affine(
+            values["moving_mean"],
+            values["moving_variance"],
+            values.get("gamma", zeros + 1),
+            values.get("beta", zeros),
+            layer.epsilon,
+        )
+        if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+            raise BlockedError("its scale or shift is no finite number")
+        return Affine(int(layer.axis) % len(shape), len(shape), scale, shift)
+
+    def _take(self, part: Part, after: bool) -> None:
+        node = self.graph.nodes[part.index]
+        change = folded_after if after else folded_before
+        arrays = change(
+            KINDS[node.class_name],
+            self._arrays(part.index),
+            part.affine.scale,
+            part.affine.shift,
+        )
+        kept = {name: array.astype(np.float32) for name, array in arrays.items()}
+        self._plan.arrays[self._where(part.index)] = kept
+        if "bias" in arrays and not node.config.get("use_bias", True):
+            self._draft.configure(node.layer, use_bias=True)
+
+    def _remove(self, index: int, action: str, route: Route) -> None:
+        node = self._draft.nodes[index]
+        if self._names_output(index):
+            # Losses and metrics go by the names of the output layers.
+            config = {"name": node.layer, "dtype": node.config.get("dtype")}
+            readers = [index]
+            self._draft.insert(node.inputs[0], readers, node.layer, "Identity", config)
+            action += f"; a layer that does nothing keeps the output's name {node.layer!r}"
+        self._draft.remove(index)
+        self.gone.add(index)
+        self._change(index, action, route)
+
+    def _names_output(self, index: int) -> bool:
+        """Whether losses of the whole model may go by the norm's name."""
+        outermost = not self._path and self.graph.class_name != "Sequential"
+        return outermost and Tensor(index) in self.graph.output_tensors
+
+    def _keep_shift(self, index: int, affine: Affine, route: Route) -> None:
+        node = self._draft.nodes[index]
+        name = self._draft.free_name(f"{node.layer}_shift")
+        behind = affine.rank - 1 - affine.axis
+        offset = (affine.shift / affine.scale).reshape(-1, *[1] * behind)
+        config = {"scale": 1.0, "offset": offset.tolist(), "dtype": node.config.get("dtype")}
+        self._draft.insert(node.inputs[0], [index], name, "Rescaling", config)
+        self._draft.remove(index)
+        self._change(
+            index, f"scale folded forward into {{}}; its shift stays before the padding as {name}",
+            route,
+        )  # fmt: skip
+
+    def _change(self, index: int, action: str, route: Route) -> None:
+        names = dict.fromkeys(self._where(part.index) for part in route.parts)
+        where = self._where(index)
+        self._plan.changed[where] = Change(where, action.format(", ".join(names) or "nothing"))
+
+    def _skip(self, index: int, reason: str) -> None:
+        where = self._where(index)
+        self._plan.skipped[where] = Skip(where, reason)
+
+    def _arrays(self, index: int) -> Mapping[str, Doubles]:
+        kept = self._plan.arrays.get(self._where(index))
+        if kept is None:
+            kept = self._weights(index)
+        return {name: array.astype(np.float64) for name, array in kept.items()}
+
+    def _weights(self, index: int) -> LayerWeights:
+        return self._plan.weights.of(self._where(index))
+
+    def _layer(self, index: int) -> Any:
+        return self._plan.layers[self._where(index)]
+
+    def _where(self, index: int) -> str:
+        return f"{self._path}{self.graph.nodes[index].layer}"
+
+
+def _both(behind: str, ahead: str) -> str:
+    return behind if behind == ahead else f"back: {behind}; forward: {ahead}"
