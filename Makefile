@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src tests benchmarks tools
 
-.PHONY: demo test lint format test-backends test-jax test-torch bench wheel clean
+.PHONY: demo test lint format test-backends test-jax test-torch bench results wheel clean
 
 ## Show and train the question's network, as asked and mended, on real images (3 minutes)
 demo: $(VENV)/.ready
@@ -39,6 +39,10 @@ test-torch: .venv-torch/.ready
 ## Speed and memory beside what users would use instead; ratios measured in one run
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
+
+## Quality on the real data sets beside the checkout, three seeds each (docs/results.md; about 75 minutes)
+results: $(VENV)/.ready
+	$(BIN)/python benchmarks/results.py
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -13,6 +13,7 @@ _PUBLIC = {
     "NormwiseError": "normwise.errors",
     "build": "normwise.workflows.plans",
     "configure": "normwise.workflows.configure",
+    "cross_validate": "normwise.workflows.cross_validation",
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
     "fold": "normwise.workflows.fold",
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "build",
     "configure",
+    "cross_validate",
     "draw",
     "evaluate",
     "fold",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
     from normwise.workflows.configure import configure
+    from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate
     from normwise.workflows.fold import fold
     from normwise.workflows.plans import build, plan_of

@@ -31,4 +31,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False  # musl and others have none
     wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _KEPT, _TOP_PAD: _STEP}
-    return sum(mallopt(option, value) for option, value in wanted.items()) == len(wanted)
+    return bool(sum(mallopt(option, value) for option, value in wanted.items()) == len(wanted))

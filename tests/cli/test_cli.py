@@ -226,3 +226,21 @@ def test_an_unknown_backend_is_a_clear_error(data, tmp_path):
     done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="foo")
     assert done.returncode == 2
     assert "tensorflow, jax, torch" in done.stderr
+
+
+def test_folds_are_told_with_mean_and_spread(data, tmp_path):
+    small = ("network.filters=2", "network.depth=1", "training.epochs=1", "training.steps=1")
+    settings = [word for text in (*small, "data.patch=16") for word in ("--set", text)]
+    out = tmp_path / "folds"
+    done = normwise("train", data, "--folds", "3", "-o", out, *settings)
+    assert done.returncode == 0, done.stderr
+    head = next(line for line in done.stdout.splitlines() if "metric" in line)
+    assert head.split() == ["metric", "fold", "1", "fold", "2", "fold", "3", "mean", "spread"]
+    assert "an ensemble for predict and evaluate" in done.stdout
+    again = normwise("train", out, "--resume", "--format", "json")
+    told = json.loads(again.stdout)
+    assert [set(fold) for fold in told["per_fold"]] == [set(told["mean"])] * 3
+    refused = normwise("train", data, "--folds", "3", "-o", out, *settings)
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    assert normwise("train", data, "--folds", "1").returncode == 2

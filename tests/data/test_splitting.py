@@ -165,3 +165,47 @@ def test_an_image_without_mask_is_one_problem_though_the_table_has_it(folder) ->
     lonely, none = caught.value.problems
     assert lonely.startswith("images/lonely.tif: has no mask")
     assert none.startswith("none: stands in the split table, but is no image")
+
+
+def test_a_group_is_never_divided_by_an_automatic_split(folder) -> None:
+    folder.fill(12)
+    rows = [f"{name},train,{'big' if name in 'abcdef' else name}" for name in "abcdefghijkl"]
+    folder.text("split.csv", "\n".join(["name,split,group", *rows]))
+    for seed in range(8):
+        found = splits(open_dataset(folder.root, seed=seed))
+        assert len({found[name] for name in "abcdef"}) == 1
+        assert set(found.values()) == {"train", "val"}
+    # The control: without groups some seed divides these images.
+    folder.text("split.csv", "\n".join(["name,split", *(row.rpartition(",")[0] for row in rows)]))
+    divided = [splits(open_dataset(folder.root, seed=seed)) for seed in range(8)]
+    assert any(len({found[name] for name in "abcdef"}) == 2 for found in divided)
+
+
+def test_a_group_in_two_splits_is_a_problem(folder) -> None:
+    folder.fill(4)
+    folder.text("split.csv", "name,split,group\na,train,g\nb,test,g\nc,train,h\nd,val,\n")
+    with pytest.raises(DataError, match=r"group g: stands in 2 splits, train \(a\) and test \(b\)"):
+        open_dataset(folder.root)
+
+
+def test_in_folds_every_image_validates_once_and_none_that_tests(folder) -> None:
+    folder.fill(9)
+    told = {"a": "test", "b": "val"}
+    rows = [
+        f"{name},{told.get(name, 'train')},{'g' if name in 'cd' else ''}" for name in "abcdefghi"
+    ]
+    folder.text("split.csv", "\n".join(["name,split,group", *rows]))
+    validating = []
+    for fold in (1, 2, 3):
+        dataset = open_dataset(folder.root, fold=(fold, 3))
+        assert [item.name for item in dataset.split("test")] == ["a"]
+        own = [item.name for item in dataset.split("val")]
+        assert ("c" in own) == ("d" in own)
+        assert len(own) + len(dataset.split("train")) == 8
+        assert f"fold {fold} of 3: {len(own)} of 8 images validate" in dataset.notes[0]
+        validating += own
+    assert sorted(validating) == list("bcdefghi")
+    with pytest.raises(DataError, match="expected from 2 to 7, the number of groups of images"):
+        open_dataset(folder.root, fold=(1, 8))
+    with pytest.raises(DataError, match="fold 4 of 3"):
+        open_dataset(folder.root, fold=(4, 3))

@@ -67,6 +67,13 @@ def test_several_outputs_a_target_are_refused():
         with_input_residual(network, fit, images, spread)
 
 
+def test_several_heads_are_refused():
+    _, fit, images, output, network = case(np.random.default_rng(6))
+    heads = keras.Model(network.inputs, [network.outputs[0], network.outputs[0] * 1.0])
+    with pytest.raises(RecipeError, match="2 heads"):
+        with_input_residual(heads, fit, images, output)
+
+
 def test_a_segmentation_is_refused():
     _, fit, images, _, network = case(np.random.default_rng(4))
     with pytest.raises(RecipeError, match=r"network\.input_residual: .* for a segmentation"):

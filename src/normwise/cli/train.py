@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, output, print_json
+from normwise.errors import NormwiseError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,6 +23,10 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; may be repeated."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate: one run for each fold, and their ensemble."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
@@ -40,19 +45,54 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Train a network; everything that is left out is chosen and written to the run's recipe."""
     from normwise.cli.tables import print_metrics  # noqa: PLC0415 - light start-up
+    from normwise.workflows.cross_validation import is_cross_validation  # noqa: PLC0415
     from normwise.workflows.together import place_from  # noqa: PLC0415
     from normwise.workflows.train import train as workflow  # noqa: PLC0415
 
+    place = place_from(on, coordinator, processes, process)
+    if folds is not None or (resume and is_cross_validation(source)):
+        if place is not None:
+            raise NormwiseError("--folds trains its runs one after another; it doesn't go with --on.")
+        _cross_validate(source, folds, out, settings or [], resume, overwrite, format)
+        return
     run = workflow(
         source,
         out=out,
         settings=settings or (),
         resume=resume,
         overwrite=overwrite,
-        on=place_from(on, coordinator, processes, process),
+        on=place,
     )
     if format is Format.json:
         print_json({"folder": str(run.folder), "best_epoch": run.best_epoch, **run.metrics.values})
         return
     print_metrics(run.metrics, f"best epoch {run.best_epoch}, whole validation images")
     output.print(f"Run folder: {run.folder}", highlight=False, markup=False)
+
+
+def _cross_validate(
+    source: Path,
+    folds: int | None,
+    out: Path | None,
+    settings: list[str],
+    resume: bool,
+    overwrite: bool,
+    format: Format,
+) -> None:
+    from normwise.cli.tables import print_folds  # noqa: PLC0415 - light start-up
+    from normwise.workflows.cross_validation import cross_validate  # noqa: PLC0415
+
+    found = cross_validate(
+        source, folds, out=out, settings=settings, resume=resume, overwrite=overwrite
+    )
+    if format is Format.json:
+        per_fold = [dict(values) for values in found.per_fold]
+        numbers = {"mean": found.mean, "spread": found.spread, "per_fold": per_fold}
+        print_json({"folder": str(found.folder), **numbers})
+        return
+    print_folds(found)
+    output.print(
+        f"Folder: {found.folder}, an ensemble for predict and evaluate",
+        highlight=False,
+        markup=False,
+    )

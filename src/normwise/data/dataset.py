@@ -34,6 +34,8 @@ class Item:
         width: Columns.
         origin: Where it begins in its files, one number an axis, if it is a part of them.
         depth: Slices of a volume; None for an image.
+        weight: The file with a weight for each pixel, None for weights of 1.
+        group: What it has in common with images that must not stand in another split, or None.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Item:
     width: int
     origin: tuple[int, ...] = ()
     depth: int | None = None
+    weight: Path | None = None
+    group: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ class Facts:
         pair: The files.
         image: The image's header, None if it can't be read.
         label: The label's header, likewise.
+        weight: The header of the weights, likewise; None if there are none.
         values: The values in a mask, None if it was not read.
         labelled: Whether a target has a valid pixel, None if it was not read.
         problems: What is wrong, one line each, without the folder's path.
@@ -37,6 +38,7 @@ class Facts:
     pair: Pair
     image: RasterInfo | None = None
     label: RasterInfo | None = None
+    weight: RasterInfo | None = None
     values: frozenset[int] | None = None
     labelled: bool | None = None
     problems: list[str] = field(default_factory=list)
@@ -89,7 +91,32 @@ class Examination:
                 self._examine_label(raster, facts)
         except RasterError as error:
             facts.problems.append(self._short(error))
+        if pair.weight is not None:
+            try:
+                with open_raster(pair.weight, self.dimensions) as raster:
+                    facts.weight = raster.info
+                    facts.problems += self._weight_problems(raster)
+            except RasterError as error:
+                facts.problems.append(self._short(error))
         return facts
+
+    def _weight_problems(self, raster: Raster) -> list[str]:
+        name, channels = self.relative(raster.info.path), raster.info.channels
+        if channels != 1:
+            return [f"{name}: weights have one channel, a number for each pixel; found {channels}"]
+        negative = infinities = 0
+        for spans in _windows(raster) if self.answers else ():
+            window = raster.read(*spans)
+            known = missing_in(window, raster.info.nodata)
+            valid = window if known is None else window[~known]
+            negative += int((valid < 0).sum())
+            infinities += int(np.isinf(valid).sum()) if valid.dtype.kind == "f" else 0
+        found = {"negative": negative, "infinite": infinities}
+        return [
+            f"{name}: {count} weights are {what}; expected numbers from 0 (0 = ignore)"
+            for what, count in found.items()
+            if count
+        ]
 
     def _examine_label(self, raster: Raster, facts: Facts) -> None:
         if self.labels == "targets":

@@ -12,7 +12,8 @@ from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.examination import Examination, Facts, dimensions_of
 from normwise.data.layout import find_layout
 from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
-from normwise.data.splitting import Division, Splits, divide
+from normwise.data.split_table import Splits
+from normwise.data.splitting import Division, divide
 from normwise.rasters import RasterInfo
 
 
@@ -22,11 +23,12 @@ class _Selection:
     targets: tuple[int, ...] | None
 
 
-def open_dataset(
+def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by name
     root: str | PathLike[str],
     *,
     splits: Splits | None = None,
     validation: float = 0.2,
+    fold: tuple[int, int] | None = None,
     seed: int = 0,
     labels: Labels | None = None,
     bands: Sequence[int] | None = None,
@@ -37,14 +39,17 @@ def open_dataset(
 
     The folder has `images/` and `masks/` (class ids, 255 = ignore) or `targets/` (floats, NaN or
     the file's nodata = no label), matched by stem. The split stands in `split.csv` (columns
-    `name` and `split`), or in folders `train/`, `val/` and `test/`, or is made from a seed. Where
-    nothing validates, some of the training images do. Other files and folders don't matter.
+    `name`, `split`, and `group` where images must stay together), or in folders `train/`, `val/`
+    and `test/`, or is made from a seed. Where nothing validates, some of the training images do.
+    Other files and folders don't matter.
 
     Args:
         root: The data folder.
         splits: From name to split, or another CSV file than `split.csv`.
         validation: The share of the training images that validate where nothing says which do.
-        seed: For the choice of those images.
+        fold: (2, 5) for the second of five folds of a cross-validation: its images validate, and
+            all others that don't test train. None: no folds.
+        seed: For the choice of those images, and for the folds.
         labels: `masks` or `targets`, where the folder has both.
         bands: The image channels to use, counted from 0. None: all.
         targets: The label channels to use, counted from 0. None: all.
@@ -66,7 +71,7 @@ def open_dataset(
     root = Path(root)
     description = read_description(root)
     layout = find_layout(root, labels)
-    division = divide(layout, splits, validation, seed)
+    division = divide(layout, splits, validation, seed, fold)
     examination = Examination(
         root=root,
         labels=layout.labels,
@@ -176,6 +181,8 @@ def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
             height=found.image.height,
             width=found.image.width,
             depth=found.image.depth,
+            weight=found.pair.weight,
+            group=found.pair.group,
         )
         for found in facts
         if found.image is not None and found.pair.split is not None

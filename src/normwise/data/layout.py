@@ -10,6 +10,7 @@ from normwise.errors import DataError
 from normwise.rasters import SUFFIXES
 
 IMAGES = "images"
+WEIGHTS = "weights"
 _EXPECTED = (
     "Expected `images/` with `masks/` or `targets/`, or folders `train/`, `val/` and `test/` "
     "that hold them."
@@ -18,12 +19,23 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its label, matched by stem; `split` is None until it is decided."""
+    """An image, its label and, where the folder has them, its weights, matched by stem.
+
+    `split` is None until it is decided. Pairs of one `group` are too alike to stand on both sides
+    of a split.
+    """
 
     name: str
     image: Path
     label: Path
     split: Split | None = None
+    weight: Path | None = None
+    group: str | None = None
+
+    @property
+    def together(self) -> str:
+        """What it shares with the pairs that must stay on its side of a split."""
+        return f"image {self.name}" if self.group is None else f"group {self.group}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,12 @@ def _pairs_in(
     problems += _alone(root, images, answers, section / labels)
     problems += _alone(root, answers, images, section / IMAGES)
     names = sorted(images.keys() & answers.keys())
-    pairs = [Pair(name, images[name], answers[name], split) for name in names]
+    weights = _by_stem(root, section / WEIGHTS, problems)
+    if weights:
+        both = {name: images[name] for name in names}
+        problems += _alone(root, both, weights, section / WEIGHTS)
+        problems += _alone(root, weights, images, section / IMAGES)
+    pairs = [Pair(name, images[name], answers[name], split, weights.get(name)) for name in names]
     return pairs, problems, images.keys() ^ answers.keys()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.data.augmentation import Augmentation
+from normwise.data.class_sampling import Sampling
 from normwise.data.dataset import Dataset, Item
 from normwise.data.patches import PatchPosition, epoch_patches, patch_positions
 from normwise.data.sources import CACHE_BYTES, Source
@@ -70,6 +71,7 @@ class PatchBatches:
         label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
         seed: The run's seed.
         augmentation: What may happen to a patch. None: nothing.
+        sampling: Which patches are centred on which classes. None: they are cut anywhere.
         steps: Batches in an epoch. None: as many as cover all images about once.
         drop_remainder: Whether `steps` is rounded down; otherwise it is rounded up, and some
             images are visited once more.
@@ -98,6 +100,7 @@ class PatchBatches:
     label_fill: Array | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
     augmentation: Augmentation | None = field(default=None, kw_only=True)
+    sampling: Sampling | None = field(default=None, kw_only=True)
     steps: int | None = field(default=None, kw_only=True)
     drop_remainder: bool = field(default=False, kw_only=True)
     cache_bytes: int = field(default=CACHE_BYTES, kw_only=True)
@@ -184,6 +187,8 @@ class PatchBatches:
             if self._placed is None or self._placed[0] != epoch:
                 count = len(self) * self.batch_size
                 placed = patch_positions(self.items, self.patch, self.seed, epoch, count)
+                if self.sampling is not None:
+                    placed = self.sampling.placed(placed, self.items, self.patch, self.seed, epoch)
                 self._placed = (epoch, placed)
             return self._placed[1]
 
@@ -268,6 +273,9 @@ def _cut(
         label, weight = _class_patch(source, item, spans)
     else:
         label, weight = _target_patch(source, item, spans, fill.label)
+    own = source.weights(item, *spans)
+    if own is not None:
+        weight *= own.reshape(*own.shape, *[1] * (weight.ndim - own.ndim))
     if seen is not None:
         weight[~seen] = 0
     return _padded(image, patch, "edge"), _padded(label, patch), _padded(weight, patch)

@@ -38,7 +38,7 @@ def check_dataset(dataset: Dataset, read_pixels: bool = True) -> None:
     )
     items = {(item.name, item.split): item for item in dataset.items}
     pairs = [
-        Pair(item.name, item.image, item.label, item.split)
+        Pair(item.name, item.image, item.label, item.split, item.weight)
         for item in items.values()
         if item.label is not None
     ]
@@ -94,13 +94,14 @@ def problems_of(
 
 def _sizes(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
     for found in facts:
-        image, label = found.image, found.label
-        if image and label and image.shape != label.shape:
-            sizes = ["x".join(map(str, info.shape)) for info in (label, image)]
-            yield (
-                f"{examination.relative(label.path)}: has {sizes[0]} pixels, "
-                f"but its image has {sizes[1]}"
-            )
+        image = found.image
+        for other in (found.label, found.weight):
+            if image and other and image.shape != other.shape:
+                sizes = ["x".join(map(str, info.shape)) for info in (other, image)]
+                yield (
+                    f"{examination.relative(other.path)}: has {sizes[0]} pixels, "
+                    f"but its image has {sizes[1]}"
+                )
 
 
 def _image_kinds(

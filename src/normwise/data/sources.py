@@ -207,6 +207,29 @@ class Source:
         values, nodata = self._window(_label(item), spans, self.dataset.target_index)
         return values, missing_in(values, nodata)
 
+    def weights(self, item: Item, *spans: slice) -> NDArray[np.float32] | None:
+        """A window of the pixels' weights.
+
+        Args:
+            item: The item.
+            *spans: Rows and columns inside the image; of a volume slices, rows and columns.
+
+        Returns:
+            float32 of the shape of `spans`, 0 where NaN or nodata stands; None if the item has
+            no weights.
+
+        Raises:
+            RasterError: If the file can't be read.
+        """
+        if item.weight is None:
+            return None
+        stored, nodata = self._window(item.weight, in_file(item, spans), None)
+        weights = stored[..., 0].astype(np.float32)
+        missing = missing_in(stored, nodata)
+        if missing is not None:
+            weights[missing[..., 0]] = 0
+        return weights
+
     def close(self) -> None:
         """Closes all files and forgets all decoded images; reading again opens them anew."""
         self._files.close()
@@ -248,7 +271,7 @@ def decoded_bytes(items: Sequence[Item], dimensions: Dimensions | None = None) -
     """
     if not items:
         return 0
-    files = (items[0].image, items[0].label)
+    files = (items[0].image, items[0].label, items[0].weight)
     infos = [raster_info(path, dimensions) for path in files if path is not None]
     pixel = sum(info.channels * info.dtype.itemsize for info in infos)
     return pixel * sum(prod(item.shape) for item in items)

@@ -1,23 +1,20 @@
 """Which image trains, which validates and which tests."""
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from normwise.data.dataset import SPLITS, Split
+from normwise.data.folds import folds_of
 from normwise.data.layout import Layout, Pair
+from normwise.data.split_table import Entry, Splits, read_split_table
 from normwise.errors import DataError
 from normwise.rasters import SUFFIXES
 
-SPLIT_NAME = "split.csv"
 _FEWEST = 3
 """Training images; of fewer none is spared, a part of each validates."""
-
-Splits = Mapping[str, str] | str | PathLike[str]
 
 _SPOKEN: dict[str, Split] = {
     **{split: split for split in SPLITS},
@@ -42,7 +39,13 @@ class Division:
     block_share: float = 0.0
 
 
-def divide(layout: Layout, splits: Splits | None, validation: float, seed: int) -> Division:
+def divide(
+    layout: Layout,
+    splits: Splits | None,
+    validation: float,
+    seed: int,
+    fold: tuple[int, int] | None = None,
+) -> Division:
     """Gives every pair its split.
 
     Args:
@@ -50,52 +53,38 @@ def divide(layout: Layout, splits: Splits | None, validation: float, seed: int) 
         splits: From name to split, or a CSV file that says so. None: `split.csv`, the folders
             `train/`, `val/` and `test/`, or else an automatic split.
         validation: The share of the training images that validate where the folder doesn't say.
-        seed: For the choice of those images.
+            Images of one group stay together.
+        seed: For the choice of those images, and for the folds.
+        fold: (2, 5) for the second of five folds: its images validate, and all others that don't
+            test train. None: no folds.
 
     Returns:
         The division; its problems are not raised.
 
     Raises:
-        DataError: If the CSV file can't be read, or `validation` is no share.
+        DataError: If the CSV file can't be read, `validation` is no share, or there are fewer
+            groups of images than folds.
     """
     if not 0 <= validation < 1:
         raise DataError(f"validation={validation}: expected a share from 0 to below 1.")
-    table = _table(layout.root, splits)
+    table = read_split_table(layout.root, splits)
     division = _as_told(layout, table) if table is not None else _as_found(layout.pairs)
+    if fold is not None:
+        return _in_fold(division, *fold, seed)
     return _with_validation(division, validation, seed)
 
 
-def _table(root: Path, splits: Splits | None) -> list[tuple[str, str]] | None:
-    if isinstance(splits, Mapping):
-        return list(splits.items())
-    if splits is None and not (root / SPLIT_NAME).is_file():
-        return None
-    return _read_table(Path(splits) if splits is not None else root / SPLIT_NAME)
-
-
-def _read_table(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: can't be read as a table ({error}).") from error
-    if not rows:
-        raise DataError(f"{path}: is empty. Expected a line `name,split` and one line an image.")
-    if not {"name", "split"} <= rows[0].keys():
-        found = ", ".join(str(name) for name in rows[0])
-        raise DataError(f"{path}: expected the columns `name` and `split`, found {found}.")
-    return [((row["name"] or "").strip(), (row["split"] or "").strip()) for row in rows]
-
-
-def _as_told(layout: Layout, table: Iterable[tuple[str, str]]) -> Division:
+def _as_told(layout: Layout, table: Iterable[Entry]) -> Division:
     known = {pair.name for pair in layout.pairs}
     problems: list[str] = []
     chosen: dict[str, Split] = {}
+    groups: dict[str, str] = {}
     named: set[str] = set()
-    for written, spoken in table:
+    for written, spoken, group in table:
         name = _stem(written, known | layout.alone)
         split = _SPOKEN.get(spoken.lower())
         named.add(name)
+        groups.update({name: group} if group else {})
         if split is None:
             problems.append(f"{written}: {spoken!r} is no split; expected {', '.join(SPLITS)}")
         elif name in layout.alone:
@@ -107,8 +96,25 @@ def _as_told(layout: Layout, table: Iterable[tuple[str, str]]) -> Division:
     problems += [
         f"{name}: has no split; add it to the split table" for name in sorted(known - named)
     ]
-    told = [replace(pair, split=chosen.get(pair.name)) for pair in layout.pairs]
-    return Division(tuple(told), tuple(problems))
+    told = [
+        replace(pair, split=chosen.get(pair.name), group=groups.get(pair.name))
+        for pair in layout.pairs
+    ]
+    return Division(tuple(told), (*problems, *_separated(told)))
+
+
+def _separated(pairs: Sequence[Pair]) -> list[str]:
+    """Groups that stand on both sides of a split: their images are too alike to test each other."""
+    found: dict[str, dict[Split, str]] = {}
+    for pair in pairs:
+        if pair.group is not None and pair.split is not None:
+            found.setdefault(pair.group, {}).setdefault(pair.split, pair.name)
+    return [
+        f"group {group}: stands in {len(splits)} splits, "
+        + " and ".join(f"{split} ({name})" for split, name in splits.items())
+        for group, splits in found.items()
+        if len(splits) > 1
+    ]
 
 
 def _stem(written: str, known: set[str]) -> str:
@@ -129,20 +135,54 @@ def _as_found(pairs: Sequence[Pair]) -> Division:
     )
 
 
+def _in_fold(division: Division, fold: int, folds: int, seed: int) -> Division:
+    if not 1 <= fold <= folds:
+        raise DataError(f"fold {fold} of {folds}: expected a fold from 1 to {folds}.")
+    pool = {pair.name: pair.together for pair in division.pairs if pair.split != "test"}
+    chosen = folds_of(pool, folds, seed)
+    validating = {name for name, own in chosen.items() if own == fold}
+    note = f"fold {fold} of {folds}: {len(validating)} of {len(pool)} images validate, seed {seed}"
+    return _marked(division, set(pool) - validating, validating, note)
+
+
 def _with_validation(division: Division, validation: float, seed: int) -> Division:
-    train = sorted(pair.name for pair in division.pairs if pair.split == "train")
+    train = [pair for pair in division.pairs if pair.split == "train"]
     if not train or validation == 0 or any(pair.split == "val" for pair in division.pairs):
         return division
-    if len(train) < _FEWEST:
+    if len({pair.together for pair in train}) < _FEWEST:
         return _validate_on_blocks(division, len(train), validation)
-    count = min(len(train) - 1, max(1, round(len(train) * validation)))
-    order = np.random.default_rng(np.random.SeedSequence([seed, len(train)])).permutation(train)
-    chosen = set(order[:count].tolist())
+    chosen = _spared(train, validation, seed)
+    note = f"{len(chosen)} of {len(train)} training images validate, chosen by seed {seed}"
+    return _marked(division, set(), chosen, note)
+
+
+def _spared(train: Sequence[Pair], validation: float, seed: int) -> set[str]:
+    """The images of whole groups, drawn until there are enough; never all groups."""
+    members: dict[str, list[str]] = {}
+    for pair in sorted(train, key=lambda pair: pair.name):
+        members.setdefault(pair.together, []).append(pair.name)
+    count = max(1, round(len(train) * validation))
+    order = np.random.default_rng(np.random.SeedSequence([seed, len(train)])).permutation(
+        sorted(members)
+    )
+    chosen: set[str] = set()
+    for group in order[:-1].tolist():
+        if len(chosen) >= count:
+            break
+        chosen |= set(members[group])
+    return chosen
+
+
+def _marked(
+    division: Division, training: Collection[str], validating: Collection[str], note: str
+) -> Division:
+    """The division with images that train and that validate; the others stay as they are."""
+    told: dict[str, Split] = dict.fromkeys(training, "train")
+    told.update(dict.fromkeys(validating, "val"))
     pairs = tuple(
-        replace(pair, split="val") if pair.split == "train" and pair.name in chosen else pair
+        pair if pair.split == "test" else replace(pair, split=told.get(pair.name, pair.split))
         for pair in division.pairs
     )
-    note = f"{count} of {len(train)} training images validate, chosen by seed {seed}"
     return replace(division, pairs=pairs, notes=(*division.notes, note))
 
 

@@ -143,6 +143,11 @@ def class_counts(dataset: Dataset, split: str = "train") -> NDArray[np.int64]:
     return counts[: dataset.outputs]
 
 
+def label_windows(dataset: Dataset, item: Item) -> list[Window]:
+    """Windows that cover an item's label once, in the coordinates of the item."""
+    return _windows(dataset, item, images=False)
+
+
 def _items(dataset: Dataset, split: str) -> tuple[Item, ...]:
     items = dataset.split(split)
     if not items:

@@ -8,6 +8,7 @@ from typing import Any
 
 from normwise.errors import NetworkError
 from normwise.networks.attention import attention
+from normwise.networks.encoders import encoder
 from normwise.networks.nested import nested
 from normwise.networks.question import question
 from normwise.networks.residual import residual
@@ -21,6 +22,7 @@ NETWORKS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "residual": residual,
         "attention": attention,
         "nested": nested,
+        "encoder": encoder,
     }
 )
 
@@ -35,10 +37,10 @@ def build(
     """Builds a network for images of any number of channels, normalized by plan.
 
     Args:
-        network: A name in `NETWORKS`: `"question"`, `"unet"`, `"residual"`, `"attention"` or
-            `"nested"` (U-Net++).
+        network: A name in `NETWORKS`: `"question"`, `"unet"`, `"residual"`, `"attention"`,
+            `"nested"` (U-Net++) or `"encoder"` (a network of keras.applications).
         input_shape: (height, width, channels), or (slices, height, width, channels) for volumes,
-            which all but `"question"` take; sizes may be None for any size.
+            which all but `"question"` and `"encoder"` take; sizes may be None for any size.
         outputs: Number of output channels; the output is linear.
         norm: The norm plan, as text or parsed; None is the network's own default.
         **options: The network's own options, such as `filters`, `depth`, `deep_supervision`;

@@ -34,6 +34,9 @@ class Kind:
 
 _AFFINE: Mapping[str, Value] = {"epsilon": 1e-3, "center": True, "scale": True}
 _BATCH: Mapping[str, Value] = {"momentum": 0.99, **_AFFINE}
+# Keras keeps these in `renorm_clipping`, and has no schedule for them: from the first step on, the
+# correction is bounded by what is stated, and by nothing else.
+_CLIPPING: Mapping[str, Value] = {"rmin": 0.0, "rmax": float("inf"), "dmax": float("inf")}
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -44,7 +47,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "batch-renorm",
                 "BatchNormalization",
                 {"renorm": True},
-                {**_BATCH, "renorm_momentum": 0.99},
+                {**_BATCH, "renorm_momentum": 0.99, **_CLIPPING},
                 cancels_bias=True,
             ),
             Kind(
@@ -99,7 +102,8 @@ def spec_of(node: Node) -> NormSpec | None:
     name = _kind_name(node)
     if name is None:
         return None
-    config = node.config
+    clipping = node.config.get("renorm_clipping")
+    config = {**node.config, **(clipping if isinstance(clipping, Mapping) else {})}
     stated = tuple(
         (argument, config[argument])
         for argument, default in KINDS[name].defaults.items()
@@ -136,4 +140,7 @@ def cancels_bias(spec: NormSpec, channels: int) -> bool:
 
 def config_of(spec: NormSpec) -> dict[str, Any]:
     """Keras' constructor arguments for a kind with its stated arguments."""
-    return {**KINDS[spec.kind].fixed, **dict(spec.args)}
+    stated = {name: value for name, value in spec.args if name not in _CLIPPING}
+    clipping = {name: value for name, value in spec.args if name in _CLIPPING}
+    config: dict[str, Any] = {**KINDS[spec.kind].fixed, **stated}
+    return {**config, "renorm_clipping": clipping} if clipping else config

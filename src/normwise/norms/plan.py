@@ -8,9 +8,11 @@ For example `batch@encoder:post-activation/raw-skip`, or `standardize@input,grou
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Final
 
 from normwise.errors import PlanError
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER, REGIONS
@@ -258,7 +260,17 @@ def _value(name: str, text: str, whole: str) -> Value:
         raise PlanError(
             f"{problem}0 or more and less than 1: the share of the moving statistics that is kept."
         )
+    limits = _LIMITS.get(name)
+    if limits is not None and not limits[0] <= number <= limits[1]:
+        raise PlanError(f"{problem}{limits[2]}.")
     return number
+
+
+_LIMITS: Final = {
+    "rmin": (0.0, 1.0, "from 0 to 1, the lower bound of the correction r"),
+    "rmax": (1.0, sys.float_info.max, "1 or more, the upper bound of the correction r"),
+    "dmax": (0.0, sys.float_info.max, "0 or more, the bound of the correction d"),
+}
 
 
 def _refuse_impossible(spec: NormSpec, positions: Sequence[Position], whole: str) -> None:

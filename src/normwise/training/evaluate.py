@@ -1,6 +1,6 @@
 """The metrics of a finished model on the whole images of a split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from normwise.data.dataset import Dataset
 from normwise.errors import DataError
+from normwise.inference.ensembles import combined
 from normwise.inference.whole import predict_whole
 from normwise.training.distribution import SINGLE, Distribution
 from normwise.training.metrics import Metrics
@@ -21,11 +22,11 @@ from normwise.training.output import (
 )
 from normwise.training.scaling import scaling_of_model
 from normwise.training.validation import measure, metrics_for
-from normwise.training.whole_items import whole_items
+from normwise.training.whole_items import Whole, whole_items
 
 
 def evaluate(
-    model: keras.Model | str | Path,
+    model: keras.Model | str | Path | Sequence[keras.Model],
     dataset: Dataset,
     split: str = "test",
     fill: Sequence[float] | None = None,
@@ -34,7 +35,7 @@ def evaluate(
 
     Args:
         model: A finished model, from raw pixel values to probabilities or to the target's units,
-            or its `.keras` file.
+            or its `.keras` file; several models are an ensemble, whose mean is measured.
         dataset: The data; the bands must be those that the model was trained with. Its images
             are scaled by percentiles if the model says so.
         split: `train`, `val` or `test`.
@@ -53,21 +54,37 @@ def evaluate(
         evaluate("run/model.keras", open_dataset("rivers")).values["iou"]
         ```
     """
-    if not isinstance(model, keras.Model):
-        model = keras.saving.load_model(model, compile=False, safe_mode=True)
-    # What the model was trained with counts, whoever opened the data.
-    dataset = replace(dataset, scaling=scaling_of_model(model))
-    distribution = Distribution.of_layers(layer.name for layer in model.layers)
+    members = _members(model)
+    distribution = Distribution.of_layers(layer.name for layer in members[0].layers)
     output = output_of(dataset, distribution)
-    _check_outputs(model, output, dataset)
+    for member in members:
+        _check_outputs(member, output, dataset)
     metrics = metrics_for(output)
-    for item, image, truth, weight in whole_items(dataset, split, fill or input_mean(model)):
-        predicted = predict_whole(model, image)
+    for seen in zip(*(_whole(member, dataset, split, fill) for member in members), strict=True):
+        item, _, truth, weight = seen[0]
+        each = [predict_whole(m, image) for m, (_, image, _, _) in zip(members, seen, strict=True)]
+        predicted = combined(each, distribution.gaussian)
         if output.task == "segmentation":
-            measure(metrics, truth, predicted_classes(predicted), weight, item.name)
-        else:
-            measure(metrics, truth, predicted, weight, item.name)
+            predicted = predicted_classes(predicted)
+        measure(metrics, truth, predicted, weight, item.name)
     return metrics.result()
+
+
+def _members(model: keras.Model | str | Path | Sequence[keras.Model]) -> list[keras.Model]:
+    if isinstance(model, keras.Model):
+        return [model]
+    if isinstance(model, (str, Path)):
+        return [keras.saving.load_model(model, compile=False, safe_mode=True)]
+    return list(model)
+
+
+def _whole(
+    model: keras.Model, dataset: Dataset, split: str, fill: Sequence[float] | None
+) -> Iterator[Whole]:
+    """The images of a split as a model sees them: what it was trained with counts, whoever
+    opened the data."""
+    own = replace(dataset, scaling=scaling_of_model(model))
+    return whole_items(own, split, fill or input_mean(model))
 
 
 def output_of(dataset: Dataset, distribution: Distribution = SINGLE) -> Output:

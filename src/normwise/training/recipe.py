@@ -39,7 +39,7 @@ from normwise.training.recipe_problems import describe_problem, join_problems, y
 _UNNAMED: Final = "The recipe"
 
 # The names in `networks.NETWORKS`, whose import loads a backend.
-NetworkName = Literal["question", "unet", "residual", "attention", "nested"]
+NetworkName = Literal["question", "unet", "residual", "attention", "nested", "encoder"]
 
 ScheduleName = Literal["cosine", "cosine-restarts", "constant"]
 TrackerName = Literal["tensorboard", "mlflow"]
@@ -127,6 +127,23 @@ class AugmentationSettings(_Section):
     )
 
 
+def _sampling(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    share = isinstance(value, float) and 0 < value <= 1
+    if share or value in (None, "uniform", "class-balanced"):
+        return value
+    raise ValueError(
+        f"received {value!r}; allowed: null or uniform (patches from anywhere), class-balanced, or "
+        "a number above 0 and up to 1, the share of patches centred on rare classes."
+    )
+
+
+SamplingSetting = Annotated[
+    Literal["uniform", "class-balanced"] | float | None, BeforeValidator(_sampling)
+]
+
+
 class DataSettings(_Section):
     """Which data, and how patches are cut from them."""
 
@@ -140,6 +157,9 @@ class DataSettings(_Section):
     targets: tuple[int, ...] | None = Field(
         default=None, min_length=1, description="from 0; null: all"
     )
+    fold: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=2)]] | None = Field(
+        default=None, description="[2, 5]: of five folds the second validates; null: no folds"
+    )
     validation: float = Field(
         default=0.2, gt=0, lt=1, description="share of images without a split"
     )
@@ -151,6 +171,10 @@ class DataSettings(_Section):
     )
     percentiles: tuple[float, float] = Field(
         default=(1.0, 99.8), description="of each image and channel, to 0 and 1"
+    )
+    sampling: SamplingSetting = Field(
+        default=None,
+        description="null or uniform, class-balanced, or the share of patches on rare classes",
     )
     augmentation: AugmentationSettings = AugmentationSettings()
 

@@ -37,12 +37,18 @@ def with_input_residual(
         A model that shares the layers of `network`; it holds layers of Keras alone.
 
     Raises:
-        RecipeError: For a segmentation, whose classes are no sum.
+        RecipeError: For a segmentation, whose classes are no sum; for several heads, or several
+            outputs a target.
     """
     if output.task != "regression":
         raise RecipeError(
             "network.input_residual: received true; allowed: false for a segmentation, whose "
             "classes are no values that could be added to."
+        )
+    if len(network.outputs) > 1:
+        raise RecipeError(
+            "network.input_residual: received true; allowed: false for a network with "
+            f"{len(network.outputs)} heads (deep supervision)."
         )
     if output.channels != fit.weights.shape[1]:
         raise RecipeError(

@@ -105,6 +105,8 @@ def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
             f"training.metric: received {training.metric!r}; allowed for this {task}: "
             f"{', '.join(metrics)}."
         )
+    if recipe.data.sampling not in (None, "uniform") and task != "segmentation":
+        problems.append("data.sampling: a regression has no classes to sample; leave it out.")
     problems += unused_options(loss, training.loss_options)
     return problems + class_weight_problems(training.class_weights, loss, task, dataset.classes)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import keras
 
 from normwise.data.augmentation import Augmentation
+from normwise.data.class_sampling import Sampling
 from normwise.data.dataset import Dataset
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
@@ -38,6 +39,7 @@ from normwise.training.progress import Watcher, watcher
 from normwise.training.recipe import Recipe, flat_settings, to_yaml
 from normwise.training.residual import with_input_residual
 from normwise.training.resolve import patch_notes, resolve
+from normwise.training.sampling import SeenClasses, sampling_of
 from normwise.training.scaling import scaling_of
 from normwise.training.standing import Standing
 from normwise.training.trackers import Tracked, Tracker, trackers_of
@@ -119,6 +121,7 @@ def train(
         bands=data.bands,
         targets=data.targets,
         validation=data.validation,
+        fold=data.fold,
         seed=recipe.training.seed,
     )
     dataset = replace(dataset, scaling=scaling_of(data))
@@ -255,12 +258,17 @@ def _fitted(
         for tile in tiles_of(dataset, "val", tile_size, images.mean):
             yield tile.item.name, tile.x, tile.y, tile.weight
 
+    sampling = sampling_of(recipe, dataset)
+    seen = None if sampling is None else SeenClasses(dataset, sampling)
+
     def prepare(batch: Batch) -> Batch:
+        if seen is not None:
+            seen.add(batch[1], batch[2])
         return batch[0], output.scaled(batch[1]), batch[2]
 
     validation = Validation(tiles, output, loss_of(training), at_once)
-    with _batches(recipe, dataset, images) as batches, _resumable(folder):
-        return fit(
+    with _batches(recipe, dataset, images, sampling) as batches, _resumable(folder):
+        standing = fit(
             network,
             batches,
             validation,
@@ -270,6 +278,9 @@ def _fitted(
             watch,
             prepare,
         )
+    if seen is not None:
+        log.info(seen.describe())
+    return standing
 
 
 def _validation_tiles(
@@ -291,7 +302,9 @@ def _patch(recipe: Recipe) -> tuple[int, ...]:
     return recipe.data.patch
 
 
-def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> PatchBatches:
+def _batches(
+    recipe: Recipe, dataset: Dataset, images: ChannelStatistics, sampling: Sampling | None
+) -> PatchBatches:
     augmentation = recipe.data.augmentation
     return PatchBatches(
         dataset,
@@ -306,6 +319,7 @@ def _batches(recipe: Recipe, dataset: Dataset, images: ChannelStatistics) -> Pat
             rotations=augmentation.rotations,
             intensity=augmentation.intensity,
         ),
+        sampling=sampling,
         steps=recipe.training.steps,
     )
 

@@ -25,7 +25,7 @@ def whole_items(dataset: Dataset, split: str, fill: Sequence[float]) -> Iterator
     Yields:
         Item, image (float32, rows x columns x channels, of a volume with slices before), label
         (class ids of rows x columns, or float32 values of rows x columns x outputs), and a weight
-        of the label's shape that is 0 where there is no label or no measurement.
+        of the label's shape: 0 where there is no label or no measurement, else the pixel's own.
 
     Raises:
         DataError: If the split is empty.
@@ -56,12 +56,15 @@ def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
     if missing is not None:
         image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
         seen = np.asarray(~missing.all(-1))
+    own = source.weights(item, *spans)
     if source.dataset.task == "segmentation":
         classes = source.classes(item, *spans)
         valid = (classes != source.dataset.ignore) & seen
-        return item, image, np.where(valid, classes, 0).astype(np.int32), valid.astype(np.float32)
+        weight = valid.astype(np.float32) if own is None else valid * own
+        return item, image, np.where(valid, classes, 0).astype(np.int32), weight
     stored, unlabelled = source.targets(item, *spans)
     labelled = np.ones(stored.shape, bool) if unlabelled is None else ~unlabelled
     labelled &= seen[..., None]
     values = np.where(labelled, stored, 0).astype(np.float32)
-    return item, image, values, labelled.astype(np.float32)
+    weight = labelled.astype(np.float32) if own is None else labelled * own[..., None]
+    return item, image, values, weight

@@ -94,14 +94,15 @@ def configure(
     told = with_settings(Recipe(data={"path": fspath(data)}), settings)
     from normwise.data.fingerprint import fingerprint  # noqa: PLC0415 - light start-up
 
-    dataset = _opened(told)
-    found = fingerprint(dataset)
     require_backend()
     from normwise.training.configure import Situation, choose  # noqa: PLC0415
 
+    values = _values(told, settings)
+    dataset = _opened(told, values.get("data.validation"))
+    found = fingerprint(dataset)
     free = memory if memory is not None else free_memory()
     situation = Situation(found, seconds, free, _cost(dataset))
-    choices = choose(situation, _values(told, settings))
+    choices = choose(situation, values)
     recipe = _recipe(told, choices, settings)
     if out is not None:
         write_text(Path(fspath(out)), _commented(recipe, choices), overwrite)
@@ -131,18 +132,25 @@ def free_memory() -> int:
         return _MEMORY_IF_UNKNOWN
 
 
-def _opened(told: Recipe) -> Dataset:
+def _opened(told: Recipe, share: float | None) -> Dataset:
+    """The data set, split as it will be: with the share that is told or will be chosen."""
     from normwise.data import open_dataset  # noqa: PLC0415
+    from normwise.training.configure.data import validation_share  # noqa: PLC0415
 
-    data = told.data
-    return open_dataset(
-        data.path,
-        labels=data.labels,
-        bands=data.bands,
-        targets=data.targets,
-        validation=data.validation,
-        seed=told.training.seed,
-    )
+    data, seed = told.data, told.training.seed
+    chosen: dict[str, Any] = {
+        "labels": data.labels,
+        "bands": data.bands,
+        "targets": data.targets,
+        "seed": seed,
+    }
+    dataset = open_dataset(data.path, validation=data.validation, **chosen)
+    images = len({item.image for item in dataset.items if item.split != "test"})
+    share = share if share is not None else validation_share(images)
+    if share == data.validation:
+        return dataset
+    # All files were examined just now.
+    return open_dataset(data.path, validation=share, read_pixels=False, **chosen)
 
 
 def _cost(dataset: Dataset) -> Any:

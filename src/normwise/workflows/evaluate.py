@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError
 from normwise.files import write_text
+from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings
 
@@ -29,7 +30,8 @@ def evaluate(
     """Measures a model on the whole images of a split.
 
     Args:
-        model: A live model, model file or run folder; it takes raw pixel values.
+        model: A live model, model file or run folder; it takes raw pixel values. A list of
+            these, or the folder of a cross-validation, is an ensemble: its mean is measured.
         data: The data folder, or an opened data set; by default the one that the run was trained
             on. For a run, its choice of labels, bands and targets is kept.
         split: `"train"`, `"val"` or `"test"`.
@@ -50,12 +52,14 @@ def evaluate(
         raise OutputExistsError(
             f"{out} exists already; name another file, or replace it with `--overwrite`."
         )
-    refuse_missing(model)
-    dataset = _dataset(model, data, labels)
+    members = members_of(model)
+    for member in members:
+        refuse_missing(member)
+    dataset = _dataset(members[0], data, labels)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
 
-    metrics = measure(live_model(model), dataset, split)
+    metrics = measure([live_model(member) for member in members], dataset, split)
     if out is not None:
         write_text(Path(fspath(out)), metrics.to_json(), overwrite)
     return metrics

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from normwise.backend import require_backend
 from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
 from normwise.rasters import SUFFIXES, RasterInfo, raster_info, read_raster, write_raster
+from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings, nodata_of, output_names
 
@@ -39,7 +40,9 @@ def predict(
 
     Args:
         model: A live model, model file or run folder; it takes raw pixel values. One that was
-            trained on images scaled by percentiles says so, and gets them scaled as a whole.
+            trained on images scaled by percentiles says so, and gets them scaled as a whole. A
+            list of these, or the folder of a cross-validation, is an ensemble: the mean of its
+            members is predicted.
         image: Shape (rows, columns, channels), or an image file, or a folder of image files.
         out: Where to write: a `.tif`, `.npy` or (class ids) `.png` file; for a folder of images
             a folder. None returns the array.
@@ -62,7 +65,8 @@ def predict(
         NetworkError: The image has other channels than the model takes.
         OutputExistsError: `out` exists and `overwrite` is False.
     """
-    refuse_missing(model)
+    for member in members_of(model):
+        refuse_missing(member)
     if isinstance(image, np.ndarray):
         predictor = _Predictor(model, classes, bands, nodata)
         result = predictor.array(_with_channels(image), predictor.nodata)
@@ -114,13 +118,14 @@ class _Predictor:
         self, model: Any, classes: bool, bands: Sequence[int] | None, nodata: float | None
     ) -> None:
         require_backend()
-        settings = data_settings(model)
+        members = members_of(model)
+        settings = data_settings(members[0])
         self.nodata = nodata if nodata is not None else nodata_of(settings)
         self.bands = bands if bands is not None else settings.bands if settings else None
-        self.model = live_model(model)
-        self.names = ("class",) if classes else output_names(model, self.model)
+        self.models = [live_model(member) for member in members]
+        self.names = ("class",) if classes else output_names(members[0], self.models[0])
         self.classes = classes
-        if classes and not _gives_probabilities(self.model):
+        if classes and not all(_gives_probabilities(live) for live in self.models):
             raise NormwiseError(
                 "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
             )
@@ -142,22 +147,35 @@ class _Predictor:
 
     def array(self, pixels: Array, nodata: float | None) -> Array:
         """The prediction of raw pixels of shape (rows, columns, channels)."""
-        from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
-        from normwise.training.evaluate import input_mean  # noqa: PLC0415
-        from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
+        from normwise.inference.ensembles import combined  # noqa: PLC0415 - light start-up
+        from normwise.training.distribution import Distribution  # noqa: PLC0415
 
         chosen = pixels if self.bands is None else pixels[..., _existing(self.bands, pixels)]
         missing = _missing(chosen, nodata)
-        if scaling := scaling_of_model(self.model):
-            chosen = scaling.scaled(chosen, nodata)
-        if missing.any():
-            fill = np.asarray(input_mean(self.model), np.float32)
-            chosen = np.where(missing, np.broadcast_to(fill, missing.shape), chosen)
-        result = predict_whole(self.model, chosen)
+        distribution = Distribution.of_layers(layer.name for layer in self.models[0].layers)
+        predictions = [_of_member(live, chosen, missing, nodata) for live in self.models]
+        result = combined(predictions, distribution.gaussian)
         empty: npt.NDArray[np.bool_] = np.all(missing, axis=-1, keepdims=True)
         if self.classes:
             return np.where(empty, 255, _class_ids(result)).astype(np.uint8)
         return np.where(empty, np.float32(np.nan), result)
+
+
+def _of_member(
+    live: Any, pixels: Array, missing: npt.NDArray[np.bool_], nodata: float | None
+) -> Array:
+    """One model's prediction, its images scaled and filled as it was trained."""
+    from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
+    from normwise.training.evaluate import input_mean  # noqa: PLC0415
+    from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
+
+    if scaling := scaling_of_model(live):
+        pixels = scaling.scaled(pixels, nodata)
+    if missing.any():
+        fill = np.asarray(input_mean(live), np.float32)
+        if fill.shape[-1] == missing.shape[-1]:  # else the prediction refuses the image, and why
+            pixels = np.where(missing, np.broadcast_to(fill, missing.shape), pixels)
+    return predict_whole(live, pixels)
 
 
 def _existing(bands: Sequence[int], pixels: Array) -> list[int]:

@@ -54,9 +54,8 @@ def train(
         OutputExistsError: The folder holds a run already.
         DistributionError: The backend isn't JAX, or the processes don't meet.
     """
-    chosen = _recipe(recipe, resume)
-    chosen = with_settings(chosen, settings) if settings else chosen
-    folder = _folder(chosen, recipe, out, resume)
+    chosen = recipe_of(recipe, settings, resume)
+    folder = run_folder(chosen, recipe, out, resume)
     chosen = _with_whole_path(chosen)
     where = place_of(on)
     if where is not None:
@@ -65,6 +64,17 @@ def train(
     from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
 
     return run_training(chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) -> Recipe:
+    """The recipe that a recipe, mapping, file or folder stands for, with settings replaced.
+
+    Raises:
+        RecipeError: Unknown or impossible settings, or no such file.
+        RunError: There is nothing to resume.
+    """
+    chosen = _recipe(given, resume)
+    return with_settings(chosen, settings) if settings else chosen
 
 
 def _recipe(given: Any, resume: bool) -> Recipe:
@@ -90,7 +100,10 @@ def _with_whole_path(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": data})
 
 
-def _folder(recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool) -> Path:
+def run_folder(
+    recipe: Recipe, given: Any, out: str | PathLike[str] | None, resume: bool = False
+) -> Path:
+    """The folder that is told, else the resumed one, else `runs/` and the data's name."""
     if out is not None:
         return Path(fspath(out))
     if resume and isinstance(given, (str, PathLike)) and Path(fspath(given)).is_dir():

@@ -7,6 +7,8 @@ import numpy as np
 
 from normwise.training.configure.situation import Chosen, Situation
 
+MANY_VALIDATE: Final = 0.15
+_MANY: Final = 50
 _UNEVEN: Final = 5.0
 _FEWEST_IMAGES: Final = 8
 _MOST_FLAT: Final = 0.05
@@ -41,9 +43,15 @@ def validation(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """The share of training images that validate where no split says which do."""
     images = situation.fingerprint.images
     total = images["train"] + images["val"]
-    if total >= 50:
-        return 0.15, f"{total} images: a smaller share still tells epochs apart"
-    return 0.2, f"{total} images to train and validate with"
+    share = validation_share(total)
+    if share == MANY_VALIDATE:
+        return share, f"{total} images: a smaller share still tells epochs apart"
+    return share, f"{total} images to train and validate with"
+
+
+def validation_share(images: int) -> float:
+    """The share of so many images that validates."""
+    return MANY_VALIDATE if images >= _MANY else 0.2
 
 
 def patch(situation: Situation, chosen: Chosen) -> tuple[tuple[int, ...], str]:

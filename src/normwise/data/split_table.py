@@ -1,0 +1,54 @@
+"""The table that says which image trains, validates or tests, and which images belong together."""
+
+import csv
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from normwise.errors import DataError
+
+SPLIT_NAME = "split.csv"
+Splits = Mapping[str, str] | str | PathLike[str]
+
+
+class Entry(NamedTuple):
+    """One line of the table, as it is written; `group` is empty where the table has none."""
+
+    name: str
+    split: str
+    group: str = ""
+
+
+def read_split_table(root: Path, splits: Splits | None) -> list[Entry] | None:
+    """Reads the split table of a data folder.
+
+    Args:
+        root: The folder.
+        splits: From name to split, or a CSV file that says so. None: `split.csv`, if it is there.
+
+    Returns:
+        Its lines; None if there is no table.
+
+    Raises:
+        DataError: If the file can't be read, or lacks the columns `name` and `split`.
+    """
+    if isinstance(splits, Mapping):
+        return [Entry(name, split) for name, split in splits.items()]
+    if splits is None and not (root / SPLIT_NAME).is_file():
+        return None
+    return _read(Path(splits) if splits is not None else root / SPLIT_NAME)
+
+
+def _read(path: Path) -> list[Entry]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: can't be read as a table ({error}).") from error
+    if not rows:
+        raise DataError(f"{path}: is empty. Expected a line `name,split` and one line an image.")
+    if not {"name", "split"} <= rows[0].keys():
+        found = ", ".join(str(name) for name in rows[0])
+        raise DataError(f"{path}: expected the columns `name` and `split`, found {found}.")
+    return [Entry(*((row.get(key) or "").strip() for key in Entry._fields)) for row in rows]

@@ -1,0 +1,155 @@
+"""Reads the weights in a file by the names of the layers they belong to.
+
+Keras itself puts weights back by their position among the layers of a class, so that one layer
+more on one side shifts all that follow. Every format names the layers; only these names count
+here. Nothing of a file's code runs, and no model is built.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.errors import ModelReadError
+from normwise.keras_format.archive import DAMAGED
+
+Arrays = tuple[NDArray[Any], ...]
+
+SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
+MAX_WEIGHTS_BYTES = 4 * 2**30
+_INSIDE = "model.weights.h5"
+
+
+def read_weights(path: Path) -> Mapping[str, Arrays]:
+    """The weights of each layer in a file.
+
+    Args:
+        path: A `.keras` archive, the `.weights.h5` of Keras 3, or an `.h5` of Keras 2 or 3 with
+            a whole model or with weights alone, such as those of `keras.applications`.
+
+    Returns:
+        For each layer with weights, nested ones included, its arrays in Keras' order.
+
+    Raises:
+        ModelReadError: The file is missing or damaged, doesn't name its layers, or names two
+            alike.
+    """
+    import h5py  # noqa: PLC0415 - only where such a file is read
+
+    if not path.is_file():
+        raise ModelReadError(f"{path}: no such file.")
+    if not path.name.endswith(SUFFIXES):
+        raise ModelReadError(f"{path}: no weights file; expected one in {', '.join(SUFFIXES)}.")
+    try:
+        with h5py.File(_opened(path), "r") as file:
+            pairs = list(_legacy(file) if _is_legacy(file) else _modern(file, path))
+    except DAMAGED as error:
+        raise ModelReadError(f"{path}: no readable weights ({error}); is it truncated?") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelReadError(
+            f"{path}: not in a form in which Keras saves weights ({type(error).__name__}: {error})."
+        ) from error
+    return _unique(pairs, path)
+
+
+def _opened(path: Path) -> Any:
+    if not zipfile.is_zipfile(path):
+        return path
+    with zipfile.ZipFile(path) as archive:
+        if _INSIDE not in archive.namelist():
+            raise ModelReadError(f"{path}: the archive holds no {_INSIDE}.")
+        if archive.getinfo(_INSIDE).file_size > MAX_WEIGHTS_BYTES:
+            raise ModelReadError(f"{path}: the weights are over {MAX_WEIGHTS_BYTES >> 30} GiB.")
+        return io.BytesIO(archive.read(_INSIDE))
+
+
+def _unique(pairs: list[tuple[str, Arrays]], path: Path) -> Mapping[str, Arrays]:
+    found: dict[str, Arrays] = {}
+    for name, arrays in pairs:
+        if name in found:
+            raise ModelReadError(f"{path}: two layers are named {name!r}; names must be unique.")
+        found[name] = arrays
+    if not found:
+        raise ModelReadError(f"{path}: holds no weights.")
+    return found
+
+
+def _modern(file: Any, path: Path) -> Iterator[tuple[str, Arrays]]:
+    for group in _variables(file):
+        if "name" not in group.attrs:
+            raise ModelReadError(
+                f"{path}: {group.name} doesn't name its layer; Keras before 3.4 wrote such files. "
+                "Load it there with its model, and save the model as `.keras` with a newer Keras."
+            )
+        yield _text(group.attrs["name"]), tuple(_array(group[k]) for k in sorted(group, key=int))
+
+
+def _variables(group: Any) -> Iterator[Any]:
+    """The groups that hold variables of layers; optimizers and random seeds are left out."""
+    for key in group:
+        part = _local(group, key)
+        if not hasattr(part, "keys") or key in ("optimizer", "seed_generator"):
+            continue
+        if key == "vars":
+            if len(part):
+                yield part
+        else:
+            yield from _variables(part)
+
+
+def _is_legacy(file: Any) -> bool:
+    return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
+
+
+def _legacy(file: Any) -> Iterator[tuple[str, Arrays]]:
+    root = _local(file, "model_weights") if "model_weights" in file else file
+    for layer in _listed(root, "layer_names"):
+        group = _local(root, layer)
+        parts: dict[str, list[NDArray[Any]]] = {}
+        for weight in _listed(group, "weight_names"):
+            parts.setdefault(_owner(weight), []).append(_array(group[weight]))
+        if len(parts) > 1:
+            yield from ((owner, tuple(arrays)) for owner, arrays in parts.items())
+        elif parts:
+            yield layer, tuple(*parts.values())
+
+
+def _owner(weight: str) -> str:
+    """`conv` of `stem/conv/kernel:0`; a layer with one owner keeps its own name."""
+    return weight.split("/")[-2] if "/" in weight else ""
+
+
+def _listed(group: Any, attribute: str) -> list[str]:
+    """A list of names, which HDF5 may hold in numbered pieces."""
+    if attribute in group.attrs:
+        return [_text(name) for name in group.attrs[attribute]]
+    pieces, found = 0, []
+    while f"{attribute}{pieces}" in group.attrs:
+        found += [_text(name) for name in group.attrs[f"{attribute}{pieces}"]]
+        pieces += 1
+    return found
+
+
+def _local(group: Any, key: str) -> Any:
+    import h5py  # noqa: PLC0415
+
+    if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
+        raise ModelReadError(f"{group.file.filename}: {key} lies in another file; that isn't read.")
+    return group[key]
+
+
+def _array(dataset: Any) -> NDArray[Any]:
+    if dataset.external:
+        raise ModelReadError(f"{dataset.name} lies in another file; that isn't read.")
+    values = np.asarray(dataset)
+    if values.dtype.kind not in "fiub":
+        raise ModelReadError(f"{dataset.name} holds no numbers that can be read ({values.dtype}).")
+    return values
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
