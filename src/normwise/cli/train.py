@@ -52,7 +52,7 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     place = place_from(on, coordinator, processes, process)
     if folds is not None or (resume and is_cross_validation(source)):
         if place is not None:
-            raise NormwiseError("--folds trains its runs one after another; it doesn't go with --on.")
+            raise NormwiseError("--folds trains one run after another; it doesn't go with --on.")
         _cross_validate(source, folds, out, settings or [], resume, overwrite, format)
         return
     run = workflow(
