@@ -56,15 +56,15 @@ def test_only_training_masks_count(dataset):
     ],
 )
 def test_every_form_becomes_numbers_in_the_resolved_recipe(dataset, setting, wanted):
-    resolved = resolve(recipe(dataset, class_weights=setting), dataset, 4)
+    resolved = resolve(recipe(dataset, class_weights=setting), dataset, (4, 4))
     assert resolved.training.class_weights == wanted
     assert resolved.training.loss == "cross-entropy+dice"
 
 
 def test_a_resolved_recipe_is_its_own_resolution(dataset, tmp_path):
-    resolved = resolve(recipe(dataset, class_weights="balanced"), dataset, 4)
+    resolved = resolve(recipe(dataset, class_weights="balanced"), dataset, (4, 4))
     (tmp_path / "recipe.yaml").write_text(to_yaml(resolved))
-    assert resolve(load_recipe(tmp_path / "recipe.yaml"), dataset, 4) == resolved
+    assert resolve(load_recipe(tmp_path / "recipe.yaml"), dataset, (4, 4)) == resolved
     assert resolved.training.class_weights[2] > 10
 
 
@@ -83,7 +83,7 @@ def test_a_resolved_recipe_is_its_own_resolution(dataset, tmp_path):
 )
 def test_what_does_not_suit_the_data(dataset, settings, message):
     with pytest.raises(RecipeError, match=message):
-        resolve(recipe(dataset, **settings), dataset, 4)
+        resolve(recipe(dataset, **settings), dataset, (4, 4))
 
 
 @pytest.mark.parametrize(
@@ -111,5 +111,5 @@ def test_class_weights_without_an_effect_are_refused(tmp_path, dataset):
     (dataset.root / "dataset.yaml").write_text("classes: [land, water]\n")
     two = open_dataset(dataset.root)
     with pytest.raises(RecipeError, match="has no effect on dice of two classes"):
-        resolve(recipe(two, loss="dice", class_weights="balanced"), two, 4)
-    assert resolve(recipe(two, class_weights="balanced"), two, 4).training.class_weights
+        resolve(recipe(two, loss="dice", class_weights="balanced"), two, (4, 4))
+    assert resolve(recipe(two, class_weights="balanced"), two, (4, 4)).training.class_weights
