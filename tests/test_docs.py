@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
     "docs/plans.md",
+    "docs/networks.md",
     "docs/data.md",
     "docs/training.md",
     "docs/surgery.md",

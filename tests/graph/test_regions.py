@@ -227,3 +227,66 @@ def test_chains_of_residual_adds_take_no_time() -> None:
         x = layers.Add()([x, layers.BatchNormalization()(x)])
     plan = infer_plan(read_graph(keras.Model(inputs, conv(1, name="head")(x))))
     assert len(plan.residue) == 40
+
+
+# Nested U-Nets and gates. ---------------------------------------------------------------------
+
+
+def test_the_inner_nodes_of_a_nested_u_net_are_the_decoders() -> None:
+    """They neither lead to the coarsest resolution nor come from it; they were up-sampled."""
+    found = layout(build("nested", (None, None, 3), filters=2, depth=3, norm="none"))
+    where = regions(found)
+    inner = [n for n in where if n.startswith("decoder")]
+    assert len(inner) == 6 * 4 and {where[n] for n in inner} == {"decoder"}
+    assert [where[n] for n in ("encoder3_conv2", "bottleneck_conv1", "head")] == [
+        "encoder", "bottleneck", "head",
+    ]  # fmt: skip
+
+
+def test_skips_of_a_nested_u_net_start_in_the_encoder_and_at_earlier_nodes() -> None:
+    found = layout(build("nested", (None, None, None, 3), filters=2, depth=3, norm="none"))
+    assert skips(found)["decoder1_3_concat"] == [
+        ("encoder1_conv2", "decoder1_3_concat"),
+        ("decoder1_1_conv2", "decoder1_3_concat"),
+        ("decoder1_2_conv2", "decoder1_3_concat"),
+    ]
+    assert [tap for tap, _ in skips(found)["decoder3_1_concat"]] == ["encoder3_conv2"]
+    index = found.graph.index
+    assert found.is_skip(index["encoder2_conv2"], index["decoder2_1_concat"])
+    assert not found.is_skip(index["encoder2_conv2"], index["decoder1_1_up"])
+    assert not found.is_skip(index["encoder2_conv2"], index["encoder2_pool"])
+
+
+def test_a_gated_skip_is_followed_through_its_gate() -> None:
+    found = layout(build("attention", (None, None, 3), filters=2, depth=2, norm="none"))
+    assert skips(found) == {
+        "decoder2_gate_add": [("encoder2_conv2", "decoder2_gate_skip")],
+        "decoder2_concat": [("encoder2_conv2", "decoder2_gate_multiply")],
+        "decoder1_gate_add": [("encoder1_conv2", "decoder1_gate_skip")],
+        "decoder1_concat": [("encoder1_conv2", "decoder1_gate_multiply")],
+    }
+    masks = {found.graph.nodes[i].name for i in found.masks}
+    assert masks == {"decoder1_gate_mask", "decoder2_gate_mask"}
+
+
+def test_a_mask_that_is_made_coarser_and_up_sampled_is_one() -> None:
+    """As in the paper, where the gate works at the coarser resolution."""
+    inputs = image(4, None, name="input")
+    tap = conv(4, activation="relu", name="enc")(inputs)
+    x = conv(4, activation="relu", name="mid")(layers.MaxPooling2D()(tap))
+    both = layers.Add()([conv(4, strides=2, name="theta")(tap), conv(4, 1, name="phi")(x)])
+    mask = conv(1, 1, activation="sigmoid", name="mask")(layers.ReLU()(both))
+    gated = layers.Multiply(name="gated")([tap, layers.UpSampling2D()(mask)])
+    x = layers.Concatenate(name="join")([layers.UpSampling2D()(x), gated])
+    found = layout(keras.Model(inputs, conv(1, name="head")(x)))
+    assert {found.graph.nodes[i].name for i in found.masks} == {"mask"}
+    assert skips(found)["join"] == [("enc", "gated")]
+
+
+def test_a_swish_by_hand_and_a_used_sigmoid_are_no_masks() -> None:
+    inputs = image(4, None, name="input")
+    x = conv(4, name="a")(inputs)
+    x = layers.Multiply()([x, layers.Activation("sigmoid", name="swish")(x)])
+    used = conv(4, activation="sigmoid", name="used")(x)
+    x = layers.Add()([layers.Multiply()([x, used]), used])
+    assert not layout(keras.Model(inputs, conv(1, name="head")(x))).masks

@@ -164,9 +164,7 @@ def test_a_norm_behind_the_add_cancels_both_of_its_biases() -> None:
     without = {
         n for n, has in plain("residual", norm="batch@encoder:after-merge").items() if not has
     }
-    assert without == {
-        f"encoder{x}" for x in ("1_block1_conv2", "2_block1_conv2", "2_block1_project")
-    }
+    assert without == {f"encoder{x}" for x in ("1_1_conv2", "2_1_conv2", "2_1_project")}
 
 
 # Options. -------------------------------------------------------------------------------------
@@ -257,9 +255,9 @@ def test_a_gate_multiplies_the_skip_with_its_mask(rank: int) -> None:
 
 def test_a_residual_block_is_the_identity_where_its_second_convolution_is_zero() -> None:
     model = small("residual", 2, norm="none")
-    block = model.get_layer("encoder1_block1_conv2")
+    block = model.get_layer("encoder1_1_conv2")
     parts = keras.Model(
-        model.input, [model.get_layer(n).output for n in ("stem_conv1", "encoder1_block1_relu")]
+        model.input, [model.get_layer(n).output for n in ("stem_conv1", "encoder1_1_relu")]
     )
     given = np.random.default_rng(0).normal(size=(1, 8, 8, 2)).astype("float32")
     read, made = parts.predict_on_batch(given)

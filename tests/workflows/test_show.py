@@ -71,3 +71,22 @@ def test_space_to_depth_by_reshapes_keeps_the_resolution():
 def test_every_model_of_the_zoo_has_a_table():
     for make in zoo.ZOO.values():
         assert show(make()).to_dict()["layers"]
+
+
+def test_skips_between_the_nodes_of_a_nested_network_are_told():
+    options = {"filters": 2, "depth": 2}
+    post = rows(nw.build("nested", (8, 8, 3), norm="batch@decoder:post-activation", **options))
+    assert post["decoder1_2_concat"].skip == (
+        "encoder1_conv2, 2 channels: UN-NORMALIZED; "
+        "decoder1_1_conv2, 2 channels: normalized by decoder1_1_conv2_norm"
+    )
+    usual = rows(nw.build("nested", (8, 8, 8, 3), **options))
+    assert usual["decoder1_2_concat"].skip.count("normalized pre-activation") == 2
+
+
+def test_what_a_gated_skip_carries():
+    model = nw.build("attention", (8, 8, 3), filters=4, depth=1, norm="batch@skip")
+    told = "encoder1_conv2, 4 channels: normalized by encoder1_skip_norm"
+    assert [rows(model)[n].skip for n in ("decoder1_concat", "decoder1_gate_add")] == [told] * 2
+    raw = nw.build("attention", (8, 8, 3), filters=4, depth=1, norm="none")
+    assert rows(raw)["decoder1_concat"].skip.endswith("UN-NORMALIZED")

@@ -104,7 +104,7 @@ def _encoder(
         for number in range(1, count + 1):
             strides = 2 if step and number == 1 else 1
             last = number == count and not coarsest
-            tap = block(style, tap.main, f"{name}_block{number}", width, region, strides, last)
+            tap = block(style, tap.main, f"{name}_{number}", width, region, strides, last)
         taps.append(tap)
     return taps[1:-1], taps[-1].main
 

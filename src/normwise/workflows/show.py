@@ -169,9 +169,9 @@ def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
     """What one skip carries, and whether it is normalized on its way to the merge."""
     graph = placement.graph
     source = placement.skeleton(tap)
-    norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == merge), None)
-    if norms is None:
-        norms = next((r.norms for r in placement.readers(source) if r.skip and r.node == first), ())
+    seen = {reader.node: reader.norms for reader in placement.readers(source)}
+    through = next((norms for norms in seen.values() if first in norms), ())
+    norms = seen.get(merge, seen.get(first, through))
     channels = channels_of(graph, source)
     size = f", {channels} channels" if channels else ""
     if not norms and _already_normal(placement, source):

@@ -243,6 +243,13 @@ class TestSkips:
         assert [wire.skip is not None for wire in into] == [True, True, False]
         assert self.kinds("nested") == ["batch"] * 4
 
+    def test_a_gate_on_a_skip_has_no_un_normalized_part(self) -> None:
+        graph = read_graph(build("attention", (None, None, 3), filters=4, depth=1))
+        skips = [wire.skip for wire in drawing_of(graph).wires if wire.skip]
+        assert [skip.kind for skip in skips] == ["batch"] * len(skips) and len(skips) >= 3
+        raw = read_graph(build("attention", (None, None, 3), norm="none", filters=4, depth=1))
+        assert {wire.skip.kind for wire in drawing_of(raw).wires if wire.skip} == {None}
+
     def test_skips_go_over_what_is_between(self) -> None:
         drawing = drawn("unet")
         for wire in drawing.wires:

@@ -46,6 +46,9 @@ def skips_of(layout: Layout, norms: Mapping[int, str | None]) -> Mapping[Ends, S
         aside = merge not in layout.trunk and layout.regions[merge] != BOTTLENECK
         if layout.trunk and aside and role_of(node) is Role.MERGE:
             for source, target in _into(layout, merge):
+                # What a layer on the skip hands to its own norm is between the two.
+                if target in norms and role_of(layout.graph.nodes[source]) is Role.LINEAR:
+                    continue
                 found[source, target] = Skip(source, target, kinds[source])
     return found
 
