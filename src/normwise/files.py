@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,45 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary path that becomes the folder `path` when the block ends without an exception.
+
+    Args:
+        path: The folder to write. Its parent is made if it is missing.
+        overwrite: Whether an existing `path` may be replaced.
+
+    Yields:
+        A path with the suffix of `path` that does not exist yet. The block creates the folder.
+
+    Raises:
+        OutputExistsError: As for `whole_file`.
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(6)
+    temporary, old = (
+        path.with_name(f".{path.stem[:64]}-{token}.{part}{path.suffix}") for part in ("part", "old")
+    )
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        _refuse_existing(path, overwrite)
+        if path.exists():
+            # A folder can't be renamed onto another one that is not empty.
+            path.replace(old)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
     _sync_folder(path.parent)
 
 

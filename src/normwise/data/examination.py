@@ -122,14 +122,25 @@ class Examination:
         if self.labels == "targets":
             if self.answers:
                 facts.problems += self._examine_target(raster, facts)
-        elif raster.info.channels != 1 or raster.info.dtype.kind == "f":
+        elif raster.info.channels != 1 or (raster.info.dtype.kind == "f" and not raster.info.nifti):
             found = f"{raster.info.channels} channels of {raster.info.dtype}"
             facts.problems.append(
                 f"{self.relative(raster.info.path)}: a mask has one channel of whole numbers, "
                 f"the class ids; this one has {found}"
             )
         elif self.answers:
-            facts.values = mask_values(raster)
+            facts.values = self._mask_values(raster, facts)
+
+    def _mask_values(self, raster: Raster, facts: Facts) -> frozenset[int] | None:
+        # Masks in NIfTI files are often stored as floats; what counts is that they are whole.
+        try:
+            return mask_values(raster)
+        except ValueError:
+            facts.problems.append(
+                f"{self.relative(raster.info.path)}: a mask holds whole numbers, the class ids; "
+                "this one has fractions"
+            )
+            return None
 
     def _strange_numbers(self, raster: Raster) -> list[str]:
         if raster.info.dtype.kind != "f":
@@ -201,10 +212,13 @@ def mask_values(raster: Raster) -> frozenset[int]:
     """The values in a mask.
 
     Args:
-        raster: An open mask of whole numbers.
+        raster: An open mask.
 
     Returns:
         Every value; no more than a few thousand, since such a file is no mask.
+
+    Raises:
+        ValueError: If a value is not whole.
     """
     found: set[int] = set()
     for spans in _windows(raster):
@@ -221,7 +235,10 @@ def _windows(raster: Raster) -> Iterable[Window]:
 def _unique(pixels: np.ndarray[Any, Any]) -> list[int]:
     if pixels.dtype == np.uint8:
         return np.flatnonzero(np.bincount(pixels.ravel(), minlength=256)).tolist()
-    values: list[int] = np.unique(pixels).tolist()
+    found = np.unique(pixels)
+    if found.dtype.kind == "f" and not np.array_equal(found, np.round(found)):
+        raise ValueError("fractions")
+    values: list[int] = found.astype(np.int64).tolist()
     return values
 
 

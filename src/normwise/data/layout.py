@@ -7,7 +7,7 @@ from typing import get_args
 
 from normwise.data.dataset import SPLITS, Labels, Split
 from normwise.errors import DataError
-from normwise.rasters import SUFFIXES
+from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, stem_of, suffix_of
 
 IMAGES = "images"
 WEIGHTS = "weights"
@@ -147,11 +147,16 @@ def _alone(
 def _by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES or path.is_dir():
+        if path.name.startswith(".") or not _is_image(path):
             continue
-        if path.stem in found:
-            twin = found[path.stem].name
+        if stem_of(path) in found:
+            twin = found[stem_of(path)].name
             problems.append(f"{path.relative_to(root)}: {twin} has the same stem; keep one")
         else:
-            found[path.stem] = path
+            found[stem_of(path)] = path
     return found
+
+
+def _is_image(path: Path) -> bool:
+    suffix = suffix_of(path)
+    return bool(suffix) and path.is_dir() == (suffix == FOLDER_SUFFIX)

@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from normwise.data.dataset import SPLITS, Dataset
 from normwise.data.description import IGNORE, Description
 from normwise.data.examination import Examination, Facts
@@ -14,6 +16,8 @@ from normwise.rasters import RasterInfo
 from normwise.rasters.info import PALETTE_INDEX
 
 _SHOWN = 10
+# In voxels: affines are rounded when they are written.
+_SAME_PLACE = 0.01
 
 
 def check_dataset(dataset: Dataset, read_pixels: bool = True) -> None:
@@ -83,6 +87,7 @@ def problems_of(
     return [
         *(problem for found in facts for problem in found.problems),
         *_sizes(facts, examination),
+        *_turned(facts, examination),
         *_image_kinds(facts, examination, description),
         *_label_kinds(facts, examination),
         *_classes(facts, examination, known),
@@ -101,6 +106,18 @@ def _sizes(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
                 yield (
                     f"{examination.relative(other.path)}: has {sizes[0]} pixels, "
                     f"but its image has {sizes[1]}"
+                )
+
+
+def _turned(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
+    for found in facts:
+        image, label = found.image, found.label
+        if image and label and image.affine and label.affine:
+            apart = np.abs(np.subtract(image.affine, label.affine)).max()
+            if apart > _SAME_PLACE * min(image.spacing or (1.0,)):
+                yield (
+                    f"{examination.relative(label.path)}: has another affine (place or "
+                    "orientation) than its image; resample it to the image's grid"
                 )
 
 
@@ -240,19 +257,26 @@ def _same_content(facts: Iterable[Facts], examination: Examination) -> Iterator[
     sizes: defaultdict[int, dict[Path, str | None]] = defaultdict(dict)
     for found in facts:
         if found.image and found.pair.split:
-            size = found.pair.image.stat().st_size
+            size = sum(file.stat().st_size for file in _files_of(found.pair.image))
             sizes[size].setdefault(found.pair.image, found.pair.split)
     for group in sizes.values():
         if len(set(group.values())) > 1:
             yield from _twins(group, examination)
 
 
+def _files_of(path: Path) -> list[Path]:
+    """The file, or all files of an image that is a folder."""
+    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+
+
 def _twins(group: dict[Path, str | None], examination: Examination) -> Iterator[str]:
     first: dict[bytes, Path] = {}
     for path, split in group.items():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "blake2b").digest()
-        twin = first.setdefault(digest, path)
+        content = hashlib.blake2b()
+        for part in _files_of(path):
+            with part.open("rb") as file:
+                content.update(hashlib.file_digest(file, "blake2b").digest())
+        twin = first.setdefault(content.digest(), path)
         if group[twin] != split:
             yield (
                 f"{examination.relative(path)} ({split}) is the same file as "

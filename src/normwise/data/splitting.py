@@ -11,7 +11,7 @@ from normwise.data.folds import folds_of
 from normwise.data.layout import Layout, Pair
 from normwise.data.split_table import Entry, Splits, read_split_table
 from normwise.errors import DataError
-from normwise.rasters import SUFFIXES
+from normwise.rasters import stem_of, suffix_of
 
 _FEWEST = 3
 """Training images; of fewer none is spared, a part of each validates."""
@@ -120,7 +120,7 @@ def _separated(pairs: Sequence[Pair]) -> list[str]:
 def _stem(written: str, known: set[str]) -> str:
     # A stem may itself hold dots, so the whole name goes first.
     path = Path(written)
-    return path.stem if written not in known and path.suffix.lower() in SUFFIXES else written
+    return stem_of(path) if written not in known and suffix_of(path) else written
 
 
 def _as_found(pairs: Sequence[Pair]) -> Division:

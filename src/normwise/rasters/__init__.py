@@ -1,9 +1,10 @@
-"""Windowed reading and writing of every image format: PNG, JPEG, TIFF, GeoTIFF, NPY and NPZ."""
+"""Windowed reading and writing of every image format: PNG, JPEG, TIFF, NPY, NPZ, NIfTI and Zarr."""
 
 from normwise.rasters.axes import Dimensions
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.raster import Raster, Window
 from normwise.rasters.reading import (
+    FOLDER_SUFFIX,
     SUFFIXES,
     open_raster,
     raster_info,
@@ -14,6 +15,7 @@ from normwise.rasters.reading import (
 from normwise.rasters.writing import write_raster
 
 __all__ = [
+    "FOLDER_SUFFIX",
     "SUFFIXES",
     "Dimensions",
     "Raster",

@@ -1,6 +1,6 @@
 """What is known about an image file without reading its pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class RasterInfo:
         depth: Slices of a volume; None for an image.
         spacing: Distance of neighbouring slices, rows and columns in the file's own unit, where
             a volume tells it.
+        affine: Of a NIfTI file the map from its voxels (columns, rows, slices) to millimetres, as
+            four rows; None of others.
+        nifti: The header of a NIfTI file; empty of others.
     """
 
     path: Path
@@ -43,6 +46,8 @@ class RasterInfo:
     band_names: tuple[str, ...] = ()
     depth: int | None = None
     spacing: tuple[float, ...] | None = None
+    affine: tuple[tuple[float, ...], ...] | None = None
+    nifti: bytes = field(default=b"", repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -8,9 +8,11 @@ from normwise.errors import RasterError
 from normwise.rasters.arrays import open_npy, open_npz
 from normwise.rasters.axes import Dimensions
 from normwise.rasters.info import RasterInfo
+from normwise.rasters.nifti import open_nifti
 from normwise.rasters.pictures import open_jpeg, open_png
 from normwise.rasters.raster import Pixels, Raster
 from normwise.rasters.tiff import open_tiff
+from normwise.rasters.zarr_arrays import open_zarr
 
 _OPENERS: dict[str, Callable[[Path, Dimensions | None], Raster]] = {
     ".png": open_png,
@@ -20,10 +22,16 @@ _OPENERS: dict[str, Callable[[Path, Dimensions | None], Raster]] = {
     ".tiff": open_tiff,
     ".npy": open_npy,
     ".npz": open_npz,
+    ".nii": open_nifti,
+    ".nii.gz": open_nifti,
+    ".zarr": open_zarr,
 }
 
 SUFFIXES = tuple(_OPENERS)
 """The suffixes, in lower case, of the files that can be read."""
+
+FOLDER_SUFFIX = ".zarr"
+"""The suffix of an image that is a folder."""
 
 
 def suffix_of(path: Path) -> str:
@@ -42,13 +50,14 @@ def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
     """Opens an image or a volume for reading by windows.
 
     Scenes larger than memory are read piece by piece; formats that can't be read by windows
-    (PNG, JPEG, NPZ) are decoded once and kept until the raster is closed.
+    (PNG, JPEG, NPZ, compressed NIfTI) are decoded once and kept until the raster is closed.
 
     Args:
-        path: A PNG, JPEG, TIFF, GeoTIFF, NPY or NPZ file; the suffix tells which. Palette images
-            give their indices. A TIFF whose axes name slices (ImageJ, OME, tifffile) is a volume;
-            other pages of a stack are channels. Arrays have the axes `(rows, columns)`,
-            `(rows, columns, channels)` or, a volume, `(slices, rows, columns, channels)`.
+        path: A PNG, JPEG, TIFF, GeoTIFF, NPY, NPZ or NIfTI file, or a Zarr folder; the suffix
+            tells which. Palette images give their indices. NIfTI is a volume, and so is a TIFF
+            or Zarr whose axes name slices; other pages of a stack are channels. Arrays without
+            named axes have `(rows, columns)`, `(rows, columns, channels)` or, a volume,
+            `(slices, rows, columns, channels)`.
         dimensions: 3 for a volume: pages, bands and the first axis of an array with three are
             slices. 2 for an image: the slices of a TIFF are channels. None: what the file says.
 
@@ -72,13 +81,21 @@ def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
             f"{path}: the suffix {path.suffix or '(none)'} is not supported. Expected one of "
             f"{', '.join(SUFFIXES)}."
         )
-    if not path.is_file():
-        kind = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise RasterError(f"{path}: {kind}.")
+    _check_kind(path, suffix)
     try:
         return _OPENERS[suffix](path, dimensions)
     except PermissionError as error:
         raise RasterError(f"{path}: may not be read; check its permissions.") from error
+
+
+def _check_kind(path: Path, suffix: str) -> None:
+    folder = suffix == FOLDER_SUFFIX
+    if not (path.is_dir() if folder else path.is_file()):
+        if not path.exists():
+            raise RasterError(f"{path}: does not exist.")
+        raise RasterError(
+            f"{path}: is a {'file, not a folder' if folder else 'folder, not a file'}."
+        )
 
 
 def read_raster(path: str | PathLike[str], dimensions: Dimensions | None = None) -> Pixels:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
-from normwise.files import whole_file
+from normwise.files import whole_file, whole_folder
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels
+from normwise.rasters.reading import FOLDER_SUFFIX, suffix_of
 from normwise.rasters.tiff import gdal, open_tiff, quiet
+from normwise.rasters.volumes import write_nifti, write_tiff_stack, write_zarr
 
 # Below this a classic TIFF can't overflow, however badly it compresses.
 _CLASSIC_TIFF_BYTES = 3 * 2**30
@@ -31,9 +33,12 @@ def write_raster(
     Args:
         path: Where to write. `.tif` and `.tiff`: tiled, deflated, any number of channels and any
             numeric type, with the place of `like`. `.png`: uint8 or uint16 with 1, 3 or 4
-            channels. `.npy`: any numeric type.
-        array: Pixels of shape `(rows, columns)` or `(rows, columns, channels)`.
-        like: The image whose coordinate system and transform the TIFF takes.
+            channels. `.npy`: any numeric type. `.nii`, `.nii.gz`: with the affine of `like`.
+            `.zarr`: a folder, with named axes.
+        array: Pixels of shape `(rows, columns)` or `(rows, columns, channels)`, of a volume
+            `(slices, rows, columns, channels)`.
+        like: The image whose coordinate system and transform the TIFF takes, or the volume whose
+            affine and units the NIfTI file takes.
         nodata: The value that marks missing pixels; only a TIFF can say so.
         overwrite: Whether an existing file may be replaced.
         band_names: One name for each channel, or none; only a TIFF can hold them.
@@ -50,8 +55,9 @@ def write_raster(
     path = Path(path)
     pixels = _as_pixels(path, array)
     write = _writer(path, pixels, like, nodata, band_names)
+    whole = whole_folder if suffix_of(path) == FOLDER_SUFFIX else whole_file
     try:
-        with whole_file(path, overwrite) as temporary:
+        with whole(path, overwrite) as temporary:
             write(temporary)
     except (OutputExistsError, MemoryError):
         raise
@@ -103,13 +109,13 @@ def tiff_profile(
 
 def _as_pixels(path: Path, array: Pixels) -> Pixels:
     pixels = np.asarray(array)
-    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+    if pixels.ndim not in (2, 3, 4) or 0 in pixels.shape:
         raise RasterError(
-            f"{path}: an array of shape {pixels.shape} is no image. Expected (rows, columns) or "
-            "(rows, columns, channels)."
+            f"{path}: an array of shape {pixels.shape} is no image. Expected (rows, columns), "
+            "(rows, columns, channels) or (slices, rows, columns, channels)."
         )
     pixels = pixels.astype(numeric_dtype(path, pixels.dtype), copy=False)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels if pixels.ndim > 2 else pixels[..., None]
 
 
 def _writer(
@@ -119,7 +125,13 @@ def _writer(
     nodata: float | None,
     band_names: Sequence[str],
 ) -> Callable[[Path], None]:
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
+    if suffix in (".tif", ".tiff") and pixels.ndim == 4:
+        return lambda temporary: write_tiff_stack(temporary, pixels, like, nodata)
+    if suffix in (".nii", ".nii.gz"):
+        return lambda temporary: write_nifti(temporary, pixels, like)
+    if suffix == FOLDER_SUFFIX:
+        return lambda temporary: write_zarr(temporary, pixels, like)
     if suffix in (".tif", ".tiff"):
         return lambda temporary: _write_tiff(temporary, pixels, like, nodata, band_names)
     if suffix == ".png":
@@ -129,7 +141,7 @@ def _writer(
         return lambda temporary: np.save(temporary, pixels, allow_pickle=False)
     raise RasterError(
         f"{path}: images can't be written as {path.suffix or 'a file without suffix'}. "
-        "Expected .tif, .tiff, .png or .npy."
+        "Expected .tif, .tiff, .png, .npy, .nii, .nii.gz or .zarr."
     )
 
 
@@ -165,9 +177,10 @@ def _check_written(path: Path, pixels: Pixels) -> None:
 
 
 def _check_png(path: Path, pixels: Pixels) -> None:
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[-1] not in (1, 3, 4):
+    known = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[-1] in (1, 3, 4)
+    if pixels.ndim > 3 or not known:
         raise RasterError(
-            f"{path}: a PNG can't hold {pixels.shape[-1]} channels of {pixels.dtype}. Expected "
+            f"{path}: a PNG can't hold {pixels.dtype} of shape {pixels.shape}. Expected "
             "uint8 or uint16 with 1, 3 or 4 channels; write a .tif or .npy instead."
         )
 

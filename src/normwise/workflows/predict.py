@@ -12,12 +12,23 @@ import numpy.typing as npt
 
 from normwise.backend import require_backend
 from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
-from normwise.rasters import SUFFIXES, RasterInfo, raster_info, read_raster, write_raster
+from normwise.rasters import (
+    SUFFIXES,
+    Dimensions,
+    RasterInfo,
+    raster_info,
+    read_raster,
+    stem_of,
+    suffix_of,
+    write_raster,
+)
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings, nodata_of, output_names
 
 Array = npt.NDArray[Any]
+# Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
+_KEPT = frozenset({".npy", ".nii", ".nii.gz", ".zarr"})
 PROBABILITIES = frozenset({"sigmoid", "softmax"})
 OVER_HALF = 0.5
 
@@ -43,9 +54,10 @@ def predict(
             trained on images scaled by percentiles says so, and gets them scaled as a whole. A
             list of these, or the folder of a cross-validation, is an ensemble: the mean of its
             members is predicted.
-        image: Shape (rows, columns, channels), or an image file, or a folder of image files.
-        out: Where to write: a `.tif`, `.npy` or (class ids) `.png` file; for a folder of images
-            a folder. None returns the array.
+        image: Shape (rows, columns, channels) or (slices, rows, columns, channels), or an image
+            file, or a folder of image files.
+        out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
+            file; for a folder of images a folder. None returns the array.
         classes: Class ids (uint8) instead of probabilities.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
@@ -53,7 +65,8 @@ def predict(
         overwrite: Whether existing files may be replaced.
 
     Returns:
-        float32 of shape (rows, columns, outputs): probabilities, or values in the target's units;
+        float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
+        or values in the target's units;
         uint8 of shape (rows, columns, 1) with `classes`. Of a run that learnt quantiles or a
         normal law, the outputs of the first target come first. With `out`, the path written; for
         a folder the paths. The bands of a TIFF have the outputs' names, where a run tells them.
@@ -95,15 +108,17 @@ def _folder(
     nodata: float | None,
     overwrite: bool,
 ) -> list[Path]:
-    """Every image of a folder as GeoTIFF of the same stem; one that fails stops no other."""
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    """Every image of a folder in a file of the same stem; one that fails stops no other."""
+    found = sorted(p for p in folder.iterdir() if suffix_of(p) and not p.name.startswith("."))
     if not found:
         raise DataError(f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}.")
     predictor = _Predictor(model, classes, bands, nodata)
     written, problems = [], []
     for path in found:
         try:
-            written.append(predictor.file(path, target / f"{path.stem}.tif", overwrite))
+            written.append(
+                predictor.file(path, target / f"{stem_of(path)}{_suffix(path)}", overwrite)
+            )
         except NormwiseError as error:
             problems.append(str(error))
     if problems:
@@ -138,10 +153,12 @@ class _Predictor:
 
     def read(self, path: Path) -> tuple[Array, RasterInfo]:
         """The prediction of one file, whose name its errors say."""
-        info = raster_info(path)
+        axes = len(self.models[0].input_shape) - 2
+        dimensions: Dimensions | None = 3 if axes == 3 else 2 if axes == 2 else None
+        info = raster_info(path, dimensions)
         nodata = self.nodata if self.nodata is not None else info.nodata
         try:
-            return self.array(read_raster(path), nodata), info
+            return self.array(read_raster(path, dimensions), nodata), info
         except NetworkError as error:
             raise NetworkError(f"{path}: {error}") from error
 
@@ -207,6 +224,12 @@ def _class_ids(probabilities: Array) -> Array:
 
 def _with_channels(image: Array) -> Array:
     return image[..., None] if image.ndim == 2 else image
+
+
+def _suffix(path: Path) -> str:
+    """The suffix of a prediction: the image's own where that can hold it."""
+    found = suffix_of(path)
+    return found if found in _KEPT else ".tif"
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -1,0 +1,201 @@
+"""Zarr (versions 2 and 3): a folder of chunks, read by windows."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+from normwise.rasters.axes import Dimensions, axes_of_shape, check_dimensions, sizes_of
+from normwise.rasters.info import RasterInfo, numeric_dtype
+from normwise.rasters.raster import Pixels, Raster, Window
+
+_IMAGE = "image"
+_METADATA = ("zarr.json", ".zarray", ".zgroup")
+_LETTERS = {
+    "z": "Z", "slice": "Z", "slices": "Z", "depth": "Z",
+    "y": "Y", "row": "Y", "rows": "Y", "lat": "Y", "latitude": "Y", "height": "Y",
+    "x": "X", "column": "X", "columns": "X", "lon": "X", "longitude": "X", "width": "X",
+    "c": "C", "channel": "C", "channels": "C", "band": "C", "bands": "C",
+}  # fmt: skip
+# A codec of a file from a stranger may do anything: that of numcodecs named pickle runs code.
+_CODECS = frozenset(
+    {
+        "bytes", "transpose", "sharding_indexed", "gzip", "zstd", "blosc", "crc32c", "zlib", "lz4",
+        "bz2", "lzma", "delta", "shuffle", "fixedscaleoffset", "bitround", "quantize", "astype",
+        "crc32", "adler32", "fletcher32", "packbits",
+    }
+)  # fmt: skip
+
+
+class ZarrRaster(Raster):
+    """An array of a Zarr folder."""
+
+    def __init__(self, info: RasterInfo, array: Any, axes: str) -> None:
+        chunks = dict(zip(axes, _chunks(array), strict=True))
+        order = "YX" if info.depth is None else "ZYX"
+        super().__init__(info, tuple(chunks[axis] for axis in order))
+        self._array = array
+        self._axes = axes
+        self._order = f"{order}C"
+
+    def close(self) -> None:
+        """Nothing is open between two reads."""
+
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
+        low, high = min(channels), max(channels) + 1
+        spans = dict(zip(self._order, (*window, slice(low, high)), strict=True))
+        with _reported(self.info.path):
+            read = np.asarray(self._array[tuple(spans.get(axis, 0) for axis in self._axes)])
+        kept = [axis for axis in self._axes if axis in self._order]
+        if "C" not in kept:
+            read, kept = read[..., None], [*kept, "C"]
+        pixels = read.transpose([kept.index(axis) for axis in self._order])
+        chosen = pixels[..., [channel - low for channel in channels]]
+        return np.ascontiguousarray(chosen, dtype=self.info.dtype)
+
+
+def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
+    """Opens an array, or of a group the array `image` or its only one.
+
+    Args:
+        path: An existing folder; of an OME-Zarr image its first, largest level is read.
+        dimensions: 3 for a volume, 2 for an image; None: names of axes tell, else four axes.
+
+    Returns:
+        An open raster.
+
+    Raises:
+        RasterError: If it is no Zarr, its metadata or chunks are damaged, its group has several
+            arrays, or it holds no image.
+    """
+    import zarr  # noqa: PLC0415
+
+    if not any((path / name).is_file() for name in _METADATA):
+        raise RasterError(
+            f"{path}: is no Zarr, or lacks its metadata ({', '.join(_METADATA)}). Copy it again."
+        )
+    with _reported(path):
+        found: Any = zarr.open(path, mode="r")
+        multiscale = _multiscale(dict(found.attrs))
+        array = found if isinstance(found, zarr.Array) else _member(path, found, multiscale)
+        _refuse_codecs(path, array)
+        axes = _axes(path, array, multiscale, dimensions)
+        info = _info(path, array, axes)
+    return ZarrRaster(info, array, axes)
+
+
+def _multiscale(attributes: dict[str, Any]) -> dict[str, Any]:
+    """What OME-Zarr (0.4 and 0.5) says about its levels and axes; empty if it is none."""
+    scales = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
+    return dict(scales[0]) if scales else {}
+
+
+def _member(path: Path, group: Any, multiscale: dict[str, Any]) -> Any:
+    import zarr  # noqa: PLC0415
+
+    if multiscale:
+        member = group[multiscale["datasets"][0]["path"]]
+        if isinstance(member, zarr.Array):
+            return member
+    arrays = dict(group.arrays())
+    if _IMAGE in arrays or len(arrays) == 1:
+        return arrays[_IMAGE] if _IMAGE in arrays else next(iter(arrays.values()))
+    names = ", ".join(sorted(arrays)) or "no array"
+    raise RasterError(f"{path}: holds {names}. Expected one array, or one that is named `image`.")
+
+
+def _refuse_codecs(path: Path, array: Any) -> None:
+    metadata = array.metadata.to_dict()
+    found = {
+        name
+        for key in ("codecs", "filters", "compressor")
+        for name in _codec_names(json.loads(json.dumps(metadata.get(key), default=_plain)))
+    }
+    strange = sorted(name for name in found if name.removeprefix("numcodecs.") not in _CODECS)
+    if strange:
+        raise RasterError(
+            f"{path}: its chunks are packed by {', '.join(strange)}, which is not read. Write it "
+            "again with zstd, blosc or gzip."
+        )
+
+
+def _plain(codec: Any) -> Any:
+    return codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config()
+
+
+def _codec_names(codecs: Any) -> Iterator[str]:
+    for codec in codecs if isinstance(codecs, (list, tuple)) else [codecs] if codecs else []:
+        yield str(codec.get("name", codec.get("id")))
+        settings = codec.get("configuration") or {}
+        for key in ("codecs", "index_codecs"):
+            yield from _codec_names(settings.get(key))
+
+
+def _axes(path: Path, array: Any, multiscale: dict[str, Any], dimensions: Dimensions | None) -> str:
+    """One letter an axis; one that is only 1 long and no image axis is `1`."""
+    names = [
+        axis["name"] if isinstance(axis, dict) else axis for axis in multiscale.get("axes", ())
+    ]
+    names = names or _names(array)
+    if not names:
+        return axes_of_shape(path, array.shape, dimensions)
+    axes = "".join(
+        _LETTERS.get(str(name).lower(), "1" if size == 1 else "?")
+        for name, size in zip(names, array.shape, strict=True)
+    )
+    letters = axes.replace("1", "")
+    if "?" in axes or len(set(letters)) < len(letters) or not set("YX") <= set(axes):
+        told = ", ".join(f"{name} {size}" for name, size in zip(names, array.shape, strict=True))
+        raise RasterError(
+            f"{path}: has the axes {told}. Expected y and x, with or without z and c; an axis "
+            "such as t must have the length 1."
+        )
+    if "C" in axes and "Z" not in axes and dimensions == 3:
+        raise RasterError(f"{path}: its axes name no slices (z), but a volume is needed.")
+    check_dimensions(path, 3 if "Z" in axes else 2, dimensions)
+    return axes
+
+
+def _names(array: Any) -> list[str]:
+    told = getattr(array.metadata, "dimension_names", None)
+    names = told or array.attrs.get("_ARRAY_DIMENSIONS") or ()
+    return [str(name) for name in names] if all(names) else []
+
+
+def _info(path: Path, array: Any, axes: str) -> RasterInfo:
+    if 0 in array.shape:
+        raise RasterError(f"{path}: an array of shape {array.shape} is no image.")
+    kept = [(axis, size) for axis, size in zip(axes, array.shape, strict=True) if axis != "1"]
+    depth, height, width, channels = sizes_of(
+        tuple(size for _, size in kept), "".join(axis for axis, _ in kept)
+    )
+    return RasterInfo(
+        path=path,
+        height=height,
+        width=width,
+        channels=channels,
+        dtype=numeric_dtype(path, array.dtype),
+        depth=depth,
+    )
+
+
+def _chunks(array: Any) -> tuple[int, ...]:
+    return tuple(min(chunk, size) for chunk, size in zip(array.chunks, array.shape, strict=True))
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (RasterError, MemoryError):
+        raise
+    # Each codec has errors of its own.
+    except Exception as error:
+        raise RasterError(
+            f"{path}: can't be read; its metadata or a chunk is damaged ({error}). Copy or write "
+            "it again."
+        ) from error
