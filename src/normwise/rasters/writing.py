@@ -180,7 +180,8 @@ def _check_png(path: Path, pixels: Pixels) -> None:
     known = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[-1] in (1, 3, 4)
     if pixels.ndim > 3 or not known:
         raise RasterError(
-            f"{path}: a PNG can't hold {pixels.dtype} of shape {pixels.shape}. Expected "
+            f"{path}: a PNG can't hold {pixels.shape[-1]} channels of {pixels.dtype}"
+            f"{' in slices' if pixels.ndim > 3 else ''}. Expected "
             "uint8 or uint16 with 1, 3 or 4 channels; write a .tif or .npy instead."
         )
 
