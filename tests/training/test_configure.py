@@ -77,8 +77,8 @@ def test_uneven_exposure_is_scaled_by_percentiles_unless_levels_mean_something()
 
 def test_momentum_follows_the_steps():
     made, reasons = choices(seconds=0.15)
-    assert made["norm"] == "batch(momentum=0.93)@pre-activation"
-    assert 0.93 ** made["training.steps"] < 0.02
+    assert made["norm"] == "batch(momentum=0.92)@pre-activation"
+    assert 0.92 ** made["training.steps"] < 0.02
     assert "at 0.99" in reasons["norm"]
     told, reasons = choices(told={"training.steps": 100})
     assert told["norm"] == "batch(momentum=0.95)@pre-activation"
@@ -89,7 +89,7 @@ def test_steps_fill_the_time_and_width_leaves_enough_of_them():
     narrow, _ = choices(seconds=0.15)
     wide, _ = choices(seconds=0.02)
     assert narrow["network.filters"] == 16
-    assert narrow["training.steps"] * narrow["training.epochs"] == pytest.approx(1500, rel=0.03)
+    assert narrow["training.steps"] * narrow["training.epochs"] == pytest.approx(1400, rel=0.03)
     assert wide["network.filters"] == 32
     assert wide["training.steps"] * wide["training.epochs"] <= 3000
     longer, _ = choices(seconds=0.15, budget=1200.0)
@@ -97,6 +97,13 @@ def test_steps_fill_the_time_and_width_leaves_enough_of_them():
     assert longer["training.budget"] == 1200
     small, _ = choices(replace(MASKS, pixels=100_000), seconds=0.02)
     assert small["network.filters"] == 16
+
+
+def test_weights_are_averaged_over_a_twentieth_of_the_steps():
+    told = {"training.steps": 50, "training.epochs": 20}
+    assert choices(told=told)[0]["training.ema"] == 0.98
+    assert choices(told={**told, "training.steps": 2})[0]["training.ema"] == 0.9
+    assert choices(told={**told, "training.steps": 5000})[0]["training.ema"] == 0.999
 
 
 def test_the_batch_fits_the_memory_and_small_ones_have_no_batch_norm():

@@ -29,6 +29,7 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "training.metric": schedule.metric,
     "training.learning_rate": schedule.learning_rate,
     "training.weight_decay": schedule.weight_decay,
+    "training.ema": schedule.ema,
     "training.budget": schedule.budget,
 }
 

@@ -14,6 +14,10 @@ _RARE_OF_TWO: Final = 0.02
 _HEAVIEST: Final = 10.0
 _FAR: Final = 50.0
 _WIDE: Final = 24
+# Of all steps, an average is over one twentieth.
+_AVERAGED: Final = 20
+_SHORTEST_AVERAGE: Final = 0.9
+_LONGEST_AVERAGE: Final = 0.999
 
 
 def loss(situation: Situation, chosen: Chosen) -> tuple[str, str]:
@@ -86,6 +90,16 @@ def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
 def weight_decay(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """Decay of kernels."""
     return 0.01, "AdamW's usual decay; Keras multiplies it by the learning rate"
+
+
+def ema(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """The decay of averaged weights."""
+    total = chosen["training.steps"] * chosen["training.epochs"]
+    decay = round(min(_LONGEST_AVERAGE, max(_SHORTEST_AVERAGE, 1 - _AVERAGED / total)), 3)
+    return decay, (
+        f"averaged over about the last {1 / (1 - decay):.0f} of {total} steps, with statistics of "
+        "their own: steadier than the last weights"
+    )
 
 
 def budget(situation: Situation, chosen: Chosen) -> tuple[float, str]:
