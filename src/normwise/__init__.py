@@ -17,6 +17,7 @@ _PUBLIC = {
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
     "fold": "normwise.workflows.fold",
+    "place": "normwise.workflows.place",
     "plan_of": "normwise.workflows.plans",
     "predict": "normwise.workflows.predict",
     "recalibrate": "normwise.workflows.recalibrate",
@@ -34,6 +35,7 @@ __all__ = [
     "draw",
     "evaluate",
     "fold",
+    "place",
     "plan_of",
     "predict",
     "recalibrate",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate
     from normwise.workflows.fold import fold
+    from normwise.workflows.place import place
     from normwise.workflows.plans import build, plan_of
     from normwise.workflows.predict import predict
     from normwise.workflows.recalibrate import recalibrate

@@ -81,7 +81,7 @@ def test_forgotten_statistics_are_seen_though_they_are_at_their_defaults():
 def test_every_statistic_and_affine_parameter_is_randomized():
     model = ZOO["all_norms"]()
     copy = replay(read_graph(model), model)
-    other = randomized(copy.origins, 0)
+    other = randomized(copy.sources, 0)
     norms = [x for x in model.layers if "Normalization" in type(x).__name__][1:]
     for variable in (v for norm in norms for v in norm.weights):
         assert not np.isclose(other[id(variable)], np.asarray(variable), rtol=1e-3).all()

@@ -8,7 +8,18 @@ import typer
 from typer.core import TyperGroup
 
 from normwise import __version__
-from normwise.cli import configure, demo, env, evaluate, fold, predict, recalibrate, show, train
+from normwise.cli import (
+    configure,
+    demo,
+    env,
+    evaluate,
+    fold,
+    place,
+    predict,
+    recalibrate,
+    show,
+    train,
+)
 from normwise.cli.console import errors
 from normwise.errors import NormwiseError, PromiseError
 from normwise.memory import keep_freed_memory
@@ -39,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (show, fold, recalibrate, configure, train, evaluate, predict, demo, env):
+for verb in (show, place, fold, recalibrate, configure, train, evaluate, predict, demo, env):
     verb.add_to(app)
 
 

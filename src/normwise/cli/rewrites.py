@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from normwise.surgery.rewrite import Report
 
 
-def print_rewrite(report: "Report", out: Path, format: Format) -> None:
-    """Prints a report and where the model was written."""
+def print_rewrite(report: "Report", out: Path | None, format: Format) -> None:
+    """Prints a report and where the model was written, None if it wasn't."""
     if format is Format.json:
-        print_json({**report.to_dict(), "written": str(out)})
+        print_json({**report.to_dict(), "written": None if out is None else str(out)})
         return
     for change in report.changed:
         _line(f"  {change.layer}: {change.action}")
@@ -25,7 +25,8 @@ def print_rewrite(report: "Report", out: Path, format: Format) -> None:
             f"{report.promise}: the largest difference is {report.max_difference:.1e} of an "
             "output's largest value"
         )
-    _line(f"Written to {out}")
+    if out is not None:
+        _line(f"Written to {out}")
 
 
 def _line(text: str) -> None:

@@ -25,7 +25,7 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
     if not changes and not getattr(source, "variables", None):
         return _twin(source)
     try:
-        config = {**source.get_config(), **changes}
+        config = {**source.get_config(), **_live_functions(source), **changes}
         copy = type(source).from_config(config)
     except Exception as error:
         # A user's own get_config and constructor may raise anything.
@@ -36,6 +36,14 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
         ) from error
     copy._remat_mode = getattr(source, "_remat_mode", None)
     return copy
+
+
+def _live_functions(source: Any) -> dict[str, Any]:
+    """A function that was given as an activation; a lambda can't be made again from its text."""
+    activation = getattr(source, "activation", None)
+    if getattr(activation, "__name__", "") == "<lambda>":
+        return {"activation": activation}
+    return {}
 
 
 def _twin(source: Any) -> Any:

@@ -20,6 +20,7 @@ from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph, Node, Tensor, thaw
 from normwise.keras_format.layers import copy_layer, custom_objects, new_layer
 from normwise.keras_format.live import live_calls
+from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.weights import (
     LayerWeights,
     WeightRule,
@@ -43,6 +44,7 @@ class Replayed:
         origins: Source layers by the same paths; new kinds of layers have none.
         rules: For layers whose weights are not the source's: what they are.
         changed: Paths of layers with other settings than the source's.
+        sources: All layers of the source by path, also those that the model has no longer.
     """
 
     model: Any
@@ -50,6 +52,7 @@ class Replayed:
     origins: dict[str, Any] = field(default_factory=dict)
     rules: Mapping[str, WeightRule] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
+    sources: Mapping[str, Any] = field(default_factory=dict)
 
     def transfer(self, weights: Weights) -> None:
         """Sets every weight of the model from the source's, layer by layer.
@@ -113,12 +116,14 @@ def replay(
     work = _Replay()
     with keras.saving.custom_object_scope(custom_objects(source)), _deep_recursion(graph):
         model = work.level(graph, before, source, "")
-    done = Replayed(model, work.layers, work.origins, rules or {}, frozenset(work.changed))
+    sources = {**layers_by_path(source), **work.origins}
+    changed = frozenset(work.changed)
+    done = Replayed(model, work.layers, work.origins, rules or {}, changed, sources)
     copy_flags(
         [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
         [(done.origins.get(path), layer) for path, layer in done.layers.items()],
     )
-    done.transfer(Weights(done.origins))
+    done.transfer(Weights(done.sources))
     return done
 
 
@@ -142,6 +147,7 @@ class _Replay:
         self.models: dict[str, tuple[Any, Any]] = {}
         self.copies: dict[Any, Any] = {}
         self.changed: set[str] = set()
+        self.told: dict[int, tuple[str, str]] = {}
 
     def level(self, graph: Graph, original: Graph, source: Any, path: str) -> Any:
         """One model, without what is around it."""
@@ -238,6 +244,7 @@ class _Replay:
     def _copy(self, node: Node, before: Node, source: Any, where: str) -> Any:
         changes = _changes(node, before)
         self.changed.update([where] if changes else [])
+        self._refuse_torn(source, changes, where)
         key = (id(source), id(node.model) if node.model is not None else repr(changes))
         if key not in self.copies:
             if node.model is not None and before.model is not None:
@@ -245,6 +252,15 @@ class _Replay:
             else:
                 self.copies[key] = copy_layer(source, changes, where)
         return self.copies[key]
+
+    def _refuse_torn(self, source: Any, changes: Mapping[str, Any], where: str) -> None:
+        """One layer that stands at two levels can't be changed at one of them only."""
+        first, known = self.told.setdefault(id(source), (where, repr(changes)))
+        if known != repr(changes):
+            raise SurgeryError(
+                f"layer {where!r} is also called as {first!r}, in another model, and only one of "
+                "the two would change. Build the inner model of layers of its own."
+            )
 
 
 def _depth(path: str) -> int:

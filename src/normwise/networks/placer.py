@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from normwise.errors import PlanError
-from normwise.norms.kinds import KINDS, NormSpec, cancels_bias, config_of
+from normwise.norms.kinds import (
+    KINDS,
+    NormSpec,
+    cancels_bias,
+    config_of,
+    refuse_unfitting_groups,
+)
 from normwise.norms.plan import DOWN, INPUT, MERGE, POST, PRE, SKIP, NormPlan, Position
 
 
@@ -195,14 +201,7 @@ def norm_layer(spec: NormSpec, channels: int, name: str) -> Any:
             "on JAX with keras.distribution its statistics are over the global batch anyway."
         )
     config = config_of(spec)
-    groups = config.get("groups", KINDS[spec.kind].defaults.get("groups"))
-    if groups and groups > 0 and channels % int(groups):
-        fitting = [str(n) for n in range(1, channels + 1) if channels % n == 0]
-        raise PlanError(
-            f"{spec}: {name} would normalize {channels} channels, which {groups} groups don't "
-            f"divide. Numbers that fit: {', '.join(fitting)}; write for example "
-            f"group(groups={fitting[len(fitting) // 2]})."
-        )
+    refuse_unfitting_groups(spec, channels, name)
     return getattr(keras.layers, KINDS[spec.kind].class_name)(name=name, **config)
 
 

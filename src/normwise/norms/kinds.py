@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from normwise.errors import PlanError
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Node
 
@@ -144,3 +145,33 @@ def config_of(spec: NormSpec) -> dict[str, Any]:
     clipping = {name: value for name, value in spec.args if name in _CLIPPING}
     config: dict[str, Any] = {**KINDS[spec.kind].fixed, **stated}
     return {**config, "renorm_clipping": clipping} if clipping else config
+
+
+def allows(wanted: NormSpec, there: NormSpec, channels: int | None) -> bool:
+    """Whether what stands there is what is wanted; arguments that aren't stated are free.
+
+    An instance norm is also written as a group norm with one group for each channel.
+    """
+    same = wanted.kind == there.kind
+    if {wanted.kind, there.kind} == {"group", "instance"} and channels is not None:
+        group = wanted if wanted.kind == "group" else there
+        same = dict(group.args).get("groups", KINDS["group"].defaults["groups"]) == channels
+    stated = {**KINDS[there.kind].defaults, **dict(there.args)}
+    args = {k: v for k, v in wanted.args if same and not (k == "groups" and k not in stated)}
+    return same and all(stated[key] == value for key, value in args.items())
+
+
+def refuse_unfitting_groups(spec: NormSpec, channels: int, name: str) -> None:
+    """Refuses groups that don't divide the channels.
+
+    Raises:
+        PlanError: With the numbers of groups that fit.
+    """
+    groups = dict(spec.args).get("groups", KINDS[spec.kind].defaults.get("groups"))
+    if groups and int(groups) > 0 and channels % int(groups):
+        fitting = [str(n) for n in range(1, channels + 1) if channels % n == 0]
+        raise PlanError(
+            f"{spec}: {name} would normalize {channels} channels, which {groups} groups don't "
+            f"divide. Numbers that fit: {', '.join(fitting)}; write for example "
+            f"group(groups={fitting[len(fitting) // 2]})."
+        )

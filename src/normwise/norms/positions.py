@@ -6,7 +6,7 @@ sees the tensor through the normalizations on its way, and from that follows whi
 of them takes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,11 +70,16 @@ class Site:
 class Slot:
     """A place that a position means: normalizing it takes one of `norms`, now empty if none.
 
-    An optional one is a place where a normalization of the position may stand and need not.
+    Attributes:
+        norms: The normalizations that take this place.
+        optional: Whether a normalization of the position may stand there and need not.
+        tensor: The node whose result is normalized there; for `pre-activation` a linear layer,
+            before its fused activation if it has one.
     """
 
     norms: frozenset[int]
     optional: bool = False
+    tensor: int = -1
 
 
 class Placement:
@@ -115,7 +120,12 @@ class Placement:
 
     def readers(self, tensor: int) -> Iterator[Reader]:
         """The readers of what node `tensor` makes, outputs of the model included."""
-        pending: list[tuple[int, tuple[int, ...]]] = [(tensor, ())]
+        yield from self.readers_from(tensor, tensor)
+
+    def readers_from(self, tensor: int, start: int) -> Iterator[Reader]:
+        """Those of the readers of a tensor that see it through the node `start`."""
+        through = (start,) if start in self.norms_set and start != tensor else ()
+        pending: list[tuple[int, tuple[int, ...]]] = [(start, through)]
         ends = {t.node for t in self.graph.output_tensors}
         while pending:
             index, norms = pending.pop(0)
@@ -172,6 +182,15 @@ class Placement:
                 found.extend(self._unfused(index))
         return tuple(found)
 
+    @cached_property
+    def sites_by_node(self) -> Mapping[int, tuple[Site, ...]]:
+        """The sites that a linear layer or an activation belongs to, by its node."""
+        found: dict[int, list[Site]] = {}
+        for site in self.sites:
+            for node in {site.linear, site.activation}:
+                found.setdefault(node, []).append(site)
+        return {node: tuple(sites) for node, sites in found.items()}
+
     def _unfused(self, linear: int) -> Iterator[Site]:
         """Activations reached through the fewest adds."""
         front: list[tuple[int, tuple[int, ...]]] = [(linear, ())]
@@ -208,8 +227,8 @@ class Placement:
     def _normalized(self, tensor: int, raw_skip: bool) -> Slot:
         cover = self.coverage(tensor)
         if cover.main is None or (cover.has_skips and cover.skips_raw != raw_skip):
-            return Slot(frozenset())
-        return Slot(frozenset({cover.main}))
+            return Slot(frozenset(), tensor=tensor)
+        return Slot(frozenset({cover.main}), tensor=tensor)
 
     def _pre(self, position: Position) -> list[Slot]:
         found: dict[int, set[int]] = {}
@@ -218,7 +237,7 @@ class Placement:
             if self.layout.regions[site.linear] in position.regions:
                 found.setdefault(site.linear, set()).update(self._direct(site))
                 masks |= {site.linear} if site.activation in self.layout.masks else set()
-        return [Slot(frozenset(norms), linear in masks) for linear, norms in found.items()]
+        return [Slot(frozenset(norms), linear in masks, linear) for linear, norms in found.items()]
 
     def _direct(self, site: Site) -> Iterator[int]:
         """Of the norms between layer and activation, the first, if the layer's readers share it."""
@@ -255,7 +274,7 @@ class Placement:
                 continue
             cover = self.coverage(tensor)
             if cover.has_skips:
-                found.append(Slot(frozenset(cover.skip)))
+                found.append(Slot(frozenset(cover.skip), tensor=tensor))
         return found
 
     def _merge(self, position: Position) -> list[Slot]:

@@ -64,7 +64,7 @@ def verify(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> Verifica
     Raises:
         SurgeryError: The source itself can't be run on random inputs, or yields no numbers.
     """
-    return _compared(graph, source, copy, randomized(copy.origins, seed), seed)
+    return _compared(graph, source, copy, randomized(copy.sources, seed), seed)
 
 
 def verify_as_it_is(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> Verification:
@@ -85,7 +85,7 @@ def _compared(
         cases.append((fewer, _outputs(source, fewer, replaced)))
     tolerance = _tolerance(graph)
     try:
-        copy.transfer(Weights(copy.origins, replaced))
+        copy.transfer(Weights(copy.sources, replaced))
         worst = 0.0
         for given, wanted in cases:
             found = _outputs(copy.model, given, {})
@@ -96,7 +96,7 @@ def _compared(
                 return Verification(difference, tolerance, layer or "the output")
         return Verification(worst, tolerance)
     finally:
-        copy.transfer(Weights(copy.origins))
+        copy.transfer(Weights(copy.sources))
 
 
 def randomized(layers: Mapping[str, Any], seed: int) -> dict[int, Array]:

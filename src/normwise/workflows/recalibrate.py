@@ -80,14 +80,14 @@ def recalibrate(
     live = live_model(model)
     missing = nodata
     if isinstance(batches, (str, PathLike)):
-        batches = _of_folder(model, live, Path(fspath(batches)), nodata, bands, tile)
+        batches = images_of_folder(model, live, Path(fspath(batches)), nodata, bands, tile)
         missing = None  # its tiles say it by NaN
-    track = _tracked if progress else untracked
-    settings = Settings(fast, Missing(missing, _fill(live)), track)
+    track = tracked if progress else untracked
+    settings = Settings(fast, Missing(missing, fill_of(live)), track)
     return rewrite(live, batches, settings, frozen=frozen)
 
 
-def _of_folder(
+def images_of_folder(
     model: Any,
     live: Any,
     folder: Path,
@@ -95,6 +95,12 @@ def _of_folder(
     bands: Sequence[int] | None,
     tile: int | None,
 ) -> ImageBatches:
+    """Batches of tiles of all images of a folder, scaled as the model's run scales them.
+
+    Raises:
+        DataError: There is no such folder, or it holds no images.
+        NetworkError: The model doesn't take one image.
+    """
     from normwise.training.scaling import scaling_of_model  # noqa: PLC0415 - needs the backend
 
     if not folder.is_dir():
@@ -125,7 +131,7 @@ def _tile(live: Any, wanted: int | None) -> tuple[int, ...]:
     return tuple(own or -(-size // stride) * stride for own, stride in sizes)
 
 
-def _fill(live: Any) -> Any:
+def fill_of(live: Any) -> Any:
     """What stands in the place of missing values: what `predict` takes, too."""
     from normwise.training.evaluate import input_mean  # noqa: PLC0415 - needs the backend
 
@@ -136,7 +142,8 @@ def _takes_images(live: Any) -> bool:
     return len(live.inputs) == 1 and len(live.input_shape) - 2 in TILES
 
 
-def _tracked(batches: Iterable[_Batch], title: str, total: int) -> Iterable[_Batch]:
+def tracked(batches: Iterable[_Batch], title: str, total: int) -> Iterable[_Batch]:
+    """The same batches, with a progress bar on a terminal and a line elsewhere."""
     from rich.console import Console  # noqa: PLC0415 - light start-up
     from rich.progress import track  # noqa: PLC0415
 

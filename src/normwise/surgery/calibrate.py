@@ -1,0 +1,92 @@
+"""Starts new normalizations from the statistics of data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from normwise.graph.editing import Draft
+from normwise.keras_format.replay import Replayed, replay
+from normwise.keras_format.weights import Weights
+from normwise.surgery.identity import calibrated
+from normwise.surgery.statistics import apply_statistics, input_statistics, population_statistics
+from normwise.surgery.work import Work
+
+
+def calibrate(work: Work, source: Any, copy: Replayed, data: Any) -> tuple[Replayed, list[str]]:
+    """Gives the normalizations that a rewrite put in the statistics of what they read.
+
+    Where outputs are kept, they start so that training doesn't change anything either at first;
+    else they normalize to mean 0 and variance 1, each fed by those before it.
+
+    Args:
+        work: The rewrite.
+        source: The source model.
+        copy: Its rewritten copy, new normalizations still at their defaults.
+        data: Batches of raw input.
+
+    Returns:
+        The copy, made anew if need be, and notes for the report.
+
+    Raises:
+        DataError: The data don't fit the model.
+    """
+    if work.settings.keep:
+        return copy, _keep(work, copy, data)
+    if work.standardized:
+        copy = _standardize(work, source, copy, data)
+    if work.fresh:
+        found = population_statistics(copy.model, data, list(work.fresh), work.settings.measure)
+        apply_statistics(copy.model, found.statistics)
+    return copy, []
+
+
+def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:
+    notes = [
+        f"{path} starts with mean 0 and variance 1: statistics of data would change the outputs"
+        for path in work.standardized
+    ]
+    layers = {path: copy.layers[path] for path in work.fresh}
+    fit = {path: layer for path, layer in layers.items() if layer.scale and layer.center}
+    notes += [
+        f"{path} starts as the identity in inference only: without gamma and beta it can't start "
+        "so in training"
+        for path in layers
+        if path not in fit
+    ]
+    if fit:
+        found = input_statistics(copy.model, data, list(fit), work.settings.measure).statistics
+        for path, layer in fit.items():
+            # A bias that was dropped is in the moving mean by now, and no longer in the data.
+            bias = -_array(layer.moving_mean)
+            mean = found[path].mean + bias
+            values = calibrated(mean, found[path].variance, work.fresh[path])
+            work.start(path, values, layer.get_config())
+        copy.rules = work.rules()
+        copy.transfer(Weights(copy.sources))
+    return notes
+
+
+def _standardize(work: Work, source: Any, copy: Replayed, data: Any) -> Replayed:
+    """Mean and variance of an input are settings of its layer, so the copy is made again."""
+    found = input_statistics(copy.model, data, work.standardized, work.settings.measure).statistics
+    for path in work.standardized:
+        level, _, layer = path.rpartition("/")
+        settings = {
+            "mean": found[path].mean.tolist(),
+            "variance": found[path].variance.tolist(),
+        }
+        _draft(work.levels.root, level).configure(layer, **settings)
+    return replay(work.freeze(), source, work.rules(), original=work.graph)
+
+
+def _draft(root: Draft, level: str) -> Draft:
+    for layer in level.split("/") if level else ():
+        root = root.inner[layer]
+    return root
+
+
+def _array(variable: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float64")

@@ -1,0 +1,128 @@
+"""Where an edit is made: found in the flattened graph, made at a level of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from normwise.graph.catalogue import activation_of
+from normwise.graph.channels import output_channel_axis
+from normwise.graph.editing import ENDS
+from normwise.graph.graph import Tensor
+from normwise.norms.kinds import KINDS, NormSpec, config_of
+from normwise.surgery.edits import Edit, How, Want, Where
+from normwise.surgery.levels import Cut, Spot
+from normwise.surgery.work import Work
+
+BATCH_FAMILY = frozenset({"batch", "batch-renorm", "sync-batch"})
+"""Kinds with fixed statistics in inference, which can start as the identity."""
+
+BLOCKED = (
+    "a nested model's input or output, or a layer such as Dropout, stands both for readers that "
+    "would read the normalized tensor and for readers that wouldn't"
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place at a level of the model where one edit is made.
+
+    Attributes:
+        edit: The edit.
+        spot: The normalization that stands there, None for an insertion.
+        cut: What is read and by whom, None for what changes no edges.
+        path: Path of the layers that lead to the level.
+    """
+
+    edit: Edit
+    spot: Spot | None
+    cut: Cut | None
+    path: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The same for all calls of a nested model in which this is one edit."""
+        want = self.edit.want
+        return (
+            self.edit.how,
+            self.path,
+            None if self.spot is None else self.spot.index,
+            None if self.cut is None else (self.cut.tensor, self.cut.readers),
+            None if want is None else (want.where, want.spec, want.raw),
+        )
+
+
+def site_of(work: Work, edit: Edit) -> Site | str:
+    """Where an edit is made, or why it can't be made anywhere."""
+    spot = None if edit.norm is None else work.levels.spot(edit.norm)
+    cut = None
+    if edit.how in (How.INSERT, How.MOVE) and edit.want is not None:
+        cut = _cut(work, edit.want)
+        if cut is None:
+            return BLOCKED
+        if spot is not None and spot.level != cut.level:
+            return "it stands in one model and would have to stand in another"
+    level = spot.level if spot is not None else cut.level if cut is not None else ""
+    return Site(edit, spot, cut, work.levels.path(level))
+
+
+def _cut(work: Work, want: Want) -> Cut | None:
+    if want.where is Where.ON_SKIP:
+        cover = work.placement.coverage(want.tensor)
+        base = want.tensor if cover.main is None or cover.skips_raw else cover.main
+        parted = work.parted(want.tensor, base)
+        return None if parted is None else work.levels.cut(base, parted[0])
+    if want.where is Where.BEHIND and want.raw:
+        parted = work.parted(want.tensor, want.tensor)
+        return None if parted is None else work.levels.cut(want.tensor, parted[1])
+    spot = work.levels.spot(want.tensor)
+    graph, tensor = work.levels.draft(spot.level).graph, Tensor(spot.index)
+    readers = [i for i in graph.consumers[spot.index] if tensor in graph.nodes[i].inputs]
+    ends = [ENDS] if tensor in graph.output_tensors else []
+    return Cut(spot.level, tensor, (*readers, *ends))
+
+
+def name_of(work: Work, want: Want) -> str:
+    """What a new normalization is called: for whom it is, and what it is."""
+    label = work.label(work.owner(want.tensor))
+    if want.where is Where.ON_SKIP:
+        return f"{label}_skip_norm"
+    sites = work.placement.sites_by_node.get(want.tensor, ())
+    taken = any(site.between for site in sites)
+    if want.where is Where.BEHIND and (taken or want.tensor in work.normalized_before):
+        return f"{label}_post_norm"
+    return f"{label}_norm"
+
+
+def place_text(work: Work, want: Want) -> str:
+    """A place in words, for reports."""
+    node = work.flat.nodes[want.tensor]
+    if want.where is Where.BEFORE_ACTIVATION:
+        name = activation_of(node)
+        return f"between {node.name} and its activation{f' {name}' if name else ''}"
+    raw = ", skips left raw" if want.raw else ""
+    return f"{want.where} {node.name}{raw}"
+
+
+def class_of(spec: NormSpec) -> str:
+    """The Keras class of a kind."""
+    return KINDS[spec.kind].class_name
+
+
+def layer_config(work: Work, spec: NormSpec, tensor: int, channels: int) -> dict[str, Any]:
+    """Configuration of a new normalization of what a node makes."""
+    config: dict[str, Any] = dict(config_of(spec))
+    axis = output_channel_axis(work.flat, tensor)
+    if axis != -1:
+        config["axis"] = axis
+    if spec.kind == "standardize":
+        config |= {"mean": [0.0] * channels, "variance": [1.0] * channels}
+    owner = work.flat.nodes[work.owner(tensor)]
+    config["trainable"] = bool(owner.config.get("trainable", True))
+    config["dtype"] = work.policy(tensor)
+    return config
+
+
+def epsilon_of(spec: NormSpec) -> float:
+    """The epsilon of a kind, Keras' own where it isn't stated."""
+    return float(dict(spec.args).get("epsilon", KINDS[spec.kind].defaults["epsilon"]))

@@ -1,0 +1,173 @@
+"""Puts a normalization of another kind, or with other arguments, in the place of one.
+
+Before: `old(x)`. After: `new(x)`. Within the batch family (plain, renormalized, synchronized) the
+layer stays and its weights follow; another kind is a new layer in the old one's place, and a bias
+that the old one cancelled and the new one needs is put back before it.
+
+Algebra: in inference all of the batch family compute `gamma * (x - mean) / sqrt(variance + e) +
+beta`; another epsilon f is made up by gamma' = gamma * sqrt(variance + f) / sqrt(variance + e). A
+group for each channel is instance normalization.
+
+Conditions: where outputs must be kept, both are of the batch family, gamma and beta don't go, and
+an epsilon that changes has a gamma to make up for it; or they differ in nothing that is computed.
+All calls of a shared layer are swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from normwise.graph.catalogue import LINEAR, Role, has_bias, role_of
+from normwise.graph.channels import channels_of
+from normwise.graph.graph import Node
+from normwise.keras_format.weights import Weights
+from normwise.norms.kinds import (
+    KINDS,
+    NormSpec,
+    allows,
+    cancels_bias,
+    config_of,
+    refuse_unfitting_groups,
+    spec_of,
+)
+from normwise.surgery.remove import in_training
+from normwise.surgery.rewrite import Change
+from normwise.surgery.sites import BATCH_FAMILY, Site, class_of, epsilon_of, layer_config
+from normwise.surgery.work import Step, Work
+
+
+def check(work: Work, site: Site) -> str | None:
+    """Why the normalization can't be swapped, None if it can."""
+    want, norm = site.edit.want, site.edit.norm
+    assert want is not None and norm is not None
+    node = work.flat.nodes[norm]
+    channels = channels_of(work.flat, norm)
+    if channels is not None:
+        refuse_unfitting_groups(want.spec, channels, node.name)
+    if work.settings.keep:
+        return _loss(node, want.spec, channels)
+    return None
+
+
+def _loss(  # noqa: PLR0911 - one reason, one return
+    node: Node, wanted: NormSpec, channels: int | None
+) -> str | None:
+    """Why outputs can't be kept."""
+    there = spec_of(node)
+    if in_training(node):
+        return "it is called in training mode, so it normalizes by each batch"
+    if there is None:
+        return f"{node.class_name} can't be swapped without changing the outputs"
+    old, new = ({**KINDS[s.kind].defaults, **dict(s.args)} for s in (there, wanted))
+    if not (there.kind in BATCH_FAMILY and wanted.kind in BATCH_FAMILY):
+        free = NormSpec(wanted.kind, tuple(a for a in wanted.args if a[0] == "groups"))
+        gains = all(v or not old.get(k, True) for k, v in wanted.args if k in ("center", "scale"))
+        same_epsilon = dict(wanted.args).get("epsilon", old.get("epsilon")) == old.get("epsilon")
+        if allows(free, there, channels) and gains and same_epsilon:
+            return None
+        return f"{wanted} computes something else than {there}, which changes the outputs"
+    stated = dict(wanted.args)
+    for argument, lost in (("scale", "gamma"), ("center", "beta")):
+        if stated.get(argument, True) is False and old[argument]:
+            return f"without its {lost} the outputs would change"
+    if "epsilon" in stated and new["epsilon"] != old["epsilon"] and not old["scale"]:
+        return "without a gamma nothing makes up for another epsilon"
+    return None
+
+
+def rewrite(work: Work, site: Site) -> Change | str:
+    """Swaps it."""
+    want, norm, spot = site.edit.want, site.edit.norm, site.spot
+    assert want is not None and norm is not None and spot is not None
+    node = work.levels.node(spot)
+    old, new = spec_of(work.flat.nodes[norm]), want.spec
+    path = f"{site.path}{node.layer}"
+    said = f"{old or node.class_name} swapped for {new}"
+    if old is not None and _same_layer(old, new):
+        settings = config_of(new)
+        if old.kind in BATCH_FAMILY:
+            settings = {"renorm": False, "synchronized": False, **settings}
+            before = {**KINDS[old.kind].defaults, **dict(old.args)}
+            work.rule(path, _same_function(before, {**before, **settings}))
+        else:
+            work.rule(path, _as_it_is)
+        work.configure(spot, settings)
+        return Change(path, said)
+    return _exchange(work, site, said)
+
+
+def _same_layer(old: NormSpec, new: NormSpec) -> bool:
+    if old.kind in BATCH_FAMILY:
+        return new.kind in BATCH_FAMILY
+    return class_of(old) == class_of(new)
+
+
+def _as_it_is(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+    return values
+
+
+def _same_function(before: Mapping[str, Any], after: Mapping[str, Any]) -> Step:
+    """The weights of a batch normalization with other arguments that does the same in inference."""
+
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        mean, variance = values["moving_mean"], values["moving_variance"]
+        found = {"moving_mean": mean, "moving_variance": variance}
+        if after["scale"]:
+            ratio = (variance + after["epsilon"]) / (variance + before["epsilon"])
+            found["gamma"] = np.asarray(values.get("gamma", np.ones_like(mean)) * np.sqrt(ratio))
+        if after["center"]:
+            found["beta"] = values.get("beta", np.zeros_like(mean))
+        if after.get("renorm"):
+            deviation = np.sqrt(variance + after["epsilon"])
+            found["moving_stddev"] = values.get("moving_stddev", deviation)
+            found["renorm_mean"] = values.get("renorm_mean", mean)
+            found["renorm_stddev"] = values.get("renorm_stddev", deviation)
+        return found
+
+    return step
+
+
+def _exchange(work: Work, site: Site, said: str) -> Change | str:
+    want, norm, spot = site.edit.want, site.edit.norm, site.spot
+    assert want is not None and norm is not None and spot is not None
+    channels = channels_of(work.flat, norm)
+    if channels is None:
+        return "the number of channels is not known"
+    node, draft = work.levels.node(spot), work.levels.draft(spot.level)
+    wanted = f"{work.label(work.owner(work.placement.skeleton(norm)))}_norm"
+    name = node.layer if node.layer == wanted else draft.free_name(wanted)
+    config = layer_config(work, want.spec, norm, channels)
+    config["trainable"] = bool(node.config.get("trainable", True))
+    for index in draft.graph.calls[node.layer]:
+        draft.exchange(index, name, class_of(want.spec), config)
+    path = f"{site.path}{name}"
+    work.norm_before_activation[want.tensor] = path
+    work.start(path, {}, config)
+    if want.spec.kind in BATCH_FAMILY:
+        work.fresh[path] = epsilon_of(want.spec)
+    restored = _restore_bias(work, norm, want.spec, channels)
+    return Change(path, said + restored)
+
+
+def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:
+    """Gives the layer before a bias again where the new kind doesn't cancel it."""
+    before = work.flat.producers[norm][0]
+    node = work.flat.nodes[before]
+    if role_of(node) is not Role.LINEAR or has_bias(node) or cancels_bias(spec, channels):
+        return ""
+    if node.class_name not in LINEAR - {"EinsumDense"}:
+        return ""
+    spot = work.levels.spot(before)
+    work.configure(spot, {"use_bias": True})
+    work.rule(work.levels.layer_path(spot), _with_zero_bias(channels))
+    return f"; {node.name} has its bias again"
+
+
+def _with_zero_bias(channels: int) -> Step:
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        return {**values, "bias": np.zeros(channels, "float32")}
+
+    return step

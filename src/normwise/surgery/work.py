@@ -1,0 +1,260 @@
+"""A model on the bench: its graph in draft, and the rules by which weights follow the edits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from normwise.graph.catalogue import activation_name, activation_of
+from normwise.graph.editing import ENDS
+from normwise.graph.flatten import flatten
+from normwise.graph.graph import Graph, Node, Tensor, thaw
+from normwise.graph.regions import layout_of
+from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
+from normwise.norms.positions import Placement
+from normwise.surgery.levels import Cut, Levels, Spot
+from normwise.surgery.population import Settings as Measure
+
+Step = Callable[[Weights, dict[str, Any]], Mapping[str, Any]]
+"""Takes the source's weights and those of one layer so far; returns those of the layer."""
+
+POLICIES = {
+    "float16": "mixed_float16",
+    "bfloat16": "mixed_bfloat16",
+    "float32": "float32",
+    "float64": "float64",
+}
+"""For what a new layer reads: the policy under which it computes like its neighbours, with
+variables in full precision."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How edits are made.
+
+    Attributes:
+        keep: Whether outputs must be kept.
+        drop_bias: Whether a bias that a normalization cancels is dropped.
+        measure: How statistics of data are measured.
+    """
+
+    keep: bool = True
+    drop_bias: bool = False
+    measure: Measure | None = None
+
+
+@final
+class Work:
+    """One rewrite in progress.
+
+    Args:
+        graph: The source's graph.
+        settings: How edits are made.
+    """
+
+    def __init__(self, graph: Graph, settings: Settings) -> None:
+        self.graph = graph
+        self.settings = settings
+        self.placement = Placement(layout_of(graph))
+        self.flat = self.placement.graph
+        self.levels = Levels(graph, self.flat)
+        self.fresh: dict[str, float] = {}
+        """Batch normalizations that are new or stand elsewhere, by path: their epsilon."""
+        self.standardized: list[str] = []
+        """Paths of new fixed normalizations of inputs."""
+        self.norm_before_activation: dict[int, str] = {}
+        """Paths of the normalizations that edits put at a node."""
+        self.normalized_before: set[int] = set()
+        """Activations that have a normalization before them by an edit."""
+        self._steps: dict[str, list[Step]] = {}
+        self._starts: dict[str, dict[str, Any]] = {}
+        self._split: dict[tuple[str, str], None] = {}
+        self._behind: dict[tuple[str, Tensor], Tensor] = {}
+        self._now: dict[tuple[str, Tensor, int], Tensor] = {}
+
+    # Weights --------------------------------------------------------------------------------
+
+    def rule(self, path: str, step: Step, *, new: bool = False) -> None:
+        """Adds a step to how a layer's weights come from the source's."""
+        self._steps.setdefault(path, []).append(step)
+        if new:
+            self._starts.setdefault(path, {})
+
+    def start(self, path: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Sets what a new batch normalization starts with, as far as it has such weights."""
+        names = batch_weights(config)
+        self._starts[path] = {name: value for name, value in values.items() if name in names}
+        self._steps.setdefault(path, [])
+
+    def configure(self, spot: Spot, settings: Mapping[str, Any]) -> None:
+        """Changes settings of the layer at a spot, in all its calls."""
+        node = self.levels.node(spot)
+        self.levels.draft(spot.level).configure(node.layer, **settings)
+
+    def rules(self) -> dict[str, WeightRule]:
+        """For each layer with other weights than in the source: what they are."""
+        return {path: self._rule(path, tuple(steps)) for path, steps in self._steps.items()}
+
+    def _rule(self, path: str, steps: tuple[Step, ...]) -> WeightRule:
+        start = self._starts.get(path)
+
+        def weights(source: Weights) -> LayerWeights:
+            values: dict[str, Any] = dict(source.of(path) if start is None else start)
+            for step in steps:
+                values = dict(step(source, values))
+            return values
+
+        return weights
+
+    # Places ---------------------------------------------------------------------------------
+
+    def immediate(self, flat: int) -> frozenset[int]:
+        """The nodes of the flattened graph that read a node's result, `ENDS` for outputs."""
+        ends = any(t.node == flat for t in self.flat.output_tensors)
+        return frozenset(self.flat.consumers[flat]) | ({ENDS} if ends else frozenset())
+
+    def parted(self, tensor: int, base: int) -> tuple[frozenset[int], frozenset[int]] | None:
+        """The readers of `base` that lead to skips of `tensor`, and the others.
+
+        None where a dropout or another normalization stands before readers of both sorts.
+        """
+        skips, others = set(), set()
+        for reader in self.immediate(base):
+            leads = set(self._leads(tensor, reader))
+            if leads == {True}:
+                skips.add(reader)
+            elif True not in leads:
+                others.add(reader)
+            else:
+                return None
+        return frozenset(skips), frozenset(others)
+
+    def _leads(self, tensor: int, reader: int) -> list[bool]:
+        if reader == ENDS:
+            return [False]
+        if self.placement.skeleton(reader) == reader:
+            return [self.placement.layout.is_skip(tensor, reader)]
+        return [further.skip for further in self.placement.readers_from(tensor, reader)]
+
+    def current(self, cut: Cut) -> Tensor | None:
+        """What the readers of a cut read by now; None if not all of them the same."""
+        path = self.levels.path(cut.level)
+        behind = self._behind.get((path, cut.tensor), cut.tensor)
+        found = {self._now.get((path, cut.tensor, reader), behind) for reader in cut.readers}
+        return found.pop() if len(found) == 1 else None
+
+    def insert(
+        self, cut: Cut, tensor: Tensor, layer: str, class_name: str, config: Mapping[str, Any]
+    ) -> str:
+        """Puts a new layer before the readers of a cut; returns the layer's path."""
+        draft, path = self.levels.draft(cut.level), self.levels.path(cut.level)
+        made = draft.insert(tensor, cut.readers, layer, class_name, config)
+        self._note(path, cut, made)
+        return f"{path}{layer}"
+
+    def move(self, spot: Spot, cut: Cut, tensor: Tensor) -> None:
+        """Puts a layer that is there before the readers of a cut."""
+        draft, path = self.levels.draft(cut.level), self.levels.path(cut.level)
+        made = draft.move(spot.index, tensor, cut.readers)
+        self._note(path, cut, made)
+
+    def _note(self, path: str, cut: Cut, made: Tensor) -> None:
+        self._now.update({(path, cut.tensor, reader): made for reader in cut.readers})
+
+    # Activations ----------------------------------------------------------------------------
+
+    def split(self, flat: int) -> None:
+        """Makes a fused activation a layer of its own, behind every call of its layer."""
+        spot = self.levels.spot(flat)
+        node, path = self.levels.node(spot), self.levels.path(spot.level)
+        if (path, node.layer) in self._split:
+            return
+        self._split[path, node.layer] = None
+        draft = self.levels.draft(spot.level)
+        class_name, config = _activation_layer(node)
+        name = draft.free_name(f"{node.layer}_{activation_of(node)}")
+        for call, index in enumerate(draft.graph.calls[node.layer]):
+            tensor = Tensor(index)
+            made = draft.insert(tensor, draft.readers(tensor), name, class_name, config, call=call)
+            self._behind[path, tensor] = made
+        draft.configure(node.layer, activation="linear")
+        self.rule(f"{path}{node.layer}", _without_activation)
+        if class_name != "Activation":
+            self.rule(f"{path}{name}", _activation_weights(f"{path}{node.layer}"), new=True)
+
+    def before_activation(self, flat: int) -> Cut:
+        """All that reads a linear layer by now, whatever it was before."""
+        spot = self.levels.spot(flat)
+        draft = self.levels.draft(spot.level)
+        tensor = Tensor(spot.index)
+        return Cut(spot.level, tensor, tuple(draft.readers(tensor)))
+
+    # Names and types ------------------------------------------------------------------------
+
+    def owner(self, flat: int) -> int:
+        """The layer that a tensor is known by: the convolution rather than its activation."""
+        sites = self.placement.sites_by_node.get(flat, ())
+        return sites[0].linear if sites else flat
+
+    def label(self, flat: int) -> str:
+        """The name of a layer inside its own model."""
+        return self.flat.nodes[flat].layer.rpartition("/")[2]
+
+    def policy(self, flat: int) -> str | None:
+        """The policy of a layer that reads a tensor; None where it holds no floating point."""
+        dtype = self.flat.nodes[flat].outputs[0].dtype or "float32"
+        return POLICIES.get(dtype)
+
+    def freeze(self) -> Graph:
+        """The edited graph."""
+        return self.levels.root.freeze()
+
+
+def batch_weights(config: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the weights of a batch normalization with this configuration."""
+    names = {"moving_mean", "moving_variance"}
+    names |= {"gamma"} if config.get("scale", True) else set()
+    names |= {"beta"} if config.get("center", True) else set()
+    renorm = {"moving_stddev", "renorm_mean", "renorm_stddev"}
+    return frozenset(names | (renorm if config.get("renorm") else set()))
+
+
+def placement_of(graph: Graph) -> Placement:
+    """Where the normalizations of a graph stand."""
+    return Placement(layout_of(flatten(graph)))
+
+
+def is_lambda(activation: Any) -> bool:
+    """Whether a serialized activation is a lambda."""
+    return isinstance(activation, Mapping) and (
+        "class_name" not in activation or activation["class_name"] == "__lambda__"
+    )
+
+
+def _activation_layer(node: Node) -> tuple[str, dict[str, Any]]:
+    """Class and configuration of the layer that does what a fused activation did."""
+    told = thaw(node.config["activation"])
+    dtype = POLICIES.get(node.outputs[0].dtype or "float32", "float32")
+    common = {"dtype": dtype, "trainable": bool(node.config.get("trainable", True))}
+    if isinstance(told, dict) and told.get("class_name") != "function":
+        inner = told["config"]
+        if told["class_name"] == "Activation":
+            return "Activation", {"activation": activation_name(inner["activation"]), **common}
+        return told["class_name"], {**inner, **common}
+    return "Activation", {"activation": told, **common}
+
+
+def _without_activation(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+    """An activation with weights takes them along."""
+    return {name: value for name, value in values.items() if name != "alpha"}
+
+
+def _activation_weights(path: str) -> Step:
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        theirs = source.of(path)
+        return {"alpha": np.asarray(theirs["alpha"])} if "alpha" in theirs else values
+
+    return step

@@ -1,0 +1,139 @@
+"""Bringing a model to a norm plan."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normwise.backend import require_backend
+from normwise.errors import ModelReadError
+from normwise.norms.plan import NormPlan
+from normwise.workflows.models import live_model, refuse_missing
+
+if TYPE_CHECKING:
+    from normwise.surgery.rewrite import Rewrite
+
+
+def place(
+    model: Any,
+    plan: str | NormPlan,
+    *,
+    keep_outputs: bool = True,
+    data: Any = None,
+    layers: str | None = None,
+    drop_bias: bool = False,
+) -> Rewrite:
+    """Makes a model follow a norm plan, with the fewest edits, and proves that its outputs stay.
+
+    What is missing is inserted, what stands elsewhere is moved, kinds are swapped, and what the
+    plan doesn't name is removed. Normalizations that no plan describes are left alone.
+
+    Args:
+        model: A live functional or Sequential model, a `.keras`, `.h5` or `.json` file, a run
+            folder, or `"package.module:callable"`. It stays as it is.
+        plan: What should hold, such as `"batch@pre-activation"`.
+        keep_outputs: Whether an edit that would change the outputs in inference is skipped, with
+            its reason in the report. New batch normalizations then start as the identity. An
+            architecture without weights (`.json`) has no outputs to keep.
+        data: A folder of images, or batches of raw input (arrays with the batch axis first, or the
+            structure of arrays that the model takes) in something that can be iterated again, or
+            one array. New batch normalizations start with their statistics: where outputs are kept,
+            so that training starts unchanged too.
+        layers: A pattern such as `"decoder_*"`: only edits for layers of such names are made.
+        drop_bias: Whether biases that a normalization right behind cancels are dropped.
+
+    Returns:
+        The new model as `.model`, not compiled; `.report` has what was changed and skipped.
+
+    Raises:
+        PlanError: The plan can't hold in this network.
+        ModelReadError: The model can't be read or built.
+        SurgeryError: A layer can't be copied, or nothing can be verified.
+        PromiseError: The outputs aren't kept.
+
+    Example:
+        ```python
+        done = nw.place("model.keras", "batch@before-downsampling")
+        done.model.save("placed.keras")
+        ```
+    """
+    wanted = plan if isinstance(plan, NormPlan) else NormPlan.parse(plan)
+    refuse_missing(model)
+    require_backend()
+    from normwise.surgery.place import place as rewrite  # noqa: PLC0415 - needs the backend
+    from normwise.surgery.work import Settings  # noqa: PLC0415
+
+    bare = _is_architecture(model)
+    live = architecture_of(Path(fspath(model))) if bare else live_model(model)
+    if data is None:
+        return rewrite(live, wanted, Settings(keep_outputs and not bare, drop_bias), None, layers)
+    batches, measure = _data(model, live, data)
+    settings = Settings(keep_outputs and not bare, drop_bias, measure)
+    return rewrite(live, wanted, settings, batches, layers)
+
+
+def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
+    """Batches, and how statistics of them are measured."""
+    from normwise.surgery.batches import Missing  # noqa: PLC0415 - needs the backend
+    from normwise.surgery.population import Settings, untracked  # noqa: PLC0415
+    from normwise.workflows.recalibrate import (  # noqa: PLC0415
+        fill_of,
+        images_of_folder,
+        tracked,
+    )
+
+    missing = Missing(None, fill_of(live))
+    if not isinstance(data, (str, PathLike)):
+        return data, Settings(False, missing, untracked)
+    batches = images_of_folder(model, live, Path(fspath(data)), None, None, None)
+    return batches, Settings(False, missing, tracked)
+
+
+def _is_architecture(model: Any) -> bool:
+    return isinstance(model, (str, PathLike)) and Path(fspath(model)).suffix.lower() == ".json"
+
+
+def architecture_of(path: Path) -> Any:
+    """The model of a `.json` architecture, its weights as they are initialized.
+
+    Raises:
+        ModelReadError: Keras can't build it.
+    """
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    from normwise.workflows.models import graph_of  # noqa: PLC0415
+
+    graph_of(path)  # its errors are clearer than those of a failed load
+    try:
+        return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+    except Exception as error:
+        # Keras raises many types here; all of them mean that this file can't be built.
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ModelReadError(
+            f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
+            "the module that registers them first."
+        ) from error
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports modules that register custom layers.
+
+    Raises:
+        ModelReadError: There is no such module, or it fails.
+    """
+    if names:
+        require_backend()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            # It is the user's code: whatever it raises is the answer.
+            raise ModelReadError(
+                f"--import {name}: importing it failed: {type(error).__name__}: {error}"
+            ) from error

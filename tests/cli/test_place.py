@@ -1,0 +1,128 @@
+"""`normwise place` writes what it proved, and nothing else."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import normwise as nw
+from normwise.rasters import write_raster
+from tests.surgery.models import shaken
+from tests.zoo import conv, image
+
+
+def run(*words, cwd=None):
+    command = [sys.executable, "-m", "normwise", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "unet.keras"
+    build = nw.build("unet", (None, None, 3), norm="none", filters=2, depth=1)
+    shaken(build).save(path)
+    return path
+
+
+def test_a_model_is_placed_proved_and_written(unet, tmp_path):
+    out = tmp_path / "placed.keras"
+    done = run("place", unet, "--norm", "batch@pre-activation", "-o", out, "--drop-bias")
+    assert done.returncode == 0, done.stderr
+    assert "BatchNormalization inserted between encoder1_conv1" in done.stdout
+    assert "outputs kept in inference" in done.stdout and f"Written to {out}" in done.stdout
+    assert str(nw.plan_of(out)) == "batch@pre-activation"
+    again = run("place", unet, "--norm", "batch@skip", "-o", out)
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+
+
+def test_what_cannot_keep_outputs_writes_nothing_and_exits_1(unet, tmp_path):
+    out = tmp_path / "out.keras"
+    words = ("place", unet, "--norm", "rms@skip", "-o", out, "--format", "json")
+    done = run(*words)
+    assert done.returncode == 1 and not out.exists()
+    said = json.loads(done.stdout)
+    assert said["written"] is None and said["skipped"][0]["layer"] == "encoder1_conv2_skip_norm"
+    assert "Nothing written" in done.stderr and "--retrain" in done.stderr
+    done = run(*words, "--retrain")
+    assert done.returncode == 0 and str(nw.plan_of(out)) == "rms@skip"
+    assert json.loads(done.stdout)["promise"] == "outputs change"
+
+
+def test_statistics_come_from_a_folder_of_images(unet, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        write_raster(tmp_path / "images" / f"{name}.npy", rng.normal(7, 2, (32, 32, 3)))
+    out = tmp_path / "out.keras"
+    words = ("--norm", "batch@input", "-o", out, "--data", tmp_path / "images")
+    done = run("place", unet, *words)
+    assert done.returncode == 0, done.stderr
+    norm = keras.saving.load_model(out).get_layer("input_norm")
+    np.testing.assert_allclose(np.asarray(norm.moving_mean), 7, atol=0.3)
+    np.testing.assert_allclose(np.asarray(norm.gamma), 2, atol=0.3)
+
+
+def test_an_architecture_is_placed_without_weights_to_keep(tmp_path):
+    inputs = image(3)
+    model = keras.Model(inputs, conv(1)(conv(4, activation="relu", name="a")(inputs)))
+    path, out = tmp_path / "net.json", tmp_path / "out.keras"
+    path.write_text(model.to_json())
+    done = run("place", path, "--norm", "group(groups=2)@pre-activation", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert str(nw.plan_of(out)) == "group(groups=2)@pre-activation"
+
+
+def test_a_keras_2_file_is_placed(tmp_path):
+    inputs = image(3)
+    model = keras.Model(inputs, conv(1)(conv(4, activation="relu", name="a")(inputs)))
+    path, out = tmp_path / "old.h5", tmp_path / "out.keras"
+    model.save(path)
+    done = run("place", path, "--norm", "batch@pre-activation", "-o", out)
+    assert done.returncode == 0, done.stderr
+
+
+CUSTOM = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+
+def test_custom_layers_are_imported_on_demand(tmp_path):
+    (tmp_path / "mine.py").write_text(CUSTOM)
+    code = (
+        "import keras, mine; i = keras.Input((8, 8, 2)); "
+        "x = keras.layers.Conv2D(3, 3, activation='relu', name='a')(mine.Twice()(i)); "
+        "keras.Model(i, keras.layers.Conv2D(1, 1)(x)).save('m.keras')"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    words = ("place", "m.keras", "--norm", "batch@pre-activation", "-o", "out.keras")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2 and "import" in done.stderr
+    assert run(*words, "--import", "mine", cwd=tmp_path).returncode == 0
+    done = run(*words, "--overwrite", "--import", "gone", cwd=tmp_path)
+    assert done.returncode == 2 and "--import gone" in done.stderr
+
+
+def test_impossible_requests_say_what_would_help(unet, tmp_path):
+    out = tmp_path / "out.keras"
+    done = run("place", unet, "--norm", "batch@nowhere", "-o", out)
+    assert done.returncode == 2 and "'nowhere' is no position" in done.stderr
+    done = run("place", unet, "--norm", "batch@skip", "-o", out, "--layers", "none_*")
+    assert done.returncode == 2 and "matches the pattern" in done.stderr
+    done = run("place", unet, "--norm", "batch@skip", "-o", tmp_path / "out.h5")
+    assert done.returncode == 2 and ".keras" in done.stderr
+
+
+def test_the_model_in_hand_stays_as_it_is():
+    inputs = image(3)
+    x = layers.ReLU()(conv(4, name="a")(inputs))
+    model = keras.Model(inputs, conv(1, name="head")(x))
+    done = nw.place(model, "batch@pre-activation")
+    assert done.model is not model and len(model.layers) == 4 and len(done.model.layers) == 5

@@ -1,0 +1,443 @@
+"""Placing keeps what it promises on every model of the zoo, and reaches what the plan says."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from normwise.errors import PlanError, PromiseError, SurgeryError
+from normwise.graph.flatten import flatten
+from normwise.keras_format import read_graph
+from normwise.networks import build
+from normwise.norms import NormPlan, infer_plan
+from normwise.surgery.place import place
+from normwise.surgery.work import Settings
+from tests.surgery.models import fit_once, inputs_of, outputs_of, runs_here, shaken, weights_of
+from tests.zoo import ZOO, conv, image
+
+KEEP, RETRAIN = Settings(), Settings(keep=False)
+PLANS = (
+    "batch@pre-activation",
+    "batch@post-activation",
+    "batch@input",
+    "batch@after-merge",
+    "batch@before-downsampling/raw-skip",
+    "none",
+)
+CORE = ["nested_twice", "sequential_in_functional", "dict_in_and_out", "depthwise", "free_size"]
+
+
+def placed(model, plan, settings=KEEP, **more):
+    return place(model, NormPlan.parse(plan), settings, **more)
+
+
+def plan_of(model):
+    return str(infer_plan(read_graph(model)))
+
+
+def layer_weights(model):
+    """Arrays by layer, by the name of the variable."""
+    found = {}
+    for layer in model._flatten_layers():
+        if not layer._layers:
+            for v in layer.variables:
+                array = np.array(keras.ops.convert_to_numpy(v.value), copy=True)
+                found.setdefault(layer.name, []).append((v.name, array))
+    return found
+
+
+def assert_contract(model, plan, settings=KEEP, path=None):
+    """What holds of every placing that keeps outputs; returns the rewrite."""
+    inputs = inputs_of(model)
+    outputs = outputs_of(model, inputs)
+    before = weights_of(model)  # an activation that is a layer gets its weights in the first call
+    old = layer_weights(model)
+    done = placed(model, plan, settings)
+    for a, b in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    found = outputs_of(done.model, inputs)
+    for a, b in zip(outputs, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * max(np.abs(a).max(), 1e-6))
+    assert done.report.max_difference <= 1e-5
+    assert_names_kept(model, done.model)
+    changed = {change.layer.rpartition("/")[2] for change in done.report.changed}
+    folded = {w.rpartition("/")[2] for c in done.report.changed for w in c.action.split()}
+    for name, arrays in layer_weights(done.model).items():
+        if name in old and name not in changed | folded:
+            for (n, a), (m, b) in zip(old[name], arrays, strict=True):
+                assert n == m
+                np.testing.assert_array_equal(a, b)
+    assert_report_is_the_difference(model, done)
+    again = placed(done.model, plan, settings)
+    assert not again.report.changed
+    assert len(again.report.skipped) == len(done.report.skipped)
+    if path is not None:
+        done.model.save(path)
+        for a, b in zip(found, outputs_of(keras.saving.load_model(path), inputs), strict=True):
+            np.testing.assert_array_equal(a, b)
+    return done
+
+
+def assert_names_kept(model, copy):
+    assert [i.name for i in copy.inputs] == [i.name for i in model.inputs]
+    if not isinstance(model, keras.Sequential):
+        keras.tree.assert_same_structure(copy.input, model.input)
+        keras.tree.assert_same_structure(copy.output, model.output)
+        assert copy.output_names == model.output_names
+
+
+def norms_of(model):
+    nodes = flatten(read_graph(model)).nodes
+    return {n.layer for n in nodes if "Normalization" in n.class_name}
+
+
+def assert_report_is_the_difference(model, done):
+    before, after = norms_of(model), norms_of(done.model)
+    inserted = {c.layer for c in done.report.changed if " inserted " in c.action}
+    removed = {c.layer for c in done.report.changed if " removed" in c.action}
+    assert after - before == inserted and before - after == removed
+
+
+ZOO_PLANS = [
+    (name, plan) for i, name in enumerate(ZOO) for plan in (PLANS[i % 6], PLANS[(i + 3) % 6])
+]
+
+
+@pytest.mark.parametrize(("name", "plan"), ZOO_PLANS)
+def test_the_contract_on(name, plan, tmp_path):
+    if not runs_here(name):
+        pytest.skip("this backend has no NCHW convolutions on a CPU")
+    saves = name not in ("lambda_layer", "custom_without_config")
+    try:
+        assert_contract(shaken(ZOO[name]()), plan, path=tmp_path / "m.keras" if saves else None)
+    except PlanError as error:
+        assert "has no place" in str(error)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("name", CORE)
+def test_training_goes_on_in_the_copy_and_then_in_the_source(name):
+    model = shaken(ZOO[name]())
+    inputs, before = inputs_of(model), weights_of(model)
+    done = placed(model, "batch@pre-activation" if name != "free_size" else "batch@after-merge")
+    assert done.report.max_difference <= 1e-5
+    fit_once(done.model, inputs)
+    for a, b in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    fit_once(model, inputs)
+
+
+NETWORKS = {
+    "question": lambda plan: build("question", (None, None, 3), norm=plan, filters=2),
+    "unet": lambda plan: build("unet", (None, None, 3), norm=plan, filters=2, depth=2),
+}
+TARGETS = (
+    "none",
+    "batch@pre-activation",
+    "batch@post-activation",
+    "batch@post-activation/raw-skip",
+    "batch@skip",
+    "batch@input+skip+after-merge",
+    "group(groups=2)@encoder:pre-activation",
+    "batch(epsilon=1e-05)@pre-activation",
+    "standardize@input,batch@bottleneck:post-activation,rms@skip",
+)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("plan", TARGETS)
+def test_any_plan_is_reached_from_any_other_where_outputs_need_not_stay(network, plan):
+    wanted = NormPlan.parse(plan)
+    for start in ("none", "batch@post-activation/raw-skip", "batch@pre-activation"):
+        done = placed(NETWORKS[network](start), plan, RETRAIN)
+        assert not done.report.skipped
+        found = infer_plan(read_graph(done.model))
+        assert found == wanted and not found.residue
+        assert not placed(done.model, plan, RETRAIN).report.changed
+
+
+def test_the_fewest_edits_are_made():
+    model = NETWORKS["unet"]("batch@encoder:pre-activation")
+    done = placed(model, "batch@encoder:pre-activation,batch(momentum=0.9)@skip", RETRAIN)
+    assert {c.layer for c in done.report.changed} == {
+        "encoder1_conv2_skip_norm",
+        "encoder2_conv2_skip_norm",
+    }
+    done = placed(model, "batch@encoder:post-activation", RETRAIN)
+    assert len(done.report.changed) == 4
+    assert all(c.action.startswith("moved") for c in done.report.changed)
+
+
+def test_what_would_change_the_outputs_is_skipped_with_its_reason():
+    model = shaken(NETWORKS["unet"]("batch@pre-activation"))
+    done = assert_contract(model, "batch@post-activation")
+    assert not done.report.changed and len(done.report.skipped) == 10
+    assert all("across an activation" in s.reason for s in done.report.skipped)
+    done = assert_contract(model, "group(groups=2)@pre-activation")
+    assert all("group(groups=2) computes something else" in s.reason for s in done.report.skipped)
+    done = assert_contract(NETWORKS["unet"]("none"), "layer@pre-activation")
+    assert all("can't start without changing" in s.reason for s in done.report.skipped)
+
+
+def test_another_epsilon_and_kind_within_the_batch_family_keep_outputs():
+    model = shaken(NETWORKS["unet"]("batch@pre-activation"))
+    done = assert_contract(model, "batch-renorm(epsilon=1e-05)@pre-activation")
+    assert not done.report.skipped
+    assert plan_of(done.model) == "batch-renorm(epsilon=1e-5)@pre-activation"
+    back = assert_contract(done.model, "batch(epsilon=0.01)@pre-activation")
+    assert plan_of(back.model) == "batch(epsilon=0.01)@pre-activation"
+
+
+def test_removing_folds_into_every_kind_of_linear_layer():
+    inputs = image(4)
+    x = layers.BatchNormalization(name="n1")(conv(6, use_bias=False, groups=2, name="a")(inputs))
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="b")(layers.ReLU()(x))
+    x = layers.ReLU()(layers.BatchNormalization(name="n2")(x))
+    x = layers.BatchNormalization(name="n3")(layers.SeparableConv2D(5, 3, name="c")(x))
+    x = layers.Conv2DTranspose(3, 3, strides=2, name="d")(layers.ReLU()(x))
+    x = layers.ReLU()(layers.BatchNormalization(name="n4")(x))
+    x = layers.BatchNormalization(name="n5")(layers.Dense(4, name="e")(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    model = shaken(keras.Model(inputs, layers.Dense(2, name="head")(x)))
+    done = assert_contract(model, "none")
+    assert not done.report.skipped and not norms_of(done.model)
+    assert len(done.report.changed) == 5
+
+
+def test_bias_is_dropped_on_demand_and_restored_when_a_swap_needs_it():
+    model = shaken(NETWORKS["unet"]("none"))
+    done = assert_contract(model, "batch@pre-activation", Settings(drop_bias=True))
+    assert not done.model.get_layer("encoder1_conv1").use_bias
+    assert done.model.get_layer("head").use_bias
+    grouped = placed(done.model, "group(groups=2)@pre-activation", RETRAIN)
+    # Two channels in two groups are instances: no bias is missing there.
+    assert not grouped.model.get_layer("encoder1_conv1").use_bias
+    assert grouped.model.get_layer("encoder2_conv1").use_bias
+    assert any("has its bias again" in c.action for c in grouped.report.changed)
+
+
+def test_layers_of_a_name_pattern():
+    model = shaken(NETWORKS["unet"]("none"))
+    done = placed(model, "batch@pre-activation", layers="decoder*")
+    changed = [c.layer for c in done.report.changed]
+    assert changed and all(name.startswith("decoder") for name in changed)
+    with pytest.raises(SurgeryError, match=r"no layer .* matches the pattern 'dekoder\*'"):
+        placed(model, "batch@pre-activation", layers="dekoder*")
+
+
+def test_names_say_what_for_whom_and_do_not_collide():
+    inputs = image(3)
+    x = conv(4, activation="relu", name="first")(inputs)
+    x = layers.Identity(name="first_norm")(x)
+    model = keras.Model(inputs, conv(1, name="head")(x))
+    done = placed(model, "batch@pre-activation")
+    assert [layer.name for layer in done.model.layers][1:4] == [
+        "first",
+        "first_norm_2",
+        "first_relu",
+    ]
+
+
+def doubled_tanh(x):
+    return ops.tanh(2 * x)
+
+
+def every_activation():
+    inputs = image(4)
+    x = ops.relu(conv(4, name="raw")(inputs))
+    x = keras.activations.gelu(conv(4, name="function")(x))
+    x = layers.PReLU(name="prelu")(conv(4, name="parametric")(x))
+    x = conv(4, activation=layers.LeakyReLU(0.3), name="layer_inside")(x)
+    x = conv(4, activation=layers.PReLU(alpha_initializer="ones"), name="weights_inside")(x)
+    x = conv(4, activation=doubled_tanh, name="own")(x)
+    x = layers.Activation("swish")(layers.Dense(4, name="dense")(x))
+    x = layers.Conv2DTranspose(4, 3, activation="elu", padding="same", name="up")(x)
+    return keras.Model(inputs, conv(1, name="head")(x))
+
+
+def test_every_way_of_writing_an_activation():
+    done = assert_contract(
+        shaken(every_activation()), "batch@pre-activation", Settings(drop_bias=True)
+    )
+    assert not done.report.skipped and len(norms_of(done.model)) == 8
+    assert plan_of(done.model) == "batch@pre-activation"
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_other_numbers_of_dimensions(rank):
+    kind = {1: layers.Conv1D, 3: layers.Conv3D}[rank]
+    inputs = keras.Input((8,) * rank + (2,))
+    x = kind(4, 3, activation="relu", padding="same")(inputs)
+    x = kind(4, 3, strides=2, activation="relu", padding="same")(x)
+    model = keras.Model(inputs, kind(1, 1)(x))
+    assert len(assert_contract(shaken(model), "batch@pre-activation").report.changed) == 2
+
+
+def test_a_lambda_stays_where_it_is():
+    inputs = image(4)
+    x = conv(4, activation=lambda t: ops.tanh(2 * t), name="own")(inputs)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    assert not assert_contract(model, "batch@post-activation").report.skipped
+    done = assert_contract(model, "batch@pre-activation")
+    assert "is a lambda" in done.report.skipped[0].reason
+
+
+@pytest.mark.parametrize(("scale", "center"), [(False, True), (True, False)])
+def test_removing_a_normalization_without_gamma_or_beta(scale, center):
+    inputs = image(4)
+    norm = layers.BatchNormalization(scale=scale, center=center, name="n")
+    x = layers.ReLU()(norm(conv(4, name="a")(inputs)))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    assert not norms_of(assert_contract(model, "none").model)
+
+
+def test_a_layer_called_twice_gets_a_normalization_at_each_call():
+    left, right = image(name="left"), image(name="right")
+    shared = conv(4, activation="relu", name="shared")
+    x = layers.Concatenate()([shared(left), shared(right)])
+    model = shaken(keras.Model([left, right], conv(1, name="head")(x)))
+    done = assert_contract(model, "batch@pre-activation", Settings(drop_bias=True))
+    assert norms_of(done.model) == {"shared_norm", "shared_norm_2"}
+    assert done.model.get_layer("shared").kernel.shape == (3, 3, 3, 4)
+    assert not done.model.get_layer("shared").use_bias
+
+
+def test_a_nested_model_called_in_two_regions_is_one_set_of_layers():
+    model = shaken(ZOO["nested_twice"]())
+    done = placed(model, "none")
+    assert {c.layer for c in done.report.changed} == {"block/norm"}
+    done = placed(model, "batch@encoder:pre-activation")
+    assert done.report.skipped and "is called 2 times" in done.report.skipped[0].reason
+
+
+def test_skips_leave_a_nested_encoder_by_its_outputs():
+    inner_in = keras.Input((None, None, 3))
+    a = conv(4, activation="relu", name="a")(inner_in)
+    b = conv(4, activation="relu", name="b")(layers.MaxPooling2D()(a))
+    encoder = keras.Model(inner_in, [b, a], name="encoder")
+    inputs = image()
+    deep, skip = encoder(inputs)
+    x = layers.Concatenate(name="join")([layers.UpSampling2D()(deep), skip])
+    model = shaken(keras.Model(inputs, conv(1, name="head")(conv(4, activation="relu")(x))))
+    for plan in ("batch@skip", "batch@post-activation/raw-skip", "batch@pre-activation"):
+        done = assert_contract(model, plan)
+        assert not done.report.skipped and plan_of(done.model) == plan
+    done = placed(model, "batch@skip")
+    # Where the encoder hands out the tensor for the skip, and nowhere else.
+    assert norms_of(done.model) == {"encoder/a_skip_norm"}
+
+
+def test_masks_and_keyword_tensors_pass_through_new_normalizations():
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    x = layers.Dense(4, activation="relu", name="d")(x)
+    x = layers.MultiHeadAttention(2, 2, name="attend")(query=x, value=x, key=x)
+    x = layers.LSTM(3)(x)
+    model = shaken(keras.Model(inputs, layers.Dense(1)(x)))
+    done = assert_contract(model, "batch@pre-activation")
+    assert len(done.report.changed) == 1
+    given = np.array([[1, 2, 0, 0, 0, 0], [3, 4, 5, 6, 7, 8]], "int32")
+    np.testing.assert_allclose(
+        outputs_of(done.model, given)[0], outputs_of(model, given)[0], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_new_layers_take_the_policy_and_the_flag_of_their_neighbour():
+    inputs = image(4)
+    x = conv(4, activation="relu", dtype="mixed_bfloat16", name="half", trainable=False)(inputs)
+    model = keras.Model(inputs, layers.Conv2D(1, 1, dtype="float32", name="head")(x))
+    done = placed(model, "batch@pre-activation")
+    norm = done.model.get_layer("half_norm")
+    assert norm.compute_dtype == "bfloat16" and norm.variable_dtype == "float32"
+    assert norm.trainable is False and done.model.get_layer("half_relu").compute_dtype == "bfloat16"
+
+
+def test_whole_numbers_are_not_normalized():
+    model = ZOO["integer_input"]()
+    done = placed(model, "batch@input")
+    assert "holds int32 values" in done.report.skipped[0].reason
+
+
+def test_residue_is_left_alone_and_named():
+    inputs = image(4)
+    x = layers.BatchNormalization(name="odd")(conv(4, name="linear")(inputs))
+    x = conv(4, activation="relu", name="b")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = assert_contract(model, "batch@pre-activation")
+    assert "odd" in norms_of(done.model) and any("odd is outside" in n for n in done.report.notes)
+
+
+def test_the_head_is_left_alone_unless_named():
+    inputs = image(4)
+    x = conv(4, activation="relu", name="a")(inputs)
+    model = shaken(keras.Model(inputs, conv(2, activation="sigmoid", name="head")(x)))
+    assert norms_of(placed(model, "batch@pre-activation").model) == {"a_norm"}
+    assert norms_of(placed(model, "batch@head:pre-activation").model) == {"head_norm"}
+
+
+def test_a_plan_that_cannot_hold():
+    with pytest.raises(PlanError, match="it has no place 'skip'"):
+        placed(ZOO["prelu"](), "batch@skip")
+    with pytest.raises(PlanError, match=r"4 channels, which 3 groups don't divide.*1, 2, 4"):
+        placed(ZOO["prelu"](), "group(groups=3)@pre-activation", RETRAIN)
+    with pytest.raises(PlanError, match="mean the same place behind enc"):
+        unet = NETWORKS["unet"]("none")
+        unet = keras.Model(unet.input, unet.output)
+        placed(unet, "batch@post-activation,group(groups=2)@before-downsampling", RETRAIN)
+
+
+def test_a_broken_promise_is_an_error_that_names_the_layer(monkeypatch):
+    from normwise.surgery import insert
+
+    wrong = lambda channels, epsilon: {
+        "gamma": np.full(channels, 1.01, "float32"),
+        "beta": np.zeros(channels, "float32"),
+        "moving_mean": np.zeros(channels, "float32"),
+        "moving_variance": np.full(channels, 1 - epsilon, "float32"),
+    }
+    monkeypatch.setattr(insert, "identity", wrong)
+    with pytest.raises(PromiseError, match=r"first at layer 'conv1_relu'|first at layer"):
+        placed(NETWORKS["question"]("none"), "batch@pre-activation")
+
+
+def batches(count=3, size=16, channels=3, seed=5):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(2, 3, (4, size, size, channels)).astype("float32") for _ in range(count)]
+
+
+def test_calibrated_normalizations_start_unchanged_in_training_too():
+    model = shaken(ZOO["free_size"]())
+    data = [np.concatenate(batches())]
+    done = placed(model, "batch@after-merge+input", Settings(drop_bias=True), data=data)
+    found = keras.ops.convert_to_numpy(done.model(data[0], training=True))
+    plain = keras.ops.convert_to_numpy(model(data[0], training=False))
+    np.testing.assert_allclose(found, plain, rtol=0, atol=1e-4 * np.abs(plain).max())
+    bare = placed(model, "batch@after-merge+input").model
+    moved = keras.ops.convert_to_numpy(bare(data[0], training=True))
+    assert np.abs(moved - plain).max() > 0.1 * np.abs(plain).max()  # what calibration is for
+
+
+def test_calibration_counts_a_dropped_bias():
+    inputs = image(3)
+    model = shaken(
+        keras.Model(inputs, conv(1, name="h")(conv(4, activation="relu", name="a")(inputs)))
+    )
+    model.get_layer("a").bias.assign([3.0, -2.0, 1.0, 0.5])
+    data = [np.concatenate(batches())]
+    done = placed(model, "batch@pre-activation", Settings(drop_bias=True), data=data)
+    assert not done.model.get_layer("a").use_bias
+    found = keras.ops.convert_to_numpy(done.model(data[0], training=True))
+    plain = keras.ops.convert_to_numpy(model(data[0], training=False))
+    np.testing.assert_allclose(found, plain, rtol=0, atol=1e-4 * np.abs(plain).max())
+
+
+def test_retraining_with_data_starts_from_the_statistics_of_what_each_layer_reads():
+    model = shaken(NETWORKS["unet"]("none"))
+    done = placed(model, "standardize@input,batch@pre-activation", RETRAIN, data=batches())
+    stacked = np.concatenate(batches())
+    norm = done.model.get_layer("input_norm")
+    np.testing.assert_allclose(np.ravel(norm.mean), stacked.mean((0, 1, 2)), rtol=1e-4)
+    probe = keras.Model(done.model.input, done.model.get_layer("decoder1_conv2_norm").output)
+    out = np.asarray(keras.ops.convert_to_numpy(probe(stacked, training=False)))
+    np.testing.assert_allclose(out.mean((0, 1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=0.05)
