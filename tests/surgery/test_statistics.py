@@ -307,6 +307,18 @@ def test_several_inputs():
     assert_same(found, {"na": population(a[:, 4:]), "nb": population(b[:, 2:])})
 
 
+def test_batches_that_do_not_know_how_many_they_are():
+    class Dataset:
+        def __iter__(self):
+            return iter([data])
+
+        def __len__(self):
+            raise TypeError("the dataset length is unknown")
+
+    model, data = pointwise(), images()
+    assert_same(population_statistics(model, Dataset()).statistics, followed(model, data))
+
+
 def test_an_array_of_all_samples_is_cut_into_batches():
     model, data = pointwise(), images(20)
     found = population_statistics(model, data)

@@ -87,7 +87,10 @@ class Batches:
         """How many batches there are, 0 where nobody knows."""
         if _is_array(self.source):
             return math.ceil(len(self.source) / ARRAY_BATCH)
-        return len(self.source) if isinstance(self.source, Sized) else 0
+        try:
+            return len(self.source) if isinstance(self.source, Sized) else 0
+        except TypeError:  # a tf.data.Dataset has a length, and may not know it
+            return 0
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches, one after another.
