@@ -196,3 +196,39 @@ def test_an_empty_split_is_an_error(folder) -> None:
         PatchBatches(dataset, "test", (8, 8), 1, fill=FILL)
     with pytest.raises(DataError, match="the split test is empty"):
         next(tiles_of(dataset, "test", (8, 8), FILL))
+
+
+TURNED = Augmentation(False, False, intensity=0, angle=40, scale=0.1)
+
+
+def test_turned_patches_are_filled_from_what_surrounds_them(folder) -> None:
+    """The image's column is its value, so that each patch says where it was looked up."""
+    ramp = np.broadcast_to(np.arange(90, dtype=np.float32)[None, :, None], (80, 90, 3))
+    folder.image("images/a.tif", np.ascontiguousarray(ramp))
+    folder.mask("masks/a.png", np.broadcast_to(np.arange(90, dtype=np.uint8) // 45, (80, 90)))
+    dataset = open_dataset(folder.root, validation=0)
+    options = {"fill": np.zeros(3), "label_fill": None}
+    turned = PatchBatches(dataset, "train", (16, 24), 8, augmentation=TURNED, **options)
+    plain = PatchBatches(dataset, "train", (16, 24), 8, **options)
+    full = 0
+    for step in range(len(turned)):
+        x, y, weight = turned[step]
+        before = plain[step][0]
+        for index, (_, (row, column)) in enumerate(turned.positions(0)[8 * step : 8 * step + 8]):
+            centre = x[index, 7:9, 11:13].mean(axis=(0, 1))
+            expected = before[index, 7:9, 11:13].mean(axis=(0, 1))
+            np.testing.assert_allclose(centre, expected, rtol=0, atol=0.01)
+            # The label is looked up at the same places.
+            clear = np.abs(x[index, ..., 0] - 44.5) > 0.6
+            np.testing.assert_array_equal(y[index][clear], (x[index, ..., 0] > 44.5)[clear])
+            if 14 <= row <= 80 - 30 and 14 <= column <= 90 - 38:
+                full += 1
+                assert (weight[index] == 1).all()
+    assert full > 2
+
+
+def test_turned_patches_of_images_that_are_smaller(folder) -> None:
+    dataset = open_dataset(folder.fill(3).root, validation=0)
+    x, y, weight = PatchBatches(dataset, "train", (64, 48), 2, fill=FILL, augmentation=TURNED)[0]
+    assert (x.shape, y.shape) == ((2, 64, 48, 3), (2, 64, 48))
+    assert np.isfinite(x).all() and 0.2 < weight.mean() < 0.9

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from threading import Lock
 from types import TracebackType
@@ -114,7 +114,7 @@ class PatchBatches:
                 "expected numbers from 1."
             )
         self._fill = _fill(self.dataset, self.fill, self.label_fill)
-        if self.augmentation and self.augmentation.intensity > 0:
+        if self.augmentation and self.augmentation.values.changes:
             if self.std is None:
                 raise DataError("Augmentation of intensity needs `std`, or intensity=0.")
             _per_channel(self.std, self.dataset.channels, "std")
@@ -173,6 +173,11 @@ class PatchBatches:
         _fill_in(batch[0], self._fill.image)
         return batch  # type: ignore[return-value]
 
+    def unvaried(self, epoch: int, step: int) -> Batch:
+        """The batch of one step as it is cut, without augmentation."""
+        with replace(self, augmentation=None) as plain:
+            return plain.batch(epoch, step)
+
     def positions(self, epoch: int) -> list[PatchPosition]:
         """Where the patches of an epoch are cut, in the order of the batches.
 
@@ -208,13 +213,31 @@ class PatchBatches:
         self.close()
 
     def _sample(self, position: PatchPosition, epoch: int, step: int, index: int) -> Batch:
-        item = self.items[position.item]
-        x, y, weight = _cut(self._source, item, position.corner, self.patch, self._fill)
-        if self.augmentation is None:
-            return x, y, weight
+        item, change = self.items[position.item], self.augmentation
+        if change is None:
+            return _cut(self._source, item, position.corner, self.patch, self._fill)
+        x, y, weight, patch = self._with_surroundings(item, position.corner, change)
         place = [self.seed, epoch, step, index, _AUGMENTATION]
         rng = np.random.default_rng(np.random.SeedSequence(place))
-        return self.augmentation.apply(x, y, weight, rng, mean=self._fill.image, std=self.std)
+        return change.apply(x, y, weight, rng, mean=self._fill.image, std=self.std, patch=patch)
+
+    def _with_surroundings(
+        self, item: Item, corner: tuple[int, ...], change: Augmentation
+    ) -> tuple[Floats, Array, Floats, tuple[slice, ...]]:
+        """A patch in the middle of what a turn brings into it, and where it is in that."""
+        axes = list(zip(corner, self.patch, change.margin(self.patch), item.shape, strict=True))
+        first = tuple(max(start - margin, 0) for start, _, margin, _ in axes)
+        # Only where nothing is moved does a patch that sticks out have to be continued.
+        last = (
+            min(start + side + margin, size) if margin else start + side
+            for start, side, margin, size in axes
+        )
+        window = tuple(end - start for start, end in zip(first, last, strict=True))
+        inside = tuple(
+            slice(start - begin, start - begin + side)
+            for (start, side, *_), begin in zip(axes, first, strict=True)
+        )
+        return (*_cut(self._source, item, first, window, self._fill), inside)
 
 
 def tiles_of(

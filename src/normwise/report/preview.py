@@ -85,7 +85,7 @@ def draw_preview(path: Path, panels: Sequence[Panel], meaning: Meaning) -> None:
     for axes in rows.ravel():
         axes.set(xticks=[], yticks=[])
     if meaning.classes:
-        _draw_legend(figure, meaning)
+        draw_legend(figure, meaning)
     figure.savefig(path, dpi=110)
 
 
@@ -98,7 +98,9 @@ def stretched(image: Pixels) -> Pixels:
 
 
 def _draw_classes(axes: Any, panel: Panel, meaning: Meaning) -> None:
-    colours = ListedColormap([_colour(meaning, index) for index in range(len(meaning.classes))])
+    colours = ListedColormap(
+        [class_colour(meaning, index) for index in range(len(meaning.classes))]
+    )
     norm = BoundaryNorm(np.arange(len(meaning.classes) + 1) - 0.5, colours.N)
     for place, values in ((axes[1], panel.truth), (axes[2], panel.predicted)):
         shown = np.ma.masked_where(~panel.valid, values)
@@ -126,18 +128,21 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _colour(meaning: Meaning, index: int) -> str:
+def class_colour(meaning: Meaning, index: int) -> str:
+    """The colour of a class: its own, or one of ours."""
     given = meaning.colours or _CLASS_COLOURS
     return given[index % len(given)]
 
 
-def _draw_legend(figure: Figure, meaning: Meaning) -> None:
-    names = [*meaning.classes, "wrong", "no label"]
-    colours = [_colour(meaning, index) for index in range(len(meaning.classes))]
+def draw_legend(figure: Figure, meaning: Meaning, wrong: bool = True) -> None:
+    """Names of the classes below all pictures, with what wrong pixels and no label look like."""
+    colours = [class_colour(meaning, index) for index in range(len(meaning.classes))]
+    named = [*zip(meaning.classes, colours, strict=True)]
+    named += [("wrong", _WRONG[1])] if wrong else []
     patches = [
         Patch(facecolor=colour, edgecolor="#888888", label=name)
-        for name, colour in zip(names, [*colours, _WRONG[1], _IGNORED], strict=True)
+        for name, colour in [*named, ("no label", _IGNORED)]
     ]
     figure.legend(
-        handles=patches, loc="outside lower center", ncols=min(len(names), 7), frameon=False
+        handles=patches, loc="outside lower center", ncols=min(len(patches), 7), frameon=False
     )

@@ -53,7 +53,7 @@ def draw_run(
         )
     with whole_file(folder / "preview.png") as path:
         panels = list(islice(_panels(model, dataset, output), _IMAGES))
-        draw_preview(path, panels, _meaning(dataset, output))
+        draw_preview(path, panels, meaning_of(dataset, output))
 
 
 def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Panel]:
@@ -75,7 +75,8 @@ def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Pa
             yield Panel(f"{item.name}, slice {middle}", *(array[middle] for array in drawn))
 
 
-def _meaning(dataset: Dataset, output: Output) -> Meaning:
+def meaning_of(dataset: Dataset, output: Output) -> Meaning:
+    """What the pictures of a data set show."""
     shown = 3 if dataset.channels >= 3 else 1
     image = ", ".join(dataset.bands[:shown])
     if dataset.task == "segmentation":

@@ -125,6 +125,25 @@ class AugmentationSettings(_Section):
     intensity: float = Field(
         default=0.0, ge=0, description="random gain and offset, in standard deviations of each band"
     )
+    scale: float = Field(
+        default=0.0, ge=0, description="largest change of size; 0.25: from 1/1.25 to 1.25 times"
+    )
+    angle: float = Field(default=0.0, ge=0, le=180, description="largest rotation, in degrees")
+    elastic: float = Field(
+        default=0.0, ge=0, description="standard deviation of a smooth displacement, in pixels"
+    )
+    gamma: float = Field(
+        default=0.0, ge=0, description="standard deviation of the logarithm of an exponent"
+    )
+    noise: float = Field(
+        default=0.0, ge=0, description="noise, in standard deviations of each band"
+    )
+    blur: float = Field(
+        default=0.0, ge=0, description="largest standard deviation of a blur, in pixels"
+    )
+    channel_dropout: float = Field(
+        default=0.0, ge=0, le=1, description="probability that a band is replaced by its mean"
+    )
 
 
 def _sampling(value: Any) -> Any:

@@ -267,7 +267,7 @@ def _fitted(
         return batch[0], output.scaled(batch[1]), batch[2]
 
     validation = Validation(tiles, output, loss_of(training), at_once)
-    with _batches(recipe, dataset, images, sampling) as batches, _resumable(folder):
+    with training_batches(recipe, dataset, images, sampling) as batches, _resumable(folder):
         standing = fit(
             network,
             batches,
@@ -302,10 +302,10 @@ def _patch(recipe: Recipe) -> tuple[int, ...]:
     return recipe.data.patch
 
 
-def _batches(
+def training_batches(
     recipe: Recipe, dataset: Dataset, images: ChannelStatistics, sampling: Sampling | None
 ) -> PatchBatches:
-    augmentation = recipe.data.augmentation
+    """The patches that a resolved recipe trains on."""
     return PatchBatches(
         dataset,
         "train",
@@ -314,11 +314,7 @@ def _batches(
         fill=images.mean,
         std=images.std,
         seed=recipe.training.seed,
-        augmentation=Augmentation(
-            flips=augmentation.flips,
-            rotations=augmentation.rotations,
-            intensity=augmentation.intensity,
-        ),
+        augmentation=Augmentation(**recipe.data.augmentation.model_dump()),
         sampling=sampling,
         steps=recipe.training.steps,
     )
