@@ -9,7 +9,7 @@ import numpy as np
 
 from normwise.data.description import IGNORE
 from normwise.errors import DataError
-from normwise.rasters import Dimensions
+from normwise.rasters import Dimensions, ImageFiles
 
 if TYPE_CHECKING:
     from normwise.data.scaling import Percentiles
@@ -27,7 +27,7 @@ class Item:
 
     Args:
         name: The stem that both files share.
-        image: The image file.
+        image: The image file, or the files of its bands.
         label: The mask or target file.
         split: `train`, `val` or `test`.
         height: Rows.
@@ -39,7 +39,7 @@ class Item:
     """
 
     name: str
-    image: Path
+    image: ImageFiles
     label: Path | None
     split: Split
     height: int

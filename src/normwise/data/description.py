@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic import model_validator as validated
 
 from normwise.errors import DataError
@@ -18,6 +25,12 @@ _Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 _ClassId = Annotated[int, Field(ge=0, le=IGNORE)]
 
 
+def _name_and_band(pattern: str) -> str:
+    if pattern.count("{name}") != 1 or pattern.count("{band}") != 1:
+        raise ValueError("expected {name} and {band} once each, such as '{name}_{band}.tif'")
+    return pattern
+
+
 class Description(BaseModel):
     """The content of `dataset.yaml`; every entry is optional.
 
@@ -30,6 +43,8 @@ class Description(BaseModel):
         mask_values: From the value in the mask files to the class id; 255 means ignore.
         dimensions: 3 if the files are volumes though they don't say so: pages, or the first axis
             of an array with three, are slices. 2 if slices are channels.
+        images: How the files of the bands are called in `images/`, such as `"{name}_{band}.tif"`.
+            Only those of `bands` are used, in their order; without it all, sorted.
 
     Example:
         ```yaml
@@ -46,6 +61,7 @@ class Description(BaseModel):
     nodata: float | None = None
     mask_values: dict[int, _ClassId] | None = None
     dimensions: Dimensions | None = None
+    images: Annotated[str, AfterValidator(_name_and_band)] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -182,7 +182,7 @@ class Examination:
 
     def relative(self, path: Path) -> str:
         """The path as it is shown in problems."""
-        return str(path.relative_to(self.root))
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def _short(self, error: RasterError) -> str:
         return str(error).replace(f"{self.root}{os.sep}", "")

@@ -11,6 +11,7 @@ from normwise.data.dataset import SPLITS, Dataset, Item, Labels
 from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.examination import Examination, Facts, dimensions_of
 from normwise.data.layout import find_layout
+from normwise.data.manifest import manifest_of, read_manifest
 from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
 from normwise.data.split_table import Splits
 from normwise.data.splitting import Division, divide
@@ -41,10 +42,12 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     the file's nodata = no label), matched by stem. The split stands in `split.csv` (columns
     `name`, `split`, and `group` where images must stay together), or in folders `train/`, `val/`
     and `test/`, or is made from a seed. Where nothing validates, some of the training images do.
-    Other files and folders don't matter.
+    Other files and folders don't matter. Or a CSV file says all of it: `manifest.csv` in the
+    folder, or another one in its place, with the columns `image`, `mask` or `target`, and as
+    wanted `name`, `split` and `group`.
 
     Args:
-        root: The data folder.
+        root: The data folder, or a CSV file of paths.
         splits: From name to split, or another CSV file than `split.csv`.
         validation: The share of the training images that validate where nothing says which do.
         fold: (2, 5) for the second of five folds of a cross-validation: its images validate, and
@@ -68,9 +71,13 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         data.channels, data.outputs  # (8, 2)
         ```
     """
-    root = Path(root)
+    root, manifest = Path(root), manifest_of(Path(root))
+    root = manifest.parent if manifest is not None else root
     description = read_description(root)
-    layout = find_layout(root, labels)
+    if manifest is not None:
+        layout = read_manifest(manifest, labels, description.bands)
+    else:
+        layout = find_layout(root, labels, description)
     division = divide(layout, splits, validation, seed, fold)
     examination = Examination(
         root=root,

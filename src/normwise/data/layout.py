@@ -1,13 +1,15 @@
 """Which files of a data folder belong together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from normwise.data.band_files import by_pattern, in_order, of_folder
 from normwise.data.dataset import SPLITS, Labels, Split
+from normwise.data.description import Description
 from normwise.errors import DataError
-from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, stem_of, suffix_of
+from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, ImageFiles, stem_of, suffix_of
 
 IMAGES = "images"
 WEIGHTS = "weights"
@@ -26,7 +28,7 @@ class Pair:
     """
 
     name: str
-    image: Path
+    image: ImageFiles
     label: Path
     split: Split | None = None
     weight: Path | None = None
@@ -49,15 +51,18 @@ class Layout:
     alone: frozenset[str] = frozenset()
 
 
-def find_layout(root: Path, labels: Labels | None = None) -> Layout:
+def find_layout(
+    root: Path, labels: Labels | None = None, description: Description | None = None
+) -> Layout:
     """Matches the images of a folder with their labels.
 
     Args:
         root: The data folder.
         labels: `masks` or `targets`, where the folder has both.
+        description: What `dataset.yaml` says, for images of several files.
 
     Returns:
-        The pairs, and a problem for each file without a partner.
+        The pairs, and a problem for each file without a partner and each band that is missing.
 
     Raises:
         DataError: If the folder has another layout, or holds both kinds of labels and none was
@@ -71,7 +76,7 @@ def find_layout(root: Path, labels: Labels | None = None) -> Layout:
     problems: list[str] = []
     alone: set[str] = set()
     for section, split in ((folder, split) for split, folder in sections.items()):
-        found, wrong, left = _pairs_in(root, section, chosen, split)
+        found, wrong, left = _pairs_in(root, section, chosen, split, description)
         pairs += found
         problems += wrong
         alone |= left
@@ -116,10 +121,14 @@ def _labels(root: Path, sections: list[Path], wanted: Labels | None) -> Labels:
 
 
 def _pairs_in(
-    root: Path, section: Path, labels: Labels, split: Split | None
+    root: Path,
+    section: Path,
+    labels: Labels,
+    split: Split | None,
+    description: Description | None,
 ) -> tuple[list[Pair], list[str], set[str]]:
     problems: list[str] = []
-    images = _by_stem(root, section / IMAGES, problems)
+    images = _images(root, section / IMAGES, description or Description(), problems)
     answers = _by_stem(root, section / labels, problems)
     problems += _alone(root, images, answers, section / labels)
     problems += _alone(root, answers, images, section / IMAGES)
@@ -134,14 +143,46 @@ def _pairs_in(
 
 
 def _alone(
-    root: Path, files: dict[str, Path], partners: dict[str, Path], where: Path
+    root: Path, files: Mapping[str, ImageFiles], partners: Mapping[str, ImageFiles], where: Path
 ) -> Iterator[str]:
     for name in sorted(files.keys() - partners.keys()):
         kind = "image" if where.name == IMAGES else where.name.removesuffix("s")
         yield (
-            f"{files[name].relative_to(root)}: has no {kind}; expected "
+            f"{_shown(files[name], root)}: has no {kind}; expected "
             f"{where.relative_to(root) / name}.* ({', '.join(SUFFIXES)})"
         )
+
+
+def _shown(files: ImageFiles, root: Path) -> Path:
+    return (files if isinstance(files, Path) else files[0].parent).relative_to(root)
+
+
+def _images(
+    root: Path, folder: Path, description: Description, problems: list[str]
+) -> dict[str, ImageFiles]:
+    """Single files, and images of several: by the pattern of `dataset.yaml`, or a folder each."""
+    bands = description.bands or ()
+    if description.images is not None:
+        groups, strange = by_pattern(folder, description.images, bands)
+        found, wrong = in_order(groups, bands, str(folder.relative_to(root)))
+        problems += [*strange, *wrong]
+        return found
+    single = _by_stem(root, folder, problems)
+    folders = {
+        part.name: [path for path in sorted(part.iterdir()) if _is_image(path)]
+        for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if part.is_dir() and not part.name.startswith(".") and not _is_image(part)
+    }
+    groups = {
+        name: of_folder(folder / name, files, bands) for name, files in folders.items() if files
+    }
+    found, wrong = in_order(groups, bands, str(folder.relative_to(root)))
+    problems += wrong
+    problems += [
+        f"{folder.relative_to(root) / name}: {single[name].name} has the same name; keep one"
+        for name in sorted(single.keys() & found.keys())
+    ]
+    return {**found, **single}
 
 
 def _by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:

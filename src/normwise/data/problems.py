@@ -12,7 +12,7 @@ from normwise.data.description import IGNORE, Description
 from normwise.data.examination import Examination, Facts
 from normwise.data.layout import Pair
 from normwise.errors import DataError
-from normwise.rasters import RasterInfo
+from normwise.rasters import ImageFiles, RasterInfo
 from normwise.rasters.info import PALETTE_INDEX
 
 _SHOWN = 10
@@ -254,7 +254,7 @@ def _labelled(found: Facts, known: dict[int, int]) -> bool | None:
 
 
 def _same_content(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
-    sizes: defaultdict[int, dict[Path, str | None]] = defaultdict(dict)
+    sizes: defaultdict[int, dict[ImageFiles, str | None]] = defaultdict(dict)
     for found in facts:
         if found.image and found.pair.split:
             size = sum(file.stat().st_size for file in _files_of(found.pair.image))
@@ -264,13 +264,15 @@ def _same_content(facts: Iterable[Facts], examination: Examination) -> Iterator[
             yield from _twins(group, examination)
 
 
-def _files_of(path: Path) -> list[Path]:
-    """The file, or all files of an image that is a folder."""
+def _files_of(path: ImageFiles) -> list[Path]:
+    """The file, or all files of an image that is a folder or has several."""
+    if not isinstance(path, Path):
+        return [file for part in path for file in _files_of(part)]
     return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
 
 
-def _twins(group: dict[Path, str | None], examination: Examination) -> Iterator[str]:
-    first: dict[bytes, Path] = {}
+def _twins(group: dict[ImageFiles, str | None], examination: Examination) -> Iterator[str]:
+    first: dict[bytes, ImageFiles] = {}
     for path, split in group.items():
         content = hashlib.blake2b()
         for part in _files_of(path):
@@ -279,8 +281,8 @@ def _twins(group: dict[Path, str | None], examination: Examination) -> Iterator[
         twin = first.setdefault(content.digest(), path)
         if group[twin] != split:
             yield (
-                f"{examination.relative(path)} ({split}) is the same file as "
-                f"{examination.relative(twin)} ({group[twin]})"
+                f"{examination.relative(_files_of(path)[0])} ({split}) is the same file as "
+                f"{examination.relative(_files_of(twin)[0])} ({group[twin]})"
             )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normwise.data.examination import WINDOW_VALUES
 from normwise.data.pixels import Bools, Pixels, missing_in
 from normwise.errors import DataError
-from normwise.rasters import Dimensions, open_raster
+from normwise.rasters import Dimensions, ImageFiles, open_raster
 
 Windows = Callable[[], Iterable[tuple[Pixels, Bools | None]]]
 _Doubles = NDArray[np.float64]
@@ -101,7 +101,7 @@ class Percentiles:
 
     def bounds_of_file(
         self,
-        path: Path,
+        path: ImageFiles,
         bands: tuple[int, ...] | None,
         nodata: float | None,
         dimensions: Dimensions | None = None,
@@ -109,21 +109,21 @@ class Percentiles:
         """The same for an image file, which is read once and then remembered.
 
         Args:
-            path: The file.
+            path: The file, or the files of its bands.
             bands: Its channels that count, None for all.
             nodata: The value that holds no measurement.
             dimensions: 3 if the file is a volume, 2 if it is an image; None: what it says.
         """
-        state = path.stat()
-        stamp = (state.st_mtime_ns, state.st_size)
+        states = [file.stat() for file in ((path,) if isinstance(path, Path) else path)]
+        stamp = tuple((state.st_mtime_ns, state.st_size) for state in states)
         return _remembered(self, path, stamp, bands, nodata, dimensions)
 
 
 @lru_cache(maxsize=2**16)
 def _remembered(
     scaling: Percentiles,
-    path: Path,
-    stamp: tuple[int, int],
+    path: ImageFiles,
+    stamp: tuple[tuple[int, int], ...],
     bands: tuple[int, ...] | None,
     nodata: float | None,
     dimensions: Dimensions | None,

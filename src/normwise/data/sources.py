@@ -18,7 +18,7 @@ from normwise.data.dataset import Dataset, Item
 from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
 from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
-from normwise.rasters import Dimensions, Raster, Window, open_raster, raster_info
+from normwise.rasters import Dimensions, ImageFiles, Raster, Window, open_raster, raster_info
 
 CACHE_BYTES = 256 * 2**20
 """How much decoded data is kept."""
@@ -45,7 +45,7 @@ class DecodedImages:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._images: OrderedDict[Path, Decoded] = OrderedDict()
+        self._images: OrderedDict[ImageFiles, Decoded] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -53,14 +53,14 @@ class DecodedImages:
         """Bytes that are held."""
         return self._size
 
-    def get(self, path: Path) -> Decoded | None:
+    def get(self, path: ImageFiles) -> Decoded | None:
         """The decoded image, or None if it is not held."""
         with self._lock:
             if path in self._images:
                 self._images.move_to_end(path)
             return self._images.get(path)
 
-    def put(self, path: Path, image: Decoded) -> None:
+    def put(self, path: ImageFiles, image: Decoded) -> None:
         """Holds an image if it fits at all."""
         with self._lock:
             if image.pixels.nbytes > self._limit or path in self._images:
@@ -88,7 +88,7 @@ class OpenFiles:
         self._lock = Lock()
 
     @contextmanager
-    def lend(self, path: Path) -> Iterator[Raster]:
+    def lend(self, path: ImageFiles) -> Iterator[Raster]:
         """An open raster, taken back afterwards and kept for later if it reads by windows."""
         raster = self._take(path) or open_raster(path, self._dimensions)
         try:
@@ -104,11 +104,11 @@ class OpenFiles:
             while self._idle:
                 self._idle.popitem()[1].close()
 
-    def _take(self, path: Path) -> Raster | None:
+    def _take(self, path: ImageFiles) -> Raster | None:
         with self._lock:
             # The newest first: its blocks are the likeliest to be still in GDAL's cache.
             for key in reversed(self._idle):
-                if self._idle[key].info.path == path:
+                if self._idle[key].files == path:
                     return self._idle.pop(key)
         return None
 
@@ -247,7 +247,7 @@ class Source:
         self.close()
 
     def _window(
-        self, path: Path, spans: Window, channels: Sequence[int] | None
+        self, path: ImageFiles, spans: Window, channels: Sequence[int] | None
     ) -> tuple[Pixels, float | None]:
         decoded = self._decoded.get(path)
         if decoded is None:

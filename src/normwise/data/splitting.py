@@ -131,7 +131,8 @@ def _as_found(pairs: Sequence[Pair]) -> Division:
         if twin.split != pair.split:
             problems.append(f"{pair.name}: stands in two splits, {twin.split} and {pair.split}")
     return Division(
-        tuple(replace(pair, split=pair.split or "train") for pair in pairs), (*problems,)
+        tuple(replace(pair, split=pair.split or "train") for pair in pairs),
+        (*problems, *_separated(pairs)),
     )
 
 

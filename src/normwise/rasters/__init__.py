@@ -2,7 +2,7 @@
 
 from normwise.rasters.axes import Dimensions
 from normwise.rasters.info import RasterInfo
-from normwise.rasters.raster import Raster, Window
+from normwise.rasters.raster import ImageFiles, Raster, Window
 from normwise.rasters.reading import (
     FOLDER_SUFFIX,
     SUFFIXES,
@@ -18,6 +18,7 @@ __all__ = [
     "FOLDER_SUFFIX",
     "SUFFIXES",
     "Dimensions",
+    "ImageFiles",
     "Raster",
     "RasterInfo",
     "Window",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ from normwise.rasters.info import RasterInfo
 
 Pixels = NDArray[Any]
 Window = tuple[slice, ...]
+ImageFiles = Path | tuple[Path, ...]
+"""The file of an image, or the files of its bands in their order."""
 
 
 class Raster(ABC):
@@ -22,6 +25,7 @@ class Raster(ABC):
 
     Attributes:
         info: Size, type and place of the image.
+        files: The file, or the files of its bands.
         windowed: Whether a window costs about its share of the file. If False, the whole image
             is decoded for it, and may be kept until `close`.
         block: Rows and columns, of a volume slices, rows and columns, that the file stores
@@ -32,6 +36,7 @@ class Raster(ABC):
 
     def __init__(self, info: RasterInfo, block: tuple[int, ...] | None = None) -> None:
         self.info = info
+        self.files: ImageFiles = info.path
         self.block = block or (*(1 for _ in info.shape[1:]), info.width)
 
     def read(self, *spans: slice | None, channels: Sequence[int] | None = None) -> Pixels:

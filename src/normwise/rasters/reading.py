@@ -1,12 +1,14 @@
 """Reading images by windows, whatever their format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
 from normwise.errors import RasterError
 from normwise.rasters.arrays import open_npy, open_npz
 from normwise.rasters.axes import Dimensions
+from normwise.rasters.bands import Bands
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.nifti import open_nifti
 from normwise.rasters.pictures import open_jpeg, open_png
@@ -46,7 +48,9 @@ def stem_of(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix_of(path))]
 
 
-def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None) -> Raster:
+def open_raster(
+    path: str | PathLike[str] | Sequence[Path], dimensions: Dimensions | None = None
+) -> Raster:
     """Opens an image or a volume for reading by windows.
 
     Scenes larger than memory are read piece by piece; formats that can't be read by windows
@@ -57,7 +61,7 @@ def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
             tells which. Palette images give their indices. NIfTI is a volume, and so is a TIFF
             or Zarr whose axes name slices; other pages of a stack are channels. Arrays without
             named axes have `(rows, columns)`, `(rows, columns, channels)` or, a volume,
-            `(slices, rows, columns, channels)`.
+            `(slices, rows, columns, channels)`. Or several of these: their bands are one image.
         dimensions: 3 for a volume: pages, bands and the first axis of an array with three are
             slices. 2 for an image: the slices of a TIFF are channels. None: what the file says.
 
@@ -74,6 +78,8 @@ def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
             window = scene.read(slice(0, 256), slice(512, 768))  # (256, 256, channels)
         ```
     """
+    if not isinstance(path, (str, PathLike)):
+        return _open_bands(tuple(path), dimensions)
     path = Path(path)
     suffix = suffix_of(path)
     if not suffix:
@@ -88,6 +94,14 @@ def open_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
         raise RasterError(f"{path}: may not be read; check its permissions.") from error
 
 
+def _open_bands(files: tuple[Path, ...], dimensions: Dimensions | None) -> Raster:
+    with ExitStack() as closing:
+        rasters = [closing.enter_context(open_raster(path, dimensions)) for path in files]
+        image = Bands(files, rasters)
+        closing.pop_all()
+    return image
+
+
 def _check_kind(path: Path, suffix: str) -> None:
     folder = suffix == FOLDER_SUFFIX
     if not (path.is_dir() if folder else path.is_file()):
@@ -98,7 +112,9 @@ def _check_kind(path: Path, suffix: str) -> None:
         )
 
 
-def read_raster(path: str | PathLike[str], dimensions: Dimensions | None = None) -> Pixels:
+def read_raster(
+    path: str | PathLike[str] | Sequence[Path], dimensions: Dimensions | None = None
+) -> Pixels:
     """Reads a whole image or volume.
 
     Args:
@@ -116,7 +132,9 @@ def read_raster(path: str | PathLike[str], dimensions: Dimensions | None = None)
         return raster.read()
 
 
-def raster_info(path: str | PathLike[str], dimensions: Dimensions | None = None) -> RasterInfo:
+def raster_info(
+    path: str | PathLike[str] | Sequence[Path], dimensions: Dimensions | None = None
+) -> RasterInfo:
     """Size, type and place of an image or volume, without reading its pixels.
 
     Args:

@@ -50,6 +50,7 @@ def output_names(model: Any, live: Any) -> tuple[str, ...]:
 
 def nodata_of(settings: DataSettings | None) -> float | None:
     """The value that marks missing pixels in the run's images, if its data folder still says so."""
-    if settings is None or not Path(settings.path).is_dir():
+    if settings is None or not Path(settings.path).exists():
         return None
-    return read_description(Path(settings.path)).nodata
+    path = Path(settings.path)
+    return read_description(path if path.is_dir() else path.parent).nodata

@@ -87,7 +87,7 @@ def _recipe(given: Any, resume: bool) -> Recipe:
         return load_recipe(path / RECIPE_FILE)
     if resume and path.is_dir():
         raise RunError(f"{path}: nothing to resume, the folder holds no {RECIPE_FILE}.")
-    if path.is_dir():
+    if path.is_dir() or path.suffix.lower() == ".csv":
         return Recipe(data={"path": str(path)})
     if not path.exists():
         raise RecipeError(f"{path}: no such recipe or data folder.")
@@ -110,4 +110,4 @@ def run_folder(
         return Path(fspath(given))
     if recipe.out is not None:
         return Path(recipe.out)
-    return Path("runs") / Path(recipe.data.path).resolve().name
+    return Path("runs") / Path(recipe.data.path).resolve().name.removesuffix(".csv")

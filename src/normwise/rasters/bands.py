@@ -1,0 +1,104 @@
+"""An image whose bands stand in several files, one after the other."""
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normwise.errors import RasterError
+from normwise.rasters.raster import Pixels, Raster, Window
+
+# A transform is rounded when it is written; relative to the size of a pixel.
+_SAME_PLACE = 0.01
+
+
+class Bands(Raster):
+    """An image of several files of one size and place.
+
+    Args:
+        files: Their paths, in the order of the bands.
+        rasters: The open files, which are closed with the image.
+
+    Raises:
+        RasterError: If they differ in size, coordinate system, transform, affine or nodata.
+    """
+
+    def __init__(self, files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
+        infos = [raster.info for raster in rasters]
+        _check(files, rasters)
+        told = [info.nodata for info in infos if info.nodata is not None]
+        info: Any = replace(
+            infos[0],
+            channels=sum(info.channels for info in infos),
+            dtype=np.result_type(*(info.dtype for info in infos)),
+            nodata=told[0] if told else None,
+            band_names=_names(files, rasters),
+        )
+        super().__init__(info, rasters[0].block)
+        self.windowed = all(raster.windowed for raster in rasters)
+        self.files = files
+        self._places = [
+            (raster, channel) for raster in rasters for channel in range(raster.info.channels)
+        ]
+        self._closing = ExitStack()
+        for raster in rasters:
+            self._closing.callback(raster.close)
+
+    def close(self) -> None:
+        """Closes every file."""
+        self._closing.close()
+
+    def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
+        places = [self._places[channel] for channel in channels]
+        parts = [raster.read(*window, channels=[channel]) for raster, channel in places]
+        return np.concatenate(parts, axis=-1).astype(self.info.dtype, copy=False)
+
+
+def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
+    first = rasters[0].info
+    for path, raster in zip(files, rasters, strict=True):
+        info = raster.info
+        odd = [
+            word
+            for word, one, other in (
+                ("size", first.shape, info.shape),
+                ("coordinate system", first.crs, info.crs),
+            )
+            if one != other
+        ]
+        places = ((first.transform, info.transform), (first.affine, info.affine))
+        if not all(_same_place(*pair) for pair in places):
+            odd.append("transform")
+        if None not in (first.nodata, info.nodata) and str(first.nodata) != str(info.nodata):
+            odd.append("nodata")
+        if odd:
+            sizes = ["x".join(map(str, shape)) for shape in (info.shape, first.shape)]
+            raise RasterError(
+                f"{path}: differs from {files[0].name} in {', '.join(odd)} ({sizes[0]} beside "
+                f"{sizes[1]} pixels). The bands of one image share one grid; resample them to it."
+            )
+
+
+def _same_place(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    first, second = np.ravel(tuple(one)), np.ravel(tuple(other))
+    step = np.abs(first[first != 0]).min(initial=1.0)
+    return bool(np.abs(first - second).max() <= _SAME_PLACE * step)
+
+
+def _names(files: tuple[Path, ...], rasters: Sequence[Raster]) -> tuple[str, ...]:
+    """What tells the files apart, for those that name no bands themselves."""
+    stems = [path.name.split(".")[0] for path in files]
+    ends = [re.split(r"[_\-. ]", stem)[-1] for stem in stems]
+    words = ends if len(set(ends)) == len(ends) else stems
+    names: list[str] = []
+    for own, raster in zip(words, rasters, strict=True):
+        count = raster.info.channels
+        told = raster.info.band_names if count > 1 else ()
+        names += told or [own if count == 1 else f"{own} {band + 1}" for band in range(count)]
+    return tuple(names)
