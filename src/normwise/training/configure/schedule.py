@@ -96,9 +96,10 @@ def ema(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """The decay of averaged weights."""
     total = chosen["training.steps"] * chosen["training.epochs"]
     decay = round(min(_LONGEST_AVERAGE, max(_SHORTEST_AVERAGE, 1 - _AVERAGED / total)), 3)
+    window = min(total, 1 / (1 - decay))
     return decay, (
-        f"averaged over about the last {1 / (1 - decay):.0f} of {total} steps, with statistics of "
-        "their own: steadier than the last weights"
+        f"averaged over about the last {window:.0f} of {total} steps, with statistics of their "
+        "own: steadier than the last weights"
     )
 
 
