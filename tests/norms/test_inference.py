@@ -234,3 +234,32 @@ def test_bridges_of_convolutions_can_be_normalized_at_the_skip() -> None:
 def test_reading_twice_gives_the_same() -> None:
     model = build("unet", (None, None, 3), norm="batch@pre-activation+skip", filters=2, depth=3)
     assert len({str(plan_of(model)) for _ in range(5)}) == 1
+
+
+def gated(masked: str | None) -> keras.Model:
+    """An attention gate by hand, its mask normalized or not."""
+    inputs = keras.Input((8, 8, 2))
+
+    def block(x: object, name: str) -> object:
+        x = keras.layers.Conv2D(4, 3, padding="same", name=name)(x)
+        return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+
+    tap = block(inputs, "enc")
+    up = keras.layers.UpSampling2D()(block(keras.layers.MaxPooling2D()(tap), "mid"))
+    mask = keras.layers.Conv2D(1, 1, name="mask")(block(keras.layers.Add()([tap, up]), "both"))
+    if masked == "batch":
+        mask = keras.layers.BatchNormalization(name="mask_norm")(mask)
+    elif masked == "rms":
+        mask = keras.layers.RMSNormalization(name="mask_norm")(mask)
+    mask = keras.layers.Activation("sigmoid")(mask)
+    x = keras.layers.Concatenate()([keras.layers.Multiply()([tap, mask]), up])
+    return keras.Model(inputs, keras.layers.Conv2D(1, 1, name="head")(block(x, "dec")))
+
+
+def test_a_mask_may_be_normalized_and_need_not() -> None:
+    for masked in ("batch", None):
+        plan = infer_plan(read_graph(gated(masked)))
+        assert str(plan) == "batch@pre-activation" and not plan.residue
+    other = infer_plan(read_graph(gated("rms")))
+    assert str(other) == "batch@pre-activation"
+    assert [residue.layer for residue in other.residue] == ["mask_norm"]

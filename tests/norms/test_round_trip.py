@@ -249,6 +249,13 @@ def test_one_group_clause_is_not_split_where_some_norms_have_a_group_each() -> N
     assert graph is not None and str(infer_plan(graph)) == plan
 
 
+def test_an_instance_clause_is_not_split_where_a_group_clause_could_take_some_of_it() -> None:
+    """With two channels a level `instance` is `group(groups=2)`; the shortest plan tells."""
+    plan = "group(groups=2)@bottleneck:pre-activation,instance@post-activation"
+    graph = graph_of("unet-1", plan)
+    assert graph is not None and str(infer_plan(graph)) == plan
+
+
 # Files. ---------------------------------------------------------------------------------------
 
 
