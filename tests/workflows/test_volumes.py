@@ -130,3 +130,27 @@ def test_slices_are_channels_where_labels_are_plain_images(tmp_path):
     data = open_dataset(tmp_path)
     assert (data.dimensions, data.channels) == (2, 5)
     assert raster_info(data.items[0].image).depth == 5
+
+
+def test_images_of_several_files_are_predicted_as_one(tmp_path):
+    from keras import Input, Model, ops
+
+    inputs = Input((None, None, 2))
+    model = Model(inputs, ops.sum(inputs * np.array([1.0, 10.0], np.float32), -1, keepdims=True))
+    for name in "ab":
+        for value, band in ((1, "B1"), (2, "B2")):
+            write_raster(tmp_path / "in" / name / f"{band}.tif", np.full((3, 4), value, np.uint8))
+    written = nw.predict(model, tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in written] == ["a.tif", "b.tif"]
+    assert (read_raster(written[0]) == 21).all()
+    one = nw.predict(model, tmp_path / "in" / "b", tmp_path / "one.tif")
+    assert (read_raster(one) == 21).all()
+    turned = [tmp_path / "in" / "a" / f"{band}.tif" for band in ("B2", "B1")]
+    assert (nw.predict(model, turned) == 12).all()
+
+
+def test_a_zarr_is_one_image_and_no_folder_of_images(run, tmp_path):
+    pixels = read_raster(run.folder.parent / "data" / "images" / "case0.nii.gz")
+    write_raster(tmp_path / "case.zarr", pixels)
+    found = nw.predict(run.folder, tmp_path / "case.zarr")
+    np.testing.assert_array_equal(found, nw.predict(run.folder, pixels))

@@ -16,10 +16,14 @@ def add_to(app: typer.Typer) -> None:
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
-    image: Annotated[Path, typer.Argument(help="An image file, or a folder of them.")],
+    image: Annotated[Path, typer.Argument(help="An image file, or a folder of images or bands.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="A .tif, .npy or .png file; for a folder a folder."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="A .tif, .npy, .nii.gz, .zarr or .png file; for a folder of images a folder.",
+        ),
     ],
     classes: Annotated[
         bool, typer.Option("--classes", help="Class ids instead of probabilities.")

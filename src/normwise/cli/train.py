@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     source: Annotated[
         Path,
-        typer.Argument(help="A recipe (.yaml), a data folder, or with --resume a run folder."),
+        typer.Argument(help="A recipe (.yaml), a data folder or .csv, with --resume a run folder."),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder.")] = None,
     settings: Annotated[

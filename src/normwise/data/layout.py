@@ -128,7 +128,7 @@ def _pairs_in(
     description: Description | None,
 ) -> tuple[list[Pair], list[str], set[str]]:
     problems: list[str] = []
-    images = _images(root, section / IMAGES, description or Description(), problems)
+    images = images_of(root, section / IMAGES, description or Description(), problems)
     answers = _by_stem(root, section / labels, problems)
     problems += _alone(root, images, answers, section / labels)
     problems += _alone(root, answers, images, section / IMAGES)
@@ -157,10 +157,20 @@ def _shown(files: ImageFiles, root: Path) -> Path:
     return (files if isinstance(files, Path) else files[0].parent).relative_to(root)
 
 
-def _images(
+def images_of(
     root: Path, folder: Path, description: Description, problems: list[str]
 ) -> dict[str, ImageFiles]:
-    """Single files, and images of several: by the pattern of `dataset.yaml`, or a folder each."""
+    """Single files, and images of several: by the pattern of `dataset.yaml`, or a folder each.
+
+    Args:
+        root: What paths in the problems are relative to.
+        folder: The images' folder.
+        description: The pattern and the bands.
+        problems: Gets a line for each twin, missing band or file that doesn't fit.
+
+    Returns:
+        By name the file of each image, or those of its bands in their order.
+    """
     bands = description.bands or ()
     if description.images is not None:
         groups, strange = by_pattern(folder, description.images, bands)

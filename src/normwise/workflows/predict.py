@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from normwise.backend import require_backend
+from normwise.data.description import Description
+from normwise.data.layout import images_of
 from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
 from normwise.rasters import (
+    FOLDER_SUFFIX,
     SUFFIXES,
     Dimensions,
+    ImageFiles,
     RasterInfo,
     raster_info,
     read_raster,
-    stem_of,
     suffix_of,
     write_raster,
 )
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, nodata_of, output_names
+from normwise.workflows.runs import data_settings, description_of, nodata_of, output_names
 
 Array = npt.NDArray[Any]
 # Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
@@ -35,7 +38,7 @@ OVER_HALF = 0.5
 
 def predict(
     model: Any,
-    image: Array | str | PathLike[str],
+    image: Array | str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] | None = None,
     *,
     classes: bool = False,
@@ -55,9 +58,10 @@ def predict(
             list of these, or the folder of a cross-validation, is an ensemble: the mean of its
             members is predicted.
         image: Shape (rows, columns, channels) or (slices, rows, columns, channels), or an image
-            file, or a folder of image files.
+            file, or the files of its bands, or a folder of image files.
         out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
-            file; for a folder of images a folder. None returns the array.
+            file; for a folder of images a folder. If it is a file, the files of a folder are the
+            bands of one image. None returns the array.
         classes: Class ids (uint8) instead of probabilities.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
@@ -86,8 +90,9 @@ def predict(
         if out is None:
             return result
         return _write(result, None, Path(fspath(out)), overwrite, predictor.names)
-    path = Path(fspath(image))
-    if path.is_dir():
+    single = _single(model, image, out)
+    if single is None:
+        path = Path(fspath(cast("str", image)))
         if out is None:
             raise DataError(f"{path} is a folder of images: name a folder to write to with `out`.")
         return _folder(model, path, Path(fspath(out)), classes, bands, nodata, overwrite)
@@ -95,8 +100,32 @@ def predict(
         _refuse_existing(Path(fspath(out)), overwrite)
     predictor = _Predictor(model, classes, bands, nodata)
     if out is None:
-        return predictor.read(path)[0]
-    return predictor.file(path, Path(fspath(out)), overwrite)
+        return predictor.read(single)[0]
+    return predictor.file(single, Path(fspath(out)), overwrite)
+
+
+def _single(model: Any, image: Any, out: Any) -> ImageFiles | None:
+    """The file or files of one image; None for a folder of images.
+
+    A folder is one image if its prediction goes to a file: its files are the bands.
+    """
+    if not isinstance(image, (str, PathLike)):
+        return tuple(Path(fspath(part)) for part in image)
+    path = Path(fspath(image))
+    if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
+        return path
+    if out is None or not suffix_of(Path(fspath(out))):
+        return None
+    description = description_of(data_settings(members_of(model)[0]))
+    bands = Description(bands=description.bands)
+    problems: list[str] = []
+    found = images_of(path.parent, path.parent, bands, problems)
+    if path.name not in found:
+        raise DataError(f"{path}: no images; expected files that end in {', '.join(SUFFIXES)}.")
+    wrong = [problem for problem in problems if f"/{path.name}:" in problem]
+    if wrong and description.bands:
+        raise DataError(f"{path}: can't be predicted.", wrong)
+    return found[path.name]
 
 
 def _folder(
@@ -109,16 +138,16 @@ def _folder(
     overwrite: bool,
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
-    found = sorted(p for p in folder.iterdir() if suffix_of(p) and not p.name.startswith("."))
+    problems: list[str] = []
+    description = description_of(data_settings(members_of(model)[0]))
+    found = images_of(folder.parent, folder, description, problems)
     if not found:
         raise DataError(f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}.")
     predictor = _Predictor(model, classes, bands, nodata)
-    written, problems = [], []
-    for path in found:
+    written = []
+    for name, files in sorted(found.items()):
         try:
-            written.append(
-                predictor.file(path, target / f"{stem_of(path)}{_suffix(path)}", overwrite)
-            )
+            written.append(predictor.file(files, target / f"{name}{_suffix(files)}", overwrite))
         except NormwiseError as error:
             problems.append(str(error))
     if problems:
@@ -145,13 +174,13 @@ class _Predictor:
                 "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
             )
 
-    def file(self, path: Path, out: Path, overwrite: bool) -> Path:
+    def file(self, path: ImageFiles, out: Path, overwrite: bool) -> Path:
         """Predicts one file into another."""
         _refuse_existing(out, overwrite)
         result, info = self.read(path)
         return _write(result, info, out, overwrite, self.names)
 
-    def read(self, path: Path) -> tuple[Array, RasterInfo]:
+    def read(self, path: ImageFiles) -> tuple[Array, RasterInfo]:
         """The prediction of one file, whose name its errors say."""
         axes = len(self.models[0].input_shape) - 2
         dimensions: Dimensions | None = 3 if axes == 3 else 2 if axes == 2 else None
@@ -160,7 +189,7 @@ class _Predictor:
         try:
             return self.array(read_raster(path, dimensions), nodata), info
         except NetworkError as error:
-            raise NetworkError(f"{path}: {error}") from error
+            raise NetworkError(f"{info.path}: {error}") from error
 
     def array(self, pixels: Array, nodata: float | None) -> Array:
         """The prediction of raw pixels of shape (rows, columns, channels)."""
@@ -226,9 +255,9 @@ def _with_channels(image: Array) -> Array:
     return image[..., None] if image.ndim == 2 else image
 
 
-def _suffix(path: Path) -> str:
+def _suffix(files: ImageFiles) -> str:
     """The suffix of a prediction: the image's own where that can hold it."""
-    found = suffix_of(path)
+    found = suffix_of(files if isinstance(files, Path) else files[0])
     return found if found in _KEPT else ".tif"
 
 

@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
 
-from normwise.data.description import read_description
+from normwise.data.description import Description, read_description
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import DataSettings, load_recipe
 from normwise.workflows.train import RECIPE_FILE
@@ -50,7 +50,12 @@ def output_names(model: Any, live: Any) -> tuple[str, ...]:
 
 def nodata_of(settings: DataSettings | None) -> float | None:
     """The value that marks missing pixels in the run's images, if its data folder still says so."""
+    return description_of(settings).nodata
+
+
+def description_of(settings: DataSettings | None) -> Description:
+    """What the run's data folder says about itself; nothing if it isn't there any more."""
     if settings is None or not Path(settings.path).exists():
-        return None
+        return Description()
     path = Path(settings.path)
-    return read_description(path if path.is_dir() else path.parent).nodata
+    return read_description(path if path.is_dir() else path.parent)
