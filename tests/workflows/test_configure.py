@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import normwise as nw
@@ -52,12 +53,26 @@ def test_the_recipe_is_written_with_its_reasons_and_trains(data, tmp_path):
 
 def test_sections_lists_and_nulls_can_be_told(data, quick):
     settings = ["data.augmentation={flips: false}", "data.patch=32", "data.bands=[1]"]
+    settings += ["training.ema=null", "training.loss=null"]
     found = configure(data, settings=settings)
     assert found.recipe.data.augmentation.flips is False
-    assert found.recipe.data.patch in ((32,), (32, 32))
+    assert found.recipe.data.patch == (32, 32)
+    assert found.recipe.training.ema is None
+    assert found.recipe.training.loss == "cross-entropy+dice"
     assert [channel.name for channel in found.fingerprint.channels] == ["band 2"]
     told = {c.key for c in found.choices if c.reason == "as you said"}
     assert {"data.augmentation.flips", "data.patch"} <= told
+
+
+def test_patches_are_drawn_as_the_network_sees_them(data, quick, tmp_path):
+    picture = tmp_path / "patches.png"
+    settings = ["data.patch=32", "training.steps=3", "data.scaling=percentiles"]
+    configure(data, settings=settings, preview=picture)
+    with Image.open(picture) as drawn:
+        assert drawn.width > 500
+        assert len(np.unique(np.asarray(drawn.convert("L")))) > 50
+    with pytest.raises(OutputExistsError, match=r"patches\.png exists already"):
+        configure(data, settings=settings, preview=picture)
 
 
 def test_the_command_prints_what_it_found_or_json(data, quick, tmp_path):

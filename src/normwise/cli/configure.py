@@ -30,18 +30,30 @@ def configure(
     budget: Annotated[
         str, typer.Option(help="The time that the training may take: 10min, 90s, 1h.")
     ] = "8min",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe.")] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="Draw patches as the network sees them: a .png file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace these files.")] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Look at a data folder, choose every setting with a reason, and write a recipe."""
     from normwise.workflows.configure import configure as workflow  # noqa: PLC0415 - light start-up
 
-    found = workflow(data, settings=settings or (), out=out, budget=budget, overwrite=overwrite)
+    found = workflow(
+        data,
+        settings=settings or (),
+        out=out,
+        budget=budget,
+        preview=preview,
+        overwrite=overwrite,
+    )
     if format is Format.json:
         print_json(found.to_dict())
         return
     _print_fingerprint(found.fingerprint)
     _print_choices(found)
+    if preview is not None:
+        output.print(f"Patches drawn to {preview}", highlight=False, markup=False)
     output.print(f"Recipe written to {out}", highlight=False, markup=False)
     output.print(f"Next: normwise train {out}", highlight=False, markup=False)
 

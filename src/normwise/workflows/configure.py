@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BUDGET: Final = "8min"
 _UNITS: Final = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 _MEMORY_IF_UNKNOWN: Final = 4 * 2**30
+# Elsewhere null leaves the choice to us.
+_NONE_MEANS_NONE: Final = frozenset({"training.class_weights", "training.ema", "training.budget"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def configure(
     out: str | PathLike[str] | None = None,
     budget: str | float = BUDGET,
     memory: int | None = None,
+    preview: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Configuration:
     """Looks at a data folder and chooses everything that a recipe says.
@@ -70,7 +73,8 @@ def configure(
         out: Where to write the recipe, a YAML file.
         budget: The time that the training may take: seconds, or a text such as `"10min"`.
         memory: Bytes that the training may use; by default what is free.
-        overwrite: Whether that file may be replaced.
+        preview: Where to draw some patches as the network will see them, a PNG file.
+        overwrite: Whether those files may be replaced.
 
     Returns:
         Fingerprint, choices and recipe.
@@ -78,7 +82,7 @@ def configure(
     Raises:
         DataError: The data folder can't be used; all its problems are named.
         RecipeError: Unknown or impossible settings, or no time.
-        OutputExistsError: `out` exists.
+        OutputExistsError: `out` or `preview` exists.
 
     Example:
         ```python
@@ -86,10 +90,11 @@ def configure(
         run = nw.train(found.recipe, out="runs/rivers")
         ```
     """
-    if out is not None and Path(fspath(out)).exists() and not overwrite:
-        raise OutputExistsError(
-            f"{out} exists already; name another file with -o, or replace it with `--overwrite`."
-        )
+    for path in (out, preview):
+        if path is not None and Path(fspath(path)).exists() and not overwrite:
+            raise OutputExistsError(
+                f"{path} exists already; name another file, or replace it with `--overwrite`."
+            )
     seconds = seconds_of(budget)
     told = with_settings(Recipe(data={"path": fspath(data)}), settings)
     from normwise.data.fingerprint import fingerprint  # noqa: PLC0415 - light start-up
@@ -103,7 +108,9 @@ def configure(
     free = memory if memory is not None else free_memory()
     situation = Situation(found, seconds, free, _cost(dataset))
     choices = choose(situation, values)
-    recipe = _recipe(told, choices, settings)
+    recipe = _recipe(told, choices)
+    if preview is not None:
+        _draw(Path(fspath(preview)), recipe, dataset, overwrite)
     if out is not None:
         write_text(Path(fspath(out)), _commented(recipe, choices), overwrite)
     return Configuration(found, choices, recipe)
@@ -153,6 +160,21 @@ def _opened(told: Recipe, share: float | None) -> Dataset:
     return open_dataset(data.path, validation=share, read_pixels=False, **chosen)
 
 
+def _draw(path: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> None:
+    from normwise.data import channel_statistics  # noqa: PLC0415
+    from normwise.training.evaluate import output_of  # noqa: PLC0415 - needs the backend
+    from normwise.training.patch_pictures import draw_training_patches  # noqa: PLC0415
+    from normwise.training.pictures import meaning_of  # noqa: PLC0415
+    from normwise.training.run import training_batches  # noqa: PLC0415
+    from normwise.training.sampling import sampling_of  # noqa: PLC0415
+    from normwise.training.scaling import scaling_of  # noqa: PLC0415
+
+    scaled = replace(dataset, scaling=scaling_of(recipe.data))
+    images, meaning = channel_statistics(scaled), meaning_of(scaled, output_of(scaled))
+    with training_batches(recipe, scaled, images, sampling_of(recipe, scaled)) as batches:
+        draw_training_patches(path, batches, images, meaning, overwrite=overwrite)
+
+
 def _cost(dataset: Dataset) -> Any:
     from normwise.training.configure.cost import measured_cost  # noqa: PLC0415
     from normwise.training.evaluate import output_of  # noqa: PLC0415
@@ -178,7 +200,7 @@ def _values(told: Recipe, settings: Sequence[str]) -> dict[str, Any]:
         for part in key.split("."):
             value = value[part]
         found |= _flat(key, value)
-    return {key: value for key, value in found.items() if value is not None}
+    return {k: value for k, value in found.items() if value is not None or k in _NONE_MEANS_NONE}
 
 
 def _flat(key: str, value: Any) -> dict[str, Any]:
@@ -187,9 +209,9 @@ def _flat(key: str, value: Any) -> dict[str, Any]:
     return {k: v for name, part in value.items() for k, v in _flat(f"{key}.{name}", part).items()}
 
 
-def _recipe(told: Recipe, choices: Sequence[Choice], settings: Sequence[str]) -> Recipe:
+def _recipe(told: Recipe, choices: Sequence[Choice]) -> Recipe:
     made = [f"{choice.key}={json.dumps(choice.value)}" for choice in choices]
-    return with_settings(told, [*made, *settings])
+    return with_settings(told, made)
 
 
 def _commented(recipe: Recipe, choices: Sequence[Choice]) -> str:

@@ -24,7 +24,7 @@ def loss(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     """The loss."""
     if situation.segmentation:
         rarest = min(part.share for part in situation.fingerprint.classes)
-        return "cross-entropy-dice", (
+        return "cross-entropy+dice", (
             f"the rarest class has {rarest:.1%} of the pixels: Dice counts areas, cross-entropy "
             "keeps gradients smooth"
         )
