@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src tests benchmarks tools
 
-.PHONY: demo test lint format test-backends test-jax test-torch bench results wheel clean
+.PHONY: demo test test-zoo lint format test-backends test-jax test-torch bench results wheel clean
 
 ## Show and train the question's network, as asked and mended, on real images (3 minutes)
 demo: $(VENV)/.ready
@@ -16,6 +16,10 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/python tools/check_coverage.py
+
+## Surgery on every network of keras.applications, the large ones included
+test-zoo: $(VENV)/.ready
+	NORMWISE_ZOO=all $(BIN)/python -m pytest tests/surgery/test_applications.py
 
 ## Linter, formatter and type checker
 lint: $(VENV)/.ready
