@@ -143,6 +143,20 @@ def test_unregistered_functions_and_classes_need_no_registration():
     assert_same(model, copy_of(model))
 
 
+class Unnamed(layers.Layer):
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],))  # Keras makes up another name each time
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_weights_without_a_name_are_copied():
+    inputs = image(3)
+    model = keras.Model(inputs, Unnamed()(Unnamed()(inputs)))
+    assert_same(model, copy_of(model))
+
+
 def test_a_layer_shared_by_two_levels_stays_shared():
     inputs = image(3)
     shared = conv(3, name="shared")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,8 +59,7 @@ def copy_variables(path: str, source: Any, copy: Any, weights: Weights) -> None:
         SurgeryError: The copy has other variables than the layer it copies.
     """
     old, new = _variables(source), _variables(copy)
-    told = [(v.name, tuple(v.shape)) for v in old]
-    if told != [(v.name, tuple(v.shape)) for v in new]:
+    if [_identity(v) for v in old] != [_identity(v) for v in new]:
         raise SurgeryError(
             f"layer {path!r} of class {type(source).__name__} has the weights {_said(old)}, but a "
             f"copy made from its configuration has {_said(new)}. Its get_config() doesn't say "
@@ -86,6 +86,11 @@ def assign(path: str, layer: Any, values: LayerWeights) -> None:
             )
         variable.assign(np.asarray(value))
     _finish(layer)
+
+
+def _identity(variable: Any) -> tuple[str, tuple[int, ...]]:
+    """What a variable and its copy have in common: a name that Keras made up ends in a number."""
+    return re.sub(r"(_\d+)+$", "", variable.name), tuple(variable.shape)
 
 
 def copy_flags(models: Iterable[tuple[Any, Any]], layers: Iterable[tuple[Any, Any]]) -> None:
@@ -118,9 +123,9 @@ def _copy_flag(origin: Any, copy: Any) -> None:
 
 
 def _copy_variable_flags(origin: Any, copy: Any) -> None:
-    ours = {variable.name: variable for variable in copy.variables}
+    ours = {_identity(variable): variable for variable in copy.variables}
     for variable in origin.variables:
-        mine = ours.get(variable.name)
+        mine = ours.get(_identity(variable))
         if mine is not None and mine.trainable != variable.trainable:
             mine.trainable = variable.trainable
 
