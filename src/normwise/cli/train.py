@@ -1,5 +1,6 @@
 """`normwise train`: from a recipe or a data folder to a run folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run.")] = False,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Only try learning rates, and suggest one.")
+    ] = False,
     on: Annotated[
         str | None,
         typer.Option("--on", help="jax-distributed: all devices, and all processes that join."),
@@ -44,6 +48,9 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Train a network; everything that is left out is chosen and written to the run's recipe."""
+    if find_rate:
+        _find_rate(source, out, settings or (), overwrite, format)
+        return
     from normwise.cli.tables import print_metrics  # noqa: PLC0415 - light start-up
     from normwise.workflows.cross_validation import is_cross_validation  # noqa: PLC0415
     from normwise.workflows.together import place_from  # noqa: PLC0415
@@ -95,4 +102,26 @@ def _cross_validate(
         f"Folder: {found.folder}, an ensemble for predict and evaluate",
         highlight=False,
         markup=False,
+    )
+
+
+def _find_rate(
+    source: Path, out: Path | None, settings: Sequence[str], overwrite: bool, format: Format
+) -> None:
+    from normwise.workflows.train import find_rate as workflow  # noqa: PLC0415 - light start-up
+
+    curve, picture = workflow(source, out=out, settings=settings, overwrite=overwrite)
+    rows = list(zip(curve.rates.tolist(), curve.smoothed.tolist(), strict=True))
+    if format is Format.json:
+        curve_rows = [{"rate": rate, "loss": loss} for rate, loss in rows]
+        print_json({"suggestion": curve.suggestion, "picture": str(picture), "curve": curve_rows})
+        return
+    output.print("learning rate   loss (smoothed)", highlight=False, markup=False)
+    for rate, loss in rows[:: max(1, len(rows) // 12)]:
+        output.print(f"{rate:13.2e}   {loss:.4f}", highlight=False, markup=False)
+    output.print(
+        f"Suggested: training.learning_rate={curve.suggestion:g}. Picture: {picture}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )

@@ -77,9 +77,9 @@ def fit(
     set_precision(model, training.precision)
     trainee = trainee_of(model, training)
     with all_devices():
-        _compile(trainee, recipe, steps)
+        compile_for_training(trainee, training, steps * training.epochs)
         standing = _resumed(trainee, recipe, run_folder) if resume else Standing()
-    prepare = _supervised(model, batches, recipe, prepare)
+    prepare = supervised(model, batches, recipe, prepare)
 
     def judge() -> Mapping[str, float]:
         show(trainee, model, batches, training)
@@ -102,12 +102,22 @@ def fit(
     return standing
 
 
-def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    training, heads = recipe.training, len(model.outputs)
+def compile_for_training(
+    model: keras.Model, training: TrainingSettings, total_steps: int, schedule: Any = None
+) -> None:
+    """Seeds everything and compiles a model with the recipe's optimizer and loss.
+
+    Args:
+        model: The model that will train.
+        training: The recipe's settings.
+        total_steps: Steps of the whole run.
+        schedule: A schedule of the learning rate in place of the recipe's.
+    """
+    heads = len(model.outputs)
     if training.deterministic:
         make_deterministic()
     seed_run(training.seed)
-    optimizer = make_optimizer(training, steps * training.epochs, model.trainable_variables)
+    optimizer = make_optimizer(training, total_steps, model.trainable_variables, schedule)
     loss = loss_of(training)
     if heads == 1:
         model.compile(optimizer=optimizer, loss=WeightedLoss(loss))
@@ -116,9 +126,10 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
     model.compile(optimizer=optimizer, loss=losses, loss_weights=list(head_weights(heads)))
 
 
-def _supervised(
+def supervised(
     model: keras.Model, batches: Batches, recipe: Recipe, prepare: Callable[[Batch], Batch]
 ) -> Callable[[Batch], Batch]:
+    """`prepare`, then labels for each head of a model with several."""
     if len(model.outputs) == 1:
         return prepare
     patch = recipe.data.patch or batches[0][0].shape[1:-1]

@@ -13,7 +13,7 @@ _UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
 
 
 def make_optimizer(
-    settings: TrainingSettings, total_steps: int, variables: Iterable[Any]
+    settings: TrainingSettings, total_steps: int, variables: Iterable[Any], schedule: Any = None
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a run.
 
@@ -28,12 +28,13 @@ def make_optimizer(
         settings: Learning rate, warm-up, weight decay, clipping, accumulation and averaging.
         total_steps: Steps of the whole run, warm-up included.
         variables: The trainable variables.
+        schedule: A schedule of the learning rate in place of the recipe's.
 
     Returns:
         An optimizer with its slots, ready for `compile` and for `load_checkpoint`.
     """
     variables = list(variables)
-    optimizer = _adamw(settings, total_steps)
+    optimizer = _adamw(settings, schedule or learning_rate_schedule(settings, total_steps))
     undecayed = [variable for variable in variables if not decays(variable)]
     optimizer.exclude_from_weight_decay(var_list=undecayed)
     if settings.precision == "mixed_float16":
@@ -42,9 +43,9 @@ def make_optimizer(
     return optimizer
 
 
-def _adamw(settings: TrainingSettings, total_steps: int) -> keras.optimizers.AdamW:
+def _adamw(settings: TrainingSettings, schedule: Any) -> keras.optimizers.AdamW:
     options: dict[str, Any] = {
-        "learning_rate": learning_rate_schedule(settings, total_steps),
+        "learning_rate": schedule,
         "weight_decay": settings.weight_decay,
         "global_clipnorm": settings.clip_norm,
         "gradient_accumulation_steps": settings.accumulate if settings.accumulate > 1 else None,

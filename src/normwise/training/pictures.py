@@ -12,8 +12,10 @@ from normwise.files import whole_file
 from normwise.inference.whole import predict_whole
 from normwise.report.curves import draw_curves
 from normwise.report.preview import Meaning, Panel, draw_preview
+from normwise.report.rates import draw_rates
 from normwise.training.evaluate import input_mean
 from normwise.training.output import Output, predicted_classes
+from normwise.training.rate_finder import RateCurve
 from normwise.training.recipe import Recipe
 from normwise.training.standing import Standing
 from normwise.training.whole_items import whole_items
@@ -54,6 +56,13 @@ def draw_run(
     with whole_file(folder / "preview.png") as path:
         panels = list(islice(_panels(model, dataset, output), _IMAGES))
         draw_preview(path, panels, meaning_of(dataset, output))
+
+
+def draw_curve(curve: RateCurve, path: Path) -> None:
+    """Draws a learning-rate trial, whole or not at all."""
+    with whole_file(path) as temporary:
+        numbers = (curve.rates.tolist(), curve.losses.tolist(), curve.smoothed.tolist())
+        draw_rates(temporary, *numbers, curve.suggestion)
 
 
 def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Panel]:

@@ -239,6 +239,9 @@ class TrainingSettings(_Section):
     ema: float | None = Field(
         default=None, gt=0, lt=1, description="decay of averaged weights; null: none are kept"
     )
+    precise_bn: bool = Field(
+        default=False, description="exact batch statistics at the end, if validation agrees"
+    )
     precision: PrecisionName = Field(default="float32", description="of the training steps")
     loss: LossText | None = Field(
         default=None, description="a loss or a sum such as 0.5*focal+dice; null: the task's own"

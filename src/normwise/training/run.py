@@ -18,7 +18,7 @@ from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
 from normwise.data.relations import relations
 from normwise.data.statistics import ChannelStatistics, channel_statistics
-from normwise.distributed.processes import is_first
+from normwise.distributed.processes import agreed, is_first
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.keras_format.saving import save_model
@@ -34,9 +34,11 @@ from normwise.training.losses.expression import DEFAULTS
 from normwise.training.metrics import Metrics
 from normwise.training.network import build_network
 from normwise.training.output import Output, finished_model, regression_output
-from normwise.training.pictures import draw_run
+from normwise.training.pictures import draw_curve, draw_run
+from normwise.training.precise_statistics import refine_statistics
 from normwise.training.progress import Watcher, watcher
-from normwise.training.recipe import Recipe, flat_settings, to_yaml
+from normwise.training.rate_finder import RateCurve, find_rate
+from normwise.training.recipe import Recipe, flat_settings, load_recipe, to_yaml
 from normwise.training.residual import with_input_residual
 from normwise.training.resolve import patch_notes, resolve
 from normwise.training.sampling import SeenClasses, sampling_of
@@ -51,6 +53,9 @@ FILES: Final = (
 )  # fmt: skip
 
 # Pixels along each axis, by the number of axes.
+RATES: Final = "learning_rate.png"
+"""Beside them, if the learning rate was found by a trial."""
+
 _LARGEST_TILE: Final = {2: 512, 3: 96}
 
 log = logging.getLogger("normwise.training")
@@ -114,6 +119,50 @@ def train(
         ```
     """
     folder = _folder(recipe, out)
+    parts = parts_of(recipe)
+    dataset, images, output, network = parts.dataset, parts.images, parts.output, parts.network
+    _prepare(folder, resume, overwrite)
+    with _logged(folder / "log.txt"):
+        recipe = _with_rate(parts, folder, resume)
+        _describe(recipe, dataset, network, folder)
+        trackers = _trackers(recipe, folder, resume)
+        watch = watcher(progress, str(recipe.training.metric))
+        if trackers:
+            watch = Tracked(watch, trackers, folder / "history.csv")
+        standing = _fitted(network, recipe, dataset, images, output, folder, resume, watch)
+        run = _finished(network, recipe, dataset, output, standing, folder)
+        for tracker in trackers:
+            tracker.record(run.history)
+            tracker.finish(folder / "preview.png")
+        return run
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, before anything is trained.
+
+    Args:
+        recipe: The recipe with every choice made.
+        dataset: Its data.
+        images: Statistics of the training images.
+        output: What the network's output means.
+        network: The network with its first weights.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    images: ChannelStatistics
+    output: Output
+    network: keras.Model
+
+
+def parts_of(recipe: Recipe) -> Parts:
+    """Opens the data and builds the network of a recipe.
+
+    Raises:
+        DataError: If the data folder can't be used, with every problem.
+        RecipeError: If a setting doesn't suit the data or the network.
+    """
     data = recipe.data
     dataset = open_dataset(
         data.path,
@@ -133,19 +182,38 @@ def train(
         fit_of_input = relations(dataset, "train").linear_fit()
         network = with_input_residual(network, fit_of_input, images, output)
     recipe = resolve(recipe, dataset, strides_of(network))
-    _prepare(folder, resume, overwrite)
-    with _logged(folder / "log.txt"):
-        _describe(recipe, dataset, network, folder)
-        trackers = _trackers(recipe, folder, resume)
-        watch = watcher(progress, str(recipe.training.metric))
-        if trackers:
-            watch = Tracked(watch, trackers, folder / "history.csv")
-        standing = _fitted(network, recipe, dataset, images, output, folder, resume, watch)
-        run = _finished(network, recipe, dataset, output, standing, folder)
-        for tracker in trackers:
-            tracker.record(run.history)
-            tracker.finish(folder / "preview.png")
-        return run
+    return Parts(recipe, dataset, images, output, network)
+
+
+def try_rates(parts: Parts) -> RateCurve:
+    """Tries learning rates on the training data; nothing is changed.
+
+    Raises:
+        RunError: If the loss falls at no rate.
+    """
+
+    def prepare(batch: Batch) -> Batch:
+        return batch[0], parts.output.scaled(batch[1]), batch[2]
+
+    sampling = sampling_of(parts.recipe, parts.dataset)
+    with training_batches(parts.recipe, parts.dataset, parts.images, sampling) as batches:
+        return find_rate(parts.network, batches, parts.recipe, prepare)
+
+
+def _with_rate(parts: Parts, folder: Path, resume: bool) -> Recipe:
+    """The recipe with a number for `auto`: what a trial finds, or what the resumed run found."""
+    recipe = parts.recipe
+    if recipe.training.learning_rate != "auto":
+        return recipe
+    if resume and (folder / "recipe.yaml").exists():
+        rate = load_recipe(folder / "recipe.yaml").training.learning_rate
+    else:
+        curve = try_rates(parts)
+        rate = agreed({"rate": curve.suggestion})["rate"]
+        draw_curve(curve, folder / RATES)
+        log.info("learning rate %g, found by a trial of %d steps", rate, len(curve.losses))
+    training = recipe.training.model_copy(update={"learning_rate": rate})
+    return recipe.model_copy(update={"training": training})
 
 
 def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]:
@@ -195,8 +263,8 @@ def refuse_existing(folder: Path, resume: bool, overwrite: bool) -> None:
 
 def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
     refuse_existing(folder, resume, overwrite)
-    for path in () if resume else _present(folder):
-        path.unlink()
+    for path in () if resume else (*_present(folder), folder / RATES):
+        path.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -278,6 +346,8 @@ def _fitted(
             watch,
             prepare,
         )
+        if training.precise_bn:
+            refine_statistics(network, batches, validation, training)
     if seen is not None:
         log.info(seen.describe())
     return standing

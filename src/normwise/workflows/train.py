@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
-from normwise.errors import RecipeError, RunError
+from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.training.recipe import Recipe, load_recipe, with_settings
 from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
     from normwise.distributed.processes import Place
+    from normwise.training.rate_finder import RateCurve
     from normwise.training.run import Run
 
 RECIPE_FILE = "recipe.yaml"
@@ -75,6 +76,44 @@ def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) ->
     """
     chosen = _recipe(given, resume)
     return with_settings(chosen, settings) if settings else chosen
+
+
+def find_rate(
+    recipe: Recipe | Mapping[str, Any] | str | PathLike[str],
+    *,
+    out: str | PathLike[str] | None = None,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> tuple[RateCurve, Path]:
+    """Tries learning rates on a recipe's data and draws `learning_rate.png`; nothing is trained.
+
+    Args:
+        recipe: As for `train`.
+        out: Where the picture goes; by default the run folder that `train` would use.
+        settings: Texts like `"training.batch_size=4"` that replace settings.
+        overwrite: Replace an older picture.
+
+    Returns:
+        The curve, with `.suggestion`, and the picture's path.
+
+    Raises:
+        RecipeError: Unknown or impossible settings.
+        DataError: The data folder can't be used; all its problems are named.
+        RunError: The loss falls at no rate.
+        OutputExistsError: There is such a picture already.
+    """
+    chosen = recipe_of(recipe, settings)
+    require_backend()
+    from normwise.training.pictures import draw_curve  # noqa: PLC0415 - light start-up
+    from normwise.training.run import RATES, parts_of, try_rates  # noqa: PLC0415
+
+    path = run_folder(chosen, recipe, out) / RATES
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists. Replace it with --overwrite, or name another -o.")
+    curve = try_rates(parts_of(_with_whole_path(chosen)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_curve(curve, path)
+    return curve, path
 
 
 def _recipe(given: Any, resume: bool) -> Recipe:
