@@ -7,23 +7,24 @@ and ends at the input's size. The input is expected with mean 0 and variance 1 i
 trained on.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from normwise.graph.regions import DECODER, ENCODER
 from normwise.keras_format.reading import read_graph
-from normwise.networks.applications import application
-from normwise.networks.backbone import Backbone, backbone
 from normwise.networks.blocks import Style, heads, joined, level
 from normwise.networks.inherited import check_inherited, own_part
 from normwise.networks.placer import Placer
-from normwise.networks.pretrained import Pretrained, pretrained
 from normwise.networks.reasons import MISSING_PLACES
 from normwise.networks.sizes import check_activation, check_input, check_positive, widths_of
 from normwise.networks.spatial import Spatial, check_upsampling
 from normwise.norms.plan import NormPlan
+
+if TYPE_CHECKING:
+    from normwise.networks.backbone import Backbone
+    from normwise.networks.pretrained import Pretrained
 
 DEFAULT_PLAN = "batch@decoder:pre-activation"
 
@@ -79,6 +80,10 @@ def encoder(  # noqa: PLR0913 - the public interface
     """
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
+    from normwise.networks.applications import application  # noqa: PLC0415 - NumPy with them
+    from normwise.networks.backbone import backbone  # noqa: PLC0415
+    from normwise.networks.pretrained import pretrained  # noqa: PLC0415
+
     check_positive("encoder", outputs=outputs)
     check_input("encoder", input_shape, 1, ranks=(2,))
     check_activation("encoder", "activation", activation)
@@ -109,6 +114,7 @@ def encoder(  # noqa: PLR0913 - the public interface
 def _expected(x: Any, loaded: Pretrained | None) -> Any:
     """Standardized channels as the weights expect them."""
     import keras  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
 
     if loaded is None:
         return x
