@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from normwise.memory import keep_freed_memory
+
 STEPS, PAIRS, PATCH, BATCH = 8, 4, 256, 8
 
 
@@ -76,4 +78,5 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     print(json.dumps(summary(seconds(sys.argv[1]))))

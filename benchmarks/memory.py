@@ -4,6 +4,8 @@ import resource
 import sys
 from tempfile import TemporaryDirectory
 
+from normwise.memory import keep_freed_memory
+
 
 def main(folder: str) -> float:
     """Trains a small U-Net for two epochs on the whole folder, checks and statistics included."""
@@ -20,4 +22,5 @@ def main(folder: str) -> float:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     print(main(sys.argv[1]))

@@ -44,7 +44,8 @@ def steps() -> list[str]:
     """The cost of a training step."""
     lines = ["## A training step", "",
              "Batch 8, float32; the question's network at 512x512x9, a 32-filter U-Net at "
-             "256x256x9. One process, the ways take turns of five steps.", "",
+             "256x256x9. One process, the ways take turns of five steps; it keeps freed memory, as "
+             "the `normwise` command does.", "",
              "| network | way | seconds | beside plain Keras: median turn (range) | to reach |",
              "|---|---|---|---|---|"]  # fmt: skip
     for network in ("question", "unet"):

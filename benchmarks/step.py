@@ -5,7 +5,8 @@ slows them alike: A B C, A B C, ... Prints one JSON object: for each way the med
 step, and the median, lowest and highest ratio to plain Keras over the turns.
 
 The networks are the question's at 512x512x9 and a 32-filter U-Net of depth 4 at 256x256x9, batch
-8, float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise train` runs it.
+8, float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise train` runs it. Freed
+memory is kept, as that command does; this holds for the whole process, so for all ways alike.
 """
 
 import importlib.util
@@ -19,6 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+
+from normwise.memory import keep_freed_memory
 
 BATCH, STEPS = 8, 5
 TURNS = {"question": 12, "unet": 6}
@@ -194,4 +197,5 @@ if __name__ == "__main__":
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # PyTorch's threads would go on spinning into the others' turns.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
     print(json.dumps(summary(measure(sys.argv[1]))))
