@@ -5,8 +5,8 @@ slows them alike: A B C, A B C, ... Prints one JSON object: for each way the med
 step, and the median, lowest and highest ratio to plain Keras over the turns.
 
 The networks are the question's at 512x512x9 and a 32-filter U-Net of depth 4 at 256x256x9, batch
-8, float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise train` runs it. Freed
-memory is kept, as that command does; this holds for the whole process, so for all ways alike.
+8, float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise train` runs it.
+Freed memory is kept, as that command does; this holds for the whole process, so for all ways alike.
 """
 
 import importlib.util

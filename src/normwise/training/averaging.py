@@ -1,6 +1,6 @@
 """Averaged weights: a moving average of a run's weights is often the better network.
 
-Keras' own `use_ema` is not used, for three reasons read in and measured on Keras 3.15: at the end
+Keras' own `use_ema` is not used, for three reasons read in the source of Keras 3.15: at the end
 of every `fit`, here of every epoch, it overwrites the weights in training with the average; with
 accumulated gradients it averages at each micro-batch; and it starts with the full decay, so that
 after 400 updates at 0.999 two thirds of the average are still the first weights.
