@@ -11,7 +11,13 @@ import pytest
 from keras import layers
 
 import normwise as nw
-from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError
+from normwise.errors import (
+    DataError,
+    NetworkError,
+    NormwiseError,
+    OutputExistsError,
+    RasterError,
+)
 from normwise.rasters import write_raster
 from normwise.workflows.image_batches import ImageBatches, image_files
 from normwise.workflows.rewrites import refuse_output
@@ -102,7 +108,7 @@ def test_volumes(tmp_path):
     done = nw.recalibrate(model, tmp_path, tile=4, progress=False)
     mean = keras.ops.convert_to_numpy(done.model.get_layer("raw").moving_mean)
     np.testing.assert_allclose(mean, volume.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
-    with pytest.raises(DataError, match=r"volume.npy: has 3 axes beside its channels; .* takes 2"):
+    with pytest.raises(RasterError, match=r"volume.npy: is a volume"):
         nw.recalibrate(network(), tmp_path, progress=False)
 
 
@@ -185,3 +191,24 @@ def test_an_unkept_promise_is_exit_1_and_writes_nothing(tmp_path, monkeypatch, c
     assert stopped.value.code == 1
     assert not out.exists()
     assert "differs by" in capsys.readouterr().err
+
+
+def test_images_of_several_files_are_one_each(tmp_path):
+    pixels = RNG.normal(size=(20, 12, 2)).astype(np.float32)
+    for name in ("a", "b"):
+        for band in range(2):
+            path = tmp_path / "images" / name / f"band{band}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, pixels[..., band] + (name == "b"))
+    arrays = list(ImageBatches(image_files(tmp_path), (20, 12)))
+    np.testing.assert_array_equal(np.concatenate(arrays), np.stack([pixels, pixels + 1]))
+    (tmp_path / "images" / "b" / "band1.npy").unlink()
+    with pytest.raises(DataError, match="b"):
+        image_files(tmp_path)
+
+
+def test_compressed_volumes_of_a_folder_are_found(tmp_path):
+    volume = RNG.normal(size=(4, 6, 5, 1)).astype(np.float32)
+    write_raster(tmp_path / "images" / "scan.nii.gz", volume)
+    (array,) = ImageBatches(image_files(tmp_path), (4, 6, 5))
+    np.testing.assert_array_equal(array[0], volume)

@@ -61,7 +61,7 @@ def of_folder(folder: Path, files: Sequence[Path], bands: Sequence[str]) -> Band
     found: dict[str, Path] = {}
     for path in files:
         stem = path.name.split(".")[0]
-        own = stem.removeprefix(folder.name).lstrip("_-. ") or stem
+        own = re.sub(rf"^{re.escape(folder.name)}[_\-. ]+(?=.)", "", stem)
         ends = [band for band in bands if re.search(rf"(^|[^0-9A-Za-z]){re.escape(band)}$", stem)]
         if bands and not ends:
             continue

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from normwise.data.description import read_description
+from normwise.data.layout import images_of
 from normwise.data.pixels import missing_in
 from normwise.errors import DataError
-from normwise.rasters import SUFFIXES, Raster, open_raster, raster_info
+from normwise.rasters import SUFFIXES, Dimensions, ImageFiles, Raster, open_raster, raster_info
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[Any]
@@ -27,21 +29,25 @@ BATCH_PIXELS = 256 * 256
 LARGEST_BATCH = 32
 
 
-def image_files(folder: Path) -> tuple[Path, ...]:
+def image_files(folder: Path) -> tuple[ImageFiles, ...]:
     """The images of a folder: its own, or those in `images/`, or in `images/` of its splits.
 
+    Images of several files count as one each, as the folder's `dataset.yaml` says.
+
     Raises:
-        DataError: There are none.
+        DataError: There are none, or some lack a band.
     """
+    description, problems = read_description(folder), list[str]()
     places = [folder / "images", *sorted(folder.glob("*/images")), folder]
     for place in places[:1], places[1:-1], places[-1:]:
         found = [
-            path
+            files
             for part in place
             if part.is_dir()
-            for path in sorted(part.iterdir())
-            if path.suffix.lower() in SUFFIXES
+            for _, files in sorted(images_of(folder, part, description, problems).items())
         ]
+        if problems:
+            raise DataError(f"{folder}: its images can't be used.", problems)
         if found:
             return tuple(found)
     raise DataError(
@@ -65,7 +71,7 @@ class ImageBatches:
             images are read by windows.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[ImageFiles, ...]
     tile: tuple[int, ...]
     bands: Sequence[int] | None = None
     nodata: float | None = None
@@ -80,7 +86,7 @@ class ImageBatches:
         """Batches in one pass."""
         tiles = 0
         for path in self.files:
-            sizes = zip(raster_info(path).shape, self.tile, strict=False)
+            sizes = zip(raster_info(path, self._axes).shape, self.tile, strict=False)
             tiles += prod(ceil(size / step) for size, step in sizes)
         return ceil(tiles / self.size)
 
@@ -88,8 +94,7 @@ class ImageBatches:
         """Arrays of shape `(tiles, rows, columns, channels)`, with an axis more for volumes.
 
         Raises:
-            DataError: An image has other axes than a tile.
-            RasterError: A file can't be read.
+            RasterError: A file can't be read, or has other axes than a tile.
         """
         batch: list[Floats] = []
         for path in self.files:
@@ -101,16 +106,15 @@ class ImageBatches:
         if batch:
             yield np.stack(batch)
 
-    def _tiles(self, path: Path) -> Iterator[Floats]:
-        with open_raster(path) as raster:
+    @property
+    def _axes(self) -> Dimensions | None:
+        return 3 if len(self.tile) == 3 else 2 if len(self.tile) == 2 else None
+
+    def _tiles(self, path: ImageFiles) -> Iterator[Floats]:
+        with open_raster(path, self._axes) as raster:
             nodata = self.nodata if self.nodata is not None else raster.info.nodata
             read = self._reader(raster, nodata)
             sizes = raster.info.shape
-            if len(sizes) != len(self.tile):
-                raise DataError(
-                    f"{path}: has {len(sizes)} axes beside its channels; the model takes "
-                    f"{len(self.tile)}."
-                )
             steps = [range(0, n, step) for n, step in zip(sizes, self.tile, strict=True)]
             for corner in product(*steps):
                 spans = zip(corner, self.tile, sizes, strict=True)
