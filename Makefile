@@ -35,10 +35,10 @@ format: $(VENV)/.ready
 test-backends: test-jax test-torch
 
 test-jax: .venv-jax/.ready
-	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -m backends
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n 2 --dist worksteal -m backends
 
 test-torch: .venv-torch/.ready
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -m backends
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -n 2 --dist worksteal -m backends
 
 ## Speed and memory beside what users would use instead; ratios measured in one run
 bench: $(VENV)/.ready
