@@ -16,7 +16,7 @@ import numpy as np
 
 from normwise.memory import keep_freed_memory
 
-STEPS, PAIRS, PATCH, BATCH = 8, 4, 256, 8
+STEPS, PAIRS, PATCH, BATCH = 6, 4, 256, 4
 
 
 class InTurn:

@@ -43,9 +43,9 @@ def spread(row: dict[str, float]) -> str:
 def steps() -> list[str]:
     """The cost of a training step."""
     lines = ["## A training step", "",
-             "Batch 8, float32; the question's network at 512x512x9, a 32-filter U-Net at "
-             "256x256x9. One process, the ways take turns of five steps; it keeps freed memory, as "
-             "the `normwise` command does.", "",
+             "The question's network at 512x512x9, batch 8; a 32-filter U-Net at 256x256x9, batch "
+             "4; float32. One process, the ways take turns of four steps; it keeps freed memory, "
+             "as the `normwise` command does.", "",
              "| network | way | seconds | beside plain Keras: median turn (range) | to reach |",
              "|---|---|---|---|---|"]  # fmt: skip
     for network in ("question", "unet"):
@@ -76,7 +76,7 @@ def loading(folder: Path) -> list[str]:
     """The cost of reading, cutting and varying patches."""
     row = told("loading.py", str(synthetic.make(folder / "small", SMALL_MB)))
     return ["## An epoch with loading", "",
-            "8 steps of the 32-filter U-Net, 8 patches of 256x256x9, flips, turns and intensity; "
+            "6 steps of the 32-filter U-Net, 4 patches of 256x256x9, flips, turns and intensity; "
             "epochs of one run in turn.",
             "", "| epoch | seconds | ratio: median pair (range) | to reach |", "|---|---|---|---|",
             f"| patches cut while training | {row['cut']:.2f} | {spread(row)} | 1.1 at most |",

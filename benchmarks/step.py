@@ -4,9 +4,10 @@ All ways run in one process and take turns, a few steps each, so that a machine 
 slows them alike: A B C, A B C, ... Prints one JSON object: for each way the median seconds of a
 step, and the median, lowest and highest ratio to plain Keras over the turns.
 
-The networks are the question's at 512x512x9 and a 32-filter U-Net of depth 4 at 256x256x9, batch
-8, float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise train` runs it.
-Freed memory is kept, as that command does; this holds for the whole process, so for all ways alike.
+The networks are the question's at 512x512x9, batch 8, and a 32-filter U-Net of depth 4 at
+256x256x9, batch 4; float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise
+train` runs it. Freed memory is kept, as that command does; this holds for the whole process, so
+for all ways alike.
 """
 
 import importlib.util
@@ -23,8 +24,8 @@ import numpy as np
 
 from normwise.memory import keep_freed_memory
 
-BATCH, STEPS = 8, 5
-TURNS = {"question": 12, "unet": 6}
+STEPS = 4
+BATCHES, TURNS = {"question": 8, "unet": 4}, {"question": 12, "unet": 5}
 SIZES = {"question": 512, "unet": 256}
 PLANS = {"question": "batch@encoder:post-activation/raw-skip", "unet": "batch@pre-activation"}
 
@@ -90,9 +91,9 @@ class Same:
 
 def data(network: str) -> Batch:
     """One batch, the same for all."""
-    size, rng = SIZES[network], np.random.default_rng(0)
-    x = rng.normal(size=(BATCH, size, size, 9)).astype("float32")
-    return x, rng.normal(size=(BATCH, size, size, 1)).astype("float32")
+    size, batch, rng = SIZES[network], BATCHES[network], np.random.default_rng(0)
+    x = rng.normal(size=(batch, size, size, 9)).astype("float32")
+    return x, rng.normal(size=(batch, size, size, 1)).astype("float32")
 
 
 def plain_turns(network: str, batch: Batch) -> Callable[[], float]:
@@ -169,7 +170,7 @@ def measure(network: str) -> dict[str, list[float]]:
         data={"path": "."},
         network={"name": network},
         training={
-            "epochs": TURNS[network] + 1, "batch_size": BATCH, "warmup": 0.0,
+            "epochs": TURNS[network] + 1, "batch_size": BATCHES[network], "warmup": 0.0,
             "loss": "mean-squared", "metric": "rmse",
         },
     )  # fmt: skip
