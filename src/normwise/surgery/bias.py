@@ -6,7 +6,7 @@ Algebra: a batch norm subtracts the mean of each channel, in training the batch'
 the moving one; a constant in its channel goes with it. So does one in each channel's own group.
 
 Conditions: the normalization takes its mean over each channel alone and is the only reader of the
-layer, at all of the layer's calls.
+layer, at all of the layer's calls; it reads nothing else; no activation stands between.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from normwise.graph.catalogue import has_bias
-from normwise.graph.channels import channels_of
+from normwise.graph.catalogue import activation_of, has_bias
+from normwise.graph.channels import channels_of, output_channel_axis
+from normwise.graph.flatten import flatten
+from normwise.graph.graph import Graph, Tensor
 from normwise.keras_format.weights import Weights
 from normwise.norms.kinds import cancels_bias, spec_of
 from normwise.surgery.edits import Want, Where
@@ -37,44 +39,62 @@ def drop_biases(work: Work, wants: Sequence[Want]) -> list[Change]:
     for want in wants:
         if want.where is Where.BEFORE_ACTIVATION:
             by_layer.setdefault(work.flat.nodes[want.tensor].layer, []).append(want)
+    edited = flatten(work.freeze())
     changes = []
     for layer, places in by_layer.items():
-        norms = [_norm_path(work, want) for want in places]
-        if len(places) != len(work.flat.calls[layer]) or None in norms:
-            continue
-        if not _is_dead(work, places[0]):
-            continue
         spot = work.levels.spot(places[0].tensor)
+        if len(places) != len(work.flat.calls[layer]) or not _has_bias(work, places[0]):
+            continue
+        norms = _cancelling(edited, layer)
+        if not norms:
+            continue
         path = work.levels.layer_path(spot)
         work.configure(spot, {"use_bias": False})
         work.rule(path, _without_bias)
-        for norm in dict.fromkeys(norms):
-            work.rule(str(norm), _shifted(path))
+        for norm in norms:
+            work.rule(norm, _shifted(path))
         changes.append(Change(path, f"bias dropped, {norms[0]} cancels it"))
     return changes
 
 
-def _is_dead(work: Work, want: Want) -> bool:
-    node, channels = work.flat.nodes[want.tensor], channels_of(work.flat, want.tensor)
-    usable = node.class_name in KINDS and has_bias(node) and channels is not None
-    return usable and cancels_bias(_spec(work, want), channels or 0)
+def _has_bias(work: Work, want: Want) -> bool:
+    node = work.flat.nodes[want.tensor]
+    return node.class_name in KINDS and has_bias(node)
 
 
-def _spec(work: Work, want: Want) -> Any:
-    if want.tensor in work.norm_before_activation or not want.stands:
-        return want.spec
-    return spec_of(work.flat.nodes[min(want.stands)]) or want.spec
+def _cancelling(edited: Graph, layer: str) -> list[str]:
+    """The normalizations that cancel a layer's bias, none if anything else sees it.
+
+    Args:
+        edited: The flattened graph as it will be.
+        layer: The layer, by its path.
+    """
+    calls = edited.calls[layer]
+    norms: dict[str, None] = {}
+    for index in calls:
+        readers = edited.consumers[index]
+        if len(readers) != 1 or Tensor(index) in edited.output_tensors:
+            return []
+        if not _cancels(edited, index, readers[0]):
+            return []
+        norms[edited.nodes[readers[0]].layer] = None
+    # The mean of a normalization moves for all that it reads.
+    read = [edited.producers[i][0] for norm in norms for i in edited.calls[norm]]
+    return list(norms) if sorted(read) == sorted(calls) else []
 
 
-def _norm_path(work: Work, want: Want) -> str | None:
-    """The normalization that alone reads the layer, None if there is none."""
-    edited = work.norm_before_activation.get(want.tensor)
-    if edited is not None:
-        return edited
-    for norm in want.stands:
-        if work.immediate(want.tensor) == {norm}:
-            return work.levels.layer_path(work.levels.spot(norm))
-    return None
+def _cancels(edited: Graph, linear: int, norm: int) -> bool:
+    before, node = edited.nodes[linear], edited.nodes[norm]
+    spec, channels = spec_of(node), channels_of(edited, linear)
+    if activation_of(before) is not None or spec is None or channels is None:
+        return False
+    if not cancels_bias(spec, channels):
+        return False
+    rank = len(before.shape or ())
+    axis = node.config.get("axis", -1)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    own = output_channel_axis(edited, linear) % rank
+    return [a % rank for a in axes] == [own]
 
 
 def _without_bias(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:

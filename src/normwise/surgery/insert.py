@@ -72,7 +72,6 @@ def rewrite(work: Work, site: Site) -> Change | str:
     name = work.levels.draft(cut.level).free_name(name_of(work, want))
     config = layer_config(work, want.spec, want.tensor, channels)
     path = work.insert(cut, tensor, name, class_of(want.spec), config)
-    work.norm_before_activation[want.tensor] = path
     work.start(path, {}, config)
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)

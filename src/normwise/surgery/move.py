@@ -60,7 +60,6 @@ def rewrite(work: Work, site: Site) -> Change | str:
         on_itself = tensor == Tensor(spot.index)
         work.move(spot, cut, draft.nodes[spot.index].inputs[0] if on_itself else tensor)
     path = f"{site.path}{work.levels.node(spot).layer}"
-    work.norm_before_activation[want.tensor] = path
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)
     return Change(path, f"moved, now {place_text(work, want)}")

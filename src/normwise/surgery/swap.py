@@ -144,7 +144,6 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     for index in draft.graph.calls[node.layer]:
         draft.exchange(index, name, class_of(want.spec), config)
     path = f"{site.path}{name}"
-    work.norm_before_activation[want.tensor] = path
     work.start(path, {}, config)
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)

@@ -65,8 +65,6 @@ class Work:
         """Batch normalizations that are new or stand elsewhere, by path: their epsilon."""
         self.standardized: list[str] = []
         """Paths of new fixed normalizations of inputs."""
-        self.norm_before_activation: dict[int, str] = {}
-        """Paths of the normalizations that edits put at a node."""
         self.normalized_before: set[int] = set()
         """Activations that have a normalization before them by an edit."""
         self._steps: dict[str, list[Step]] = {}
