@@ -62,3 +62,28 @@ def fit_once(model: Any, inputs: Any, seed: int = 2) -> None:
     )
     model.compile(optimizer=keras.optimizers.SGD(1e-2), loss="mse")
     model.fit(inputs, targets, epochs=1, verbose=0)
+
+
+class Sampling(keras.layers.Layer):
+    """What variational models do: a random draw in inference too, from a seed that moves on."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.seed_generator = keras.random.SeedGenerator(1337)
+
+    def call(self, inputs: Any) -> Any:
+        mean, log_variance = inputs
+        noise = keras.random.normal(keras.ops.shape(mean), seed=self.seed_generator)
+        return mean + keras.ops.exp(0.5 * log_variance) * noise
+
+
+def random_encoder() -> Any:
+    """A variational encoder with batch normalizations before and behind its random layer."""
+    inputs = keras.Input((8, 8, 2))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="first")(x))
+    x = keras.layers.Flatten()(x)
+    mean, spread = keras.layers.Dense(3, name="mean")(x), keras.layers.Dense(3, name="spread")(x)
+    x = keras.layers.Dense(3, name="after")(Sampling(name="sampling")([mean, spread]))
+    x = keras.layers.BatchNormalization(name="second")(x)
+    return shaken(keras.Model(inputs, [mean, spread, keras.layers.ReLU()(x)]))

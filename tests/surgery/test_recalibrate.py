@@ -9,7 +9,7 @@ from normwise.surgery.population import Settings
 from normwise.surgery.recalibrate import offset_of, recalibrate
 from normwise.surgery.rewrite import Promise
 from normwise.surgery.statistics import Population, batch_norms
-from tests.surgery.models import outputs_of, weights_of
+from tests.surgery.models import outputs_of, random_encoder, weights_of
 from tests.surgery.randomize import randomize
 
 RNG = np.random.default_rng(21)
@@ -118,3 +118,39 @@ def test_a_norm_that_had_not_settled_is_said(monkeypatch):
     monkeypatch.setattr("normwise.surgery.passes.LOOPS", 1)
     done = recalibrate(model, [images()])
     assert "had not settled" in done.report.changed[0].action
+
+
+def test_a_random_layer_stays_at_its_seed_in_source_and_copy():
+    model = random_encoder()
+    before = weights_of(model)
+    done = recalibrate(model, [images()[..., :2]])
+    assert [change.layer for change in done.report.changed] == ["first", "second"]
+    for variable, old, new in zip(model.variables, before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(old, new, err_msg=variable.path)
+    for variable, old, new in zip(model.variables, before, weights_of(done.model), strict=True):
+        assert np.array_equal(old, new) == (variable.name not in STATE), variable.path
+
+
+class OwnBlock(layers.Layer):
+    """Makes its layers itself, so that Keras numbers them anew in a copy."""
+
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.norm = layers.BatchNormalization()
+
+    def build(self, shape):
+        self.norm.build(shape)
+
+    def call(self, x):
+        return self.norm(x)
+
+
+def test_norms_inside_a_layer_that_names_them_anew():
+    layers.BatchNormalization()
+    inputs = keras.Input((8, 8, 3))
+    model = randomize(keras.Model(inputs, layers.ReLU()(OwnBlock(name="block")(inputs))))
+    (path,) = batch_norms(model)
+    done = recalibrate(model, [images(5.0)])
+    assert [change.layer for change in done.report.changed] == [path]
+    (norm,) = batch_norms(done.model).values()
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), 5, atol=0.3)

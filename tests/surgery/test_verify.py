@@ -8,8 +8,11 @@ import pytest
 
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
+from normwise.norms.plan import NormPlan
+from normwise.surgery.fold import fold
+from normwise.surgery.place import place
 from normwise.surgery.verify import randomized, verify
-from tests.surgery.models import runs_here, weights_of
+from tests.surgery.models import random_encoder, runs_here, weights_of
 from tests.zoo import ZOO, conv, image
 
 RUNNABLE = [name for name in ZOO if runs_here(name)]
@@ -85,3 +88,18 @@ def test_every_statistic_and_affine_parameter_is_randomized():
     norms = [x for x in model.layers if "Normalization" in type(x).__name__][1:]
     for variable in (v for norm in norms for v in norm.weights):
         assert not np.isclose(other[id(variable)], np.asarray(variable), rtol=1e-3).all()
+
+
+@pytest.mark.backends
+def test_random_models_are_compared_at_the_same_seed_and_stay_at_it():
+    model = random_encoder()
+    before = weights_of(model)
+    folded, placed = fold(model), place(model, NormPlan.parse("batch@post-activation"))
+    assert folded.report.changed and folded.report.max_difference <= 1e-5
+    assert placed.report.changed and placed.report.max_difference <= 1e-5
+    for variable, old, new in zip(model.variables, before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(old, new, err_msg=variable.path)
+    (seed,) = (v for v in model.variables if "seed" in v.path)
+    for done in (folded, placed):
+        (same,) = (v for v in done.model.variables if "seed" in v.path)
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v) for v in (seed, same)))

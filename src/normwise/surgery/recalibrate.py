@@ -22,6 +22,7 @@ import numpy as np
 
 from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import replay
+from normwise.keras_format.weights import Weights
 from normwise.surgery.moments import Doubles
 from normwise.surgery.population import Measured, Population, Settings
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
@@ -75,20 +76,24 @@ def recalibrate(
     """
     norms = batch_norms(model)
     chosen = [path for path, norm in norms.items() if frozen or norm.trainable]
-    found = population_statistics(model, batches, chosen, settings)
-    copy = replay(read_graph(model), model).model
+    copy = replay(read_graph(model), model)
+    # A layer inside a user's layer may have got another name in the copy.
+    theirs = dict(zip(norms, batch_norms(copy.model), strict=True))
+    own = {theirs[path]: path for path in chosen}
+    found = population_statistics(copy.model, batches, list(own), settings)
+    copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
     changed = tuple(
-        Change(path, _action(norms[path], statistics))
+        Change(own[path], _action(norms[own[path]], statistics))
         for path, statistics in found.statistics.items()
     )
-    apply_statistics(copy, found.statistics)
+    apply_statistics(copy.model, found.statistics)
     skipped = tuple(
         Skip(path, "it is frozen (trainable=False); ask for frozen norms to change it")
         for path in norms
         if path not in chosen
     )
     return Rewrite(
-        copy, Report(Promise.NOT_KEPT, changed, skipped, None, tuple(_notes(found, norms)))
+        copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, tuple(_notes(found, norms)))
     )
 
 

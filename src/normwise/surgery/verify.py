@@ -157,14 +157,13 @@ def _outputs(model: Any, inputs: Any, replaced: Mapping[int, Array]) -> list[Arr
     """All outputs of a model in inference, with other values for some variables."""
     import keras  # noqa: PLC0415
 
-    if replaced:
-        values = [
-            [replaced.get(id(v), v.value) for v in variables]
-            for variables in (model.trainable_variables, model.non_trainable_variables)
-        ]
-        outputs, _ = model.stateless_call(*values, inputs, training=False)
-    else:
-        outputs = model(inputs, training=False)
+    # A random layer moves its seed on at each call, a stateful one its state: neither may change
+    # the model, nor differ between the two calls of a comparison.
+    values = [
+        [replaced.get(id(v), v.value) for v in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    outputs, _ = model.stateless_call(*values, inputs, training=False)
     return [
         np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)
     ]
