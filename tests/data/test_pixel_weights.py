@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from normwise.data import channel_statistics, class_counts
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches, tiles_of
 from normwise.errors import DataError
@@ -89,3 +90,31 @@ def test_all_problems_of_weights_come_at_once(folder):
     ):
         assert part in problems
     assert len(caught.value.problems) == 6
+
+
+def test_a_pixel_of_weight_0_counts_nowhere(folder):
+    folder.fill(4, "targets")
+    for name in "abcd":
+        target = np.full((40, 50, 1), 5.0, np.float32)
+        target[:10] = 1e6
+        weight = np.ones((40, 50), np.float32)
+        weight[:10] = 0
+        folder.target(f"targets/{name}.tif", target, overwrite=True)
+        folder.target(f"weights/{name}.npy", weight)
+    found = channel_statistics(open_dataset(folder.root), "train", of="labels")
+    np.testing.assert_allclose(found.mean, 5.0, rtol=1e-6)
+    np.testing.assert_allclose(found.variance, 0.0, atol=1e-6)
+    (folder.root / "weights").rename(folder.root / "unused")
+    assert channel_statistics(open_dataset(folder.root), "train", of="labels").mean[0] > 1e5
+
+
+def test_classes_of_weight_0_are_not_counted(folder):
+    mask = np.repeat([[0, 1]], 40, 0).repeat(25, 1).astype(np.uint8)
+    for name in "abcd":
+        folder.image(f"images/{name}.tif")
+        folder.mask(f"masks/{name}.png", mask)
+        weight = np.zeros((40, 50), np.float32)
+        weight[:, :25], weight[:3, 25] = 1, 1
+        folder.target(f"weights/{name}.npy", weight)
+    counts = class_counts(open_dataset(folder.root), "train")
+    assert counts.tolist() == [3 * 40 * 25, 3 * 3]

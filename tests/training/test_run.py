@@ -242,3 +242,16 @@ def test_a_model_of_other_outputs_is_refused(finished, tmp_path):
     data = write_folder(tmp_path / "data", other)
     with pytest.raises(DataError, match="output channels"):
         evaluate(run.model, open_dataset(data), "test")
+
+
+def test_validation_is_measured_on_the_images_that_validated(tmp_path):
+    data = write_folder(tmp_path / "data", "segmentation")
+    (data / "split.csv").unlink()
+    recipe = recipe_of(data, epochs=1, steps=2, seed=5)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": 0.4})})
+    run = train(recipe, out=tmp_path / "run", progress=False)
+    again = evaluate_run(run.folder, split="val")
+    assert again.pixels == run.metrics.pixels
+    assert again.values == pytest.approx(dict(run.metrics.values), nan_ok=True)
+    other = evaluate(run.model, open_dataset(data), "val")  # another seed and share
+    assert other.pixels != run.metrics.pixels

@@ -89,6 +89,44 @@ def test_what_is_there_is_not_overwritten(found, data):
         nw.cross_validate(data, 2, out=found.folder, settings=SETTINGS)
 
 
+def test_other_folds_are_never_mixed_in(found, data):
+    kept = (found.folder / "fold1" / "model.keras").read_bytes()
+    with pytest.raises(RunError, match=r"training\.epochs is 2, was 1"):
+        nw.cross_validate(found.folder, settings=["training.epochs=2"], resume=True, progress=False)
+    with pytest.raises(RunError, match="3 folds, was 2"):
+        nw.cross_validate(found.folder, 3, resume=True, progress=False)
+    assert (found.folder / "fold1" / "model.keras").read_bytes() == kept
+
+
+def test_a_metric_that_a_fold_does_not_have_is_no_number_there(tmp_path):
+    folds = ({"iou": 0.5, "recall": float("nan")}, {"iou": 0.7, "recall": 0.4})
+    found = workflow.CrossValidation(tmp_path, folds)
+    assert found.mean == pytest.approx({"iou": 0.6, "recall": 0.4})
+    assert np.isnan(found.spread["recall"])
+    assert json.loads(workflow._json({"values": found.spread}))["values"]["recall"] is None
+
+
+def test_runs_and_folds_do_not_share_a_folder(found, data, tmp_path):
+    with pytest.raises(OutputExistsError):
+        nw.train(data, out=found.folder, settings=SETTINGS, progress=False)
+    alone = tmp_path / "alone"
+    nw.train(data, out=alone, settings=SETTINGS, progress=False)
+    before = (alone / "metrics.json").read_bytes()
+    with pytest.raises(OutputExistsError):
+        nw.cross_validate(data, 2, out=alone, settings=SETTINGS, progress=False)
+    assert (alone / "metrics.json").read_bytes() == before
+    nw.cross_validate(data, 2, out=alone, settings=SETTINGS, overwrite=True, progress=False)
+    assert not (alone / "model.keras").exists()
+    nw.train(data, out=alone, settings=SETTINGS, overwrite=True, progress=False)
+    assert not (alone / "ensemble.json").exists()
+
+
+def test_images_that_trained_a_member_are_not_measured(found):
+    with pytest.raises(DataError, match="each fold by itself"):
+        nw.evaluate(found.folder, split="val")
+    assert nw.evaluate(found.folder / "fold1", split="val").pixels > 0
+
+
 def test_bad_input(data, tmp_path):
     with pytest.raises(RunError, match="nothing to resume"):
         nw.cross_validate(data, 2, out=tmp_path / "none", resume=True)
@@ -96,4 +134,4 @@ def test_bad_input(data, tmp_path):
         nw.cross_validate(data)
     with pytest.raises(DataError, match="expected from 2 to 5, the number of groups"):
         nw.cross_validate(data, 6, out=tmp_path / "six", settings=SETTINGS)
-    assert not (tmp_path / "six").exists()
+    assert not (tmp_path / "six" / "fold1").exists()

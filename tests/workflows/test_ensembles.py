@@ -88,3 +88,16 @@ def test_a_member_that_is_missing_is_named(folder):
 def test_an_empty_list_is_refused():
     with pytest.raises(ModelReadError, match="no models"):
         nw.predict([], IMAGE)
+
+
+def test_each_member_reads_its_own_bands(tmp_path):
+    folders = []
+    for index in range(2):
+        folder = tmp_path / f"run{index}"
+        folder.mkdir()
+        times(1.0, channels=1).save(folder / "model.keras")
+        (folder / "recipe.yaml").write_text(f"data: {{path: {tmp_path}, bands: [{index}]}}\n")
+        folders.append(folder)
+    np.testing.assert_allclose(nw.predict(folders, IMAGE), IMAGE.mean(-1, keepdims=True), rtol=1e-6)
+    with pytest.raises(nw.NormwiseError, match=r"data\.bands"):
+        nw.evaluate(folders, tmp_path)

@@ -49,6 +49,8 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Train a network; everything that is left out is chosen and written to the run's recipe."""
     if find_rate:
+        if folds is not None or on is not None or resume:
+            raise NormwiseError("--find-rate trains nothing: leave out --folds, --on and --resume.")
         _find_rate(source, out, settings or (), overwrite, format)
         return
     from normwise.cli.tables import print_metrics  # noqa: PLC0415 - light start-up

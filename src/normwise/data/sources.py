@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from normwise.data.blocks import in_file
 from normwise.data.dataset import Dataset, Item
+from normwise.data.description import IGNORE
 from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
 from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
@@ -178,16 +179,17 @@ class Source:
             *spans: Rows and columns inside the image; of a volume slices, rows and columns.
 
         Returns:
-            Class ids of the shape of `spans`; 255 where there is no label.
+            Class ids of the shape of `spans`; 255 where there is no label, or its weight is 0.
 
         Raises:
             RasterError: If the file can't be read.
             DataError: If it holds unknown classes.
         """
         path = _label(item)
-        spans = in_file(item, spans)
-        mask, _ = self._window(path, spans, None)
-        return class_ids_of(mask, self.dataset, path)
+        mask, _ = self._window(path, in_file(item, spans), None)
+        ids = class_ids_of(mask, self.dataset, path)
+        weights = self.weights(item, *spans)
+        return ids if weights is None else np.where(weights > 0, ids, IGNORE).astype(np.uint8)
 
     def targets(self, item: Item, *spans: slice) -> tuple[Pixels, Bools | None]:
         """A window of the targets.
@@ -198,14 +200,18 @@ class Source:
 
         Returns:
             Values of shape `(*spans, outputs)` in the file's dtype, and where there is no
-            label (booleans of the same shape, or None if everything is labelled).
+            label, or its weight is 0 (booleans of the same shape, or None if everything is
+            labelled).
 
         Raises:
             RasterError: If the file can't be read.
         """
-        spans = in_file(item, spans)
-        values, nodata = self._window(_label(item), spans, self.dataset.target_index)
-        return values, missing_in(values, nodata)
+        values, nodata = self._window(_label(item), in_file(item, spans), self.dataset.target_index)
+        missing, weights = missing_in(values, nodata), self.weights(item, *spans)
+        if weights is None:
+            return values, missing
+        without = np.broadcast_to((weights <= 0)[..., None], values.shape)
+        return values, without if missing is None else missing | without
 
     def weights(self, item: Item, *spans: slice) -> NDArray[np.float32] | None:
         """A window of the pixels' weights.

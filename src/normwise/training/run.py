@@ -53,6 +53,9 @@ FILES: Final = (
 )  # fmt: skip
 
 # Pixels along each axis, by the number of axes.
+TOGETHER: Final = ("folds.json", "ensemble.json")
+"""Files that would make an ensemble of the folder; they don't go with a run of its own."""
+
 RATES: Final = "learning_rate.png"
 """Beside them, if the learning rate was found by a trial."""
 
@@ -269,7 +272,7 @@ def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
 
 
 def _present(folder: Path) -> list[Path]:
-    return [folder / name for name in FILES if (folder / name).exists()]
+    return [folder / name for name in (*FILES, *TOGETHER) if (folder / name).exists()]
 
 
 @contextmanager
@@ -292,7 +295,7 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def _describe(recipe: Recipe, dataset: Dataset, network: keras.Model, folder: Path) -> None:
-    if not (folder / "recipe.yaml").exists():
+    if not ((folder / "recipe.yaml").exists() and (folder / LAST).exists()):
         # A resumed run keeps its own: it may yet be refused because the two differ.
         write_text(folder / "recipe.yaml", to_yaml(recipe))
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))

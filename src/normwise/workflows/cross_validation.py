@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Final, Self, TypeGuard
 
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
-from normwise.training.recipe import Recipe
-from normwise.workflows.ensembles import write_ensemble
-from normwise.workflows.train import RECIPE_FILE, recipe_of, run_folder, train
+from normwise.training.recipe import Recipe, differences, with_settings
+from normwise.workflows.ensembles import ENSEMBLE_FILE, write_ensemble
+from normwise.workflows.train import RECIPE_FILE, recipe_of, run_folder, train, with_whole_path
 
-METRICS_FILE = "metrics.json"
+METRICS_FILE: Final = "metrics.json"
+FOLDS_FILE: Final = "folds.json"
+RUN_FILES: Final = ("recipe.yaml", "model.keras", METRICS_FILE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class CrossValidation:
     Args:
         folder: Their folder: one run folder a fold, `metrics.json`, and `ensemble.json`, which
             makes it a model for `predict` and `evaluate`.
-        per_fold: The metrics of each fold on the images that validate in it.
+        per_fold: The metrics of each fold on the images that validate in it, NaN where one is not
+            defined, such as the recall of a class that doesn't occur.
     """
 
     folder: Path
@@ -34,16 +39,25 @@ class CrossValidation:
 
     @property
     def mean(self) -> dict[str, float]:
-        """The mean of each metric over the folds."""
-        return {name: statistics.fmean(values) for name, values in self._columns().items()}
+        """The mean of each metric over the folds in which it is defined; NaN if in none."""
+        return {
+            name: statistics.fmean(values) if values else math.nan
+            for name, values in self._columns().items()
+        }
 
     @property
     def spread(self) -> dict[str, float]:
-        """The standard deviation of each metric between the folds (n - 1 in the divisor)."""
-        return {name: statistics.stdev(values) for name, values in self._columns().items()}
+        """The standard deviation of each metric between these folds (n - 1 in the divisor)."""
+        return {
+            name: statistics.stdev(values) if len(values) > 1 else math.nan
+            for name, values in self._columns().items()
+        }
 
     def _columns(self) -> dict[str, list[float]]:
-        return {name: [fold[name] for fold in self.per_fold] for name in self.per_fold[0]}
+        return {
+            name: [fold[name] for fold in self.per_fold if math.isfinite(fold[name])]
+            for name in self.per_fold[0]
+        }
 
 
 def cross_validate(
@@ -79,53 +93,123 @@ def cross_validate(
         OutputExistsError: The folder holds runs already.
         RunError: A loss became NaN, or there is nothing to resume.
     """
-    if resume and is_cross_validation(recipe):
-        folder = Path(fspath(recipe))
-        chosen, folds = _begun(folder, settings)
-    elif folds is None:
-        raise RecipeError("folds: missing; say how many, for example 5.")
-    else:
-        chosen = recipe_of(recipe, settings)
-        folder = run_folder(chosen, recipe, out)
-    _refuse(folder, resume, overwrite)
+    chosen, folds, folder = _asked(recipe, folds, out, settings, resume)
+    _prepare(folder, Begun(folds, chosen), resume, overwrite)
     for fold in range(1, folds + 1):
-        _train_fold(chosen, (fold, folds), folder, resume, overwrite, progress)
+        _train_fold(chosen, (fold, folds), folder, resume, progress)
+    write_ensemble(folder, [_fold(folder, k + 1).name for k in range(folds)])
     found = CrossValidation(folder, tuple(_metrics(_fold(folder, k + 1)) for k in range(folds)))
     content = {"split": "val", "folds": folds, "values": found.mean, "spread": found.spread}
     content["per_fold"] = [dict(values) for values in found.per_fold]
-    write_text(folder / METRICS_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_ensemble(folder, [_fold(folder, k + 1).name for k in range(folds)])
+    write_text(folder / METRICS_FILE, _json(content))
     return found
 
 
 def is_cross_validation(given: Any) -> TypeGuard[str | PathLike[str]]:
     """Whether something is the folder of a cross-validation, finished or begun."""
-    return isinstance(given, (str, PathLike)) and (_fold(Path(given), 1) / RECIPE_FILE).is_file()
+    return isinstance(given, (str, PathLike)) and (Path(given) / FOLDS_FILE).is_file()
 
 
-def _begun(folder: Path, settings: Sequence[str]) -> tuple[Recipe, int]:
-    """The recipe of its first fold without the fold, and how many folds there are."""
-    path = _fold(folder, 1) / RECIPE_FILE
-    recipe = recipe_of(path, settings)
-    if recipe.data.fold is None:
-        raise RunError(f"{path}: names no data.fold, so it is no part of a cross-validation.")
-    data = recipe.data.model_copy(update={"fold": None})
-    return recipe.model_copy(update={"data": data}), recipe.data.fold[1]
+@dataclass(frozen=True)
+class Begun:
+    """What a cross-validation was begun with: it stands in `folds.json`, so that the folds that
+    are still to come are trained as they would have been at once."""
+
+    folds: int
+    recipe: Recipe
+
+    def write(self, folder: Path) -> None:
+        """Writes the record into the folder of the cross-validation."""
+        content = {"folds": self.folds, "recipe": self.recipe.model_dump(mode="json")}
+        write_text(folder / FOLDS_FILE, _json(content))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The record of a folder.
+
+        Raises:
+            RunError: If it is none.
+        """
+        path = folder / FOLDS_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(int(content["folds"]), Recipe(**content["recipe"]))
+        except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
+            raise RunError(f"{path}: no record of a cross-validation ({error}).") from error
+
+
+def _json(content: Any) -> str:
+    finite = {
+        key: _nulls(value) if isinstance(value, (dict, list)) else value
+        for key, value in content.items()
+    }
+    return json.dumps(finite, indent=2, ensure_ascii=False) + "\n"
+
+
+def _nulls(value: Any) -> Any:
+    """The same with null for NaN, which JSON doesn't have."""
+    if isinstance(value, dict):
+        return {key: _nulls(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_nulls(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _asked(
+    given: Any,
+    folds: int | None,
+    out: str | PathLike[str] | None,
+    settings: Sequence[str],
+    resume: bool,
+) -> tuple[Recipe, int, Path]:
+    """The recipe, the number of folds and the folder that a call means."""
+    if resume and is_cross_validation(given):
+        folder = Path(fspath(given))
+        begun = Begun.read(folder)
+        recipe = with_settings(begun.recipe, settings) if settings else begun.recipe
+        return recipe, folds or begun.folds, folder
+    if folds is None:
+        raise RecipeError("folds: missing; say how many, for example 5.")
+    recipe = recipe_of(given, settings)
+    return with_whole_path(recipe), folds, run_folder(recipe, given, out)
+
+
+def _prepare(folder: Path, asked: Begun, resume: bool, overwrite: bool) -> None:
+    """Refuses what would be lost or mixed up, clears what is replaced, and leaves the record."""
+    if resume:
+        if not is_cross_validation(folder):
+            raise RunError(f"There is nothing to resume in {folder}: it holds no {FOLDS_FILE}.")
+        _refuse_others(folder, asked, Begun.read(folder))
+        return
+    present = [name for name in (FOLDS_FILE, *RUN_FILES) if (folder / name).exists()]
+    if present and not overwrite:
+        raise OutputExistsError(
+            f"{folder} holds runs already ({present[0]}). Go on with them (`--resume`), replace "
+            "them (`--overwrite`), or name another folder."
+        )
+    for name in (ENSEMBLE_FILE, FOLDS_FILE, *RUN_FILES):
+        (folder / name).unlink(missing_ok=True)
+    for path in sorted(folder.glob("fold*")):
+        if (path / RECIPE_FILE).is_file():
+            shutil.rmtree(path)
+    asked.write(folder)
+
+
+def _refuse_others(folder: Path, asked: Begun, begun: Begun) -> None:
+    """Folds of different recipes don't say anything together."""
+    differing = differences(begun.recipe, asked.recipe)
+    if asked.folds != begun.folds:
+        differing = [f"it is {asked.folds} folds, was {begun.folds}", *differing]
+    if differing:
+        raise RunError(
+            f"The cross-validation in {folder} was started with another recipe: "
+            f"{'; '.join(differing)}. Resume it with `normwise train {folder} --resume`, or start "
+            "a new one."
+        )
 
 
 def _fold(folder: Path, fold: int) -> Path:
     return folder / f"fold{fold}"
-
-
-def _refuse(folder: Path, resume: bool, overwrite: bool) -> None:
-    begun = _fold(folder, 1).exists()
-    if resume and not begun:
-        raise RunError(f"There is nothing to resume in {folder}: it holds no fold1.")
-    if begun and not (resume or overwrite):
-        raise OutputExistsError(
-            f"{folder} holds folds already. Go on with them (`--resume`), replace them "
-            "(`--overwrite`), or name another folder."
-        )
 
 
 def _train_fold(
@@ -133,7 +217,6 @@ def _train_fold(
     fold: tuple[int, int],
     folder: Path,
     resume: bool,
-    overwrite: bool,
     progress: bool,
 ) -> None:
     own = _fold(folder, fold[0])
@@ -144,11 +227,10 @@ def _train_fold(
         recipe.model_copy(update={"data": data}),
         out=own,
         resume=resume and (own / RECIPE_FILE).exists(),
-        overwrite=overwrite,
         progress=progress,
     )
 
 
 def _metrics(run: Path) -> dict[str, float]:
     values = json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))["values"]
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {name: math.nan if value is None else float(value) for name, value in values.items()}

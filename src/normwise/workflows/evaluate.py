@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
-from normwise.errors import OutputExistsError
+from normwise.errors import DataError, OutputExistsError
 from normwise.files import write_text
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings
+from normwise.workflows.runs import data_settings, recipe_of_run
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -55,7 +56,8 @@ def evaluate(
     members = members_of(model)
     for member in members:
         refuse_missing(member)
-    dataset = _dataset(members[0], data, labels)
+    _refuse_mixed(members)
+    dataset = _dataset(members, data, labels, split)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
 
@@ -65,17 +67,44 @@ def evaluate(
     return metrics
 
 
-def _dataset(model: Any, data: Any, labels: str | None) -> Dataset:
+def _dataset(members: Sequence[Any], data: Any, labels: str | None, split: str) -> Dataset:
     from normwise.data import Dataset, open_dataset  # noqa: PLC0415
-    from normwise.errors import DataError  # noqa: PLC0415
 
     if isinstance(data, Dataset):
         return data
-    settings = data_settings(model)
+    recipe = recipe_of_run(members[0])
+    settings = recipe.data if recipe else None
     path = data if data is not None else settings.path if settings else None
     if path is None:
         raise DataError("name the data folder: the model is no run folder that could tell it.")
     chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}
     if labels is not None:
         chosen["labels"] = labels
+    if recipe and Path(fspath(path)).resolve() == Path(recipe.data.path).resolve():
+        # Its own folder is split as it was for training, or images it trained on would validate.
+        _refuse_seen(members, split)
+        chosen |= {"validation": recipe.data.validation, "fold": recipe.data.fold}
+        chosen["seed"] = recipe.training.seed
     return open_dataset(path, **chosen)
+
+
+def _refuse_seen(members: Sequence[Any], split: str) -> None:
+    """What validates one fold has trained the others."""
+    recipes = [recipe_of_run(member) for member in members]
+    folds = {recipe.data.fold if recipe else None for recipe in recipes}
+    if split != "test" and len(folds) > 1:
+        raise DataError(
+            f"the split {split!r} of an ensemble of folds holds images that some of its members "
+            "were trained on: measure it on `test`, or each fold by itself."
+        )
+
+
+def _refuse_mixed(members: Sequence[Any]) -> None:
+    """One data set is opened for all members."""
+    told = [settings for member in members if (settings := data_settings(member))]
+    for key in ("bands", "targets", "labels"):
+        if len({getattr(settings, key) for settings in told}) > 1:
+            raise DataError(
+                f"the members of the ensemble were trained on different data.{key}; they can be "
+                "measured one by one."
+            )

@@ -163,9 +163,12 @@ class _Predictor:
     ) -> None:
         require_backend()
         members = members_of(model)
-        settings = data_settings(members[0])
-        self.nodata = nodata if nodata is not None else nodata_of(settings)
-        self.bands = bands if bands is not None else settings.bands if settings else None
+        each = [data_settings(member) for member in members]
+        self.nodata = nodata if nodata is not None else nodata_of(each[0])
+        self.bands = [
+            bands if bands is not None else settings.bands if settings else None
+            for settings in each
+        ]
         self.models = [live_model(member) for member in members]
         self.names = ("class",) if classes else output_names(members[0], self.models[0])
         self.classes = classes
@@ -196,12 +199,14 @@ class _Predictor:
         from normwise.inference.ensembles import combined  # noqa: PLC0415 - light start-up
         from normwise.training.distribution import Distribution  # noqa: PLC0415
 
-        chosen = pixels if self.bands is None else pixels[..., _existing(self.bands, pixels)]
-        missing = _missing(chosen, nodata)
         distribution = Distribution.of_layers(layer.name for layer in self.models[0].layers)
-        predictions = [_of_member(live, chosen, missing, nodata) for live in self.models]
+        predictions, empty = [], np.zeros((*pixels.shape[:-1], 1), bool)
+        for live, bands in zip(self.models, self.bands, strict=True):
+            chosen = pixels if bands is None else pixels[..., _existing(bands, pixels)]
+            missing = _missing(chosen, nodata)
+            predictions.append(_of_member(live, chosen, missing, nodata))
+            empty |= np.all(missing, axis=-1, keepdims=True)
         result = combined(predictions, distribution.gaussian)
-        empty: npt.NDArray[np.bool_] = np.all(missing, axis=-1, keepdims=True)
         if self.classes:
             return np.where(empty, 255, _class_ids(result)).astype(np.uint8)
         return np.where(empty, np.float32(np.nan), result)

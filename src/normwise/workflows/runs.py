@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from normwise.data.description import Description, read_description
 from normwise.training.distribution import Distribution
-from normwise.training.recipe import DataSettings, load_recipe
+from normwise.training.recipe import DataSettings, Recipe, load_recipe
 from normwise.workflows.train import RECIPE_FILE
 
 METRICS_FILE: Final = "metrics.json"
@@ -20,11 +20,21 @@ def data_settings(model: Any) -> DataSettings | None:
     Args:
         model: A run folder, a model file inside one, or anything else.
     """
+    recipe = recipe_of_run(model)
+    return recipe.data if recipe else None
+
+
+def recipe_of_run(model: Any) -> Recipe | None:
+    """The recipe of the run that a model belongs to, None for a model without a run.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+    """
     if not isinstance(model, (str, PathLike)):
         return None
     path = Path(fspath(model))
     recipe = (path if path.is_dir() else path.parent) / RECIPE_FILE
-    return load_recipe(recipe).data if recipe.is_file() else None
+    return load_recipe(recipe) if recipe.is_file() else None
 
 
 def output_names(model: Any, live: Any) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def train(
     """
     chosen = recipe_of(recipe, settings, resume)
     folder = run_folder(chosen, recipe, out, resume)
-    chosen = _with_whole_path(chosen)
+    chosen = with_whole_path(chosen)
     where = place_of(on)
     if where is not None:
         return train_together(chosen, folder, where, resume, overwrite, progress)
@@ -110,7 +110,7 @@ def find_rate(
     path = run_folder(chosen, recipe, out) / RATES
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists. Replace it with --overwrite, or name another -o.")
-    curve = try_rates(parts_of(_with_whole_path(chosen)))
+    curve = try_rates(parts_of(with_whole_path(chosen)))
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_curve(curve, path)
     return curve, path
@@ -133,7 +133,7 @@ def _recipe(given: Any, resume: bool) -> Recipe:
     return load_recipe(path)
 
 
-def _with_whole_path(recipe: Recipe) -> Recipe:
+def with_whole_path(recipe: Recipe) -> Recipe:
     """The recipe with an absolute data path, so that the run can be used from any folder."""
     data = recipe.data.model_copy(update={"path": str(Path(recipe.data.path).resolve())})
     return recipe.model_copy(update={"data": data})
