@@ -375,6 +375,21 @@ def test_the_head_is_left_alone_unless_named():
     assert norms_of(placed(model, "batch@head:pre-activation").model) == {"head_norm"}
 
 
+@pytest.mark.parametrize("settings", [KEEP, RETRAIN])
+@pytest.mark.parametrize("plan", ["batch@pre-activation", "none"])
+def test_the_normalizations_of_a_head_stay_unless_it_is_named(plan, settings):
+    inputs = image(4)
+    x = layers.ReLU()(layers.BatchNormalization(name="a_bn")(conv(4, name="a")(inputs)))
+    x = layers.BatchNormalization(name="head_bn")(conv(2, name="head")(x))
+    model = shaken(keras.Model(inputs, layers.Activation("sigmoid", name="mask")(x)))
+    done = placed(model, plan, settings)
+    assert norms_of(done.model) - {"a_bn"} == {"head_bn"} and not done.report.skipped
+    assert [n for n in done.report.notes if n.startswith("head_bn is in the head")]
+    moved = placed(model, "batch@head:post-activation", RETRAIN)
+    assert norms_of(moved.model) == {"head_bn"}
+    assert not [n for n in moved.report.notes if "in the head" in n]
+
+
 def test_a_plan_that_cannot_hold():
     with pytest.raises(PlanError, match="it has no place 'skip'"):
         placed(ZOO["prelu"](), "batch@skip")

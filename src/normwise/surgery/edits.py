@@ -9,6 +9,7 @@ from enum import StrEnum
 from normwise.errors import PlanError
 from normwise.graph.channels import channels_of
 from normwise.graph.graph import Graph
+from normwise.graph.regions import HEAD
 from normwise.norms.inference import infer_plan
 from normwise.norms.kinds import NormSpec, allows, spec_of
 from normwise.norms.plan import DOWN, POST, PRE, SKIP, NormPlan, Position
@@ -118,7 +119,8 @@ def edits_of(
 ) -> list[Edit]:
     """The fewest edits that make a network follow a plan.
 
-    Normalizations that no plan describes stay, unless they stand in a place that is wanted.
+    Normalizations that no plan describes stay, unless they stand in a place that is wanted; so do
+    those of the head, unless the plan names it.
 
     Args:
         placement: What stands.
@@ -145,7 +147,7 @@ def edits_of(
             for norm in sorted(want.stands)
             if not _fits(placement.graph, want.spec, norm)
         ]
-    spare = _Spare(placement, _explained(placement) - used)
+    spare = _Spare(placement, _explained(placement) - used - left_in_head(placement, plan))
     for want in missing:
         norm = spare.take(want)
         edits.append(Edit(How.INSERT if norm is None else How.MOVE, want, norm))
@@ -195,6 +197,14 @@ def _fits(graph: Graph, spec: NormSpec, norm: int) -> bool:
 def _explained(placement: Placement) -> frozenset[int]:
     residue = {r.layer for r in infer_plan(placement.graph).residue}
     return frozenset(n for n in placement.norms if placement.graph.nodes[n].name not in residue)
+
+
+def left_in_head(placement: Placement, plan: NormPlan) -> frozenset[int]:
+    """The normalizations of the head, none of them if the plan names it."""
+    if any(p.region == HEAD for clause in plan.clauses for p in clause.positions):
+        return frozenset()
+    regions = placement.layout.regions
+    return frozenset(n for n in placement.norms if regions[placement.skeleton(n)] == HEAD)
 
 
 def _owners(placement: Placement, norm: int) -> frozenset[int]:

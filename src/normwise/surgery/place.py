@@ -17,7 +17,7 @@ from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
 from normwise.surgery.bias import drop_biases
 from normwise.surgery.calibrate import calibrate
-from normwise.surgery.edits import Edit, How, Want, Where, edits_of, unmet, wants_of
+from normwise.surgery.edits import Edit, How, Want, Where, edits_of, left_in_head, unmet, wants_of
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.sites import Site, name_of, site_of
 from normwise.surgery.verify import verify
@@ -75,7 +75,7 @@ def place(
         done.changed += drop_biases(work, wants_of(work.placement, plan))
     edited = work.freeze()
     copy = replay(edited, model, work.rules(), original=graph)
-    notes = _residue_notes(work)
+    notes = _residue_notes(work) + _head_notes(work, plan)
     if data is not None:
         copy, more = calibrate(work, model, copy, data)
         notes += more
@@ -178,6 +178,19 @@ def _subject(work: Work, edit: Edit) -> str:
 def _residue_notes(work: Work) -> list[str]:
     residue = infer_plan(work.flat).residue
     return [f"{r.layer} is outside of any plan and was left alone: {r.reason}" for r in residue]
+
+
+def _head_notes(work: Work, plan: NormPlan) -> list[str]:
+    placement = work.placement
+    left = left_in_head(placement, plan)
+    wanted = frozenset().union(*(want.stands for want in wants_of(placement, plan)))
+    residue = {r.layer for r in infer_plan(work.flat).residue}
+    names = [work.flat.nodes[norm].name for norm in sorted(left - wanted)]
+    return [
+        f"{name} is in the head, which the plan doesn't name, and was left alone"
+        for name in names
+        if name not in residue
+    ]
 
 
 def _find_unmet(edited: Graph, plan: NormPlan, layers: str | None, done: _Done) -> None:
