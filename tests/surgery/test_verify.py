@@ -6,12 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from normwise.errors import PromiseError
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
 from normwise.norms.plan import NormPlan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
+from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.verify import randomized, verify
+from normwise.surgery.work import Settings
 from tests.surgery.models import random_encoder, runs_here, weights_of
 from tests.zoo import ZOO, conv, image
 
@@ -103,3 +106,59 @@ def test_random_models_are_compared_at_the_same_seed_and_stay_at_it():
     for done in (folded, placed):
         (same,) = (v for v in done.model.variables if "seed" in v.path)
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v) for v in (seed, same)))
+
+
+class Forgetful(keras.layers.Layer):
+    """Its configuration lacks the factor, so that a copy computes with another one."""
+
+    def __init__(self, factor=1.0, **config):
+        super().__init__(**config)
+        self.factor = factor
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x):
+        return x * self.scale * self.factor
+
+    def get_config(self):
+        return super().get_config()
+
+
+def recalibrated(model):
+    return recalibrate(model, [np.ones((2, 16, 16, 3), "float32")])
+
+
+def retrained(model):
+    return place(model, NormPlan.parse("layer@pre-activation"), Settings(keep=False))
+
+
+def behind_a_norm(layer):
+    inputs = image(3)
+    x = keras.layers.BatchNormalization(name="norm")(conv(4, name="conv")(inputs))
+    x = layer(keras.layers.ReLU()(x))
+    return keras.Model(inputs, conv(2, name="head")(keras.layers.ReLU()(conv(4)(x))))
+
+
+@pytest.mark.parametrize("rewrite", [recalibrated, retrained])
+def test_a_wrong_copy_is_refused_where_outputs_may_change(rewrite):
+    model = behind_a_norm(Forgetful(5.0, name="forgetful"))
+    with pytest.raises(PromiseError, match=r"without any edit .* 'forgetful': the copy is wrong"):
+        rewrite(model)
+    right = rewrite(behind_a_norm(Forgetful(name="forgetful")))
+    assert right.report.changed and not any("compared" in note for note in right.report.notes)
+
+
+class Restless(keras.layers.Layer):
+    """Draws from NumPy, so that no two calls are the same."""
+
+    def call(self, x):
+        return x + float(np.random.default_rng().normal())
+
+
+@pytest.mark.parametrize("rewrite", [recalibrated, retrained])
+def test_what_cannot_be_compared_is_said_where_outputs_may_change(rewrite):
+    report = rewrite(behind_a_norm(Restless())).report
+    assert report.changed and "other outputs each time" in report.notes[-1]
+    report = rewrite(behind_a_norm(keras.layers.Rescaling(float("nan")))).report
+    assert report.changed and "not finite" in report.notes[-1]

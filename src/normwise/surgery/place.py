@@ -20,7 +20,7 @@ from normwise.surgery.calibrate import calibrate
 from normwise.surgery.edits import Edit, How, Want, Where, edits_of, left_in_head, unmet, wants_of
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.sites import Site, name_of, site_of
-from normwise.surgery.verify import verify
+from normwise.surgery.verify import verify, verify_plain_copy
 from normwise.surgery.work import Settings, Work, placement_of
 
 PASSES: Mapping[How, ModuleType] = {
@@ -61,7 +61,7 @@ def place(
         PlanError: The plan can't hold in this network.
         SurgeryError: The model can't be copied, or can't be run for verification.
         PromiseError: The outputs aren't kept: a fault of normwise, or of a layer that isn't a
-            function of its inputs.
+            function of its inputs. Where they may change, those of a copy without edits aren't.
     """
     settings = settings or Settings()
     graph = read_graph(model)
@@ -80,7 +80,11 @@ def place(
         copy, more = calibrate(work, model, copy, data)
         notes += more
     _find_unmet(edited, plan, layers, done)
-    difference = _verified(graph, model, copy, done) if settings.keep else None
+    difference = None
+    if settings.keep:
+        difference = _verified(graph, model, copy, done)
+    else:
+        notes += verify_plain_copy(graph, model, replay(graph, model, original=graph))
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT
     report = Report(promise, tuple(done.changed), tuple(done.skipped), difference, tuple(notes))

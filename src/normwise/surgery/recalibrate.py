@@ -6,7 +6,7 @@ After:   norm holds mean and variance of what it reads, over all data, consisten
 
 Gamma, beta and every other weight stay. With unlabeled images of a new sensor this is AdaBN (Li et
 al. 2016, "Revisiting Batch Normalization For Practical Domain Adaptation"). Outputs change; that
-is its purpose, so nothing is promised of them.
+is its purpose, so nothing is promised of them; that the copy is right is verified before.
 
 Conditions: the norm is trainable (a frozen one is left alone unless asked) and gets called.
 """
@@ -27,6 +27,7 @@ from normwise.surgery.moments import Doubles
 from normwise.surgery.population import Measured, Population, Settings
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
+from normwise.surgery.verify import verify_plain_copy
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def recalibrate(
     Raises:
         DataError, NormwiseError, ModelReadError: As `population_statistics`.
         SurgeryError: A layer can't be copied.
+        PromiseError: Its copy computes something else.
 
     Example:
         >>> recalibrate(model, new_images).report.changed[0].action
@@ -76,7 +78,9 @@ def recalibrate(
     """
     norms = batch_norms(model)
     chosen = [path for path, norm in norms.items() if frozen or norm.trainable]
-    copy = replay(read_graph(model), model)
+    graph = read_graph(model)
+    copy = replay(graph, model, original=graph)
+    doubts = verify_plain_copy(graph, model, copy)
     # A layer inside a user's layer may have got another name in the copy.
     theirs = dict(zip(norms, batch_norms(copy.model), strict=True))
     own = {theirs[path]: path for path in chosen}
@@ -92,9 +96,8 @@ def recalibrate(
         for path in norms
         if path not in chosen
     )
-    return Rewrite(
-        copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, tuple(_notes(found, norms)))
-    )
+    notes = (*_notes(found, norms), *doubts)
+    return Rewrite(copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, notes))
 
 
 def offset_of(norm: Any, found: Population) -> Offset:

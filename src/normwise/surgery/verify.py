@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from normwise.errors import SurgeryError
+from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.catalogue import NORM_CLASSES
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
@@ -73,6 +73,46 @@ def verify_as_it_is(graph: Graph, source: Any, copy: Replayed, seed: int = 0) ->
     For rewrites that depend on the weights' values; see `verify` for the rest.
     """
     return _compared(graph, source, copy, {}, seed)
+
+
+def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> list[str]:
+    """Compares a model and its copy without any edit, for rewrites that change the outputs.
+
+    What a copy loses, such as a setting that `get_config()` forgets, would hide in that change.
+
+    Args:
+        graph: The source's graph.
+        source: The source model; its variables are not touched.
+        copy: The source replayed as it is.
+        seed: For inputs and randomized weights.
+
+    Returns:
+        Notes for the report: why nothing could be compared, if so.
+
+    Raises:
+        PromiseError: The copy computes something else.
+    """
+    try:
+        found = verify(graph, source, copy, seed)
+        if found.kept:
+            return []
+        steady = _is_steady(graph, source, seed)
+    except SurgeryError as error:
+        return [f"the copy was not compared with its source: {error}"]
+    if not steady:
+        return ["the copy was not compared with its source, which gives other outputs each time"]
+    raise PromiseError(
+        f"model {source.name!r}: a copy of it without any edit differs by {found.difference:.2g} "
+        f"of its largest value, first at layer {found.layer!r}: the copy is wrong, apart from "
+        "outputs that should change. Have get_config() of the layer's class return every argument "
+        "of its constructor."
+    )
+
+
+def _is_steady(graph: Graph, source: Any, seed: int) -> bool:
+    """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
+    inputs, first = _runnable(graph, source, {}, seed)
+    return _difference(first, _outputs(source, inputs, {})) <= _tolerance(graph)
 
 
 def _compared(
