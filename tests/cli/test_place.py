@@ -106,6 +106,10 @@ def test_custom_layers_are_imported_on_demand(tmp_path):
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2 and "import" in done.stderr
     assert run(*words, "--import", "mine", cwd=tmp_path).returncode == 0
+    out = tmp_path / "folded.keras"
+    assert run("fold", tmp_path / "m.keras", "-o", out, cwd=tmp_path).returncode == 2
+    done = run("fold", tmp_path / "m.keras", "-o", out, "--import", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     done = run(*words, "--overwrite", "--import", "gone", cwd=tmp_path)
     assert done.returncode == 2 and "--import gone" in done.stderr
 

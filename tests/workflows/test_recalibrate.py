@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras import layers
 import normwise as nw
 from normwise.errors import (
     DataError,
+    ModelReadError,
     NetworkError,
     NormwiseError,
     OutputExistsError,
@@ -20,6 +22,7 @@ from normwise.errors import (
 )
 from normwise.rasters import write_raster
 from normwise.workflows.image_batches import ImageBatches, image_files
+from normwise.workflows.recalibrate import fill_of
 from normwise.workflows.rewrites import refuse_output
 from tests.surgery.models import outputs_of
 from tests.surgery.randomize import randomize
@@ -142,6 +145,8 @@ def test_what_a_folder_can_not_do(tmp_path):
 def test_outputs_are_keras_files_that_may_be_written(tmp_path):
     with pytest.raises(NormwiseError, match=r"written as \.keras files"):
         refuse_output(tmp_path / "model.h5", overwrite=False)
+    with pytest.raises(NormwiseError, match=r"model\.KERAS: models are written as \.keras files"):
+        refuse_output(tmp_path / "model.KERAS", overwrite=False)
     (tmp_path / "model.keras").touch()
     with pytest.raises(OutputExistsError, match="--overwrite"):
         refuse_output(tmp_path / "model.keras", overwrite=False)
@@ -212,3 +217,48 @@ def test_compressed_volumes_of_a_folder_are_found(tmp_path):
     write_raster(tmp_path / "images" / "scan.nii.gz", volume)
     (array,) = ImageBatches(image_files(tmp_path), (4, 6, 5))
     np.testing.assert_array_equal(array[0], volume)
+
+
+def test_channels_may_come_first():
+    inputs = keras.Input((4, None, None))
+    x = layers.BatchNormalization(axis=1, name="raw")(inputs)
+    pool = layers.MaxPooling2D(data_format="channels_first")
+    model = randomize(keras.Model(inputs, pool(x)))
+    mean = keras.ops.convert_to_numpy(model.get_layer("raw").moving_mean)
+    np.testing.assert_allclose(fill_of(model), mean, rtol=1e-6)
+    with pytest.raises(NetworkError, match="needs one input"):
+        nw.recalibrate(model, Path(__file__).parent, progress=False)
+
+
+def own_class():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization()
+
+        def call(self, x, training=None):
+            return self.norm(x, training=training)
+
+    model = Own()
+    model(np.zeros((1, 8, 8, 4), "float32"))
+    return model
+
+
+@pytest.mark.parametrize("make", [own_class, lambda: keras.Sequential([layers.Conv2D(3, 3)])])
+def test_a_model_without_a_graph(make, folder):
+    data = [np.zeros((1, 8, 8, 4), np.float32)]
+    with pytest.raises(ModelReadError, match="model"):
+        nw.recalibrate(make(), data, progress=False)
+    with pytest.raises(ModelReadError, match="model"):
+        nw.recalibrate(make(), folder, progress=False)
+    with pytest.raises(ModelReadError, match="model"):
+        nw.place(make(), "batch@pre-activation", data=data)
+
+
+def test_images_with_other_bands_are_named(tmp_path):
+    for name, bands in (("a", 4), ("b", 3)):
+        write_raster(tmp_path / f"{name}.npy", np.zeros((16, 16, bands), np.float32))
+    with pytest.raises(DataError, match=r"b\.npy: 3 bands, but .*a\.npy has 4"):
+        nw.recalibrate(network(), tmp_path, progress=False)
+    arrays = list(ImageBatches(image_files(tmp_path), (16, 16), bands=[0, 2]))
+    assert arrays[0].shape == (2, 16, 16, 2)

@@ -5,8 +5,9 @@ import math
 import shutil
 import sys
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
 WIDTH_OF_FILES = 160
@@ -19,6 +20,12 @@ def _width(stream: Any) -> int | None:
 
 output = Console(width=_width(sys.stdout))
 errors = Console(stderr=True, width=_width(sys.stderr))
+
+
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", help="A module that registers custom layers; may be repeated."),
+]
 
 
 class Format(StrEnum):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.console import Format, errors
+from normwise.cli.console import Format, Imports, errors
 
 NOT_DONE = 1
 
@@ -38,10 +38,7 @@ def place(  # noqa: PLR0913, PLR0917 - one for each option
     drop_bias: Annotated[
         bool, typer.Option("--drop-bias", help="Drop biases that a norm right behind cancels.")
     ] = False,
-    imports: Annotated[
-        list[str] | None,
-        typer.Option("--import", help="A module that registers custom layers; may be repeated."),
-    ] = None,
+    imports: Imports = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
@@ -51,7 +48,7 @@ def place(  # noqa: PLR0913, PLR0917 - one for each option
     out.
     """
     from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415 - light start-up
-    from normwise.workflows.place import import_modules  # noqa: PLC0415
+    from normwise.workflows.models import import_modules  # noqa: PLC0415
     from normwise.workflows.place import place as workflow  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.console import Format
+from normwise.cli.console import Format, Imports
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,16 +34,19 @@ def recalibrate(  # noqa: PLR0913, PLR0917 - one for each option
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Also norms with trainable=False.")
     ] = False,
+    imports: Imports = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Measure what batch normalizations should hold, on these images, and write the model."""
     from normwise.cli.predict import read_bands  # noqa: PLC0415 - light start-up
     from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415
+    from normwise.workflows.models import import_modules  # noqa: PLC0415
     from normwise.workflows.recalibrate import recalibrate as workflow  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 
     refuse_output(out, overwrite)
+    import_modules(imports or [])
     done = workflow(
         model, data, fast=fast, nodata=nodata, bands=read_bands(bands), tile=tile, frozen=frozen
     )

@@ -102,13 +102,17 @@ def output_of(dataset: Dataset, distribution: Distribution = SINGLE) -> Output:
     return regression_output(names, *own_units, distribution)
 
 
-def input_mean(model: keras.Model) -> list[float]:
+def input_mean(model: keras.Model, axis: int = -1) -> list[float]:
     """For each channel, the mean that a model scales its raw input with; 0 if it doesn't.
 
     That is the mean of a fixed `Normalization`, or the moving mean of a batch normalization that
     reads the input itself.
+
+    Args:
+        model: A model with one input.
+        axis: The axis of the input's channels.
     """
-    channels = int(model.input_shape[-1])
+    channels = int(model.input_shape[axis])
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and not layer.invert:
             return _for_each(layer.mean, channels)

@@ -95,10 +95,19 @@ class ImageBatches:
 
         Raises:
             RasterError: A file can't be read, or has other axes than a tile.
+            DataError: A file has another number of bands than the first one.
         """
         batch: list[Floats] = []
+        bands: int | None = None
         for path in self.files:
             for tile in self._tiles(path):
+                bands = bands or tile.shape[-1]
+                if tile.shape[-1] != bands:
+                    raise DataError(
+                        f"{path}: {tile.shape[-1]} bands, but {self.files[0]} has {bands}; the "
+                        "images of a folder need the same. Name those to use with `bands`, or take "
+                        "the file out."
+                    )
                 batch.append(tile)
                 if len(batch) == self.size:
                     yield np.stack(batch)

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,23 @@ def _called(name: str) -> Any:
         raise ModelReadError(
             f"{name}: calling it failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports modules that register custom layers.
+
+    Raises:
+        ModelReadError: There is no such module, or it fails.
+    """
+    if names:
+        require_backend()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            # It is the user's code: whatever it raises is the answer.
+            raise ModelReadError(
+                f"--import {name}: importing it failed: {type(error).__name__}: {error}"
+            ) from error

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,23 +114,3 @@ def architecture_of(path: Path) -> Any:
             f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
             "the module that registers them first."
         ) from error
-
-
-def import_modules(names: Sequence[str]) -> None:
-    """Imports modules that register custom layers.
-
-    Raises:
-        ModelReadError: There is no such module, or it fails.
-    """
-    if names:
-        require_backend()
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            # It is the user's code: whatever it raises is the answer.
-            raise ModelReadError(
-                f"--import {name}: importing it failed: {type(error).__name__}: {error}"
-            ) from error

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from normwise.backend import require_backend
-from normwise.errors import DataError, NetworkError
+from normwise.errors import DataError, ModelReadError, NetworkError
+from normwise.graph.channels import output_channel_axis
 from normwise.graph.flatten import flatten
 from normwise.graph.resolution import scales_of, total_stride
 from normwise.keras_format.reading import read_graph
@@ -99,6 +100,7 @@ def images_of_folder(
 
     Raises:
         DataError: There is no such folder, or it holds no images.
+        ModelReadError: The model has no graph.
         NetworkError: The model doesn't take one image.
     """
     from normwise.training.scaling import scaling_of_model  # noqa: PLC0415 - needs the backend
@@ -132,14 +134,33 @@ def _tile(live: Any, wanted: int | None) -> tuple[int, ...]:
 
 
 def fill_of(live: Any) -> Any:
-    """What stands in the place of missing values: what `predict` takes, too."""
+    """What stands in the place of missing values: what `predict` takes, too.
+
+    Raises:
+        ModelReadError: The model has no graph, or isn't built.
+    """
     from normwise.training.evaluate import input_mean  # noqa: PLC0415 - needs the backend
 
-    return input_mean(live) if _takes_images(live) else 0.0
+    axis = _channel_axis(live)
+    return 0.0 if axis is None else input_mean(live, axis)
 
 
 def _takes_images(live: Any) -> bool:
-    return len(live.inputs) == 1 and len(live.input_shape) - 2 in TILES
+    return _channel_axis(live) == -1
+
+
+def _channel_axis(live: Any) -> int | None:
+    """Where the channels of a model's images are; None if it takes anything but one image."""
+    graph = flatten(read_graph(live))  # says clearly which models have no graph
+    if getattr(live, "inputs", None) is None:
+        raise ModelReadError(
+            f"model {live.name!r} isn't built: it has no inputs and no weights. Give it a "
+            "keras.Input first, or call build(input_shape)."
+        )
+    if len(live.inputs) != 1 or len(live.inputs[0].shape) - 2 not in TILES:
+        return None
+    axis = output_channel_axis(graph, graph.input_tensors[0].node)
+    return axis if live.inputs[0].shape[axis] is not None else None
 
 
 def tracked(batches: Iterable[_Batch], title: str, total: int) -> Iterable[_Batch]:

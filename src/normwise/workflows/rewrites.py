@@ -20,7 +20,7 @@ def refuse_output(out: Path, overwrite: bool) -> None:
         OutputExistsError: The file exists and may not be replaced.
         NormwiseError: It doesn't end in `.keras`.
     """
-    if out.suffix.lower() != SUFFIX:
+    if out.suffix != SUFFIX:  # Keras takes no other case
         raise NormwiseError(f"{out}: models are written as {SUFFIX} files; name one that ends so.")
     if out.exists() and not overwrite:
         raise OutputExistsError(
