@@ -9,8 +9,7 @@ import pytest
 
 from normwise.errors import ModelReadError, NetworkError, PlanError
 from normwise.keras_format import read_graph
-from normwise.networks import build
-from normwise.networks import encoders as encoders_module
+from normwise.networks import applications, build
 from normwise.networks.applications import application, convention_of, names
 from normwise.networks.pretrained import inflated
 from normwise.norms import infer_plan
@@ -23,7 +22,7 @@ STD = np.array([58.395, 57.12, 57.375])
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders_module, "application", lambda name: small_application())
+    monkeypatch.setattr(applications, "application", lambda name: small_application())
 
 
 def small_unet(channels: int = 9, size: int | None = None, **options: Any) -> Any:
@@ -151,7 +150,7 @@ def test_what_holds_in_the_encoder_may_be_said(monkeypatch: pytest.MonkeyPatch) 
     model = build("encoder", (32, 32, 3), 1, norm="batch@pre-activation", encoder="MobileNet")
     assert str(infer_plan(read_graph(model))) == "batch@pre-activation"
     stored = application("MobileNet")
-    monkeypatch.setattr(encoders_module, "application", lambda name: stored)
+    monkeypatch.setattr(applications, "application", lambda name: stored)
     for plan, words in (
         ("group(groups=2)@pre-activation", ["encoder:pre-activation", "decoder:pre-activation"]),
         ("batch(momentum=0.5)@pre-activation", ["batch(momentum=0.5)@encoder:pre-activation"]),
