@@ -34,6 +34,8 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
             f"{_first_line(error)} Give the class a get_config() that returns the arguments of its "
             "constructor."
         ) from error
+    # A get_config() without the name would have Keras make one up.
+    copy.name = changes.get("name", source.name)
     copy._remat_mode = getattr(source, "_remat_mode", None)
     return copy
 
