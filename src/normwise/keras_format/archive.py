@@ -1,6 +1,7 @@
 """Opens model files and hands over their JSON, without Keras and within bounds."""
 
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from normwise.errors import ModelReadError
 
 MAX_CONFIG_BYTES = 128 * 2**20
 """The largest configuration that is read; EfficientNetB7's has 1.6 MB."""
+MAX_METADATA_BYTES = 2**16
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")
 
 
 DAMAGED = (
@@ -88,12 +91,16 @@ def _starts_with(path: Path, magic: bytes) -> bool:
         return False
 
 
-def _read_hdf5(path: Path) -> bytes:
+def _hdf5_attribute(path: Path, name: str) -> Any:
     import h5py  # noqa: PLC0415 - only where such a file is read
 
+    with h5py.File(path, "r") as file:
+        return file.attrs.get(name)
+
+
+def _read_hdf5(path: Path) -> bytes:
     try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
+        config = _hdf5_attribute(path, "model_config")
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ModelReadError(
             f"{path}: no readable HDF5 file ({error}); it may be truncated."
@@ -120,3 +127,26 @@ READERS: Mapping[str, Callable[[Path], bytes]] = {
     ".hdf5": _read_hdf5,
     ".json": _read_json,
 }
+
+
+def read_keras_version(path: Path) -> tuple[int, ...] | None:
+    """The version of the Keras that wrote a model file, such as `(3, 15, 1)`.
+
+    Returns:
+        None where the file doesn't say, as an architecture in JSON, or can't be read.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
+                told = json.loads(file.read(MAX_METADATA_BYTES)).get("keras_version")
+        else:
+            told = _hdf5_attribute(path, "keras_version")
+    except (*DAMAGED, KeyError, TypeError, AttributeError):
+        return None
+    return version_of(told.decode(errors="replace") if isinstance(told, bytes) else str(told))
+
+
+def version_of(text: str) -> tuple[int, ...] | None:
+    """A version as numbers, None for what is none."""
+    parts = _VERSION.match(text)
+    return tuple(int(part) for part in parts.groups() if part) if parts else None

@@ -1,0 +1,119 @@
+"""Weights are read a layer at a time, by full paths, from every format."""
+
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from normwise.errors import ModelReadError
+from normwise.keras_format.archive import read_keras_version
+from normwise.keras_format.live_weights import LiveWeights
+from normwise.keras_format.weights_file import WeightsFile
+from tests.surgery.models import shaken
+
+layers = keras.layers
+
+
+def model():
+    inner_in = keras.Input((None, None, 4))
+    y = layers.BatchNormalization(name="norm")(layers.Conv2D(3, 1, name="conv")(inner_in))
+    inner = keras.Model(inner_in, y, name="inner")
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="conv")(inputs))
+    x = keras.Sequential([layers.Conv2D(2, 1, name="conv")], name="seq")(inner(x))
+    return shaken(keras.Model(inputs, layers.Dropout(0.5)(x), name="m"))
+
+
+PATHS = ["conv", "norm", "inner/conv", "inner/norm", "seq/conv"]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+def test_every_layer_by_its_full_path(suffix, tmp_path):
+    made, path = model(), tmp_path / f"model{suffix}"
+    made.save_weights(path) if suffix == ".weights.h5" else made.save(path)
+    live = LiveWeights(made)
+    with WeightsFile(path) as stored:
+        for name in PATHS:
+            for one, two in zip(stored.of(name), live.of(name), strict=True):
+                np.testing.assert_array_equal(one, two)
+        assert stored.of("dropout") is None and live.of("dropout") is None
+        assert stored.of("gone") is None and live.of("gone") is None
+    norms = [live.of(name) for name in ("norm", "inner/norm")]
+    assert norms[0][0].shape != norms[1][0].shape
+
+
+def test_a_packed_archive_is_read_too(tmp_path):
+    made = model()
+    made.save(tmp_path / "model.keras")
+    packed = zipfile.ZipFile(tmp_path / "packed.keras", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "model.keras") as old, packed as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with WeightsFile(tmp_path / "packed.keras") as stored:
+        np.testing.assert_array_equal(stored.of("conv")[0], made.get_layer("conv").kernel)
+
+
+def test_half_precision_is_read_as_numbers(tmp_path):
+    inputs = keras.Input((4,))
+    made = keras.Model(inputs, layers.Dense(3, name="d", dtype="bfloat16")(inputs))
+    made.save(tmp_path / "model.keras")
+    with WeightsFile(tmp_path / "model.keras") as stored:
+        kernel = stored.of("d")[0]
+    expected = np.asarray(made.get_layer("d").kernel, dtype=np.float32)
+    np.testing.assert_array_equal(kernel, expected)
+
+
+def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
+    model().save(tmp_path / "model.keras")
+    read = []
+    original = h5py.Dataset.__array__
+
+    def counted(dataset, *args, **kwargs):
+        read.append(dataset.name)
+        return original(dataset, *args, **kwargs)
+
+    monkeypatch.setattr(h5py.Dataset, "__array__", counted)
+    with WeightsFile(tmp_path / "model.keras") as stored:
+        assert not read
+        stored.of("inner/norm")
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + b"\0" * 40])
+def test_a_broken_file_is_a_clear_error(content, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="no readable weights"):
+        stored.of("conv")
+
+
+def test_weights_in_other_files_are_not_read(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers"] = h5py.ExternalLink("other.h5", "/x")
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="in another file"):
+        stored.of("conv")
+
+
+def test_a_layer_beyond_all_bounds_is_refused(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/conv2d/vars")
+        group.attrs["name"] = "conv"
+        group.create_dataset("0", shape=(10**6, 10**4), dtype="float32", chunks=(10**3, 10**3))
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="bytes"):
+        stored.of("conv")
+
+
+def test_the_version_of_keras(tmp_path):
+    model().save(tmp_path / "model.keras")
+    model().save(tmp_path / "model.h5")
+    expected = tuple(int(part) for part in keras.__version__.split(".")[:3])
+    assert read_keras_version(tmp_path / "model.keras") == expected
+    assert read_keras_version(tmp_path / "model.h5") == expected
+    (tmp_path / "model.json").write_text("{}")
+    assert read_keras_version(tmp_path / "model.json") is None
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
+    assert read_keras_version(tmp_path / "broken.keras") is None
