@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 MINIMUM = 95
-PACKAGES = ("graph", "keras_format", "norms", "networks", "inference", "surgery")
+PACKAGES = ("graph", "keras_format", "norms", "networks", "inference", "surgery", "rules")
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ _PUBLIC = {
     "NormPlan": "normwise.norms.plan",
     "NormwiseError": "normwise.errors",
     "build": "normwise.workflows.plans",
+    "check": "normwise.workflows.check",
     "configure": "normwise.workflows.configure",
     "cross_validate": "normwise.workflows.cross_validation",
     "draw": "normwise.workflows.show",
@@ -30,6 +31,7 @@ __all__ = [
     "NormwiseError",
     "__version__",
     "build",
+    "check",
     "configure",
     "cross_validate",
     "draw",
@@ -57,6 +59,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
+    from normwise.workflows.check import check
     from normwise.workflows.configure import configure
     from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate

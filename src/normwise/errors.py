@@ -5,6 +5,7 @@
     ├── PlanError                 a text that is no norm plan, or a plan that can't hold
     ├── SurgeryError              a model that can't be copied, changed or verified as asked
     │   └── PromiseError          a rewrite that would not keep what it promises
+    ├── CheckError                   a check with impossible settings
     ├── NetworkError              a network that can't be built with these options
     ├── RasterError               an image file that can't be read or written
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
@@ -39,6 +40,10 @@ class SurgeryError(NormwiseError):
 
 class PromiseError(SurgeryError):
     """A rewrite that would not keep what it promises; nothing is changed or written."""
+
+
+class CheckError(NormwiseError):
+    """A check with settings that can't be."""
 
 
 class NetworkError(NormwiseError):

@@ -26,7 +26,7 @@ def graph_of(model: Any) -> Graph:
     Raises:
         ModelReadError: It can't be read.
     """
-    if _is_callable_name(model):
+    if is_callable_name(model):
         return read_graph(_called(model))
     return read_graph(model)
 
@@ -37,7 +37,7 @@ def refuse_missing(model: Any) -> None:
     Raises:
         ModelReadError: The path names no file or run folder.
     """
-    if isinstance(model, (str, PathLike)) and not _is_callable_name(model):
+    if isinstance(model, (str, PathLike)) and not is_callable_name(model):
         model_file(model)
 
 
@@ -47,7 +47,7 @@ def live_model(model: Any) -> Any:
     Raises:
         ModelReadError: It can't be read or loaded.
     """
-    if _is_callable_name(model):
+    if is_callable_name(model):
         return _called(model)
     if not isinstance(model, (str, PathLike)):
         return model
@@ -73,7 +73,8 @@ def _loaded(path: Path) -> Any:
         ) from error
 
 
-def _is_callable_name(model: Any) -> bool:
+def is_callable_name(model: Any) -> bool:
+    """Whether a model is named as `package.module:callable`."""
     return (
         isinstance(model, str)
         and _CALLABLE.fullmatch(model) is not None

@@ -1,0 +1,261 @@
+"""Three or more learned linear layers in a row without a nonlinearity.
+
+## What it does
+Follows convolutions and dense layers through everything that is affine (batch norm, dropout,
+average pooling, up-sampling, padding, reshapes, concatenation, sums) and reports runs of three and
+more. Runs through an addition and those that a pixel shuffle ends are only notes; runs of two are
+by design in many networks. Norms that depend on the input (instance, group, layer) end a run.
+
+## Why is this bad
+All layers of the run together are one linear map, so their depth buys no capacity, however many
+parameters it has; a normalization among them helps the optimizer, but bends nothing.
+
+## Evidence
+- Measured: in the network of the question everything behind conv6, seven transposed convolutions
+  with half of all parameters, is one affine map of conv6 and the two skips.
+- Measured: runs of two, convolution, batch norm, convolution, are in MobileNetV2 (17), Xception
+  (16), MobileNetV3Small (11) and EfficientNetB0 (7).
+
+## Example
+```python
+x = keras.layers.Conv2DTranspose(128, 3, strides=2, padding="same")(x)
+x = keras.layers.Conv2DTranspose(64, 3, strides=2, padding="same")(x)
+x = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+```
+
+## Use instead
+```python
+x = keras.layers.Conv2DTranspose(128, 3, strides=2, padding="same", activation="relu")(x)
+x = keras.layers.Conv2DTranspose(64, 3, strides=2, padding="same", activation="relu")(x)
+x = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+```
+
+## Fix safety
+Activations change outputs; the model has to be trained again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from normwise.graph.catalogue import Role
+from normwise.rules.channels import ELEMENTWISE
+from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketch import Sketch
+
+LONGEST_BY_DESIGN = 2
+_AFFINE_ROLES = frozenset({Role.PASS, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
+_SUMS = frozenset({"Add", "Subtract", "Average"})
+_SCALINGS = ELEMENTWISE & {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Longest runs of learned layers: `up` to and with each node, `down` from and with it.
+
+    Attributes:
+        up: The number of layers for each node.
+        down: Likewise.
+        gives: Whether what the node makes is an affine map of what it reads.
+        takes: Whether the node can be part of a run at all: so, or a linear layer that then bends.
+    """
+
+    up: Sequence[int]
+    down: Sequence[int]
+    gives: Sequence[bool]
+    takes: Sequence[bool]
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    indices = range(len(context.nodes))
+    plain = _runs(context, [_is_affine(context, i) and not _is_sum(context, i) for i in indices])
+    found = list(_long_runs(context, plain))
+    yield from (_spot(context, run, length, residual=False) for run, length in found)
+    reported = {index for run, _ in found for index in run}
+    loose = _runs(context, [_is_affine(context, i) for i in indices])
+    for run, length in _long_runs(context, loose):
+        if not reported & set(run):
+            yield _spot(context, run, length, residual=True)
+
+
+def _spot(context: Context, run: Sequence[int], length: int, residual: bool) -> Spot:
+    layers = context.layers(run)
+    counts = [context.parameters[layer] for layer in layers]
+    own = sum(count for count in counts if count is not None)
+    share = ""
+    if context.total_parameters and None not in counts:
+        part = own / context.total_parameters
+        share = f", {own:,} of {context.total_parameters:,} parameters ({part:.0%})"
+    shuffles = any(_shuffles(context, i) for i in run)
+    where = " around a pixel shuffle" if shuffles else ""
+    message = (
+        f"{len(layers)} learned layers{share}, from {layers[0]} to {layers[-1]}, are one affine "
+        f"map{where}: nothing bends over {length} layers in a row."
+    )
+    if residual:
+        message = (
+            f"Nothing bends over {length} learned layers in a row along residual sums, from "
+            f"{layers[0]} to {layers[-1]}."
+        )
+    return Spot(layers, message, Severity.INFO if residual or shuffles else None)
+
+
+def _shuffles(context: Context, index: int) -> bool:
+    """Whether a pixel shuffle reads the layer."""
+    return any(
+        r >= 0 and context.nodes[r].class_name == "DepthToSpace" for r in context.readers[index]
+    )
+
+
+def _is_sum(context: Context, index: int) -> bool:
+    return context.roles[index] is Role.MERGE and context.nodes[index].class_name in _SUMS
+
+
+def _is_affine(context: Context, index: int) -> bool:
+    """Whether a node without a kernel is an affine map of what it reads."""
+    node, role = context.nodes[index], context.roles[index]
+    if role is Role.NORM:
+        return node.class_name in BATCH_NORMS or node.class_name == "Normalization"
+    if role is Role.MERGE:
+        return node.class_name == "Concatenate" or node.class_name in _SUMS
+    if role in (Role.POOL, Role.GLOBAL_POOL):
+        return "Average" in node.class_name or node.class_name == "Mean"
+    if role is Role.OTHER:
+        return len(node.inputs) == 1 and (
+            node.class_name in _SCALINGS or node.class_name == "Rescaling"
+        )
+    return role in _AFFINE_ROLES
+
+
+def _runs(context: Context, carries: Sequence[bool]) -> _Runs:
+    """The longest runs to and from each node, in one pass each way."""
+    indices = range(len(context.nodes))
+    linear = [role is Role.LINEAR for role in context.roles]
+    gives = [carries[i] or (linear[i] and context.activations[i] is None) for i in indices]
+    takes = [carries[i] or linear[i] for i in indices]
+    up, down = [0] * len(indices), [0] * len(indices)
+    for i in indices:
+        if takes[i]:
+            before = [up[p] for p in context.graph.producers[i] if gives[p]]
+            up[i] = max(before, default=0) + _weight(context, i)
+    for i in reversed(indices):
+        if takes[i]:
+            behind = [down[c] for c in context.graph.consumers[i] if gives[i] and takes[c]]
+            down[i] = max(behind, default=0) + _weight(context, i)
+    return _Runs(up, down, gives, takes)
+
+
+def _weight(context: Context, index: int) -> int:
+    """1 for a learned layer; a depthwise convolution belongs to the one behind it."""
+    if context.roles[index] is not Role.LINEAR:
+        return 0
+    return 0 if context.nodes[index].class_name.startswith("Depthwise") else 1
+
+
+def _long_runs(context: Context, runs: _Runs) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The linear layers of runs that are too long, those that hang together at once, with length.
+
+    Two nodes hang together where a long run goes from one to the other.
+    """
+    group = list(range(len(context.nodes)))
+
+    def root(index: int) -> int:
+        while group[index] != index:
+            group[index] = group[group[index]]
+            index = group[index]
+        return index
+
+    longest: dict[int, int] = {}
+    for index, consumers in enumerate(context.graph.consumers):
+        for reader in consumers if runs.gives[index] else ():
+            length = runs.up[index] + runs.down[reader]
+            if runs.takes[reader] and length > LONGEST_BY_DESIGN:
+                group[root(reader)] = root(index)
+                longest[index] = max(longest.get(index, 0), length)
+                longest[reader] = max(longest.get(reader, 0), length)
+    members: dict[int, list[int]] = {}
+    for index in sorted(longest):
+        members.setdefault(root(index), []).append(index)
+    for indices in members.values():
+        layers = tuple(i for i in indices if context.roles[i] is Role.LINEAR)
+        yield layers, max(longest[i] for i in indices)
+
+
+def _decoder() -> Context:
+    """A decoder of transposed convolutions without activations, with a skip."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3), strides=(2, 2), activation="relu")
+    y = net.conv(16, x, strides=(2, 2), activation="relu")
+    up: dict[str, Any] = {"kernel_size": (3, 3), "strides": (2, 2), "padding": "same"}
+    y = net.add("Conv2DTranspose", net.add("Dropout", y), filters=8, name="up1", **up)
+    y = net.add("Concatenate", net.norm(y), x)
+    y = net.add("Conv2DTranspose", y, filters=4, name="up2", **up)
+    return net.context(net.conv(1, y, name="head"))
+
+
+def _residual() -> Context:
+    """Projections along the sums of residual blocks, as in Xception."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3), activation="relu")
+    for name in ("one", "two", "three"):
+        short = net.norm(net.conv(8, x, size=1, name=name))
+        x = net.add("Add", net.norm(net.conv(8, net.relu(x), name=f"{name}_branch")), short)
+    return net.context(net.relu(x))
+
+
+def _super_resolution() -> Context:
+    """The tail of a super-resolution network: convolution, pixel shuffle, twice, convolution."""
+    net = Sketch()
+    x = net.conv(8, net.input(8, 8, 3), activation="relu")
+    for name in ("up1", "up2"):
+        x = net.add("DepthToSpace", net.conv(32, x, name=name), block_size=2)
+    return net.context(net.conv(3, x, name="out"))
+
+
+def _two_in_a_row() -> Context:
+    """Two convolutions in a row, as in every linear bottleneck."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(16, net.input(32, 32, 3))))
+    x = net.norm(net.conv(32, net.norm(net.conv(8, x, size=1)), size=1))
+    return net.context(net.conv(1, net.relu(x)))
+
+
+def _instance_norm_between() -> Context:
+    """Instance norms between: each depends on its input, so the whole is no affine map."""
+    net = Sketch()
+    x = net.input(32, 32, 3)
+    for _ in range(3):
+        x = net.add("GroupNormalization", net.conv(8, x), groups=-1)
+    return net.context(net.conv(1, x))
+
+
+def _separable() -> Context:
+    """Depthwise and pointwise convolutions: each pair is one factorized convolution."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(32, 32, 3)))
+    for _ in range(2):
+        x = net.add("DepthwiseConv2D", x, kernel_size=(3, 3), padding="same")
+        x = net.norm(net.conv(8, net.norm(x), size=1))
+    return net.context(net.relu(x))
+
+
+RULE = Rule(
+    code="NW107",
+    name="affine-chain",
+    severity=Severity.WARNING,
+    document=__doc__,
+    look=_look,
+    fix="Put an activation behind each of these layers but the last, and train again.",
+    keeps_outputs=False,
+    invalid=(
+        Invalid(_decoder, ("up1", "up2", "head")),
+        Invalid(
+            _residual,
+            ("one", "one_branch", "two", "three"),
+            Severity.INFO,
+        ),
+        Invalid(_super_resolution, ("up1", "up2", "out"), Severity.INFO),
+    ),
+    valid=(_two_in_a_row, _instance_norm_between, _separable),
+)

@@ -1,0 +1,74 @@
+"""All rules, and looking at a network through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from normwise.rules import (
+    affine_chain,
+    double_activation,
+    dropout_before_norm,
+    frozen_batch_norm,
+    groups_mismatch,
+    layer_norm_axis,
+    mask_dropped,
+    missing_bias,
+    mixed_order,
+    norm_before_pool,
+    norm_on_input,
+    norm_on_output,
+    norm_on_residual_trunk,
+    padding_before_norm,
+    partial_coverage,
+    redundant_bias,
+    selu_with_norm,
+    shared_batch_norm,
+    single_element_statistics,
+    stacked_norm,
+    unnormalized_skip,
+    wrong_axis,
+)
+from normwise.rules.context import Context
+from normwise.rules.report import Report
+from normwise.rules.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    wrong_axis.RULE,
+    redundant_bias.RULE,
+    missing_bias.RULE,
+    mixed_order.RULE,
+    double_activation.RULE,
+    stacked_norm.RULE,
+    affine_chain.RULE,
+    unnormalized_skip.RULE,
+    partial_coverage.RULE,
+    norm_on_output.RULE,
+    norm_on_input.RULE,
+    padding_before_norm.RULE,
+    norm_before_pool.RULE,
+    norm_on_residual_trunk.RULE,
+    selu_with_norm.RULE,
+    layer_norm_axis.RULE,
+    dropout_before_norm.RULE,
+    single_element_statistics.RULE,
+    groups_mismatch.RULE,
+    shared_batch_norm.RULE,
+    mask_dropped.RULE,
+    frozen_batch_norm.RULE,
+)
+"""Every rule, in the order of the codes."""
+
+BY_NAME: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in RULES})
+"""Every rule by its name."""
+
+
+def check(context: Context, rules: Sequence[Rule] = RULES) -> Report:
+    """What the rules find in a network.
+
+    Args:
+        context: The network, with what else is known.
+        rules: The rules to apply.
+    """
+    findings = (finding for rule in rules for finding in rule.check(context))
+    return Report.of(context.model.name, context.model.source, findings)

@@ -1,0 +1,114 @@
+"""Which axis of each tensor holds its channels, for all tensors of a graph at once.
+
+Layers over space say it (`data_format`); elementwise ones keep the order of what they read. What
+stands before the first layer that says it is told by what reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from normwise.graph.catalogue import Role, data_format
+from normwise.graph.graph import Graph, Node
+
+_KEEPS = frozenset({Role.NORM, Role.ACTIVATION, Role.PASS, Role.MERGE, Role.BORDER, Role.POOL})
+ELEMENTWISE = frozenset(
+    {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Power", "Abs", "Negative", "Square"}
+    | {"Sqrt", "Rsqrt", "Exp", "Log", "Clip", "Maximum", "Minimum", "Rescaling"}
+)
+"""Raw ops and layers that treat every element of one tensor alike."""
+
+
+@dataclass(frozen=True)
+class ChannelAxis:
+    """The channel axis of a tensor.
+
+    Attributes:
+        axis: Counted from the front, batch included.
+        witness: The node with a data format that says so; None where nothing else is possible.
+        behind: Whether the witness only reads the tensor, or what comes from it.
+    """
+
+    axis: int
+    witness: int | None = None
+    behind: bool = False
+
+
+def channel_axes(graph: Graph, roles: Sequence[Role]) -> tuple[ChannelAxis | None, ...]:
+    """The channel axis of each node's first output, None where nothing tells it.
+
+    Two passes over the graph, whatever its form.
+
+    Args:
+        graph: A graph without nested models.
+        roles: The role of each node.
+    """
+    found: list[ChannelAxis | None] = []
+    for index, node in enumerate(graph.nodes):
+        read = [found[producer] for producer in graph.producers[index]]
+        found.append(_made(index, node, roles[index], read))
+    for index in reversed(range(len(graph.nodes))):
+        if found[index] is None:
+            readers = graph.consumers[index]
+            found[index] = _told(
+                graph.nodes[index], [_read(graph, r, roles, found) for r in readers]
+            )
+    return tuple(found)
+
+
+def _made(
+    index: int, node: Node, role: Role, read: Sequence[ChannelAxis | None]
+) -> ChannelAxis | None:
+    rank = None if node.shape is None else len(node.shape)
+    if rank == 2:
+        return ChannelAxis(1)
+    if _says(node, role):
+        first = data_format(node) == "channels_first"
+        if first or rank is not None:
+            return ChannelAxis(1 if first else (rank or 0) - 1, index)
+        return None
+    if node.class_name in {"Dense", "Embedding"}:
+        return None if rank is None else ChannelAxis(rank - 1)
+    return _agreed(read) if _keeps_order(node, role) else None
+
+
+def _says(node: Node, role: Role) -> bool:
+    return "data_format" in node.config and role not in (Role.NORM, Role.SHAPE)
+
+
+def _keeps_order(node: Node, role: Role) -> bool:
+    return role in _KEEPS or node.class_name in ELEMENTWISE
+
+
+def _agreed(read: Iterable[ChannelAxis | None]) -> ChannelAxis | None:
+    """What those that know agree on."""
+    known = [axis for axis in read if axis is not None]
+    said = [axis for axis in known if axis.witness is not None]
+    same = len({axis.axis for axis in known}) == 1
+    return (said or known)[0] if same else None
+
+
+def _read(
+    graph: Graph, reader: int, roles: Sequence[Role], found: Sequence[ChannelAxis | None]
+) -> ChannelAxis | None:
+    """The channel axis of what a node reads, as the node takes it."""
+    node, own = graph.nodes[reader], found[reader]
+    if _says(node, roles[reader]):
+        # A layer over space keeps the rank; one that takes all of it away keeps the format.
+        first = data_format(node) == "channels_first"
+        return ChannelAxis(1 if first else -1, reader, behind=True)
+    told = own is not None and own.witness is not None
+    return own if told and _keeps_order(node, roles[reader]) else None
+
+
+def _told(node: Node, told: Sequence[ChannelAxis | None]) -> ChannelAxis | None:
+    if node.shape is None or len(node.shape) < 3:
+        return None
+    rank = len(node.shape)
+    axes = [
+        ChannelAxis(axis.axis % rank, axis.witness, behind=True)
+        for axis in told
+        if axis is not None and axis.axis < rank
+    ]
+    return _agreed(axes)

@@ -1,0 +1,347 @@
+"""What a rule may look at: the opened graph, and what else is known of a model and its training.
+
+Whatever several rules need is computed here, when it is first asked for, in one pass over the
+graph: a check has to stay linear in the number of calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil
+from typing import TYPE_CHECKING, Any, Protocol
+
+from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.flatten import flatten
+from normwise.graph.graph import Graph, Node, Shape
+from normwise.graph.parameters import parameters_of
+from normwise.graph.regions import Layout, layout_of
+from normwise.norms.kinds import NormSpec, spec_of
+from normwise.rules.channels import ChannelAxis, channel_axes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = Sequence[np.ndarray[Any, Any]]
+
+OUTPUT = -1
+"""Stands for the model's output among the readers of a tensor."""
+
+BATCH_NORMS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
+FIXED_NORMS = frozenset({"Normalization", "UnitNormalization"})
+"""Normalizations that learn nothing: scaling by data statistics, and to unit length."""
+
+MOST_PARAMETERS = 10**15
+"""A file can state any number; beyond this one it is none that anybody meant."""
+
+_IDENTITIES = frozenset({"Identity", "Copy", "StopGradient", "Cast", "Activation"})
+
+
+class Weights(Protocol):
+    """Reads a model's weights, one layer at a time."""
+
+    def of(self, layer: str) -> Arrays | None:
+        """The arrays of a layer in Keras' order, None if there are none.
+
+        Args:
+            layer: Its full path.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is, or will be, trained; None for what isn't known.
+
+    Attributes:
+        batch_size: Samples of a batch, over all replicas.
+        samples: Samples of an epoch.
+        epochs: Their number.
+        steps: Optimizer's or loader's steps of the whole training; else from the three above.
+        loss: Its name.
+        optimizer: Settings in Keras' names, such as `weight_decay`.
+        replicas: Devices that share a batch.
+        accumulation: Batches whose gradients are added before a step.
+    """
+
+    batch_size: int | None = None
+    samples: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    loss: str | None = None
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    replicas: int = 1
+    accumulation: int = 1
+
+    @property
+    def total_steps(self) -> int | None:
+        """Batches that the training shows to the model."""
+        if self.steps is not None:
+            return self.steps
+        if self.samples is None or self.batch_size is None or self.epochs is None:
+            return None
+        return self.epochs * ceil(self.samples / self.batch_size)
+
+    @property
+    def samples_per_statistic(self) -> int | None:
+        """N: the samples behind a batch statistic, which replicas take each by themselves."""
+        return None if self.batch_size is None else max(1, self.batch_size // self.replicas)
+
+
+@dataclass(frozen=True)
+class Context:
+    """A model, opened, with what else is known.
+
+    Nodes are named by their index in `graph`.
+
+    Attributes:
+        model: The graph as it was read, nested models closed.
+        weights: Its weights, None if there are none to read.
+        training: Its training set-up.
+        keras_version: Of the Keras that wrote the file, such as `(3, 15, 1)`, None if unknown.
+    """
+
+    model: Graph
+    weights: Weights | None = None
+    training: Training = field(default_factory=Training)
+    keras_version: tuple[int, ...] | None = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph with nested models opened; `Node.layer` is a layer's full path."""
+        return flatten(self.model)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of `graph`."""
+        return self.graph.nodes
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """What each node does; a user's own class is `OTHER`, whatever its name."""
+        return tuple(role_of(n) if _is_known(n) else Role.OTHER for n in self.nodes)
+
+    @cached_property
+    def activations(self) -> tuple[str | None, ...]:
+        """The nonlinearity that each node applies to its result, fused ones included."""
+        return tuple(
+            activation_of(node) if role in (Role.LINEAR, Role.ACTIVATION) else None
+            for node, role in zip(self.nodes, self.roles, strict=True)
+        )
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Regions, resolutions, merges."""
+        return layout_of(self.graph)
+
+    @cached_property
+    def axes(self) -> tuple[ChannelAxis | None, ...]:
+        """The channel axis of what each node makes, None where nothing tells it."""
+        return channel_axes(self.graph, self.roles)
+
+    @cached_property
+    def outputs(self) -> frozenset[int]:
+        """The nodes that make an output of the model."""
+        return frozenset(tensor.node for tensor in self.graph.output_tensors)
+
+    @cached_property
+    def norms(self) -> tuple[int, ...]:
+        """The normalizations that learn (see `FIXED_NORMS` for the others)."""
+        return tuple(i for i in self.of_role(Role.NORM) if not self.is_fixed(i))
+
+    @cached_property
+    def batch_norms(self) -> tuple[int, ...]:
+        """The batch normalizations."""
+        return tuple(i for i in self.norms if self.nodes[i].class_name in BATCH_NORMS)
+
+    @cached_property
+    def linears(self) -> tuple[int, ...]:
+        """Convolutions and dense layers."""
+        return tuple(self.of_role(Role.LINEAR))
+
+    def of_role(self, role: Role) -> Iterator[int]:
+        """The nodes of a role, in order."""
+        return (index for index, found in enumerate(self.roles) if found is role)
+
+    def is_fixed(self, index: int) -> bool:
+        """Whether a node is a normalization that learns nothing."""
+        return self.nodes[index].class_name in FIXED_NORMS
+
+    def is_norm(self, index: int) -> bool:
+        """Whether a node is a normalization that learns."""
+        return self.roles[index] is Role.NORM and not self.is_fixed(index)
+
+    def is_frozen(self, index: int) -> bool:
+        """Whether the layer is set not to be trained (`trainable=False`)."""
+        return self.nodes[index].config.get("trainable") is False
+
+    def layer(self, index: int) -> str:
+        """The layer's full path."""
+        return self.nodes[index].layer
+
+    def layers(self, indices: Iterable[int]) -> tuple[str, ...]:
+        """The layers of several nodes, each once."""
+        return tuple(dict.fromkeys(self.nodes[i].layer for i in indices))
+
+    def spec(self, index: int) -> NormSpec | None:
+        """The kind of a normalization, None where plans have none for it."""
+        return spec_of(self.nodes[index]) if self.roles[index] is Role.NORM else None
+
+    # ---- the way back and forward, through what changes nothing
+
+    @cached_property
+    def origins(self) -> tuple[int, ...]:
+        """For each node the one whose result its own is: itself, or behind identities."""
+        return self._seen_through(self._is_identity)
+
+    @cached_property
+    def sources(self) -> tuple[int, ...]:
+        """Likewise, through all that changes nothing in inference, such as dropout."""
+        return self._seen_through(lambda index: self.roles[index] is Role.PASS)
+
+    def seen_through(self, roles: frozenset[Role]) -> tuple[int, ...]:
+        """Likewise, with nodes of these roles that read one tensor skipped."""
+        return self._seen_through(lambda index: self.roles[index] in roles)
+
+    def _seen_through(self, transparent: Callable[[int], bool]) -> tuple[int, ...]:
+        found: list[int] = []
+        for index, producers in enumerate(self.graph.producers):
+            passes = len(producers) == 1 and transparent(index)
+            found.append(found[producers[0]] if passes else index)
+        return tuple(found)
+
+    def _is_identity(self, index: int) -> bool:
+        node = self.nodes[index]
+        if self.roles[index] is not Role.PASS:
+            return False
+        return node.class_name in _IDENTITIES or node.config.get("rate") in (0, 0.0)
+
+    def read(self, index: int, dropout: bool = False) -> int | None:
+        """The node that makes what a node with one input reads, identities skipped.
+
+        Args:
+            index: The node.
+            dropout: Whether to skip dropout too.
+        """
+        producers = self.graph.producers[index]
+        if len(producers) != 1:
+            return None
+        return (self.sources if dropout else self.origins)[producers[0]]
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that read what each node makes, identities skipped; `OUTPUT` if it ends there.
+
+        Empty for identities.
+        """
+        return self._readers(self.origins)
+
+    @cached_property
+    def users(self) -> tuple[tuple[int, ...], ...]:
+        """Likewise, with all that changes nothing in inference skipped."""
+        return self._readers(self.sources)
+
+    def _readers(self, made_by: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        found: list[dict[int, None]] = [{} for _ in self.nodes]
+        for index, producers in enumerate(self.graph.producers):
+            if made_by[index] == index:
+                for producer in producers:
+                    found[made_by[producer]][index] = None
+        for index in sorted(self.outputs):
+            found[made_by[index]][OUTPUT] = None
+        return tuple(tuple(readers) for readers in found)
+
+    def only_reader(self, index: int) -> int | None:
+        """The one node that reads what a node makes, identities skipped; None if there are more."""
+        readers = self.readers[index]
+        return readers[0] if len(readers) == 1 and readers[0] != OUTPUT else None
+
+    @cached_property
+    def reaches_linear(self) -> tuple[bool, ...]:
+        """Whether what each node makes reaches a linear layer without being normalized before."""
+        found = [False] * len(self.nodes)
+        for index in reversed(range(len(self.nodes))):
+            found[index] = any(
+                self.roles[r] is Role.LINEAR or (self._is_open(r) and found[r])
+                for r in self.graph.consumers[index]
+            )
+        return tuple(found)
+
+    @cached_property
+    def reaches_norm(self) -> tuple[bool, ...]:
+        """Whether what each node makes is normalized on some way before a linear layer."""
+        found = [False] * len(self.nodes)
+        for index in reversed(range(len(self.nodes))):
+            found[index] = any(
+                self.is_norm(r) or (self._is_open(r) and found[r])
+                for r in self.graph.consumers[index]
+            )
+        return tuple(found)
+
+    def _is_open(self, index: int) -> bool:
+        return self.roles[index] not in (Role.LINEAR, Role.NORM, Role.OTHER)
+
+    # ---- sizes
+
+    def axes_of(self, index: int) -> tuple[int, ...] | None:
+        """The axes in a normalization's `axis`, counted from the front; None where unknown."""
+        shape = self.shape_read(index)
+        axis = self.nodes[index].config.get("axis", -1)
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        if shape is None or not all(isinstance(a, int) for a in axes):
+            return None
+        rank = len(shape)
+        inside = all(-rank <= a < rank for a in axes)
+        return tuple(sorted(a % rank for a in axes)) if inside else None
+
+    def axis_read(self, index: int) -> ChannelAxis | None:
+        """The channel axis of what a node with one input reads."""
+        producers = self.graph.producers[index]
+        return self.axes[producers[0]] if len(producers) == 1 else None
+
+    def shape_read(self, index: int) -> Shape | None:
+        """The shape of the first tensor that a node reads."""
+        inputs = self.nodes[index].inputs
+        return self.graph.spec(inputs[0]).shape if inputs else None
+
+    def channels_made(self, index: int) -> int | None:
+        """The number of channels of what a node makes."""
+        shape, axis = self.nodes[index].shape, self.axes[index]
+        width = None if shape is None or axis is None else shape[axis.axis]
+        return None if width is None or width > MOST_PARAMETERS else width
+
+    def channels_read(self, index: int) -> int | None:
+        """The number of channels that a node with one input reads."""
+        shape, axis = self.shape_read(index), self.axis_read(index)
+        return None if shape is None or axis is None else shape[axis.axis]
+
+    def spatial_read(self, index: int) -> Shape | None:
+        """The sizes of the axes over space that a node reads; None where nothing tells them."""
+        shape, axis = self.shape_read(index), self.axis_read(index)
+        if shape is None or axis is None:
+            return None
+        return tuple(size for a, size in enumerate(shape) if a not in (0, axis.axis))
+
+    @cached_property
+    def parameters(self) -> Mapping[str, int | None]:
+        """The number of parameters of each layer, None where unknown."""
+        found = {}
+        for layer, calls in self.graph.calls.items():
+            own = parameters_of(self.graph, self.nodes[calls[0]])
+            found[layer] = None if own is None or own.total > MOST_PARAMETERS else own.total
+        return found
+
+    @cached_property
+    def total_parameters(self) -> int | None:
+        """The number of parameters of the model, None where any layer's is unknown."""
+        counts = [count for count in self.parameters.values() if count is not None]
+        return sum(counts) if len(counts) == len(self.parameters) else None
+
+
+_KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
+
+
+def _is_known(node: Node) -> bool:
+    """Whether a class is Keras' own: files name a module, old ones don't."""
+    return node.module is None or node.module.split(".")[0] in _KERAS

@@ -1,0 +1,194 @@
+"""A batch normalization that looks frozen and still learns statistics.
+
+## What it does
+Finds batch norms that are trainable but called with `training=False` inside the model, alone or in
+a nested model that is called so, and those of a backbone whose learned layers are all set to
+`trainable=False` while the batch norms are not.
+
+## Why is this bad
+In Keras up to 3.15 the `training=True` of `fit` overwrites the `training=False` of the inner call,
+so the moving statistics of a pretrained backbone drift with every batch, although the code says
+that they are frozen.
+
+## Evidence
+- Measured on Keras 3.15.1 (JAX and PyTorch): `base(x, training=False)` inside a functional model
+  still updates moving statistics in `fit`, although Keras' transfer-learning guide recommends it.
+- keras commit c0215ac373 (pull request 23364): from Keras 3.16 on the inner `training=False` wins.
+- keras issue 20285: a user noticed; issues 9965, 6570, 7085 and 4762 have the history.
+- qubvel/segmentation_models, `freeze_model`, read in the source: freezes all but the batch norms.
+
+## Example
+```python
+x = backbone(inputs, training=False)
+```
+
+## Use instead
+```python
+for layer in backbone.layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        layer.trainable = False
+x = backbone(inputs, training=False)
+model.compile(...)  # after the change
+```
+
+## Fix safety
+Outputs in inference stay; training behaves as the code already says.
+"""
+
+from collections.abc import Iterator
+
+from normwise.graph.catalogue import Role
+from normwise.graph.graph import Graph, Node
+from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketch import Sketch
+
+HONOURED_FROM = (3, 16)
+"""The first Keras in which `training=False` in an inner call holds."""
+SMALLEST_BACKBONE = 3
+"""Batch norms behind frozen layers from which on they are a frozen backbone's."""
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    baked: dict[str, None] = {}
+    if context.keras_version is None or context.keras_version < HONOURED_FROM:
+        for caller, norms in _baked(context.model):
+            new = tuple(dict.fromkeys(norm for norm in norms if norm not in baked))
+            baked.update(dict.fromkeys(new))
+            if new:
+                yield _spot_of_call(caller, new)
+    rest = [i for i in _behind_frozen_layers(context) if context.layer(i) not in baked]
+    layers = context.layers(rest)
+    if len(layers) >= SMALLEST_BACKBONE and not all(map(context.is_frozen, context.linears)):
+        yield Spot(
+            layers,
+            f"{len(layers)} batch normalizations, from {layers[0]} to {layers[-1]}, still learn "
+            "statistics behind layers that are all frozen.",
+        )
+
+
+def _spot_of_call(caller: str, norms: tuple[str, ...]) -> Spot:
+    if norms == (caller,):
+        message = f"{caller} is called with training=False, but it is trainable"
+    else:
+        count = f"{len(norms)} batch normalization{'s' if len(norms) > 1 else ''}"
+        message = f"{caller} is called with training=False, but {count} in it can be trained"
+    return Spot(norms, f"{message}: fit() still moves the statistics.")
+
+
+def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
+    """Each call with `training=False`, with the trainable batch norms that it holds."""
+    found: dict[str, list[str]] = {}
+    pending: list[tuple[Graph, str, str | None]] = [(model, "", None)]
+    while pending:
+        graph, path, caller = pending.pop()
+        for node in graph.nodes:
+            layer = f"{path}{node.layer}"
+            inside = caller or (layer if _is_told_off(node) else None)
+            if node.model is not None:
+                pending.append((node.model, f"{layer}/", inside))
+            elif inside and node.class_name in BATCH_NORMS and not _is_frozen(node):
+                found.setdefault(inside, []).append(layer)
+    yield from found.items()
+
+
+def _is_frozen(node: Node) -> bool:
+    return node.config.get("trainable") is False
+
+
+def _is_told_off(node: Node) -> bool:
+    """Whether a call says `training=False`."""
+    if node.model is None and node.class_name not in BATCH_NORMS:
+        return False
+    second = node.args[1] if len(node.args) > 1 and node.model is None else None
+    return node.kwargs.get("training", second) is False
+
+
+def _behind_frozen_layers(context: Context) -> list[int]:
+    """Trainable batch norms for which every learned layer right before is frozen."""
+    frozen: list[bool | None] = []
+    for index, role in enumerate(context.roles):
+        if role is Role.LINEAR:
+            frozen.append(context.is_frozen(index))
+            continue
+        before = {frozen[p] for p in context.graph.producers[index]}
+        frozen.append(False if False in before else (True if True in before else None))
+    return [i for i in context.batch_norms if frozen[i] and not context.is_frozen(i)]
+
+
+def _backbone(net: Sketch, count: int, trainable: bool, norms: bool) -> Graph:
+    """A chain of convolutions with batch norms."""
+    x = net.input(None, None, 3)
+    for level in range(count):
+        x = net.conv(8, x, trainable=trainable, name=f"conv{level}")
+        x = net.relu(net.norm(x, trainable=norms, name=f"norm{level}"))
+    return net.graph(x)
+
+
+def _called_off() -> Context:
+    """A backbone that is called with `training=False` and whose batch norms are trainable."""
+    backbone = _backbone(Sketch("backbone"), 2, trainable=True, norms=True)
+    net = Sketch()
+    x = net.nest(backbone, net.input(32, 32, 3), name="backbone", call={"training": False})
+    return net.context(net.conv(1, x))
+
+
+def _norm_called_off() -> Context:
+    """The same with a single batch norm."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3)), name="norm", call={"training": False})
+    return net.context(net.conv(1, net.relu(x)))
+
+
+def _frozen_but_for_norms() -> Context:
+    """A backbone in which everything but the batch norms is frozen."""
+    backbone = _backbone(Sketch("backbone"), 3, trainable=False, norms=True)
+    net = Sketch()
+    x = net.nest(backbone, net.input(32, 32, 3), name="backbone")
+    return net.context(net.conv(1, x))
+
+
+def _all_frozen() -> Context:
+    """A backbone that is frozen whole, and called with `training=False` on top."""
+    backbone = _backbone(Sketch("backbone"), 3, trainable=False, norms=False)
+    net = Sketch()
+    x = net.nest(backbone, net.input(32, 32, 3), name="backbone", call={"training": False})
+    return net.context(net.conv(1, net.relu(net.norm(net.conv(8, x)))))
+
+
+def _newer_keras() -> Context:
+    """A file of Keras 3.16, where the inner `training=False` holds."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3)), call={"training": False})
+    return net.context(net.conv(1, net.relu(x)), keras_version=(3, 16, 0))
+
+
+def _norms_alone() -> Context:
+    """Only batch norms are trained, in the whole model: adaptation to a new domain."""
+    net = Sketch()
+    graph = _backbone(net, 3, trainable=False, norms=True)
+    return Context(graph)
+
+
+def _fixed_filter() -> Context:
+    """One convolution with fixed filters before a trainable batch norm."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3), trainable=False)))
+    return net.context(net.conv(1, x))
+
+
+RULE = Rule(
+    code="NW122",
+    name="frozen-batch-norm",
+    severity=Severity.ERROR,
+    document=__doc__,
+    look=_look,
+    fix="Set trainable=False in these batch normalizations and compile again.",
+    keeps_outputs=True,
+    invalid=(
+        Invalid(_called_off, ("backbone/norm0", "backbone/norm1")),
+        Invalid(_norm_called_off, ("norm",)),
+        Invalid(_frozen_but_for_norms, tuple(f"backbone/norm{i}" for i in range(3))),
+    ),
+    valid=(_all_frozen, _newer_keras, _norms_alone, _fixed_filter),
+)

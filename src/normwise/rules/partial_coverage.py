@@ -1,0 +1,115 @@
+"""Some hidden convolutions are normalized and others are not.
+
+## What it does
+Lists the convolutions whose result reaches the next learned layer without a normalization on any
+way, in a network that normalizes others. The last learned layer before an output, gates and the
+squeeze-and-excite branches are no such places.
+
+## Why is this bad
+Where a part of the network is left out, the scale of its features is free to drift again, so the
+benefit ends at the border; sometimes that part was simply forgotten. Leaving it out on purpose is
+sound too, so this is a note.
+
+## Evidence
+- Measured: in the network of the question conv6 and the whole decoder are not normalized.
+
+## Example
+```python
+x = keras.layers.BatchNormalization()(keras.layers.Conv2D(16, 3, activation="relu")(x))
+x = keras.layers.Conv2D(32, 3, activation="relu")(x)
+x = keras.layers.Conv2D(1, 1)(x)
+```
+
+## Use instead
+```python
+x = keras.layers.BatchNormalization()(keras.layers.Conv2D(16, 3, activation="relu")(x))
+x = keras.layers.BatchNormalization()(keras.layers.Conv2D(32, 3, activation="relu")(x))
+x = keras.layers.Conv2D(1, 1)(x)
+```
+
+## Fix safety
+An inserted norm that starts as the identity keeps outputs in inference; `normwise place` does that.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from normwise.graph.catalogue import CONVOLUTIONS
+from normwise.graph.regions import HEAD
+from normwise.rules.context import OUTPUT, Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketch import Sketch
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    hidden = [i for i in context.linears if _is_hidden(context, i)]
+    bare = [i for i in hidden if not context.reaches_norm[i]]
+    if not bare or len(bare) == len(hidden):
+        return
+    regions = Counter(context.layout.regions[i] for i in bare)
+    where = ", ".join(f"{count} in the {region}" for region, count in regions.items())
+    reach = "reaches" if len(bare) == 1 else "reach"
+    yield Spot(
+        context.layers(bare),
+        f"{len(bare)} of {len(hidden)} hidden convolutions {reach} the next learned layer "
+        f"without a normalization: {where}.",
+    )
+
+
+def _is_hidden(context: Context, index: int) -> bool:
+    """Whether a convolution over space feeds another learned layer, and is no gate."""
+    if context.nodes[index].class_name not in CONVOLUTIONS or not context.layout.scales[index]:
+        return False  # one value a channel, as in squeeze-and-excite branches and behind pooling
+    if context.layout.regions[index] == HEAD or index in context.layout.masks:
+        return False
+    readers = context.users[index]
+    masks = [r for r in readers if r != OUTPUT and r in context.layout.masks]
+    if readers and len(masks) == len(readers):
+        return False
+    return context.reaches_linear[index] or context.reaches_norm[index]
+
+
+def _forgotten() -> Context:
+    """One of two hidden convolutions has no norm."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    x = net.conv(16, x, activation="relu", name="bare")
+    return net.context(net.conv(1, x))
+
+
+def _all() -> Context:
+    """All hidden convolutions are normalized; the last one must not be."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    x = net.norm(net.conv(16, x, activation="relu"))
+    return net.context(net.conv(1, x))
+
+
+def _none() -> Context:
+    """No norm at all."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3), activation="relu")
+    return net.context(net.conv(1, net.conv(8, x, activation="relu")))
+
+
+def _squeeze_and_excite() -> Context:
+    """The two convolutions of a squeeze-and-excite branch, which see one value a channel."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    gate = net.add("GlobalAveragePooling2D", x, keepdims=True)
+    gate = net.conv(2, gate, size=1, activation="relu")
+    gate = net.conv(8, gate, size=1, activation="sigmoid")
+    return net.context(net.conv(1, net.add("Multiply", x, gate)))
+
+
+RULE = Rule(
+    code="NW109",
+    name="partial-coverage",
+    severity=Severity.INFO,
+    document=__doc__,
+    look=_look,
+    fix="Insert the same normalization there (normwise place), or leave it out on purpose.",
+    keeps_outputs=True,
+    invalid=(Invalid(_forgotten, ("bare",)),),
+    valid=(_all, _none, _squeeze_and_excite),
+)

@@ -1,0 +1,161 @@
+"""What a rule is, and what it reports.
+
+A rule looks at a network through a `Context` and tells the spots that it objects to. Everything
+that is the same at every spot (why it matters, the evidence) is read from the rule's page, the
+docstring of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from normwise.rules.page import Page
+
+if TYPE_CHECKING:
+    from normwise.rules.context import Context
+
+
+class Severity(StrEnum):
+    """How much a finding matters, the worst first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that an expert would object to, or want to know, in one network.
+
+    Attributes:
+        code: Permanent, such as `"NW101"`.
+        name: The rule's, such as `"wrong-axis"`.
+        severity: How much it matters here; the context may lower it.
+        layers: The layers concerned, by their full paths.
+        message: One sentence: what is wrong here, with this model's numbers.
+        why: One sentence: why it matters.
+        evidence: Papers, threads and measured numbers.
+        fix: What to do.
+        keeps_outputs: Whether the model's outputs in inference can stay the same.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    layers: tuple[str, ...]
+    message: str
+    why: str
+    evidence: tuple[str, ...]
+    fix: str
+    keeps_outputs: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": str(self.severity),
+            "layers": list(self.layers),
+            "message": self.message,
+            "why": self.why,
+            "evidence": list(self.evidence),
+            "fix": self.fix,
+            "keeps_outputs": self.keeps_outputs,
+        }
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One place that a rule objects to; None stands for what the rule says in general.
+
+    Attributes:
+        layers: The layers concerned.
+        message: What is wrong here.
+        severity: Where the context lowers the rule's.
+        fix: What to do here.
+        why: Why it matters here.
+        keeps_outputs: Whether outputs can stay here.
+    """
+
+    layers: tuple[str, ...]
+    message: str
+    severity: Severity | None = None
+    fix: str | None = None
+    why: str | None = None
+    keeps_outputs: bool | None = None
+
+
+Example = Callable[[], "Context"]
+"""A small network, with what is known of its training; its docstring says what it shows."""
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """An example that has to be reported.
+
+    Attributes:
+        example: The network.
+        layers: The layers of the one finding.
+        severity: Its severity, None for the rule's.
+    """
+
+    example: Example
+    layers: tuple[str, ...]
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of `normwise check`.
+
+    Attributes:
+        code: Permanent and never reused: NW1xx structure, NW2xx statistics and training, NW3xx
+            export.
+        name: Named after the fault, so that "allow wrong-axis" reads well.
+        severity: Of its findings, where the context doesn't lower it.
+        document: The docstring of its file, which is its page.
+        look: Tells the spots in a network.
+        fix: What to do, where a spot doesn't say more.
+        keeps_outputs: Whether the fix keeps the outputs in inference, likewise.
+        invalid: Networks that it reports.
+        valid: Networks that it must not report: those that naive versions get wrong.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    document: str
+    look: Callable[[Context], Iterable[Spot]]
+    fix: str
+    keeps_outputs: bool
+    invalid: tuple[Invalid, ...]
+    valid: tuple[Example, ...]
+
+    @cached_property
+    def page(self) -> Page:
+        """The rule's page."""
+        return Page.of(self.document)
+
+    def check(self, context: Context) -> Iterator[Finding]:
+        """The findings of this rule in a network."""
+        for spot in self.look(context):
+            yield Finding(
+                self.code,
+                self.name,
+                spot.severity or self.severity,
+                spot.layers,
+                spot.message,
+                spot.why or self.page.why,
+                self.page.evidence,
+                spot.fix or self.fix,
+                self.keeps_outputs if spot.keeps_outputs is None else spot.keeps_outputs,
+            )

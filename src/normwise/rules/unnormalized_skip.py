@@ -1,0 +1,161 @@
+"""A skip carries a tensor from before its normalization into a concatenation.
+
+## What it does
+Finds tensors that one reader normalizes while another way takes them raw into a concatenation whose
+result reaches a convolution or dense layer without being normalized. Sums are exempt (an identity
+path stays raw on purpose), and so are concatenations with a norm behind them, as in DenseNet.
+
+## Why is this bad
+The layer behind the concatenation sees channels at two scales, normalized ones beside raw ones
+whose scale drifts in training, which is what the normalization was put there to prevent.
+
+## Evidence
+- Measured: in the network of the question both skips tap their convolution before its batch norm.
+- Measured: DenseNet121 has 58 raw taps, all with a batch norm behind the concatenation, and
+  ResNet50V2 has 9, all into sums; none of them is a fault.
+
+## Example
+```python
+tap = keras.layers.Conv2D(16, 3, activation="relu")(x)
+x = keras.layers.BatchNormalization()(tap)
+...
+x = keras.layers.Concatenate()([x, tap])
+```
+
+## Use instead
+```python
+x = tap = keras.layers.BatchNormalization()(keras.layers.Conv2D(16, 3, activation="relu")(x))
+...
+x = keras.layers.Concatenate()([x, tap])
+```
+
+## Fix safety
+Shapes stay, outputs change; the model has to be trained again. A new norm on the skip, set to the
+identity, keeps outputs.
+"""
+
+from collections.abc import Iterator
+
+from normwise.graph.catalogue import Role
+from normwise.rules.context import OUTPUT, Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketch import Sketch
+
+_ON_SKIP = frozenset(
+    {Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.ACTIVATION, Role.SHAPE}
+)
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    taps = _taps(context)
+    found: dict[tuple[int, int], None] = {}
+    for index, node in enumerate(context.nodes):
+        joins = node.class_name == "Concatenate" and context.roles[index] is Role.MERGE
+        if joins and context.reaches_linear[index]:
+            for producer in context.graph.producers[index]:
+                tap = taps[producer]
+                found.update({} if tap is None else {(tap, index): None})
+    for tap, merge in found:
+        names, norm = (context.layer(tap), context.layer(merge)), _norm_beside(context, tap)
+        beside = "" if norm is None else context.layer(norm)
+        yield Spot(
+            names,
+            f"{names[1]} gets {names[0]} from before {beside}, and no normalization stands behind "
+            f"{names[1]}.",
+            fix=f"Let {names[1]} read {beside} instead of {names[0]}, and train again.",
+        )
+
+
+def _taps(context: Context) -> list[int | None]:
+    """For each node the raw tensor that reaches it along a skip and is normalized beside it."""
+    taps: list[int | None] = []
+    normal: list[bool] = []
+    for index, role in enumerate(context.roles):
+        producers = context.graph.producers[index]
+        carries = role in _ON_SKIP and len(producers) == 1
+        normal.append(role is Role.NORM or (carries and normal[producers[0]]))
+        tensor = context.origins[index]
+        if (
+            not normal[index]
+            and role is not Role.INPUT
+            and _norm_beside(context, tensor) is not None
+        ):
+            taps.append(tensor)
+        else:
+            taps.append(taps[producers[0]] if carries else None)
+    return taps
+
+
+def _norm_beside(context: Context, tensor: int) -> int | None:
+    """A normalization that reads the tensor."""
+    readers = (r for r in context.users[tensor] if r != OUTPUT and context.is_norm(r))
+    return next(readers, None)
+
+
+def _raw_skip() -> Context:
+    """The skip taps the convolution, the way down its norm."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu", name="tap")
+    x = net.relu(net.conv(16, net.norm(tap), strides=(2, 2)))
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap, name="join")
+    return net.context(net.conv(1, x))
+
+
+def _raw_on_a_long_way() -> Context:
+    """The same through dropout, pooling and a relu of its own."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), name="tap")
+    x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
+    skip = net.add("MaxPooling2D", net.relu(net.add("Dropout", tap)))
+    return net.context(net.conv(1, net.relu(net.add("Concatenate", x, skip, name="join"))))
+
+
+def _norm_behind() -> Context:
+    """A norm behind the concatenation, as in dense blocks."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3))
+    y = net.conv(8, net.relu(net.norm(x)))
+    x = net.relu(net.norm(net.add("Concatenate", x, y)))
+    return net.context(net.conv(1, x))
+
+
+def _into_a_sum() -> Context:
+    """A raw tensor into a sum, as on the identity path of a pre-activation block."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3))
+    y = net.conv(8, net.relu(net.norm(x)))
+    return net.context(net.conv(1, net.add("Add", x, y)))
+
+
+def _normalized_skip() -> Context:
+    """A skip behind norm and relu, which the next block happens to normalize again."""
+    net = Sketch()
+    tap = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap)
+    return net.context(net.conv(1, x))
+
+
+def _no_norms() -> Context:
+    """A U-Net without any norm."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu")
+    x = net.conv(16, tap, strides=(2, 2), activation="relu")
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap)
+    return net.context(net.conv(1, x))
+
+
+RULE = Rule(
+    code="NW108",
+    name="unnormalized-skip",
+    severity=Severity.WARNING,
+    document=__doc__,
+    look=_look,
+    fix="Let the skip start behind the normalization, and train again.",
+    keeps_outputs=False,
+    invalid=(
+        Invalid(_raw_skip, ("tap", "join")),
+        Invalid(_raw_on_a_long_way, ("tap", "join")),
+    ),
+    valid=(_norm_behind, _into_a_sum, _normalized_skip, _no_norms),
+)

@@ -1,0 +1,52 @@
+"""What is found in our own networks: nothing to warn of, but for the question's as asked."""
+
+import pytest
+
+import normwise as nw
+from normwise.networks import NETWORKS
+from normwise.rules import Severity
+
+
+def found(model, severity=Severity.INFO, **options):
+    return nw.check(model, **options).at_least(severity)
+
+
+def test_the_question_as_asked():
+    report = nw.check(nw.build("question", (512, 512, 9)))
+    decoder = tuple(f"upconv{i}" for i in range(1, 8))
+    assert [(f.name, str(f.severity), f.layers) for f in report.findings] == [
+        ("affine-chain", "warning", decoder),
+        ("unnormalized-skip", "warning", ("conv1", "concat1")),
+        ("unnormalized-skip", "warning", ("conv2", "concat2")),
+        ("partial-coverage", "info", ("conv6", *decoder[:-1])),
+    ]
+    chain, first, *_, coverage = report.findings
+    assert "1,575,505 of 3,151,121 parameters (50%)" in chain.message
+    assert "over 7 layers in a row" in chain.message
+    assert "concat1 gets conv1 from before conv1_norm" in first.message
+    assert "7 of 12 hidden convolutions" in coverage.message
+    assert report.worst is Severity.WARNING
+
+
+def test_the_question_mended():
+    mended = nw.build(
+        "question",
+        (512, 512, 9),
+        norm="batch@post-activation",
+        decoder_activation="relu",
+        normalized_skips=True,
+        dropout=0.0,
+    )
+    assert found(mended) == ()
+
+
+def test_a_norm_in_the_decoder_of_the_question_is_a_new_fault():
+    worse = nw.build("question", (64, 64, 9), norm="batch@after-merge", filters=4)
+    names = {(f.name, f.layers) for f in found(worse, Severity.WARNING)}
+    assert ("dropout-before-norm", ("dropout", "concat2_norm")) in names
+
+
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"question", "encoder"}))
+def test_no_warning_in_our_networks_with_their_default_plans(network):
+    for shape in ((32, 32, 3), (None, None, 3)):
+        assert found(nw.build(network, shape, filters=4, depth=2), Severity.WARNING) == ()

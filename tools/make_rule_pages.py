@@ -1,0 +1,42 @@
+"""Writes docs/rules from the rules' own files.
+
+python tools/make_rule_pages.py
+"""
+
+from pathlib import Path
+
+from normwise.rules import RULES
+from normwise.rules.page import markdown
+
+FOLDER = Path("docs/rules")
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its path, the index included."""
+    found = {FOLDER / f"{rule.name}.md": markdown(rule) for rule in RULES}
+    return {FOLDER / "README.md": _index(), **found}
+
+
+def _index() -> str:
+    lines = [
+        "# The rules of `normwise check`",
+        "",
+        "| code | rule | severity | |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity} | {rule.page.title} |"
+        for rule in RULES
+    ]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Writes every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
