@@ -8,6 +8,9 @@ from keras import layers
 from normwise.errors import SurgeryError
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
+from normwise.norms.plan import NormPlan
+from normwise.surgery.fold import fold
+from normwise.surgery.place import place
 from tests.surgery.models import fit_once, inputs_of, outputs_of, runs_here, shaken, weights_of
 from tests.zoo import ZOO, conv, image
 
@@ -204,3 +207,75 @@ def test_save_and_load_of_a_copy(tmp_path):
     model = shaken(ZOO["nested_dictionaries"]())
     copy_of(model).save(tmp_path / "copy.keras")
     assert_same(model, keras.saving.load_model(tmp_path / "copy.keras"))
+
+
+class Nameless(Scaled):
+    def get_config(self):
+        return {}
+
+
+def test_a_layer_whose_configuration_lacks_the_name_keeps_it():
+    inputs = image(3)
+    x = layers.BatchNormalization(name="norm")(conv(4, name="conv")(inputs))
+    model = keras.Model(inputs, Nameless(name="my_scale")(layers.ReLU()(x)))
+    copy = copy_of(model)
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+    assert_same(model, copy)
+    assert fold(model).model.get_layer("my_scale") is not model.get_layer("my_scale")
+
+
+class Plain(keras.Model):
+    greeting = "hello"
+
+
+class WithDefault(keras.Model):
+    def __init__(self, inputs, outputs, alpha=0.5, **config):
+        super().__init__(inputs=inputs, outputs=outputs, **config)
+        self.alpha = alpha
+
+
+class WithArgument(keras.Model):
+    def __init__(self, inputs, outputs, alpha):
+        super().__init__(inputs=inputs, outputs=outputs)
+        self.alpha = alpha
+
+
+class WithFirst(keras.Model):
+    def __init__(self, alpha, *args, **config):
+        super().__init__(*args, **config)
+        self.alpha = alpha
+
+
+class WithoutName(keras.Model):
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs=inputs, outputs=outputs)
+
+
+def ends():
+    inputs = image(3)
+    return inputs, layers.BatchNormalization(name="norm")(conv(4, name="conv")(inputs))
+
+
+def test_a_model_class_without_arguments_of_its_own_is_kept():
+    done = fold(Plain(*ends()))
+    assert type(done.model) is Plain and not any("plain" in note for note in done.report.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (WithDefault, lambda: WithDefault(*ends(), alpha=0.9)),
+        (WithArgument, lambda: WithArgument(*ends(), 0.9)),
+        (WithFirst, lambda: WithFirst(0.9, *ends())),
+        (WithoutName, lambda: WithoutName(*ends())),
+    ],
+)
+def test_a_model_class_with_arguments_of_its_own_becomes_a_plain_model_and_that_is_said(
+    kind, given
+):
+    model = given()
+    done = fold(model)
+    assert type(done.model) is type(keras.Model(*ends())) and done.model.name == model.name
+    placed = place(model, NormPlan.parse("batch@input"))
+    for report in (done.report, placed.report):
+        assert [note for note in report.notes if kind.__name__ in note and "plain" in note]

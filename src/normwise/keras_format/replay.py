@@ -45,6 +45,7 @@ class Replayed:
         rules: For layers whose weights are not the source's: what they are.
         changed: Paths of layers with other settings than the source's.
         sources: All layers of the source by path, also those that the model has no longer.
+        notes: What the copy is not, for reports: a model of a user's own class.
     """
 
     model: Any
@@ -53,6 +54,7 @@ class Replayed:
     rules: Mapping[str, WeightRule] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
     sources: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def transfer(self, weights: Weights) -> None:
         """Sets every weight of the model from the source's, layer by layer.
@@ -118,7 +120,8 @@ def replay(
         model = work.level(graph, before, source, "")
     sources = {**layers_by_path(source), **work.origins}
     changed = frozenset(work.changed)
-    done = Replayed(model, work.layers, work.origins, rules or {}, changed, sources)
+    notes = tuple(work.notes)
+    done = Replayed(model, work.layers, work.origins, rules or {}, changed, sources, notes)
     copy_flags(
         [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
         [(done.origins.get(path), layer) for path, layer in done.layers.items()],
@@ -148,6 +151,7 @@ class _Replay:
         self.copies: dict[Any, Any] = {}
         self.changed: set[str] = set()
         self.told: dict[int, tuple[str, str]] = {}
+        self.notes: list[str] = []
 
     def level(self, graph: Graph, original: Graph, source: Any, path: str) -> Any:
         """One model, without what is around it."""
@@ -177,8 +181,9 @@ class _Replay:
         for node in graph.nodes:
             if role_of(node) is not Role.INPUT:
                 layers.append(self._layer(node, known, operations, path))
-        kind = type(source) if type(source) is keras.Sequential else keras.Sequential
-        return kind(layers, name=source.name)
+        if type(source) is not keras.Sequential:
+            self._note_plain(source, "Sequential")
+        return keras.Sequential(layers, name=source.name)
 
     def _functional(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
         calls = live_calls(source)
@@ -211,11 +216,22 @@ class _Replay:
     def _model(self, source: Any, inputs: Any, outputs: Any) -> Any:
         import keras  # noqa: PLC0415
 
-        kind = type(source) if _constructs_like_functional(type(source)) else keras.Model
+        kind = type(source)
+        if not _constructs_like_functional(kind):
+            if not _is_own(kind):
+                self._note_plain(source, "functional")
+            kind = keras.Model
         model = kind(inputs, outputs, name=source.name)
         # Losses and metrics in dictionaries go by these names.
         model.output_names = list(source.output_names)
         return model
+
+    def _note_plain(self, source: Any, sort: str) -> None:
+        self.notes.append(
+            f"model {source.name!r} is a plain {sort} model now: how an object of class "
+            f"{type(source).__name__} is made isn't known from its layers, so the attributes and "
+            "methods of that class are gone"
+        )
 
     def _layer(
         self,
@@ -309,8 +325,22 @@ def _new_input(tensor: Any) -> Any:
 
 
 def _constructs_like_functional(kind: Any) -> bool:
-    """Whether a class of models can be made from inputs and outputs."""
-    if kind.__module__.partition(".")[0] == "keras":
+    """Whether a class of models is made from inputs, outputs and a name, and nothing else.
+
+    Arguments of its own, even those with defaults, can't be known from an object.
+    """
+    if _is_own(kind):
         return False  # `keras.Model` itself makes the right one of Keras' own classes
-    named = list(inspect.signature(kind.__init__).parameters)[1:]
-    return named[:2] == ["inputs", "outputs"] or {"args", "kwargs"} <= set(named)
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    sorts = {parameter.kind for parameter in parameters}
+    rest = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    named = [parameter.name for parameter in parameters if parameter.kind not in rest]
+    if not set(named) <= {"inputs", "outputs", "name", "trainable"}:
+        return False
+    takes_name = "name" in named or inspect.Parameter.VAR_KEYWORD in sorts
+    return takes_name and (named[:2] == ["inputs", "outputs"] or rest <= sorts)
+
+
+def _is_own(kind: Any) -> bool:
+    """Whether a class is one of Keras itself."""
+    return bool(kind.__module__.partition(".")[0] == "keras")

@@ -132,6 +132,7 @@ def _report(graph: Graph, model: Any, done: _Done, worst: float) -> Report:
         f"{len(changed)} of {len(norms)} batch normalizations folded",
         f"parameters: {model.count_params():,} before, {copy.count_params():,} after",
         f"calls of layers and ops: {_calls(graph):,} before, {_calls(read_graph(copy)):,} after",
+        *done.replayed.notes,
     )
     return Report(
         Promise.KEPT_IN_INFERENCE,

@@ -75,7 +75,7 @@ def place(
         done.changed += drop_biases(work, wants_of(work.placement, plan))
     edited = work.freeze()
     copy = replay(edited, model, work.rules(), original=graph)
-    notes = _residue_notes(work) + _head_notes(work, plan)
+    notes = [*_residue_notes(work), *_head_notes(work, plan), *copy.notes]
     if data is not None:
         copy, more = calibrate(work, model, copy, data)
         notes += more

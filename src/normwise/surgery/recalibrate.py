@@ -96,7 +96,7 @@ def recalibrate(
         for path in norms
         if path not in chosen
     )
-    notes = (*_notes(found, norms), *doubts)
+    notes = (*_notes(found, norms), *copy.notes, *doubts)
     return Rewrite(copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, notes))
 
 
