@@ -279,3 +279,30 @@ def test_a_model_class_with_arguments_of_its_own_becomes_a_plain_model_and_that_
     placed = place(model, NormPlan.parse("batch@input"))
     for report in (done.report, placed.report):
         assert [note for note in report.notes if kind.__name__ in note and "plain" in note]
+
+
+def test_a_layer_that_also_stands_inside_a_wrapper_is_refused():
+    series, single = keras.Input((7, 3)), keras.Input((3,))
+    shared, other = layers.Dense(5, name="shared"), layers.Dense(5, name="other")
+    wrapped = layers.TimeDistributed(shared, name="each")(series)
+    with pytest.raises(SurgeryError, match=r"'(each|shared)' and '(each|shared)' share the weight"):
+        copy_of(keras.Model([series, single], [wrapped, shared(single)]))
+    apart = keras.Model([series, single], [wrapped, other(single)])
+    assert_same(apart, copy_of(apart))
+
+
+def test_a_layer_inside_two_wrappers_is_refused():
+    series = keras.Input((7, 3))
+    shared = layers.Dense(3, name="shared")
+    x = layers.TimeDistributed(shared, name="first")(series)
+    model = keras.Model(series, layers.TimeDistributed(shared, name="second")(x))
+    with pytest.raises(SurgeryError, match="'first' and 'second' share the weight"):
+        copy_of(model)
+
+
+def test_a_wrapper_that_is_called_twice_stays_one():
+    series = keras.Input((7, 3))
+    wrapper = layers.TimeDistributed(layers.Dense(3), name="each")
+    model = keras.Model(series, wrapper(wrapper(series)))
+    assert len(copy_of(model).variables) == 2
+    assert_same(model, copy_of(model))

@@ -28,6 +28,7 @@ from normwise.keras_format.weights import (
     assign,
     copy_flags,
     copy_variables,
+    variables_of,
 )
 
 FRAMES_PER_CALL = 12
@@ -122,12 +123,30 @@ def replay(
     changed = frozenset(work.changed)
     notes = tuple(work.notes)
     done = Replayed(model, work.layers, work.origins, rules or {}, changed, sources, notes)
+    _refuse_untied(done)
     copy_flags(
         [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
         [(done.origins.get(path), layer) for path, layer in done.layers.items()],
     )
     done.transfer(Weights(done.sources))
     return done
+
+
+def _refuse_untied(done: Replayed) -> None:
+    """One variable of the source is one of the copy, also where a layer holds another layer."""
+    seen: dict[int, tuple[str, Any]] = {}
+    for path, layer in done.layers.items():
+        old, new = variables_of(done.origins.get(path)), variables_of(layer)
+        if path in done.rules or len(old) != len(new):
+            continue  # another number of variables is refused when they are copied
+        for theirs, mine in zip(old, new, strict=True):
+            first, known = seen.setdefault(id(theirs), (path, mine))
+            if known is not mine:
+                raise SurgeryError(
+                    f"layers {first!r} and {path!r} share the weight {theirs.path!r}, and in a "
+                    "copy each would have its own, because one of them stands inside another "
+                    "layer as well. Give them layers of their own."
+                )
 
 
 @contextmanager

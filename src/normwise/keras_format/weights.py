@@ -58,7 +58,7 @@ def copy_variables(path: str, source: Any, copy: Any, weights: Weights) -> None:
     Raises:
         SurgeryError: The copy has other variables than the layer it copies.
     """
-    old, new = _variables(source), _variables(copy)
+    old, new = variables_of(source), variables_of(copy)
     if [_identity(v) for v in old] != [_identity(v) for v in new]:
         raise SurgeryError(
             f"layer {path!r} of class {type(source).__name__} has the weights {_said(old)}, but a "
@@ -136,7 +136,8 @@ def _flattened(layer: Any) -> list[Any]:
     return found
 
 
-def _variables(layer: Any) -> list[Any]:
+def variables_of(layer: Any) -> list[Any]:
+    """The variables of a layer; none of a raw op, nor of no layer."""
     return list(getattr(layer, "variables", ()))
 
 
