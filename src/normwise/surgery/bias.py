@@ -24,7 +24,7 @@ from normwise.keras_format.weights import Weights
 from normwise.norms.kinds import cancels_bias, spec_of
 from normwise.surgery.edits import Want, Where
 from normwise.surgery.rewrite import Change
-from normwise.surgery.routes import KINDS
+from normwise.surgery.routes import is_linear
 from normwise.surgery.work import Step, Work
 
 
@@ -59,7 +59,7 @@ def drop_biases(work: Work, wants: Sequence[Want]) -> list[Change]:
 
 def _has_bias(work: Work, want: Want) -> bool:
     node = work.flat.nodes[want.tensor]
-    return node.class_name in KINDS and has_bias(node)
+    return is_linear(node) and has_bias(node)
 
 
 def _cancelling(edited: Graph, layer: str) -> list[str]:

@@ -128,8 +128,9 @@ def _report(graph: Graph, model: Any, done: _Done, worst: float) -> Report:
     ]
     order = {path: place for place, path in enumerate(norms)}
     copy = done.replayed.model
+    found = len(changed) + len(skipped) + len(hidden)
     notes = (
-        f"{len(changed)} of {len(norms)} batch normalizations folded",
+        f"{len(changed)} of {found} batch normalizations folded",
         f"parameters: {model.count_params():,} before, {copy.count_params():,} after",
         f"calls of layers and ops: {_calls(graph):,} before, {_calls(read_graph(copy)):,} after",
         *done.replayed.notes,

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from normwise.graph.editing import Draft
 from normwise.graph.graph import Graph, Tensor
 from normwise.keras_format.weights import LayerWeights, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
-from normwise.surgery.passing import Affine, BlockedError
+from normwise.surgery.passing import Affine, BlockedError, is_keras
 from normwise.surgery.rewrite import Change, Skip
 from normwise.surgery.routes import KINDS, Part, Route, back, forward
 
 NORMS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
+
+LARGEST = {"float16": 6e4, "float32": 1e30}
+"""Numbers below this leave room for what they are multiplied with."""
 
 KERNELS: Mapping[str, tuple[str, ...]] = {
     "conv": ("kernel",),
@@ -66,7 +70,8 @@ class _Level:
 
     def fold(self) -> None:
         """Back where that is possible, in the order of the network; then forward, from its end."""
-        norms = [i for i, node in enumerate(self.graph.nodes) if node.class_name in NORMS]
+        norms = [i for i, n in enumerate(self.graph.nodes) if n.class_name in NORMS and is_keras(n)]
+        self._skip_descendants()
         left: dict[int, str] = {}
         for index in norms:
             try:
@@ -78,6 +83,16 @@ class _Level:
                 self._fold_forward(index)
             except BlockedError as blocked:
                 self._skip(index, _both(left[index], str(blocked)))
+
+    def _skip_descendants(self) -> None:
+        for index, node in enumerate(self.graph.nodes):
+            layer = self._plan.layers.get(self._where(index))
+            if not is_keras(node) and isinstance(layer, keras.layers.BatchNormalization):
+                self._skip(
+                    index,
+                    f"its class {node.class_name} is made from BatchNormalization and may compute "
+                    "something else",
+                )
 
     def problem(self, index: int) -> str | None:
         """Why a linear layer can't take a fold, None if it can."""
@@ -115,6 +130,8 @@ class _Level:
     def _fold_forward(self, index: int) -> None:
         affine = self._affine(index)
         route = forward(self, index, affine)
+        if route.stays and not _fits(affine.shift / affine.scale, self._dtype):
+            raise BlockedError("its shift is too large for its scale to stand alone")
         for part in route.parts:
             self._take(part, after=False)
         if route.stays:
@@ -143,7 +160,7 @@ class _Level:
             values.get("beta", zeros),
             layer.epsilon,
         )
-        if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        if not (_fits(scale, "float32") and _fits(shift, "float32")):
             raise BlockedError("its scale or shift is no finite number")
         return Affine(int(layer.axis) % len(shape), len(shape), scale, shift)
 
@@ -214,6 +231,11 @@ class _Level:
 
     def _where(self, index: int) -> str:
         return f"{self._path}{self.graph.nodes[index].layer}"
+
+
+def _fits(values: Doubles, dtype: str) -> bool:
+    """Whether numbers are far from the largest ones of a type."""
+    return bool((np.abs(values) < LARGEST.get(dtype, LARGEST["float32"])).all())
 
 
 def _both(behind: str, ahead: str) -> str:

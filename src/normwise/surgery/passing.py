@@ -56,15 +56,17 @@ def through(node: Node, affine: Affine, forward: bool) -> Affine:
     Raises:
         BlockedError: The layer doesn't change places with it.
     """
+    if not is_keras(node):
+        raise BlockedError(f"{_said(node)} is in between")
     if _in_training(node):
         raise BlockedError(f"{_said(node)} is called in training mode")
     name = node.class_name
     if name in _IDENTITIES or (name == "Activation" and activation_of(node) is None):
         return affine
-    if name.startswith("GlobalAveragePooling") or name.startswith("GlobalMaxPooling"):
+    kind = name[:-2] if name.endswith(_RANKS) else ""
+    if kind in _GLOBAL:
         return _global_pooling(node, affine, forward)
-    kind = next((k for k in _SPATIAL if name.startswith(k)), None)
-    if kind is None:
+    if kind not in _SPATIAL:
         raise BlockedError(f"{_said(node)} is in between")
     if affine.axis != spatial_channel_axis(node, affine.rank):
         raise BlockedError(f"{_said(node)} has its channels on another axis")
@@ -77,12 +79,19 @@ def through(node: Node, affine: Affine, forward: bool) -> Affine:
     return affine
 
 
+_RANKS = ("1D", "2D", "3D")
+_GLOBAL = ("GlobalAveragePooling", "GlobalMaxPooling")
 _SPATIAL = ("AveragePooling", "MaxPooling", "UpSampling", "Cropping", "ZeroPadding")
+
+
+def is_keras(node: Node) -> bool:
+    """Whether it is what its class name says: a user's class may have the name of one of Keras'."""
+    return (node.module or "").partition(".")[0] == "keras"
 
 
 def pads_zeros(node: Node) -> bool:
     """Whether a scale passes the layer and a shift doesn't."""
-    return node.class_name.startswith("ZeroPadding")
+    return is_keras(node) and node.class_name.startswith("ZeroPadding")
 
 
 def without_shift(affine: Affine) -> Affine:

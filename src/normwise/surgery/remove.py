@@ -23,8 +23,9 @@ from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Node
 from normwise.keras_format.weights import Weights
 from normwise.surgery.algebra import batch_norm_affine, folded_after
+from normwise.surgery.passing import is_keras
 from normwise.surgery.rewrite import Change
-from normwise.surgery.routes import KINDS
+from normwise.surgery.routes import KINDS, is_linear
 from normwise.surgery.sites import Site
 from normwise.surgery.work import Step, Work
 
@@ -39,13 +40,15 @@ def check(work: Work, site: Site) -> str | None:
 def _loss(work: Work, norm: int) -> str | None:
     """Why outputs can't be kept."""
     flat, node = work.flat, work.flat.nodes[norm]
-    if node.class_name not in {"BatchNormalization", "SyncBatchNormalization"}:
+    if node.class_name not in {"BatchNormalization", "SyncBatchNormalization"} or not (
+        is_keras(node)
+    ):
         return f"taking out a {node.class_name} changes the outputs"
     before = flat.producers[norm][0]
     linear = flat.nodes[before]
     if in_training(node):
         return "it is called in training mode, so it normalizes by each batch"
-    if linear.class_name not in KINDS or activation_of(linear) is not None:
+    if not is_linear(linear) or activation_of(linear) is not None:
         return f"it can't be folded into {linear.name}, so taking it out changes the outputs"
     pairs = zip(flat.calls[linear.layer], flat.calls[node.layer], strict=False)
     alone = len(flat.calls[linear.layer]) == len(flat.calls[node.layer]) and all(

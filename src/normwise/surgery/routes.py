@@ -18,6 +18,7 @@ from normwise.graph.shapes import pair
 from normwise.surgery.passing import (
     Affine,
     BlockedError,
+    is_keras,
     pads_zeros,
     parted,
     spatial_channel_axis,
@@ -123,7 +124,7 @@ class _Walk:
             raise BlockedError(f"others read the result of {node.name!r} too")
         if tensor.node in self._standing.gone:
             self.back(node.inputs[0], affine)
-        elif node.class_name in KINDS:
+        elif is_linear(node):
             self._take(tensor.node, affine, after=True)
         elif _joins(node):
             for source, part in parted(self._graph, node, affine):
@@ -140,9 +141,9 @@ class _Walk:
                 continue
             if reader in self._standing.gone:
                 self.forward(Tensor(reader), affine)
-            elif node.class_name in KINDS:
+            elif is_linear(node):
                 self._take(reader, affine, after=False)
-            elif node.class_name == "Concatenate":
+            elif node.class_name == "Concatenate" and is_keras(node):
                 self.forward(Tensor(reader), widened(self._graph, node, tensor, affine))
             elif pads_zeros(node):
                 self.pads = True
@@ -173,6 +174,11 @@ class _Walk:
         return calls + self._graph.output_tensors.count(tensor)
 
 
+def is_linear(node: Node) -> bool:
+    """Whether a call is one of `KINDS`."""
+    return node.class_name in KINDS and is_keras(node)
+
+
 def reads_whole_windows(node: Node) -> bool:
     """Whether every output of a linear layer is made of a whole window, without padded zeros."""
     if node.class_name == "Dense":
@@ -186,7 +192,7 @@ def reads_whole_windows(node: Node) -> bool:
 
 
 def _joins(node: Node) -> bool:
-    return node.class_name in {"Concatenate", "Add"} and len(node.inputs) > 1
+    return node.class_name in {"Concatenate", "Add"} and is_keras(node) and len(node.inputs) > 1
 
 
 def _channel_axis(node: Node, rank: int) -> int:

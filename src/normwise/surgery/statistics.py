@@ -30,12 +30,15 @@ from normwise.surgery.population import Measured, Population, Settings
 def batch_norms(model: Any) -> dict[str, Any]:
     """The batch normalizations of a model by their paths, each once, however often it is called.
 
-    Those inside nested models and inside other layers are among them.
+    Those inside nested models and inside other layers are among them; classes that users made from
+    them are not, which may compute something else.
     """
     found: dict[int, str] = {}
     layers = layers_by_path(model)
     for path, layer in layers.items():
-        if type(layer).__name__ in {"BatchNormalization", "SyncBatchNormalization"}:
+        kind = type(layer)
+        own = kind.__module__.partition(".")[0] == "keras"
+        if own and kind.__name__ in {"BatchNormalization", "SyncBatchNormalization"}:
             found.setdefault(id(layer), path)
     return {path: layers[path] for path in found.values()}
 
