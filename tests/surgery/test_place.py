@@ -390,6 +390,21 @@ def test_the_normalizations_of_a_head_stay_unless_it_is_named(plan, settings):
     assert not [n for n in moved.report.notes if "in the head" in n]
 
 
+def test_outputs_that_a_file_calls_otherwise_are_named(tmp_path):
+    inputs = image(4)
+    x = conv(4, activation="relu", name="a")(inputs)
+    outputs = [conv(1, activation="sigmoid", name="mask")(x), conv(1, name="depth")(x)]
+    model = shaken(keras.Model(inputs, outputs))
+    done = placed(model, "batch@head:pre-activation")
+    assert done.model.output_names == ["mask", "depth"]
+    done.model.save(tmp_path / "m.keras")
+    assert keras.saving.load_model(tmp_path / "m.keras").output_names == ["mask_sigmoid", "depth"]
+    (note,) = [n for n in done.report.notes if n.startswith("output ")]
+    assert note.startswith("output 'mask' is called 'mask_sigmoid' once")
+    same = placed(model, "batch@encoder:pre-activation")
+    assert same.report.changed and not [n for n in same.report.notes if n.startswith("output ")]
+
+
 def test_a_plan_that_cannot_hold():
     with pytest.raises(PlanError, match="it has no place 'skip'"):
         placed(ZOO["prelu"](), "batch@skip")

@@ -75,7 +75,8 @@ def place(
         done.changed += drop_biases(work, wants_of(work.placement, plan))
     edited = work.freeze()
     copy = replay(edited, model, work.rules(), original=graph)
-    notes = [*_residue_notes(work), *_head_notes(work, plan), *copy.notes]
+    notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, edited)]
+    notes += copy.notes
     if data is not None:
         copy, more = calibrate(work, model, copy, data)
         notes += more
@@ -194,6 +195,21 @@ def _head_notes(work: Work, plan: NormPlan) -> list[str]:
         f"{name} is in the head, which the plan doesn't name, and was left alone"
         for name in names
         if name not in residue
+    ]
+
+
+def _name_notes(graph: Graph, edited: Graph) -> list[str]:
+    """Which outputs a saved file calls otherwise: Keras names them by their last layers there."""
+    if graph.class_name == "Sequential" or isinstance(graph.outputs, Mapping):
+        return []
+    before, after = (
+        [one.nodes[tensor.node].layer for tensor in one.output_tensors] for one in (graph, edited)
+    )
+    return [
+        f"output {old!r} is called {new!r} once the model is saved and loaded: losses and metrics "
+        "that go by its name need that one then"
+        for old, new in zip(before, after, strict=True)
+        if old != new
     ]
 
 
