@@ -1,8 +1,8 @@
 """Seconds of a prediction before and after folding, on the backend that KERAS_BACKEND names.
 
 `python fold.py` prints, as JSON, for each network and engine the median seconds of both and the
-median ratio of the turns (A B A B, one process). Engines are what Keras itself offers on that
-backend: `predict_on_batch`, and on TensorFlow the same compiled by XLA.
+median ratio of the turns with its 95 % bootstrap interval (A B A B, one process). Engines are what
+Keras itself offers on that backend: `predict_on_batch`, and on TensorFlow the same compiled by XLA.
 """
 
 import json
@@ -17,10 +17,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np
+from pairs import paired_ratio
 
 import normwise as nw
 
-TURNS, CALLS, WARM_UP = 7, 2, 2
+TURNS, CALLS, WARM_UP = 15, 2, 2
 
 
 def networks() -> dict[str, Callable[[], Any]]:
@@ -75,14 +76,11 @@ def measure(name: str, jit: bool) -> dict[str, float]:
     for _ in range(TURNS):
         for way, each in pair.items():
             times[way].append(seconds(each, batch))
-    ratios = [a / b for a, b in zip(times["folded"], times["unfolded"], strict=True)]
     return {
         "norms": len(done.report.changed) + len(done.report.skipped),
         "folded_norms": len(done.report.changed),
         **{way: statistics.median(found) for way, found in times.items()},
-        "ratio": statistics.median(ratios),
-        "lowest": min(ratios),
-        "highest": max(ratios),
+        **paired_ratio(times["folded"], times["unfolded"]),
     }
 
 

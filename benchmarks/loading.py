@@ -2,7 +2,8 @@
 
 One run whose epochs take turns: in one the patches are cut from the files while it trains, as
 `normwise train` does; in the next the same batches lie in memory before the clock starts. Prints
-one JSON object: the median seconds of both, and the median, lowest and highest ratio of the pairs.
+one JSON object: the median seconds of both, and the median ratio of the pairs with its 95 %
+bootstrap interval.
 """
 
 import json
@@ -13,10 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from pairs import paired_ratio
 
 from normwise.memory import keep_freed_memory
 
-STEPS, PAIRS, PATCH, BATCH = 6, 4, 256, 4
+STEPS, PAIRS, PATCH, BATCH = 6, 12, 256, 4
 
 
 class InTurn:
@@ -67,13 +69,10 @@ def seconds(folder: str) -> list[float]:
 def summary(values: list[float]) -> dict[str, float]:
     """Medians of both and of their ratios."""
     cut, ready = values[::2], values[1::2]
-    ratios = [a / b for a, b in zip(cut, ready, strict=True)]
     return {
         "cut": statistics.median(cut),
         "ready": statistics.median(ready),
-        "ratio": statistics.median(ratios),
-        "lowest": min(ratios),
-        "highest": max(ratios),
+        **paired_ratio(cut, ready),
     }
 
 

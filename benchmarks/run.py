@@ -36,7 +36,7 @@ def told(script: str, *arguments: str) -> Any:
 
 
 def spread(row: dict[str, float]) -> str:
-    """A ratio with its range over the turns."""
+    """A ratio with its interval."""
     return f"{row['ratio']:.3f} ({row['lowest']:.2f} to {row['highest']:.2f})"
 
 
@@ -46,7 +46,7 @@ def steps() -> list[str]:
              "The question's network at 512x512x9, batch 8; a 32-filter U-Net at 256x256x9, batch "
              "4; float32. One process, the ways take turns of four steps; it keeps freed memory, "
              "as the `normwise` command does.", "",
-             "| network | way | seconds | beside plain Keras: median turn (range) | to reach |",
+             "| network | way | seconds | beside plain Keras: median turn (95 %) | to reach |",
              "|---|---|---|---|---|"]  # fmt: skip
     for network in ("question", "unet"):
         for way, row in told("step.py", network).items():
@@ -63,7 +63,7 @@ def folding() -> list[str]:
     lines = ["## Folding", "",
              "One prediction of one image; folded and unfolded take turns in one process.", "",
              "| engine: network | norms folded | unfolded s | folded s | "
-             "folded beside unfolded: median turn (range) |", "|---|---|---|---|---|"]  # fmt: skip
+             "folded beside unfolded: median turn (95 %) |", "|---|---|---|---|---|"]  # fmt: skip
     for name, row in told("fold.py").items():
         lines.append(
             f"| {name} | {row['folded_norms']} of {row['norms']} | {row['unfolded']:.4f} | "
@@ -78,7 +78,7 @@ def loading(folder: Path) -> list[str]:
     return ["## An epoch with loading", "",
             "6 steps of the 32-filter U-Net, 4 patches of 256x256x9, flips, turns and intensity; "
             "epochs of one run in turn.",
-            "", "| epoch | seconds | ratio: median pair (range) | to reach |", "|---|---|---|---|",
+            "", "| epoch | seconds | ratio: median pair (95 %) | to reach |", "|---|---|---|---|",
             f"| patches cut while training | {row['cut']:.2f} | {spread(row)} | 1.1 at most |",
             f"| the same batches, in memory before | {row['ready']:.2f} | 1 | |"]  # fmt: skip
 

@@ -1,8 +1,8 @@
 """A training step through normwise beside a plain Keras script: `python step.py question|unet`.
 
 All ways run in one process and take turns, a few steps each, so that a machine whose speed drifts
-slows them alike: A B C, A B C, ... Prints one JSON object: for each way the median seconds of a
-step, and the median, lowest and highest ratio to plain Keras over the turns.
+slows them alike: A B C, A C B, A B C, ... Prints one JSON object: for each way the median seconds
+of a step, and the median ratio to plain Keras over the turns with its 95 % bootstrap interval.
 
 The networks are the question's at 512x512x9, batch 8, and a 32-filter U-Net of depth 4 at
 256x256x9, batch 4; float32, MSE, AdamW. normwise's way is `normwise.training.fit`, as `normwise
@@ -21,11 +21,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from pairs import paired_ratio
 
 from normwise.memory import keep_freed_memory
 
 STEPS = 4
-BATCHES, TURNS = {"question": 8, "unet": 4}, {"question": 12, "unet": 5}
+BATCHES, TURNS = {"question": 8, "unet": 4}, {"question": 40, "unet": 24}
 SIZES = {"question": 512, "unet": 256}
 PLANS = {"question": "batch@encoder:post-activation/raw-skip", "unet": "batch@pre-activation"}
 
@@ -162,7 +163,8 @@ def measure(network: str) -> dict[str, list[float]]:
     def others_turn(_: object) -> dict[str, float]:
         """Where a run validates, the other ways have their turn."""
         found["normwise"].append(clock.turn())
-        for name, turn in others.items():
+        order = reversed(others.items()) if len(found["normwise"]) % 2 else others.items()
+        for name, turn in order:
             found[name].append(turn())
         return {"loss": 0.0, "rmse": 0.0}
 
@@ -184,12 +186,9 @@ def summary(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Median seconds and the ratio to plain Keras, turn by turn."""
     told = {}
     for name, values in found.items():
-        ratios = [value / plain for value, plain in zip(values, found["plain"], strict=True)]
         told[name] = {
             "seconds": statistics.median(values),
-            "ratio": statistics.median(ratios),
-            "lowest": min(ratios),
-            "highest": max(ratios),
+            **paired_ratio(values, found["plain"]),
         }
     return told
 
