@@ -2,7 +2,9 @@
 
 `python fold.py` prints, as JSON, for each network and engine the median seconds of both and the
 median ratio of the turns with its 95 % bootstrap interval (A B A B, one process). Engines are what
-Keras itself offers on that backend: `predict_on_batch`, and on TensorFlow the same compiled by XLA.
+Keras itself offers on that backend, `predict_on_batch`, and on TensorFlow the same compiled by XLA,
+and ONNX Runtime and OpenVINO in float32 where they are installed (with tf2onnx for the former):
+these fold some norms by themselves.
 """
 
 import json
@@ -11,6 +13,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -35,11 +40,52 @@ def networks() -> dict[str, Callable[[], Any]]:
     }
 
 
-def engines() -> dict[str, bool]:
-    """From engines of this backend to whether they compile by XLA."""
-    if keras.backend.backend() == "tensorflow":
-        return {"tensorflow": False, "tensorflow jit_compile": True}
-    return {keras.backend.backend(): keras.backend.backend() == "jax"}
+Predict = Callable[[np.ndarray], Any]
+
+
+def keras_engine(jit: bool) -> Callable[[Any], Predict]:
+    """`predict_on_batch`, compiled by XLA or not."""
+
+    def prepared(model: Any) -> Predict:
+        model.compile(jit_compile=jit)
+        return model.predict_on_batch
+
+    return prepared
+
+
+def onnx_engine(model: Any) -> Predict:
+    """The exported model in ONNX Runtime."""
+    import onnxruntime
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        model.export(path, format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda batch: session.run(None, {name: batch})
+
+
+def openvino_engine(model: Any) -> Any:
+    """The exported model in OpenVINO, float32."""
+    import openvino
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        model.export(path, format="openvino", verbose=False)
+        return openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def engines() -> dict[str, Callable[[Any], Predict]]:
+    """What can run a model here."""
+    backend = keras.backend.backend()
+    found = {backend: keras_engine(backend == "jax")}
+    if backend == "tensorflow":
+        found["tensorflow jit_compile"] = keras_engine(True)
+        if find_spec("onnxruntime") and find_spec("tf2onnx"):
+            found["onnxruntime"] = onnx_engine
+        if find_spec("openvino"):
+            found["openvino"] = openvino_engine
+    return found
 
 
 def randomized(model: Any) -> Any:
@@ -54,28 +100,27 @@ def randomized(model: Any) -> Any:
     return model
 
 
-def seconds(model: Any, batch: np.ndarray) -> float:
+def seconds(predict: Predict, batch: np.ndarray) -> float:
     """Seconds of one prediction."""
     started = time.perf_counter()
     for _ in range(CALLS):
-        model.predict_on_batch(batch)
+        predict(batch)
     return (time.perf_counter() - started) / CALLS
 
 
-def measure(name: str, jit: bool) -> dict[str, float]:
+def measure(name: str, engine: Callable[[Any], Predict]) -> dict[str, float]:
     """One network on one engine."""
     model = randomized(networks()[name]())
     done = nw.fold(model)
     batch = np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])).astype("float32")
-    pair = {"unfolded": model, "folded": done.model}
-    for each in pair.values():
-        each.compile(jit_compile=jit)
+    pair = {"unfolded": engine(model), "folded": engine(done.model)}
+    for predict in pair.values():
         for _ in range(WARM_UP):
-            each.predict_on_batch(batch)
+            predict(batch)
     times: dict[str, list[float]] = {way: [] for way in pair}
     for _ in range(TURNS):
-        for way, each in pair.items():
-            times[way].append(seconds(each, batch))
+        for way, predict in pair.items():
+            times[way].append(seconds(predict, batch))
     return {
         "norms": len(done.report.changed) + len(done.report.skipped),
         "folded_norms": len(done.report.changed),
@@ -87,8 +132,8 @@ def measure(name: str, jit: bool) -> dict[str, float]:
 if __name__ == "__main__":
     chosen = [name for name in networks() if len(sys.argv) < 2 or sys.argv[1] in name]
     found = {
-        f"{engine}: {name}": measure(name, jit)
-        for engine, jit in engines().items()
+        f"{engine}: {name}": measure(name, prepared)
+        for engine, prepared in engines().items()
         for name in chosen
     }
     print(json.dumps(found))

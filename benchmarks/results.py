@@ -158,8 +158,9 @@ def main() -> None:
     for name in options.again:
         measured = [row for row in measured if row["set"] != name]
     if not options.render:
-        for data_set in (s for s in SETS if s.name in (options.only or [s.name for s in SETS])):
-            for seed in SEEDS:
+        wanted = [each for each in SETS if each.name in (options.only or [s.name for s in SETS])]
+        for seed in SEEDS:
+            for data_set in wanted:
                 done = {(row["set"], row["seed"]) for row in measured}
                 if (data_set.name, seed) not in done:
                     measured.append(run(data_set, seed, options.data, options.budget))

@@ -1,12 +1,12 @@
 """All benchmarks in turn: prints the page and writes it to `docs/speed.md`."""
 
-import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,10 +23,10 @@ WAYS = {
 }
 
 
-def told(script: str, *arguments: str) -> Any:
+def told(script: str, *arguments: str, **environment: str) -> Any:
     """What a script prints last, as JSON, in a process of its own."""
     command = [sys.executable, str(HERE / script), *arguments]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
@@ -53,7 +53,7 @@ def steps() -> list[str]:
             goal = "1.02 at most" if way == "normwise" else ""
             ratio = "1" if way == "plain" else spread(row)
             lines.append(f"| {network} | {WAYS[way]} | {row['seconds']:.3f} | {ratio} | {goal} |")
-    if not importlib.util.find_spec("torch"):
+    if not find_spec("torch"):
         lines += ["", "PyTorch isn't installed in this environment; it was not measured."]
     return lines
 
@@ -61,14 +61,16 @@ def steps() -> list[str]:
 def folding() -> list[str]:
     """Predictions before and after folding."""
     lines = ["## Folding", "",
-             "One prediction of one image; folded and unfolded take turns in one process.", "",
+             "One prediction of one image by each backend and engine that is installed; folded and "
+             "unfolded take turns in one process.", "",
              "| engine: network | norms folded | unfolded s | folded s | "
              "folded beside unfolded: median turn (95 %) |", "|---|---|---|---|---|"]  # fmt: skip
-    for name, row in told("fold.py").items():
-        lines.append(
-            f"| {name} | {row['folded_norms']} of {row['norms']} | {row['unfolded']:.4f} | "
-            f"{row['folded']:.4f} | {spread(row)} |"
-        )
+    for backend in (name for name in ("tensorflow", "torch", "jax") if find_spec(name)):
+        for name, row in told("fold.py", KERAS_BACKEND=backend).items():
+            lines.append(
+                f"| {name} | {row['folded_norms']} of {row['norms']} | {row['unfolded']:.4f} | "
+                f"{row['folded']:.4f} | {spread(row)} |"
+            )
     return lines
 
 
