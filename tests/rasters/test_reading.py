@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,12 @@ def test_the_block_cache_is_bounded_unless_the_user_chose(written, chosen, expec
         env=environment | ({"GDAL_CACHEMAX": chosen} if chosen else {}),
     )
     assert run.stdout.strip() == expected
+
+
+def test_npy_files_are_opened_by_many_threads(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{index}.npy" for index in range(40)]
+    for index, path in enumerate(paths):
+        np.save(path, np.full((3, 4, 2), index, np.uint8))
+    with ThreadPoolExecutor(8) as pool:
+        for index, info in enumerate(pool.map(raster_info, paths * 5)):
+            assert (info.path, info.shape) == (paths[index % 40], (3, 4))

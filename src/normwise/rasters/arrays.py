@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import product
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +17,9 @@ from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window, pick
 
 _IMAGE = "image"
+# NumPy parses a header with `ast`, whose count of its own depth Python 3.11 shares between threads:
+# two at once may end in a SystemError.
+_PARSING = Lock()
 
 
 class NpyRaster(Raster):
@@ -135,9 +139,10 @@ def open_npz(path: Path, dimensions: Dimensions | None = None) -> Raster:
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+    with _PARSING:
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        return np.lib.format.read_array_header_2_0(file)
 
 
 def _info(
