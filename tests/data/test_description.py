@@ -44,7 +44,7 @@ def test_without_a_word_255_is_ignore(folder) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classess: [a]", "classess: is unknown; expected one of classes, colours, bands"),
+        ("classess: [a]", "classess: is unknown; expected one of bands, nodata, images, classes"),
         ("classes: [a, a]", "a name stands twice in `classes`"),
         ("classes: [0, 1]", "valid string"),
         ("classes: []", "must name 1 to 255 classes, not 0"),

@@ -69,21 +69,30 @@ def of_folder(folder: Path, files: Sequence[Path], bands: Sequence[str]) -> Band
     return found
 
 
+def order_of(images: Mapping[str, Bands], bands: Sequence[str]) -> tuple[str, ...]:
+    """The order of the bands: the one that is told, else the names that most images have, sorted.
+
+    Args:
+        images: By image the files of its bands.
+        bands: What is told; empty for nothing.
+    """
+    usual = Counter(tuple(sorted(found)) for found in images.values()).most_common(1)
+    return tuple(bands) or (usual[0][0] if usual else ())
+
+
 def in_order(
-    images: Mapping[str, Bands], bands: Sequence[str], where: str
+    images: Mapping[str, Bands], order: Sequence[str], where: str
 ) -> tuple[dict[str, ImageFiles], list[str]]:
     """The files of each image in the order of the bands.
 
     Args:
         images: By image the files of its bands.
-        bands: The names of the bands in their order; empty: those that most images have, sorted.
+        order: The names of the bands.
         where: The images' folder, for the messages.
 
     Returns:
         By image its files, and a problem for each band that an image lacks or has alone.
     """
-    usual = Counter(tuple(sorted(found)) for found in images.values()).most_common(1)
-    order = tuple(bands) or (usual[0][0] if usual else ())
     files: dict[str, ImageFiles] = {}
     problems: list[str] = []
     for name, found in sorted(images.items()):

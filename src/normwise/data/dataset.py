@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from normwise.data.description import IGNORE
+from normwise.data.reading import Record
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles
 
@@ -80,6 +81,7 @@ class Dataset:
         notes: What was decided and should be known, one line each.
         scaling: What is done to each whole image before anything else sees it. None: nothing.
         dimensions: 2 for images, 3 for volumes.
+        record: How its images were read, for those who read others like them.
     """
 
     root: Path
@@ -100,6 +102,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     scaling: "Percentiles | None" = None
     dimensions: Dimensions = 2
+    record: Record = field(default_factory=Record, hash=False)
 
     def split(self, name: str) -> tuple[Item, ...]:
         """The items of one split.

@@ -1,37 +1,23 @@
 """What a data folder says about itself: the optional `dataset.yaml` in its root."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import Field, StringConstraints
 from pydantic import model_validator as validated
 
-from normwise.errors import DataError
+from normwise.data.reading import Name, Reading, read_entries
 from normwise.rasters import Dimensions
 
 DESCRIPTION_NAME = "dataset.yaml"
 IGNORE = 255
 """The class id of pixels that have no label."""
 
-_Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 _ClassId = Annotated[int, Field(ge=0, le=IGNORE)]
 
 
-def _name_and_band(pattern: str) -> str:
-    if pattern.count("{name}") != 1 or pattern.count("{band}") != 1:
-        raise ValueError("expected {name} and {band} once each, such as '{name}_{band}.tif'")
-    return pattern
-
-
-class Description(BaseModel):
+class Description(Reading):
     """The content of `dataset.yaml`; every entry is optional.
 
     Args:
@@ -53,15 +39,10 @@ class Description(BaseModel):
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    classes: list[_Name] | dict[_Name, int] | None = None
+    classes: list[Name] | dict[Name, int] | None = None
     colours: list[_Colour] | None = None
-    bands: list[_Name] | None = None
-    nodata: float | None = None
     mask_values: dict[int, _ClassId] | None = None
     dimensions: Dimensions | None = None
-    images: Annotated[str, AfterValidator(_name_and_band)] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -123,32 +104,4 @@ def read_description(root: Path) -> Description:
         DataError: If it is no YAML, or has unknown or impossible entries; all are reported.
     """
     path = root / DESCRIPTION_NAME
-    if not path.is_file():
-        return Description()
-    content = _load(path)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected entries such as `classes: [land, water]`.")
-    try:
-        return Description.model_validate(content)
-    except ValidationError as error:
-        raise DataError(f"{path}: can't be used.", _lines(error)) from error
-
-
-def _load(path: Path) -> Any:
-    import yaml  # noqa: PLC0415
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is no YAML: {error}") from error
-
-
-def _lines(error: ValidationError) -> list[str]:
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"is unknown; expected one of {', '.join(Description.model_fields)}"
-        lines.append(f"{place}: {text}" if place else text)
-    return lines
+    return read_entries(path, Description) if path.is_file() else Description()

@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+from normwise.data.as_trained import as_trained, refuse_other_order
 from normwise.data.blocks import with_validation_blocks
 from normwise.data.dataset import SPLITS, Dataset, Item, Labels
 from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.examination import Examination, Facts, dimensions_of
-from normwise.data.layout import find_layout
+from normwise.data.layout import Layout, find_layout
 from normwise.data.manifest import manifest_of, read_manifest
 from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
+from normwise.data.reading import Record
 from normwise.data.split_table import Splits
 from normwise.data.splitting import Division, divide
 from normwise.rasters import RasterInfo
@@ -35,6 +37,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     bands: Sequence[int] | None = None,
     targets: Sequence[int] | None = None,
     read_pixels: bool = True,
+    record: Record | None = None,
 ) -> Dataset:
     """Opens a data folder and checks all of it.
 
@@ -58,6 +61,9 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         targets: The label channels to use, counted from 0. None: all.
         read_pixels: Whether to read every file to its end, which finds truncated files, NaN and
             equal files in two splits. Masks are read anyway if their classes are not described.
+        record: How the images of a run were read: those of this folder are read alike. The order
+            of bands in several files is the run's; pattern and nodata are the folder's, where it
+            tells them.
 
     Returns:
         The data set.
@@ -73,11 +79,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     """
     root, manifest = Path(root), manifest_of(Path(root))
     root = manifest.parent if manifest is not None else root
-    description = read_description(root)
-    if manifest is not None:
-        layout = read_manifest(manifest, labels, description.bands)
-    else:
-        layout = find_layout(root, labels, description)
+    layout, description = _read(root, manifest, labels, record)
     division = divide(layout, splits, validation, seed, fold)
     examination = Examination(
         root=root,
@@ -100,7 +102,30 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
             *_beyond(facts, selection, layout.labels),
         ],
     )
-    return _dataset(examination, division, facts, description, known or {}, selection)
+    dataset = _dataset(examination, division, facts, description, known or {}, selection)
+    return replace(dataset, record=_record(layout, description))
+
+
+def _read(
+    root: Path, manifest: Path | None, labels: Labels | None, record: Record | None
+) -> tuple[Layout, Description]:
+    """The files of a folder, and what it says about itself, as the run read its own."""
+    own = read_description(root)
+    told = own if record is None else as_trained(own, record, root)
+    if manifest is not None:
+        layout = read_manifest(manifest, labels, told.bands)
+    else:
+        layout = find_layout(root, labels, told)
+    if record is not None:
+        refuse_other_order(own, record, root, layout.bands)
+    # Names that the run alone knows tell files apart; there may be several channels in each.
+    named = own.bands is not None and bool(layout.bands)
+    return layout, told.model_copy(update={"bands": told.bands if named else own.bands})
+
+
+def _record(layout: Layout, description: Description) -> Record:
+    order = layout.bands or description.bands or ()
+    return Record(bands=list(order) or None, nodata=description.nodata, images=description.images)
 
 
 def _picked(wanted: Sequence[int] | None) -> tuple[int, ...] | None:

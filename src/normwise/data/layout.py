@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from normwise.data.band_files import by_pattern, in_order, of_folder
 from normwise.data.dataset import SPLITS, Labels, Split
-from normwise.data.description import Description
+from normwise.data.image_files import by_stem, images_of
+from normwise.data.reading import Reading
 from normwise.errors import DataError
-from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, ImageFiles, stem_of, suffix_of
+from normwise.rasters import SUFFIXES, ImageFiles
 
 IMAGES = "images"
 WEIGHTS = "weights"
@@ -42,24 +42,26 @@ class Pair:
 
 @dataclass(frozen=True)
 class Layout:
-    """The pairs of a folder, and the files that have no partner as problems, with their names."""
+    """The pairs of a folder, and the files that have no partner as problems, with their names.
+
+    `bands` are those of images of several files, in the order of the files, where they are named.
+    """
 
     root: Path
     labels: Labels
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
     alone: frozenset[str] = frozenset()
+    bands: tuple[str, ...] = ()
 
 
-def find_layout(
-    root: Path, labels: Labels | None = None, description: Description | None = None
-) -> Layout:
+def find_layout(root: Path, labels: Labels | None = None, reading: Reading | None = None) -> Layout:
     """Matches the images of a folder with their labels.
 
     Args:
         root: The data folder.
         labels: `masks` or `targets`, where the folder has both.
-        description: What `dataset.yaml` says, for images of several files.
+        reading: The pattern and the bands of images of several files.
 
     Returns:
         The pairs, and a problem for each file without a partner and each band that is missing.
@@ -75,16 +77,33 @@ def find_layout(
     pairs: list[Pair] = []
     problems: list[str] = []
     alone: set[str] = set()
+    orders: dict[Path, tuple[str, ...]] = {}
     for section, split in ((folder, split) for split, folder in sections.items()):
-        found, wrong, left = _pairs_in(root, section, chosen, split, description)
+        wrong: list[str] = []
+        images = images_of(root, section / IMAGES, reading or Reading(), wrong)
+        found, left = _pairs_in(root, section, images.files, chosen, split, wrong)
         pairs += found
         problems += wrong
         alone |= left
+        orders |= {section: images.bands} if images.bands else {}
         if split and not found and not wrong:
             problems.append(f"{section.relative_to(root)}: holds no images")
     if not pairs and not problems:
         raise DataError(f"{root}: holds no images ({', '.join(SUFFIXES)}).")
-    return Layout(root, chosen, tuple(pairs), tuple(problems), frozenset(alone))
+    problems += _other_bands(root, orders)
+    order = next(iter(orders.values()), ())
+    return Layout(root, chosen, tuple(pairs), tuple(problems), frozenset(alone), order)
+
+
+def _other_bands(root: Path, orders: Mapping[Path, tuple[str, ...]]) -> list[str]:
+    """Folders whose images of several files have other bands than those of the first one."""
+    told = [(section.relative_to(root) / IMAGES, bands) for section, bands in orders.items()]
+    first, usual = told[0] if told else (root, ())
+    return [
+        f"{place}: has the bands {', '.join(bands)}, but {first} has {', '.join(usual)}"
+        for place, bands in told[1:]
+        if bands != usual
+    ]
 
 
 def _sections(root: Path) -> dict[Split | None, Path]:
@@ -123,23 +142,22 @@ def _labels(root: Path, sections: list[Path], wanted: Labels | None) -> Labels:
 def _pairs_in(
     root: Path,
     section: Path,
+    images: Mapping[str, ImageFiles],
     labels: Labels,
     split: Split | None,
-    description: Description | None,
-) -> tuple[list[Pair], list[str], set[str]]:
-    problems: list[str] = []
-    images = images_of(root, section / IMAGES, description or Description(), problems)
-    answers = _by_stem(root, section / labels, problems)
+    problems: list[str],
+) -> tuple[list[Pair], set[str]]:
+    answers = by_stem(root, section / labels, problems)
     problems += _alone(root, images, answers, section / labels)
     problems += _alone(root, answers, images, section / IMAGES)
     names = sorted(images.keys() & answers.keys())
-    weights = _by_stem(root, section / WEIGHTS, problems)
+    weights = by_stem(root, section / WEIGHTS, problems)
     if weights:
         both = {name: images[name] for name in names}
         problems += _alone(root, both, weights, section / WEIGHTS)
         problems += _alone(root, weights, images, section / IMAGES)
     pairs = [Pair(name, images[name], answers[name], split, weights.get(name)) for name in names]
-    return pairs, problems, images.keys() ^ answers.keys()
+    return pairs, set(images.keys() ^ answers.keys())
 
 
 def _alone(
@@ -155,59 +173,3 @@ def _alone(
 
 def _shown(files: ImageFiles, root: Path) -> Path:
     return (files if isinstance(files, Path) else files[0].parent).relative_to(root)
-
-
-def images_of(
-    root: Path, folder: Path, description: Description, problems: list[str]
-) -> dict[str, ImageFiles]:
-    """Single files, and images of several: by the pattern of `dataset.yaml`, or a folder each.
-
-    Args:
-        root: What paths in the problems are relative to.
-        folder: The images' folder.
-        description: The pattern and the bands.
-        problems: Gets a line for each twin, missing band or file that doesn't fit.
-
-    Returns:
-        By name the file of each image, or those of its bands in their order.
-    """
-    bands = description.bands or ()
-    if description.images is not None:
-        groups, strange = by_pattern(folder, description.images, bands)
-        found, wrong = in_order(groups, bands, str(folder.relative_to(root)))
-        problems += [*strange, *wrong]
-        return found
-    single = _by_stem(root, folder, problems)
-    folders = {
-        part.name: [path for path in sorted(part.iterdir()) if _is_image(path)]
-        for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if part.is_dir() and not part.name.startswith(".") and not _is_image(part)
-    }
-    groups = {
-        name: of_folder(folder / name, files, bands) for name, files in folders.items() if files
-    }
-    found, wrong = in_order(groups, bands, str(folder.relative_to(root)))
-    problems += wrong
-    problems += [
-        f"{folder.relative_to(root) / name}: {single[name].name} has the same name; keep one"
-        for name in sorted(single.keys() & found.keys())
-    ]
-    return {**found, **single}
-
-
-def _by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or not _is_image(path):
-            continue
-        if stem_of(path) in found:
-            twin = found[stem_of(path)].name
-            problems.append(f"{path.relative_to(root)}: {twin} has the same stem; keep one")
-        else:
-            found[stem_of(path)] = path
-    return found
-
-
-def _is_image(path: Path) -> bool:
-    suffix = suffix_of(path)
-    return bool(suffix) and path.is_dir() == (suffix == FOLDER_SUFFIX)

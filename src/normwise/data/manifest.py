@@ -57,7 +57,10 @@ def read_manifest(
     # Line 1 holds the names of the columns.
     pairs = [reading.pair(row, line) for line, row in enumerate(rows, start=2)]
     some = tuple(pair for pair in pairs if pair is not None)
-    return Layout(path.parent, chosen, some, (*reading.problems, *reading.unsplit(pairs)))
+    problems = (*reading.problems, *reading.unsplit(pairs))
+    named = images if len(images) > 1 else ()
+    order = tuple(column.removeprefix(_BAND) for column in named)
+    return Layout(path.parent, chosen, some, problems, bands=order)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -84,7 +87,8 @@ def _image_columns(path: Path, columns: Sequence[str], bands: Sequence[str] | No
     missing = [column for column in wanted if column not in found]
     if missing:
         raise DataError(
-            f"{path}: lacks the columns {', '.join(missing)}, whose bands stand in dataset.yaml."
+            f"{path}: lacks the columns {', '.join(missing)}; their bands stand in dataset.yaml, "
+            "or the run was trained with them."
         )
     return wanted
 

@@ -49,7 +49,7 @@ from normwise.training.validation import Tile, Validation
 
 FILES: Final = (
     "recipe.yaml", "model.keras", "history.csv", "metrics.json", "curves.png", "preview.png",
-    "log.txt", str(LAST), str(BEST),
+    "log.txt", "images.yaml", str(LAST), str(BEST),
 )  # fmt: skip
 
 # Pixels along each axis, by the number of axes.
@@ -105,8 +105,8 @@ def train(
 
     Returns:
         The run. Its folder holds `recipe.yaml` (everything resolved), `model.keras` (takes raw
-        pixel values and loads without normwise), `checkpoints/`, `history.csv`, `metrics.json`,
-        `curves.png`, `preview.png` and `log.txt`.
+        pixel values and loads without normwise), `images.yaml` (how images are read for it),
+        `checkpoints/`, `history.csv`, `metrics.json`, `curves.png`, `preview.png` and `log.txt`.
 
     Raises:
         DataError: If the data folder can't be used, with every problem.
@@ -415,6 +415,7 @@ def _finished(
 ) -> Run:
     model = finished_model(network, output)
     save_model(model, folder / "model.keras", overwrite=True)
+    dataset.record.write(folder)
     metrics = evaluate(model, dataset, "val")
     _write_metrics(folder / "metrics.json", metrics, standing)
     draw_run(model, recipe, dataset, output, standing, folder)

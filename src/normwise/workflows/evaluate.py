@@ -12,7 +12,7 @@ from normwise.errors import DataError, OutputExistsError
 from normwise.files import write_text
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, recipe_of_run
+from normwise.workflows.runs import data_settings, recipe_of_run, record_of_run
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -85,7 +85,7 @@ def _dataset(members: Sequence[Any], data: Any, labels: str | None, split: str) 
         _refuse_seen(members, split)
         chosen |= {"validation": recipe.data.validation, "fold": recipe.data.fold}
         chosen["seed"] = recipe.training.seed
-    return open_dataset(path, **chosen)
+    return open_dataset(path, record=record_of_run(members[0]), **chosen)
 
 
 def _refuse_seen(members: Sequence[Any], split: str) -> None:
@@ -108,3 +108,9 @@ def _refuse_mixed(members: Sequence[Any]) -> None:
                 f"the members of the ensemble were trained on different data.{key}; they can be "
                 "measured one by one."
             )
+    records = [record for member in members if (record := record_of_run(member))]
+    if len({tuple(record.bands) for record in records if record.bands}) > 1:
+        raise DataError(
+            "the members of the ensemble were trained on other bands, or on the same in another "
+            "order; they can be measured one by one."
+        )

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from normwise.data.as_trained import as_trained, refuse_other_order
 from normwise.data.description import read_description
-from normwise.data.layout import images_of
+from normwise.data.image_files import images_of
 from normwise.data.pixels import missing_in
+from normwise.data.reading import Record
 from normwise.errors import DataError
 from normwise.rasters import SUFFIXES, Dimensions, ImageFiles, Raster, open_raster, raster_info
 
@@ -29,25 +31,29 @@ BATCH_PIXELS = 256 * 256
 LARGEST_BATCH = 32
 
 
-def image_files(folder: Path) -> tuple[ImageFiles, ...]:
+def image_files(folder: Path, record: Record | None = None) -> tuple[ImageFiles, ...]:
     """The images of a folder: its own, or those in `images/`, or in `images/` of its splits.
 
     Images of several files count as one each, as the folder's `dataset.yaml` says.
 
+    Args:
+        folder: The folder.
+        record: How the images of the model's run were read; the order of bands is theirs.
+
     Raises:
-        DataError: There are none, or some lack a band.
+        DataError: There are none, some lack a band, or their bands stand in an unknown order.
     """
-    description, problems = read_description(folder), list[str]()
+    own, problems = read_description(folder), list[str]()
+    told = own if record is None else as_trained(own, record, folder)
     places = [folder / "images", *sorted(folder.glob("*/images")), folder]
     for place in places[:1], places[1:-1], places[-1:]:
-        found = [
-            files
-            for part in place
-            if part.is_dir()
-            for _, files in sorted(images_of(folder, part, description, problems).items())
-        ]
+        parts = [images_of(folder, part, told, problems) for part in place if part.is_dir()]
+        found = [files for part in parts for _, files in sorted(part.files.items())]
         if problems:
             raise DataError(f"{folder}: its images can't be used.", problems)
+        if record is not None:
+            for part in parts:
+                refuse_other_order(own, record, folder, part.bands)
         if found:
             return tuple(found)
     raise DataError(

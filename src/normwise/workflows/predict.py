@@ -11,12 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.backend import require_backend
-from normwise.data.description import Description
-from normwise.data.layout import images_of
 from normwise.errors import DataError, NetworkError, NormwiseError, OutputExistsError, RasterError
 from normwise.rasters import (
-    FOLDER_SUFFIX,
-    SUFFIXES,
     Dimensions,
     ImageFiles,
     RasterInfo,
@@ -27,7 +23,8 @@ from normwise.rasters import (
 )
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, description_of, nodata_of, output_names
+from normwise.workflows.runs import data_settings, output_names, reading_of
+from normwise.workflows.scenes import images_in, single_image
 
 Array = npt.NDArray[Any]
 # Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
@@ -58,14 +55,15 @@ def predict(
             list of these, or the folder of a cross-validation, is an ensemble: the mean of its
             members is predicted.
         image: Shape (rows, columns, channels) or (slices, rows, columns, channels), or an image
-            file, or the files of its bands, or a folder of image files.
+            file, or the files of its bands in their order, or a folder of image files. In a
+            folder, bands in several files are ordered as the run's were.
         out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
             file; for a folder of images a folder. If it is a file, the files of a folder are the
             bands of one image. None returns the array.
         classes: Class ids (uint8) instead of probabilities.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
-            says, else what the file says.
+            said, else what the file says.
         overwrite: Whether existing files may be replaced.
 
     Returns:
@@ -77,8 +75,8 @@ def predict(
 
     Raises:
         RasterError: The image can't be read, or the result not be written in that format.
-        DataError: The folder has no images, or some failed: each with its reason, after the
-            others are done.
+        DataError: The folder has no images, or images of several files whose order the run
+            doesn't know; or some failed: each with its reason, after the others are done.
         NetworkError: The image has other channels than the model takes.
         OutputExistsError: `out` exists and `overwrite` is False.
     """
@@ -90,7 +88,7 @@ def predict(
         if out is None:
             return result
         return _write(result, None, Path(fspath(out)), overwrite, predictor.names)
-    single = _single(model, image, out)
+    single = single_image(model, image, out)
     if single is None:
         path = Path(fspath(cast("str", image)))
         if out is None:
@@ -104,30 +102,6 @@ def predict(
     return predictor.file(single, Path(fspath(out)), overwrite)
 
 
-def _single(model: Any, image: Any, out: Any) -> ImageFiles | None:
-    """The file or files of one image; None for a folder of images.
-
-    A folder is one image if its prediction goes to a file: its files are the bands.
-    """
-    if not isinstance(image, (str, PathLike)):
-        return tuple(Path(fspath(part)) for part in image)
-    path = Path(fspath(image))
-    if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
-        return path
-    if out is None or not suffix_of(Path(fspath(out))):
-        return None
-    description = description_of(data_settings(members_of(model)[0]))
-    bands = Description(bands=description.bands)
-    problems: list[str] = []
-    found = images_of(path.parent, path.parent, bands, problems)
-    if path.name not in found:
-        raise DataError(f"{path}: no images; expected files that end in {', '.join(SUFFIXES)}.")
-    wrong = [problem for problem in problems if f"/{path.name}:" in problem]
-    if wrong and description.bands:
-        raise DataError(f"{path}: can't be predicted.", wrong)
-    return found[path.name]
-
-
 def _folder(
     model: Any,
     folder: Path,
@@ -139,10 +113,7 @@ def _folder(
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
     problems: list[str] = []
-    description = description_of(data_settings(members_of(model)[0]))
-    found = images_of(folder.parent, folder, description, problems)
-    if not found:
-        raise DataError(f"{folder}: no images; expected files that end in {', '.join(SUFFIXES)}.")
+    found = images_in(model, folder, problems)
     predictor = _Predictor(model, classes, bands, nodata)
     written = []
     for name, files in sorted(found.items()):
@@ -164,7 +135,7 @@ class _Predictor:
         require_backend()
         members = members_of(model)
         each = [data_settings(member) for member in members]
-        self.nodata = nodata if nodata is not None else nodata_of(each[0])
+        self.nodata = nodata if nodata is not None else reading_of(members[0]).nodata
         self.bands = [
             bands if bands is not None else settings.bands if settings else None
             for settings in each

@@ -15,7 +15,7 @@ from normwise.graph.resolution import scales_of, total_stride
 from normwise.keras_format.reading import read_graph
 from normwise.workflows.image_batches import ImageBatches, image_files
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, nodata_of
+from normwise.workflows.runs import data_settings, reading_of, record_of_run
 
 if TYPE_CHECKING:
     from normwise.surgery.rewrite import Rewrite
@@ -116,10 +116,10 @@ def images_of_folder(
         )
     scaling = scaling_of_model(live)
     return ImageBatches(
-        image_files(folder),
+        image_files(folder, record_of_run(model)),
         _tile(live, tile),
         bands if bands is not None else settings.bands if settings else None,
-        nodata if nodata is not None else nodata_of(settings),
+        nodata if nodata is not None else reading_of(model).nodata,
         scaling.scaled if scaling else None,
     )
 

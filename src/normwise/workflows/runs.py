@@ -5,7 +5,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
 
-from normwise.data.description import Description, read_description
+from normwise.data.description import read_description
+from normwise.data.reading import Reading, Record, read_record
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import DataSettings, Recipe, load_recipe
 from normwise.workflows.train import RECIPE_FILE
@@ -37,6 +38,40 @@ def recipe_of_run(model: Any) -> Recipe | None:
     return load_recipe(recipe) if recipe.is_file() else None
 
 
+def record_of_run(model: Any) -> Record | None:
+    """How the images of the run that a model belongs to were read; None where no run says it.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+    """
+    if not isinstance(model, (str, PathLike)):
+        return None
+    path = Path(fspath(model))
+    return read_record(path if path.is_dir() else path.parent)
+
+
+def reading_of(model: Any) -> Reading:
+    """How images are read for a model: as the run's own were; nothing for a model without a run.
+
+    A run that was made before runs kept that is asked through its data folder, if that is there.
+    """
+    record, settings = record_of_run(model), data_settings(model)
+    if record is not None:
+        return record
+    if settings is None or not Path(settings.path).exists():
+        return Reading()
+    path = Path(settings.path)
+    return read_description(path if path.is_dir() else path.parent)
+
+
+def order_is_unknown(model: Any) -> bool:
+    """Whether a run can't tell which of an image's files holds which band."""
+    record, settings = record_of_run(model), data_settings(model)
+    if record is not None:
+        return record.bands is None
+    return settings is not None and not Path(settings.path).exists()
+
+
 def output_names(model: Any, live: Any) -> tuple[str, ...]:
     """The names of a finished model's outputs, such as `DAPI q0.1`; empty where nothing tells.
 
@@ -56,16 +91,3 @@ def output_names(model: Any, live: Any) -> tuple[str, ...]:
     if outputs == 1 and len(names) == BINARY:
         return names[1:]
     return names if len(names) == outputs else ()
-
-
-def nodata_of(settings: DataSettings | None) -> float | None:
-    """The value that marks missing pixels in the run's images, if its data folder still says so."""
-    return description_of(settings).nodata
-
-
-def description_of(settings: DataSettings | None) -> Description:
-    """What the run's data folder says about itself; nothing if it isn't there any more."""
-    if settings is None or not Path(settings.path).exists():
-        return Description()
-    path = Path(settings.path)
-    return read_description(path if path.is_dir() else path.parent)

@@ -1,0 +1,89 @@
+"""Which files of a folder are images: single ones, and those whose bands stand in several files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from normwise.data.band_files import Bands, by_pattern, in_order, of_folder, order_of
+from normwise.data.reading import Reading
+from normwise.rasters import FOLDER_SUFFIX, ImageFiles, stem_of, suffix_of
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a folder.
+
+    Args:
+        files: By name the file of each image, or those of its bands in their order.
+        bands: The names of the bands of images of several files, in the order of the files; empty
+            where there are none.
+        partial: The names of images that lack a band.
+    """
+
+    files: Mapping[str, ImageFiles]
+    bands: tuple[str, ...] = ()
+    partial: frozenset[str] = frozenset()
+
+
+def images_of(root: Path, folder: Path, reading: Reading, problems: list[str]) -> Images:
+    """Single files, and images of several: by the pattern that is told, or a folder each.
+
+    Args:
+        root: What paths in the problems are relative to.
+        folder: The images' folder.
+        reading: The pattern and the bands.
+        problems: Gets a line for each twin, missing band or file that doesn't fit.
+
+    Returns:
+        The images; one that lacks a band is there with those that it has.
+    """
+    where, bands = str(folder.relative_to(root)), reading.bands or ()
+    if reading.images is not None:
+        groups, strange = by_pattern(folder, reading.images, bands)
+        problems += strange
+        return _grouped(groups, bands, where, problems)
+    single = by_stem(root, folder, problems)
+    folders = {
+        part.name: [path for path in sorted(part.iterdir()) if _is_image(path)]
+        for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if part.is_dir() and not part.name.startswith(".") and not _is_image(part)
+    }
+    groups = {
+        name: of_folder(folder / name, files, bands) for name, files in folders.items() if files
+    }
+    found = _grouped(groups, bands, where, problems)
+    problems += [
+        f"{where}/{name}: {single[name].name} has the same name; keep one"
+        for name in sorted(single.keys() & found.files.keys())
+    ]
+    return replace(found, files={**found.files, **single})
+
+
+def _grouped(
+    groups: Mapping[str, Bands], bands: Sequence[str], where: str, problems: list[str]
+) -> Images:
+    order = order_of(groups, bands)
+    files, wrong = in_order(groups, order, where)
+    problems += wrong
+    several = any(isinstance(paths, tuple) for paths in files.values())
+    partial = frozenset(name for name, own in groups.items() if not own.keys() >= set(order))
+    return Images(files, order if several else (), partial)
+
+
+def by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:
+    """The image files of a folder by their stems; the problems get a line for each twin."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or not _is_image(path):
+            continue
+        if stem_of(path) in found:
+            twin = found[stem_of(path)].name
+            problems.append(f"{path.relative_to(root)}: {twin} has the same stem; keep one")
+        else:
+            found[stem_of(path)] = path
+    return found
+
+
+def _is_image(path: Path) -> bool:
+    suffix = suffix_of(path)
+    return bool(suffix) and path.is_dir() == (suffix == FOLDER_SUFFIX)

@@ -1,0 +1,88 @@
+"""Which images a path names: one file, a folder of images, or a folder with the bands of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from normwise.data.image_files import images_of
+from normwise.data.reading import Reading
+from normwise.errors import DataError
+from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, ImageFiles, suffix_of
+from normwise.workflows.ensembles import members_of
+from normwise.workflows.runs import order_is_unknown, reading_of
+
+
+def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
+    """The file or files of one image; None for a folder of images.
+
+    A folder is one image if its prediction goes to a file: its files are the bands.
+
+    Args:
+        model: Whose run says the order of the bands; whatever names a model.
+        image: A path, or the files of the bands in their order.
+        out: Where the prediction goes, None for nowhere.
+
+    Raises:
+        DataError: The folder has no images, lacks bands, or has them in an unknown order.
+    """
+    if not isinstance(image, (str, PathLike)):
+        return tuple(Path(fspath(part)) for part in image)
+    path = Path(fspath(image))
+    if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
+        return path
+    if out is None or not suffix_of(Path(fspath(out))):
+        return None
+    problems: list[str] = []
+    bands = Reading(bands=reading_of(members_of(model)[0]).bands)
+    found = images_of(path.parent, path.parent, bands, problems)
+    wrong = [problem for problem in problems if f"/{path.name}:" in problem]
+    if path.name in found.partial and bands.bands:
+        raise DataError(f"{path}: can't be predicted.", wrong)
+    if path.name not in found.files:
+        raise _no_images(path)
+    _refuse_unknown_order(model, {path.name: found.files[path.name]})
+    return found.files[path.name]
+
+
+def images_in(model: Any, folder: Path, problems: list[str]) -> Mapping[str, ImageFiles]:
+    """The images of a folder by their names, those that lack a band left out.
+
+    Args:
+        model: Whose run says how the files are called; whatever names a model.
+        folder: The folder.
+        problems: Gets a line for each image that is left out.
+
+    Raises:
+        DataError: The folder has no images, or their bands stand in an unknown order.
+    """
+    reading = reading_of(members_of(model)[0])
+    found = images_of(folder.parent, folder, reading, problems)
+    if not found.files:
+        raise _no_images(folder, problems)
+    _refuse_unknown_order(model, found.files)
+    return {name: files for name, files in found.files.items() if name not in found.partial}
+
+
+def _no_images(folder: Path, problems: list[str] | None = None) -> DataError:
+    expected = f"expected files that end in {', '.join(SUFFIXES)}"
+    return DataError(f"{folder}: no images; {expected}.", problems or [])
+
+
+def _refuse_unknown_order(model: Any, images: Mapping[str, ImageFiles]) -> None:
+    several = next((files for files in images.values() if isinstance(files, tuple)), None)
+    if several is None:
+        return
+    members = members_of(model)
+    told = f"{several[0]}: is one of {len(several)} files of an image"
+    advice = "Name the files in the order of the bands (a list for nw.predict), or join them."
+    if any(order_is_unknown(member) for member in members):
+        raise DataError(
+            f"{told}, and the run doesn't know which of them holds which band: it was trained on "
+            f"images of one file, or its data folder is gone and it kept no images.yaml. {advice}"
+        )
+    orders = {tuple(bands) for member in members if (bands := reading_of(member).bands)}
+    if len(orders) > 1:
+        raise DataError(f"{told}, and the members of the ensemble take other bands. {advice}")
