@@ -21,6 +21,7 @@ PAGES = [
     "docs/data.md",
     "docs/training.md",
     "docs/surgery.md",
+    "docs/check.md",
     "docs/distributed.md",
 ]
 SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"

@@ -117,3 +117,52 @@ def test_the_version_of_keras(tmp_path):
     assert read_keras_version(tmp_path / "model.json") is None
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
     assert read_keras_version(tmp_path / "broken.keras") is None
+
+
+def legacy(path, groups):
+    """As Keras 2 wrote whole models; the names of the weights of one layer come in pieces."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = [name.encode() for name in groups]
+        for name, weights in groups.items():
+            group = root.create_group(name)
+            half = len(weights) // 2
+            names = [weight.encode() for weight in weights]
+            group.attrs["weight_names0"], group.attrs["weight_names1"] = names[:half], names[half:]
+            for weight, values in weights.items():
+                group[weight] = values
+
+
+def test_files_of_keras_2(tmp_path):
+    path = tmp_path / "model.h5"
+    inner = {f"inner/conv/{n}:0": np.ones(3) for n in ("kernel", "bias")}
+    norm = {f"norm/{n}:0": np.full(2, i) for i, n in enumerate(("gamma", "beta"))}
+    legacy(path, {"norm": norm, "inner": {**inner, "inner/end/kernel:0": np.zeros(1)}})
+    with WeightsFile(path) as stored:
+        assert [a.tolist() for a in stored.of("norm")] == [[0, 0], [1, 1]]
+        assert [a.tolist() for a in stored.of("inner/conv")] == [[1, 1, 1], [1, 1, 1]]
+        assert [a.tolist() for a in stored.of("inner/end")] == [[0]]
+        assert stored.of("inner") is None
+
+
+@pytest.mark.parametrize("kind", ["text", "elsewhere"])
+def test_what_is_no_array_of_numbers_is_refused(kind, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/dense/vars")
+        group.attrs["name"] = "dense"
+        if kind == "text":
+            group["0"] = np.array([b"a", b"b"])
+        else:
+            group.create_dataset("0", (2,), "f4", external=[(str(tmp_path / "x"), 0, 8)])
+    words = "no numbers" if kind == "text" else "in another file"
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match=words):
+        stored.of("dense")
+
+
+def test_groups_without_end_are_refused(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("a")["b"] = h5py.SoftLink("/a")
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="without end"):
+        stored.of("dense")

@@ -92,33 +92,3 @@ def test_findings_of_shared_and_nested_layers_come_once_with_full_paths():
     model = keras.Model(inputs, layers.Conv2D(1, 1)(inner(inner(inputs))))
     errors = nw.check(model).at_least(Severity.ERROR)
     assert [(f.name, f.layers) for f in errors] == [("wrong-axis", ("inner/norm",))]
-
-
-def test_the_cost_is_linear_in_the_calls():
-    """Twice as many calls mean twice as many looks at them, by count and not by the clock."""
-    counts = [looks(depth) for depth in (250, 500, 1000)]
-    assert counts[1] < 2.2 * counts[0] and counts[2] < 2.2 * counts[1]
-
-
-def looks(depth):
-    from normwise.rules import Context, check
-    from normwise.rules.sketch import Sketch
-
-    net = Sketch()
-    x = net.conv(8, net.input(32, 32, 8))
-    for _ in range(depth):
-        y = net.conv(8, net.relu(net.norm(x)))
-        x = net.add("Add", x, net.add("Dropout", y))
-    graph = net.graph(net.conv(1, net.add("Concatenate", x, net.relu(x))))
-    count = 0
-
-    def trace(frame, event, argument):
-        nonlocal count
-        count += 1
-
-    sys.setprofile(trace)
-    try:
-        check(Context(graph))
-    finally:
-        sys.setprofile(None)
-    return count

@@ -25,7 +25,7 @@ Arrays = tuple[NDArray[Any], ...]
 MAX_UNPACKED_BYTES = 512 * 2**20
 """Compressed weights have to be unpacked in memory; Keras stores them as they are."""
 MAX_ARRAY_BYTES = 512 * 2**20
-MAX_GROUPS = 200_000
+MAX_GROUPS, MAX_NESTING = 50_000, 128
 _INSIDE = "model.weights.h5"
 _UNREADABLE = (*DAMAGED, KeyError, TypeError, AttributeError)
 
@@ -148,12 +148,12 @@ def _stored(path: Path, info: zipfile.ZipInfo) -> _Part:
 
 def _modern(file: Any, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """As Keras 3 writes: each layer's group holds `vars`, which says its name."""
-    pending, seen = [(file, "")], 0
+    pending, seen = [(file, "", 0)], 0
     while pending:
-        group, prefix = pending.pop()
+        group, prefix, depth = pending.pop()
         seen += 1
-        if seen > MAX_GROUPS:
-            raise ModelReadError(f"{path}: over {MAX_GROUPS} groups of weights.")
+        if seen > MAX_GROUPS or depth > MAX_NESTING:
+            raise ModelReadError(f"{path}: its groups of weights are nested without end.")
         own = _member(group, "vars") if "vars" in group else None
         inside = prefix
         if own is not None and group.name != "/" and "name" in own.attrs:
@@ -166,7 +166,7 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
                 continue
             part = _member(group, key)
             if hasattr(part, "keys"):
-                pending.append((part, inside))
+                pending.append((part, inside, depth + 1))
 
 
 def _is_legacy(file: Any) -> bool:

@@ -3,8 +3,9 @@
 ## What it does
 Follows convolutions and dense layers through everything that is affine (batch norm, dropout,
 average pooling, up-sampling, padding, reshapes, concatenation, sums) and reports runs of three and
-more. Runs through an addition and those that a pixel shuffle ends are only notes; runs of two are
-by design in many networks. Norms that depend on the input (instance, group, layer) end a run.
+more. Runs along sums (residual blocks, feature pyramids) and those around a pixel shuffle at the
+end of the network are only notes; runs of two are by design in many networks. Norms that depend on
+the input (instance, group, layer) end a run.
 
 ## Why is this bad
 All layers of the run together are one linear map, so their depth buys no capacity, however many
@@ -67,38 +68,79 @@ class _Runs:
     takes: Sequence[bool]
 
 
+@dataclass(frozen=True)
+class _Chain:
+    """Long runs that hang together.
+
+    Attributes:
+        nodes: All their nodes, in order.
+        layers: The learned ones.
+        length: Learned layers of the longest run.
+    """
+
+    nodes: tuple[int, ...]
+    layers: tuple[int, ...]
+    length: int
+
+
 def _look(context: Context) -> Iterator[Spot]:
-    indices = range(len(context.nodes))
-    plain = _runs(context, [_is_affine(context, i) and not _is_sum(context, i) for i in indices])
-    found = list(_long_runs(context, plain))
-    yield from (_spot(context, run, length, residual=False) for run, length in found)
-    reported = {index for run, _ in found for index in run}
-    loose = _runs(context, [_is_affine(context, i) for i in indices])
-    for run, length in _long_runs(context, loose):
-        if not reported & set(run):
-            yield _spot(context, run, length, residual=True)
+    affine = [_is_affine(context, i) for i in range(len(context.nodes))]
+    sums = [_is_sum(context, i) for i in range(len(context.nodes))]
+    plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
+    summed = _reaches(context, plain, sums)
+    reported: set[int] = set()
+    for chain in _chains(context, plain):
+        reported |= set(chain.layers)
+        yield _spot(context, chain, _around(context, plain, chain, summed))
+    for chain in _chains(context, _runs(context, affine)):
+        if not reported & set(chain.layers):
+            yield _spot(context, chain, "along sums")
 
 
-def _spot(context: Context, run: Sequence[int], length: int, residual: bool) -> Spot:
-    layers = context.layers(run)
-    counts = [context.parameters[layer] for layer in layers]
-    own = sum(count for count in counts if count is not None)
-    share = ""
-    if context.total_parameters and None not in counts:
-        part = own / context.total_parameters
-        share = f", {own:,} of {context.total_parameters:,} parameters ({part:.0%})"
-    shuffles = any(_shuffles(context, i) for i in run)
-    where = " around a pixel shuffle" if shuffles else ""
-    message = (
-        f"{len(layers)} learned layers{share}, from {layers[0]} to {layers[-1]}, are one affine "
-        f"map{where}: nothing bends over {length} layers in a row."
-    )
-    if residual:
-        message = (
-            f"Nothing bends over {length} learned layers in a row along residual sums, from "
-            f"{layers[0]} to {layers[-1]}."
+def _spot(context: Context, chain: _Chain, around: str) -> Spot:
+    layers = context.layers(chain.layers)
+    if around:
+        return Spot(
+            layers,
+            f"Nothing bends over {chain.length} learned layers in a row {around}, from {layers[0]} "
+            f"to {layers[-1]}.",
+            Severity.INFO,
         )
-    return Spot(layers, message, Severity.INFO if residual or shuffles else None)
+    return Spot(
+        layers,
+        f"{len(layers)} learned layers{_share(context, layers)}, from {layers[0]} to "
+        f"{layers[-1]}, are one affine map: nothing bends over {chain.length} layers in a row.",
+    )
+
+
+def _share(context: Context, layers: Sequence[str]) -> str:
+    """Their parameters, and the share in those of the model."""
+    counts = [context.parameters[layer] for layer in layers]
+    own, total = sum(count for count in counts if count is not None), context.total_parameters
+    if not total or None in counts:
+        return ""
+    return f", {own:,} of {total:,} parameters ({own / total:.0%})"
+
+
+def _around(context: Context, runs: _Runs, chain: _Chain, summed: Sequence[bool]) -> str:
+    """What makes a chain one by design, as words behind "in a row"; empty if nothing does."""
+    ends = any(index in context.outputs for index in chain.nodes)
+    if ends and any(_shuffles(context, index) for index in chain.layers):
+        return "around a pixel shuffle"
+    # Lateral layers of a feature pyramid: summed on one way, smoothed on the other.
+    inner = (i for i in chain.layers if runs.down[i] > _weight(context, i))
+    return "along sums" if any(summed[i] for i in inner) else ""
+
+
+def _reaches(context: Context, runs: _Runs, sums: Sequence[bool]) -> Sequence[bool]:
+    """Whether what each node makes reaches a sum through nothing but affine maps."""
+    found = [False] * len(sums)
+    for index in reversed(range(len(sums))):
+        found[index] = runs.gives[index] and any(
+            sums[r] or (found[r] and context.roles[r] is not Role.LINEAR)
+            for r in context.graph.consumers[index]
+        )
+    return found
 
 
 def _shuffles(context: Context, index: int) -> bool:
@@ -153,11 +195,8 @@ def _weight(context: Context, index: int) -> int:
     return 0 if context.nodes[index].class_name.startswith("Depthwise") else 1
 
 
-def _long_runs(context: Context, runs: _Runs) -> Iterator[tuple[tuple[int, ...], int]]:
-    """The linear layers of runs that are too long, those that hang together at once, with length.
-
-    Two nodes hang together where a long run goes from one to the other.
-    """
+def _chains(context: Context, runs: _Runs) -> Iterator[_Chain]:
+    """The runs that are too long; two nodes hang together where one goes from one to the other."""
     group = list(range(len(context.nodes)))
 
     def root(index: int) -> int:
@@ -179,7 +218,7 @@ def _long_runs(context: Context, runs: _Runs) -> Iterator[tuple[tuple[int, ...],
         members.setdefault(root(index), []).append(index)
     for indices in members.values():
         layers = tuple(i for i in indices if context.roles[i] is Role.LINEAR)
-        yield layers, max(longest[i] for i in indices)
+        yield _Chain(tuple(indices), layers, max(longest[i] for i in indices))
 
 
 def _decoder() -> Context:
@@ -211,6 +250,17 @@ def _super_resolution() -> Context:
     for name in ("up1", "up2"):
         x = net.add("DepthToSpace", net.conv(32, x, name=name), block_size=2)
     return net.context(net.conv(3, x, name="out"))
+
+
+def _pyramid() -> Context:
+    """A lateral layer that is summed with finer levels, smoothed, and read by a head."""
+    net = Sketch()
+    fine = net.conv(8, net.input(32, 32, 3), activation="relu")
+    coarse = net.conv(8, fine, strides=(2, 2), activation="relu")
+    lateral = net.conv(8, coarse, size=1, name="lateral")
+    x = net.add("Add", net.add("UpSampling2D", lateral), net.conv(8, fine, size=1))
+    head = net.conv(8, net.conv(8, lateral, name="smooth"), activation="relu", name="head")
+    return net.context(net.conv(1, net.relu(x)), net.conv(1, head))
 
 
 def _two_in_a_row() -> Context:
@@ -255,6 +305,7 @@ RULE = Rule(
             ("one", "one_branch", "two", "three"),
             Severity.INFO,
         ),
+        Invalid(_pyramid, ("lateral", "smooth", "head"), Severity.INFO),
         Invalid(_super_resolution, ("up1", "up2", "out"), Severity.INFO),
     ),
     valid=(_two_in_a_row, _instance_norm_between, _separable),

@@ -258,6 +258,12 @@ class Context:
         return readers[0] if len(readers) == 1 and readers[0] != OUTPUT else None
 
     @cached_property
+    def norm_beside(self) -> tuple[int | None, ...]:
+        """For each node a normalization that reads its result, dropout skipped, None for none."""
+        norms = (filter(self.is_norm, (r for r in users if r != OUTPUT)) for users in self.users)
+        return tuple(next(found, None) for found in norms)
+
+    @cached_property
     def reaches_linear(self) -> tuple[bool, ...]:
         """Whether what each node makes reaches a linear layer without being normalized before."""
         found = [False] * len(self.nodes)

@@ -38,25 +38,32 @@ from normwise.rules.sketch import Sketch
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    found: dict[int, str] = {}
+    found = {norm: other for norm in context.norms if (other := _beside(context, norm)) is not None}
     for index, node in enumerate(context.nodes):
-        selu = context.activations[index] == "selu"
-        if not selu and node.class_name != "AlphaDropout":
-            continue
-        # A linear layer reads something else than its fused activation does.
-        before = None if context.roles[index] is Role.LINEAR else context.read(index, dropout=True)
-        beside = [] if before is None else [before]
-        beside += [r for r in context.users[context.sources[index]] if r != OUTPUT]
-        for norm in beside:
-            if context.is_norm(norm):
-                found.setdefault(norm, node.layer)
+        source = context.sources[index]
+        if node.class_name == "AlphaDropout" and context.is_norm(source):
+            found.setdefault(source, index)
     if found:
         norms = context.layers(found)
-        told = ", ".join(f"{context.layer(norm)} beside {other}" for norm, other in found.items())
-        stand = (
-            "A normalization stands" if len(norms) == 1 else f"{len(norms)} normalizations stand"
-        )
-        yield Spot(norms, f"{stand} beside SELU or AlphaDropout: {told}.")
+        told = ", ".join(f"{context.layer(n)} beside {context.layer(o)}" for n, o in found.items())
+        stand = "normalization stands" if len(norms) == 1 else "normalizations stand"
+        yield Spot(norms, f"{len(norms)} {stand} beside SELU or AlphaDropout: {told}.")
+
+
+def _beside(context: Context, norm: int) -> int | None:
+    """A SELU that a normalization reads or is read by, or an AlphaDropout that it reads."""
+    source = context.read(norm, dropout=True)
+    if source is None:
+        return None
+    if context.activations[source] == "selu":
+        return source
+    index = context.graph.producers[norm][0]
+    if context.nodes[index].class_name == "AlphaDropout":
+        return index
+    readers = (r for r in context.users[norm] if r != OUTPUT)
+    # A linear layer reads something else than its fused activation does.
+    bends = (r for r in readers if context.roles[r] is Role.ACTIVATION)
+    return next((r for r in bends if context.activations[r] == "selu"), None)
 
 
 def _fused() -> Context:

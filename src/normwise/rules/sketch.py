@@ -65,12 +65,15 @@ class Sketch:
         self._name = name
         self._calls: list[Node] = []
         self._inputs: list[Tensor] = []
+        self._layers: dict[str, tuple[Node, int]] = {}
+        self._counts: dict[str, int] = {}
 
     def input(self, *shape: int | None, name: str | None = None, dtype: str = "float32") -> Tensor:
         """An input of a shape without the batch axis."""
         name = name or self._free("input")
         outputs = (TensorSpec((None, *shape), dtype),)
         self._calls.append(Node(name, name, "InputLayer", "keras.layers", outputs=outputs))
+        self._layers[name] = (self._calls[-1], 1)
         self._inputs.append(Tensor(len(self._calls) - 1))
         return self._inputs[-1]
 
@@ -114,8 +117,8 @@ class Sketch:
 
     def again(self, name: str, *read: Tensor) -> Tensor:
         """Calls a layer or nested model that is there already."""
-        first = next(node for node in self._calls if node.layer == name)
-        return self._append(first, name, read, {}, sum(n.layer == name for n in self._calls))
+        first, number = self._layers[name]
+        return self._append(first, name, read, {}, number)
 
     def nest(
         self, model: Graph, *read: Tensor, name: str, call: Mapping[str, Any] | None = None
@@ -174,12 +177,12 @@ class Sketch:
                 number,
             )
         )
+        self._layers[name] = (like, number + 1)
         return Tensor(len(self._calls) - 1)
 
     def _free(self, wanted: str) -> str:
-        taken = {node.layer for node in self._calls}
-        name, count = wanted, 0
-        while name in taken:
-            count += 1
-            name = f"{wanted}_{count}"
+        name = wanted
+        while name in self._layers:
+            self._counts[wanted] = self._counts.get(wanted, 0) + 1
+            name = f"{wanted}_{self._counts[wanted]}"
         return name

@@ -37,7 +37,7 @@ identity, keeps outputs.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
-from normwise.rules.context import OUTPUT, Context
+from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
@@ -56,7 +56,7 @@ def _look(context: Context) -> Iterator[Spot]:
                 tap = taps[producer]
                 found.update({} if tap is None else {(tap, index): None})
     for tap, merge in found:
-        names, norm = (context.layer(tap), context.layer(merge)), _norm_beside(context, tap)
+        names, norm = (context.layer(tap), context.layer(merge)), context.norm_beside[tap]
         beside = "" if norm is None else context.layer(norm)
         yield Spot(
             names,
@@ -75,21 +75,12 @@ def _taps(context: Context) -> list[int | None]:
         carries = role in _ON_SKIP and len(producers) == 1
         normal.append(role is Role.NORM or (carries and normal[producers[0]]))
         tensor = context.origins[index]
-        if (
-            not normal[index]
-            and role is not Role.INPUT
-            and _norm_beside(context, tensor) is not None
-        ):
+        made = context.roles[tensor] is not Role.INPUT
+        if made and not normal[index] and context.norm_beside[tensor] is not None:
             taps.append(tensor)
         else:
             taps.append(taps[producers[0]] if carries else None)
     return taps
-
-
-def _norm_beside(context: Context, tensor: int) -> int | None:
-    """A normalization that reads the tensor."""
-    readers = (r for r in context.users[tensor] if r != OUTPUT and context.is_norm(r))
-    return next(readers, None)
 
 
 def _raw_skip() -> Context:

@@ -1,0 +1,132 @@
+"""A check looks at every call a bounded number of times, however the network is wired.
+
+Function calls are counted, not seconds: twice the network may take twice as many.
+"""
+
+import sys
+
+import pytest
+
+from normwise.rules import Context, check
+from normwise.rules.sketch import Sketch
+
+
+def residual(net, x, depth):
+    for _ in range(depth):
+        y = net.conv(8, net.relu(net.norm(x)))
+        x = net.add("Add", x, net.add("Dropout", y))
+    return x
+
+
+def dense_block(net, x, depth):
+    """Concatenations one into the other; each is read by a norm and by the next."""
+    for _ in range(depth):
+        x = net.add("Concatenate", x, net.conv(2, net.relu(net.norm(x))))
+    return x
+
+
+def fan_of_identities(net, x, depth):
+    """One tensor, read through as many identities, and all of them read again."""
+    fan = [net.add("Identity", x) for _ in range(depth)]
+    convs = [net.conv(2, y, use_bias=False, activation="relu") for y in fan]
+    return net.norm(net.add("Concatenate", *convs))
+
+
+def fan_at_the_end_of_a_chain(net, x, depth):
+    """Many layers at the end of a long chain that every rule sees through."""
+    for _ in range(depth):
+        x = net.add("Dropout", x)
+    convs = [net.norm(net.conv(2, x, activation="selu")) for _ in range(depth)]
+    return net.add("Concatenate", *convs)
+
+
+def long_skips(net, x, depth):
+    """Skips that all end in one concatenation, from before the norms."""
+    taps = []
+    for _ in range(depth):
+        taps.append(net.conv(4, x))
+        x = net.relu(net.norm(taps[-1]))
+    return net.conv(4, net.add("Concatenate", x, *taps))
+
+
+def linear_layers(net, x, depth):
+    for _ in range(depth):
+        x = net.add("Dropout", net.norm(net.conv(4, x)))
+    return x
+
+
+def tokens(net, x, depth):
+    """Nothing says which axis the channels are."""
+    x = net.add("Reshape", x, target_shape=(64, 8))
+    for _ in range(depth):
+        y = net.dense(8, net.dense(32, net.add("LayerNormalization", x), activation="gelu"))
+        x = net.add("Add", x, y)
+    return x
+
+
+def tower(net, x, depth):
+    """A nested model, called four times."""
+    inner = Sketch("tower")
+    model = inner.graph(residual(inner, inner.input(8, 8, 8), depth // 4))
+    x = net.nest(model, x, name="tower")
+    for _ in range(3):
+        x = net.again("tower", x)
+    return x
+
+
+def looks(build, depth):
+    """Function calls while a network of a depth is checked."""
+    net = Sketch()
+    x = build(net, net.conv(8, net.input(8, 8, 8)), depth)
+    graph = net.graph(net.dense(1, x))
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(trace)
+    try:
+        check(Context(graph))
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        residual,
+        dense_block,
+        fan_of_identities,
+        fan_at_the_end_of_a_chain,
+        long_skips,
+        linear_layers,
+        tokens,
+        tower,
+    ],
+)
+def test_twice_the_network_takes_twice_the_looks(build):
+    half, whole = looks(build, 100), looks(build, 200)
+    assert whole < 2.1 * half
+
+
+def test_a_quadratic_search_would_be_noticed():
+    def search(depth):
+        return [sum(1 for j in range(i)) for i in range(depth)]
+
+    def count(depth):
+        calls = 0
+
+        def trace(frame, event, argument):
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(trace)
+        try:
+            search(depth)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    assert count(200) > 3 * count(100)
