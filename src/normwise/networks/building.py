@@ -1,6 +1,7 @@
 """Builds a network of the library under a norm plan."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -76,6 +77,11 @@ def options_of(network: str) -> tuple[str, ...]:
     parameters = inspect.signature(NETWORKS[network]).parameters.values()
     names = (p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     return tuple(name for name in names if name != FROM_DATA)
+
+
+def default_plan(network: str) -> str:
+    """The norm plan that a network has unless another is named."""
+    return str(sys.modules[NETWORKS[network].__module__].DEFAULT_PLAN)
 
 
 def _refuse_unknown(network: str, options: Mapping[str, Any]) -> None:

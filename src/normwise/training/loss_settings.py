@@ -80,6 +80,11 @@ def distribution_of(loss: str, options: LossOptions) -> Distribution:
     return Distribution(gaussian=name == "gaussian")
 
 
+def owners_of(option: str) -> tuple[str, ...]:
+    """The losses that an option of `LossOptions` belongs to."""
+    return _OWNERS[option]
+
+
 def unused_options(loss: str, options: LossOptions) -> list[str]:
     """What is wrong with options that the loss has no use for, one line each.
 
@@ -90,7 +95,7 @@ def unused_options(loss: str, options: LossOptions) -> list[str]:
     names = [term.name for term in parse_loss(loss)]
     return [
         f"training.loss_options.{key}: has no effect on {loss}; it belongs to "
-        f"{' and '.join(owners)}."
+        f"{' and '.join(owners)} in training.loss."
         for key, owners in _OWNERS.items()
         if getattr(options, key) != _default(key) and not set(owners) & set(names)
     ]
@@ -123,6 +128,6 @@ def class_weight_problems(weights: Any, loss: str, task: str, classes: Sequence[
     if len(classes) == 2 and {term.name for term in parse_loss(loss)} <= {"dice", "tversky"}:
         problems.append(
             f"{key}: has no effect on {loss} of two classes, which counts the foreground alone; "
-            "add cross-entropy or focal."
+            "add cross-entropy or focal to training.loss."
         )
     return problems

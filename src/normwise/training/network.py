@@ -57,9 +57,11 @@ def build_network(
 
 def _refuse_unknown(network: NetworkSettings) -> None:
     known = [f"network.{name}" for name in options_of(network.name)]
+    given = [*network.options, *(["depth"] if network.depth is not None else [])]
     problems = [
-        f"network.{name}: unknown option of {network.name}. {nearest_key(f'network.{name}', known)}"
-        for name in network.options
+        f"network.{name}: unknown option of {network.name} (network.name). "
+        f"{nearest_key(f'network.{name}', known)}"
+        for name in given
         if f"network.{name}" not in known
     ]
     if problems:

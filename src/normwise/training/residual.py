@@ -40,21 +40,7 @@ def with_input_residual(
         RecipeError: For a segmentation, whose classes are no sum; for several heads, or several
             outputs a target.
     """
-    if output.task != "regression":
-        raise RecipeError(
-            "network.input_residual: received true; allowed: false for a segmentation, whose "
-            "classes are no values that could be added to."
-        )
-    if len(network.outputs) > 1:
-        raise RecipeError(
-            "network.input_residual: received true; allowed: false for a network with "
-            f"{len(network.outputs)} heads (deep supervision)."
-        )
-    if output.channels != fit.weights.shape[1]:
-        raise RecipeError(
-            "network.input_residual: received true; allowed: false for a loss with several outputs "
-            f"a target ({output.channels} outputs, {fit.weights.shape[1]} targets)."
-        )
+    check_residual(network, output, fit.weights.shape[1])
     target_std = np.asarray(output.std)
     std = np.sqrt(np.where(images.variance > 0, images.variance, 1.0))
     kernel = std[:, None] * fit.weights / target_std
@@ -73,6 +59,33 @@ def with_input_residual(
         keras.layers.Add(name="input_plus_difference")([scale(linear), start]),
         name=network.name,
     )
+
+
+def check_residual(network: keras.Model, output: Output, targets: int) -> None:
+    """Refuses a network or an output that nothing could be added to.
+
+    Args:
+        network: The network.
+        output: The output.
+        targets: How many targets there are.
+
+    Raises:
+        RecipeError: For a segmentation, several heads, or several outputs a target.
+    """
+    key = "network.input_residual: received true; allowed: false for"
+    if output.task != "regression":
+        raise RecipeError(
+            f"{key} a segmentation, whose classes are no values that could be added to."
+        )
+    if len(network.outputs) > 1:
+        raise RecipeError(
+            f"{key} a network with {len(network.outputs)} heads (network.deep_supervision)."
+        )
+    if output.channels != targets:
+        raise RecipeError(
+            f"{key} a training.loss with several outputs a target ({output.channels} outputs, "
+            f"{targets} targets)."
+        )
 
 
 def _scaled_input(network: keras.Model, images: ChannelStatistics, std: object) -> object:

@@ -1,6 +1,5 @@
 """From a recipe with gaps to one in which every choice is made."""
 
-import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,7 +26,6 @@ from normwise.training.recipe_problems import join_problems
 _PATCH: Final = {2: 128, 3: 48}
 _AXES: Final = {2: "rows, columns", 3: "slices, rows, columns"}
 _LARGEST: Final = 4
-_PLAN: Final = "batch@pre-activation"
 
 
 def resolve(recipe: Recipe, dataset: Dataset, strides: Sequence[int]) -> Recipe:
@@ -79,14 +77,13 @@ def plan_of_recipe(recipe: Recipe) -> NormPlan:
 
 
 def _default_plan(recipe: Recipe) -> str:
-    from normwise.networks import NETWORKS  # noqa: PLC0415 - loads a backend
+    from normwise.networks import NETWORKS, default_plan  # noqa: PLC0415 - loads a backend
 
-    builder = NETWORKS.get(recipe.network.name)
-    if builder is None:
+    if recipe.network.name not in NETWORKS:
         raise RecipeError(
             f"network.name: received {recipe.network.name!r}; allowed: {', '.join(NETWORKS)}."
         )
-    return str(getattr(sys.modules[builder.__module__], "DEFAULT_PLAN", _PLAN))
+    return default_plan(recipe.network.name)
 
 
 def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
@@ -103,12 +100,17 @@ def _task_problems(recipe: Recipe, dataset: Dataset) -> list[str]:
     if training.metric is not None and training.metric not in metrics:
         problems.append(
             f"training.metric: received {training.metric!r}; allowed for this {task}: "
-            f"{', '.join(metrics)}."
+            f"{', '.join(metrics)}{_with_loss(training.metric)}."
         )
     if recipe.data.sampling not in (None, "uniform") and task != "segmentation":
         problems.append("data.sampling: a regression has no classes to sample; leave it out.")
     problems += unused_options(loss, training.loss_options)
     return problems + class_weight_problems(training.class_weights, loss, task, dataset.classes)
+
+
+def _with_loss(metric: str) -> str:
+    losses = {"pinball": "quantile", "nll": "gaussian"}
+    return f"; {metric} goes with training.loss {losses[metric]}" if metric in losses else ""
 
 
 def _patch_problems(recipe: Recipe, dataset: Dataset, strides: Sequence[int]) -> list[str]:
@@ -126,8 +128,14 @@ def _patch_problems(recipe: Recipe, dataset: Dataset, strides: Sequence[int]) ->
     told = strides[0] if len(set(strides)) == 1 else list(strides)
     return [
         f"data.patch: received {list(patch)}; allowed: multiples of the network's total stride "
-        f"of {told} pixels, for example {fitting}."
+        f"of {told} pixels ({_named(recipe)}), for example {fitting}."
     ]
+
+
+def _named(recipe: Recipe) -> str:
+    network = recipe.network
+    depth = "" if network.depth is None else f", network.depth {network.depth}"
+    return f"network.name {network.name}{depth}"
 
 
 def _size_problems(patch: Sequence[int], dataset: Dataset) -> list[str]:

@@ -69,7 +69,7 @@ def configure(
     Args:
         data: The data folder.
         settings: Texts like `"training.batch_size=4"` that overrule choices; those that follow
-            from them are made accordingly.
+            from them are made accordingly, so that `train` takes the recipe.
         out: Where to write the recipe, a YAML file.
         budget: The time that the training may take: seconds, or a text such as `"10min"`.
         memory: Bytes that the training may use; by default what is free.
@@ -81,7 +81,8 @@ def configure(
 
     Raises:
         DataError: The data folder can't be used; all its problems are named.
-        RecipeError: Unknown or impossible settings, or no time.
+        RecipeError: Unknown or impossible settings, settings that can't go together (each with
+            the other), or no time.
         OutputExistsError: `out` or `preview` exists.
 
     Example:
@@ -101,14 +102,20 @@ def configure(
 
     require_backend()
     from normwise.training.configure import Situation, choose  # noqa: PLC0415
+    from normwise.training.configure.conflicts import (  # noqa: PLC0415
+        refuse_conflicts,
+        refuse_untrainable,
+    )
 
     values = _values(told, settings)
     dataset = _opened(told, values.get("data.validation"))
+    refuse_conflicts(told, values, dataset)
     found = fingerprint(dataset)
     free = memory if memory is not None else free_memory()
     situation = Situation(found, seconds, free, _cost(dataset))
     choices = choose(situation, values)
     recipe = _recipe(told, choices)
+    refuse_untrainable(recipe, dataset, values)
     if preview is not None:
         _draw(Path(fspath(preview)), recipe, dataset, overwrite)
     if out is not None:
@@ -149,6 +156,7 @@ def _opened(told: Recipe, share: float | None) -> Dataset:
         "labels": data.labels,
         "bands": data.bands,
         "targets": data.targets,
+        "fold": data.fold,
         "seed": seed,
     }
     dataset = open_dataset(data.path, validation=data.validation, **chosen)
@@ -182,9 +190,13 @@ def _cost(dataset: Dataset) -> Any:
     outputs = output_of(dataset).channels
     known: dict[tuple[Any, ...], Cost] = {}
 
-    def cost(filters: int, chosen: Mapping[str, Any]) -> Cost:
-        keys = ("data.patch", "network.name", "network.depth", "training.batch_size")
-        key = (filters, *(str(chosen[name]) for name in keys))
+    def cost(filters: Any, chosen: Mapping[str, Any]) -> Cost:
+        keys = (
+            "data.patch",
+            "training.batch_size",
+            *(k for k in chosen if k.startswith("network.")),
+        )
+        key = (str(filters), *(f"{name}={chosen[name]}" for name in keys))
         if key not in known:
             known[key] = measured_cost(dataset.channels, outputs, filters, chosen)
         return known[key]

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from normwise.training.configure import data, network, schedule
+from normwise.training.configure import data, network, norm, schedule
 from normwise.training.configure.situation import Choice, Chosen, Situation
+from normwise.training.configure.structure import has_free_depth
 
 Chooser = Callable[[Situation, Chosen], tuple[Any, str]]
 
@@ -12,19 +13,19 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "data.scaling": data.scaling,
     "data.percentiles": data.percentiles,
     "data.validation": data.validation,
+    "network.name": network.name,
     "data.patch": data.patch,
     "data.augmentation.flips": data.flips,
     "data.augmentation.rotations": data.rotations,
     "data.augmentation.intensity": data.intensity,
-    "network.name": network.name,
     "network.depth": network.depth,
+    "training.loss": schedule.loss,
     "network.input_residual": network.input_residual,
     "training.batch_size": network.batch_size,
     "network.filters": network.filters,
     "training.steps": schedule.steps,
     "training.epochs": schedule.epochs,
-    "norm": network.norm,
-    "training.loss": schedule.loss,
+    "norm": norm.norm,
     "training.class_weights": schedule.class_weights,
     "training.metric": schedule.metric,
     "training.learning_rate": schedule.learning_rate,
@@ -70,6 +71,8 @@ def _each_axis(told: Mapping[str, Any], axes: int) -> Mapping[str, Any]:
 def _applies(key: str, situation: Situation, chosen: Chosen) -> bool:
     if key == "data.percentiles":
         return bool(chosen["data.scaling"] == "percentiles")
+    if key == "network.depth":
+        return has_free_depth(chosen["network.name"])
     if key == "training.class_weights":
         return situation.segmentation
     return key != "network.input_residual" or not situation.segmentation

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from normwise.training.configure.situation import Chosen, Situation
+from normwise.training.configure.structure import stride_told
 
 MANY_VALIDATE: Final = 0.15
 _MANY: Final = 50
@@ -24,6 +25,8 @@ _RIDGE: Final = 1e-4
 
 def scaling(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     """By the data set's statistics, or each image by its own percentiles."""
+    if "data.percentiles" in chosen:
+        return "percentiles", "you named the percentiles"
     contrasts = [part.contrast for part in situation.fingerprint.exposure]
     known = sorted(value for value in contrasts if value is not None)
     if not situation.segmentation:
@@ -61,14 +64,15 @@ def patch(situation: Situation, chosen: Chosen) -> tuple[tuple[int, ...], str]:
     reason = f"three quarters of a median image, at most {largest}"
     if axes == 2 and situation.segmentation and _widest_object(situation) > largest:
         largest, reason = _LARGE_PATCH, "objects are large, so patches are"
-    sides = tuple(_side(size, largest, _SMALLEST_PATCH[axes]) for size in sizes)
-    return sides, f"{reason} (median {' x '.join(map(str, sizes))})"
+    stride = stride_told(chosen)[1]
+    step = math.lcm(_SMALLEST_PATCH[axes], stride)
+    sides = tuple(_side(size, largest, step) for size in sizes)
+    told = "" if step == _SMALLEST_PATCH[axes] else f", by the network's total stride of {stride}"
+    return sides, f"{reason} (median {' x '.join(map(str, sizes))}){told}"
 
 
-def _side(size: int, largest: int, smallest: int) -> int:
-    step = smallest
-    wanted = min(largest, size * 3 // 4)
-    return max(smallest, wanted // step * step)
+def _side(size: int, largest: int, step: int) -> int:
+    return max(step, min(largest, size * 3 // 4) // step * step)
 
 
 def _widest_object(situation: Situation) -> float:

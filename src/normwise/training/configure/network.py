@@ -2,7 +2,15 @@
 
 from typing import Final
 
+from normwise.networks import options_of
+from normwise.training.configure.implied import has_several_outputs
 from normwise.training.configure.situation import Chosen, Situation, pixels_of
+from normwise.training.configure.structure import (
+    depth_told,
+    least_depth,
+    network_for,
+    own_options,
+)
 
 _COARSEST: Final = 8
 _DEEPEST: Final = 4
@@ -15,26 +23,30 @@ _RESIDUAL: Final = 0.5
 _BATCH: Final = 8
 _SMALL_PATCH: Final = 64 * 64
 _OF_MEMORY: Final = 0.5
-_FEW_FOR_BATCH_NORM: Final = 4
-_LEFT: Final = 0.01
 
 
 def name(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     """The network."""
+    found = network_for(chosen)
+    if found not in (None, "unet"):
+        options = [option for option in own_options(chosen) if option not in options_of("unet")]
+        return str(found), f"the first network with {', '.join(options)}"
     return "unet", "details by its skips, context by its depth; it trains fast on few images"
 
 
 def depth(situation: Situation, chosen: Chosen) -> tuple[int, str]:
     """Down-sampling steps."""
-    side, deepest = min(chosen["data.patch"]), 1
+    if (told := depth_told(chosen)) is not None:
+        return told[1], f"{told[0]} has a number for each of {told[1] + 1} levels"
+    sides, deepest = chosen["data.patch"], least_depth(chosen)
     while (
         deepest < _DEEPEST
-        and side % 2 ** (deepest + 1) == 0
-        and (side // 2 ** (deepest + 1) >= _COARSEST)
+        and all(side % 2 ** (deepest + 1) == 0 for side in sides)
+        and min(sides) // 2 ** (deepest + 1) >= _COARSEST
     ):
         deepest += 1
-    left = side // 2**deepest
-    return deepest, f"{left} pixels remain of a patch's {side} at the coarsest resolution"
+    left = min(sides) // 2**deepest
+    return deepest, f"{left} pixels remain of a patch's {min(sides)} at the coarsest resolution"
 
 
 def batch_size(situation: Situation, chosen: Chosen) -> tuple[int, str]:
@@ -79,21 +91,10 @@ def input_residual(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
     if situation.segmentation:
         return False, "classes are no values that could be added to"
     told = f"the pixel's own channels explain {situation.linear:.1%} of the targets' variance"
+    if chosen.get("network.deep_supervision") is True:
+        return False, "with deep supervision there are several heads"
+    if has_several_outputs(chosen["training.loss"], chosen):
+        return False, f"the loss {chosen['training.loss']} has several outputs for each target"
     if situation.linear >= _RESIDUAL:
         return True, f"{told}: the network predicts what they leave"
     return False, told
-
-
-def norm(situation: Situation, chosen: Chosen) -> tuple[str, str]:
-    """The norm plan, with a momentum for the number of steps."""
-    batch, steps = chosen["training.batch_size"], chosen["training.steps"]
-    if batch < _FEW_FOR_BATCH_NORM:
-        return "group(groups=4)@pre-activation", (
-            f"batches of {batch} are too small for statistics of a batch"
-        )
-    momentum = round(min(0.99, max(0.8, _LEFT ** (1 / steps))), 2)
-    left, usual = momentum**steps, 0.99**steps
-    return f"batch(momentum={momentum:g})@pre-activation", (
-        f"batch norm predicts tiles without seams; {left:.1%} of the initial statistics are left "
-        f"after the {steps} steps of an epoch (at 0.99 it would be {usual:.0%})"
-    )

@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+from normwise.training.configure.implied import implied_loss, needs
 from normwise.training.configure.network import PLANNED
 from normwise.training.configure.situation import Chosen, Situation
+from normwise.training.losses.expression import parse_loss
 from normwise.training.metrics import default_metric
 
 _MOST_STEPS: Final = 3000
@@ -14,6 +16,7 @@ _RARE_OF_TWO: Final = 0.02
 _HEAVIEST: Final = 10.0
 _FAR: Final = 50.0
 _WIDE: Final = 24
+_OF_AREAS: Final = frozenset({"dice", "tversky"})
 # Of all steps, an average is over one twentieth.
 _AVERAGED: Final = 20
 _SHORTEST_AVERAGE: Final = 0.9
@@ -22,6 +25,8 @@ _LONGEST_AVERAGE: Final = 0.999
 
 def loss(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     """The loss."""
+    if (asked := implied_loss(chosen, situation.fingerprint.task)) is not None:
+        return asked, f"{' and '.join(needs(chosen))} asks for it"
     if situation.segmentation:
         rarest = min(part.share for part in situation.fingerprint.classes)
         return "cross-entropy+dice", (
@@ -40,6 +45,9 @@ def loss(situation: Situation, chosen: Chosen) -> tuple[str, str]:
 
 def class_weights(situation: Situation, chosen: Chosen) -> tuple[Any, str]:
     """Weights of the classes, by the square root of their rarity."""
+    terms = {term.name for term in parse_loss(chosen["training.loss"])}
+    if len(situation.fingerprint.classes) == 2 and terms <= _OF_AREAS:
+        return None, f"{chosen['training.loss']} of two classes counts the foreground alone"
     shares = [part.share for part in situation.fingerprint.classes]
     present = [share for share in shares if share > 0]
     limit = _RARE_OF_TWO if len(shares) == 2 else _RARE
@@ -82,7 +90,8 @@ def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
 
 def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """The highest rate."""
-    if chosen["network.filters"] >= _WIDE:
+    filters = chosen["network.filters"]
+    if (filters if isinstance(filters, int) else filters[0]) >= _WIDE:
         return 1e-3, "AdamW's usual rate"
     return 2e-3, "a narrow normalized network bears twice AdamW's usual rate"
 

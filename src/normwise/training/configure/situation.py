@@ -53,7 +53,7 @@ class Situation:
     fingerprint: Fingerprint
     budget: float
     memory: int
-    cost: Callable[[int, Chosen], Cost]
+    cost: Callable[[Any, Chosen], Cost]
 
     @property
     def segmentation(self) -> bool:
