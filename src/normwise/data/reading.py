@@ -43,8 +43,13 @@ class Reading(BaseModel):
 class Record(Reading):
     """What a run keeps of how its images were read, so that it needs its data folder no more.
 
-    `bands` are those of images of several files; None where the order of such files isn't known.
+    Args:
+        bands: Those of images of several files; None where the order of such files isn't known.
+        fill: For each channel that the network takes, what stands where nothing was measured: the
+            mean of the training images, scaled as the network's input is.
     """
+
+    fill: list[float] | None = None
 
     def write(self, folder: Path) -> None:
         """Writes it into a run folder."""

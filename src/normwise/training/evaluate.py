@@ -29,7 +29,7 @@ def evaluate(
     model: keras.Model | str | Path | Sequence[keras.Model],
     dataset: Dataset,
     split: str = "test",
-    fill: Sequence[float] | None = None,
+    fills: Sequence[Sequence[float] | None] | None = None,
 ) -> Metrics:
     """Measures a model on whole images.
 
@@ -39,8 +39,9 @@ def evaluate(
         dataset: The data; the bands must be those that the model was trained with. Its images
             are scaled by percentiles if the model says so.
         split: `train`, `val` or `test`.
-        fill: For each channel, what stands where nothing was measured. By default the mean that
-            the model scales its input with, or 0 if it doesn't.
+        fills: For each model and channel, what stands where nothing was measured; a run keeps it
+            in its `images.yaml`. By default, or for None, the mean that the model scales its input
+            with, or 0 if it doesn't.
 
     Returns:
         Metrics over all pixels that have a label, in the target's units.
@@ -60,7 +61,9 @@ def evaluate(
     for member in members:
         _check_outputs(member, output, dataset)
     metrics = metrics_for(output)
-    for seen in zip(*(_whole(member, dataset, split, fill) for member in members), strict=True):
+    told = fills or [None] * len(members)
+    readers = (_whole(m, dataset, split, fill) for m, fill in zip(members, told, strict=True))
+    for seen in zip(*readers, strict=True):
         item, _, truth, weight = seen[0]
         each = [predict_whole(m, image) for m, (_, image, _, _) in zip(members, seen, strict=True)]
         predicted = combined(each, distribution.gaussian)

@@ -1,6 +1,6 @@
 """The pictures of a run: its curves, and a preview of what the model predicts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,6 @@ from normwise.inference.whole import predict_whole
 from normwise.report.curves import draw_curves
 from normwise.report.preview import Meaning, Panel, draw_preview
 from normwise.report.rates import draw_rates
-from normwise.training.evaluate import input_mean
 from normwise.training.output import Output, predicted_classes
 from normwise.training.rate_finder import RateCurve
 from normwise.training.recipe import Recipe
@@ -31,6 +30,7 @@ def draw_run(
     output: Output,
     standing: Standing,
     folder: Path,
+    fill: Sequence[float],
 ) -> None:
     """Draws `curves.png` and `preview.png` into a run folder.
 
@@ -41,6 +41,7 @@ def draw_run(
         output: What the model's output means.
         standing: How the run ended.
         folder: The run folder.
+        fill: For each channel, what stands where nothing was measured.
     """
     metric = str(recipe.training.metric)
     unit = "target units" if metric in _IN_UNITS else ""
@@ -54,7 +55,7 @@ def draw_run(
             unit=unit,
         )
     with whole_file(folder / "preview.png") as path:
-        panels = list(islice(_panels(model, dataset, output), _IMAGES))
+        panels = list(islice(_panels(model, dataset, output, fill), _IMAGES))
         draw_preview(path, panels, meaning_of(dataset, output))
 
 
@@ -65,12 +66,14 @@ def draw_curve(curve: RateCurve, path: Path) -> None:
         draw_rates(temporary, *numbers, curve.suggestion)
 
 
-def _panels(model: keras.Model, dataset: Dataset, output: Output) -> Iterator[Panel]:
+def _panels(
+    model: keras.Model, dataset: Dataset, output: Output, fill: Sequence[float]
+) -> Iterator[Panel]:
     """The validation images, of volumes the middle slice.
 
     Of several target channels the first is shown, of a distribution its middle.
     """
-    for item, image, truth, weight in whole_items(dataset, "val", input_mean(model)):
+    for item, image, truth, weight in whole_items(dataset, "val", fill):
         predicted = predict_whole(model, image)
         if dataset.task == "segmentation":
             drawn = (image, truth, predicted_classes(predicted), weight > 0)

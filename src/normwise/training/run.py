@@ -133,7 +133,7 @@ def train(
         if trackers:
             watch = Tracked(watch, trackers, folder / "history.csv")
         standing = _fitted(network, recipe, dataset, images, output, folder, resume, watch)
-        run = _finished(network, recipe, dataset, output, standing, folder)
+        run = _finished(network, recipe, dataset, images, output, standing, folder)
         for tracker in trackers:
             tracker.record(run.history)
             tracker.finish(folder / "preview.png")
@@ -409,16 +409,17 @@ def _finished(
     network: keras.Model,
     recipe: Recipe,
     dataset: Dataset,
+    images: ChannelStatistics,
     output: Output,
     standing: Standing,
     folder: Path,
 ) -> Run:
-    model = finished_model(network, output)
+    model, fill = finished_model(network, output), images.mean.tolist()
     save_model(model, folder / "model.keras", overwrite=True)
-    dataset.record.write(folder)
-    metrics = evaluate(model, dataset, "val")
+    dataset.record.model_copy(update={"fill": fill}).write(folder)
+    metrics = evaluate(model, dataset, "val", [fill])
     _write_metrics(folder / "metrics.json", metrics, standing)
-    draw_run(model, recipe, dataset, output, standing, folder)
+    draw_run(model, recipe, dataset, output, standing, folder, fill)
     if standing.stopped:
         log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
     log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))

@@ -12,7 +12,7 @@ from normwise.errors import DataError, OutputExistsError
 from normwise.files import write_text
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, recipe_of_run, record_of_run
+from normwise.workflows.runs import data_settings, fill_of_run, recipe_of_run, record_of_run
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -61,7 +61,8 @@ def evaluate(
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
 
-    metrics = measure([live_model(member) for member in members], dataset, split)
+    fills = [fill_of_run(member) for member in members]
+    metrics = measure([live_model(member) for member in members], dataset, split, fills)
     if out is not None:
         write_text(Path(fspath(out)), metrics.to_json(), overwrite)
     return metrics

@@ -83,7 +83,7 @@ def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
         tracked,
     )
 
-    missing = Missing(None, fill_of(live))
+    missing = Missing(None, fill_of(live, model))
     if not isinstance(data, (str, PathLike)):
         return data, Settings(False, missing, untracked)
     batches = images_of_folder(model, live, Path(fspath(data)), None, None, None)

@@ -23,7 +23,7 @@ from normwise.rasters import (
 )
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, output_names, reading_of
+from normwise.workflows.runs import data_settings, fill_of_run, output_names, reading_of
 from normwise.workflows.scenes import images_in, single_image
 
 Array = npt.NDArray[Any]
@@ -46,8 +46,10 @@ def predict(
     """Predicts a whole image of any size, or every image of a folder.
 
     The image is padded at the bottom and right by edge values to the network's total stride and
-    the result cropped back. Pixels without data (NaN, or nodata) are filled with what
-    the model takes for the mean, and are NaN in the result, 255 in class ids.
+    the result cropped back. Pixels without data (NaN, or nodata) are filled as in
+    training: with the mean of the training images, which a run folder tells (`images.yaml`), else
+    with the mean that the model scales its input with. Where all channels lack data the result is
+    NaN, 255 in class ids.
 
     Args:
         model: A live model, model file or run folder; it takes raw pixel values. One that was
@@ -141,6 +143,7 @@ class _Predictor:
             for settings in each
         ]
         self.models = [live_model(member) for member in members]
+        self.fills = [fill_of_run(member) for member in members]
         self.names = ("class",) if classes else output_names(members[0], self.models[0])
         self.classes = classes
         if classes and not all(_gives_probabilities(live) for live in self.models):
@@ -172,10 +175,10 @@ class _Predictor:
 
         distribution = Distribution.of_layers(layer.name for layer in self.models[0].layers)
         predictions, empty = [], np.zeros((*pixels.shape[:-1], 1), bool)
-        for live, bands in zip(self.models, self.bands, strict=True):
+        for live, bands, fill in zip(self.models, self.bands, self.fills, strict=True):
             chosen = pixels if bands is None else pixels[..., _existing(bands, pixels)]
             missing = _missing(chosen, nodata)
-            predictions.append(_of_member(live, chosen, missing, nodata))
+            predictions.append(_of_member(live, fill, chosen, missing, nodata))
             empty |= np.all(missing, axis=-1, keepdims=True)
         result = combined(predictions, distribution.gaussian)
         if self.classes:
@@ -184,7 +187,11 @@ class _Predictor:
 
 
 def _of_member(
-    live: Any, pixels: Array, missing: npt.NDArray[np.bool_], nodata: float | None
+    live: Any,
+    fill: Sequence[float] | None,
+    pixels: Array,
+    missing: npt.NDArray[np.bool_],
+    nodata: float | None,
 ) -> Array:
     """One model's prediction, its images scaled and filled as it was trained."""
     from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
@@ -194,9 +201,10 @@ def _of_member(
     if scaling := scaling_of_model(live):
         pixels = scaling.scaled(pixels, nodata)
     if missing.any():
-        fill = np.asarray(input_mean(live), np.float32)
-        if fill.shape[-1] == missing.shape[-1]:  # else the prediction refuses the image, and why
-            pixels = np.where(missing, np.broadcast_to(fill, missing.shape), pixels)
+        known = fill is not None and len(fill) == missing.shape[-1]
+        mean = np.asarray(fill if known else input_mean(live), np.float32)
+        if mean.shape[-1] == missing.shape[-1]:  # else the prediction refuses the image, and why
+            pixels = np.where(missing, np.broadcast_to(mean, missing.shape), pixels)
     return predict_whole(live, pixels)
 
 

@@ -15,7 +15,7 @@ from normwise.graph.resolution import scales_of, total_stride
 from normwise.keras_format.reading import read_graph
 from normwise.workflows.image_batches import ImageBatches, image_files
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, reading_of, record_of_run
+from normwise.workflows.runs import data_settings, fill_of_run, reading_of, record_of_run
 
 if TYPE_CHECKING:
     from normwise.surgery.rewrite import Rewrite
@@ -84,7 +84,7 @@ def recalibrate(
         batches = images_of_folder(model, live, Path(fspath(batches)), nodata, bands, tile)
         missing = None  # its tiles say it by NaN
     track = tracked if progress else untracked
-    settings = Settings(fast, Missing(missing, fill_of(live)), track)
+    settings = Settings(fast, Missing(missing, fill_of(live, model)), track)
     return rewrite(live, batches, settings, frozen=frozen)
 
 
@@ -133,8 +133,12 @@ def _tile(live: Any, wanted: int | None) -> tuple[int, ...]:
     return tuple(own or -(-size // stride) * stride for own, stride in sizes)
 
 
-def fill_of(live: Any) -> Any:
+def fill_of(live: Any, model: Any = None) -> Any:
     """What stands in the place of missing values: what `predict` takes, too.
+
+    Args:
+        live: The model.
+        model: Whatever names it; a run knows what stood there in training.
 
     Raises:
         ModelReadError: The model has no graph, or isn't built.
@@ -142,7 +146,11 @@ def fill_of(live: Any) -> Any:
     from normwise.training.evaluate import input_mean  # noqa: PLC0415 - needs the backend
 
     axis = _channel_axis(live)
-    return 0.0 if axis is None else input_mean(live, axis)
+    if axis is None:
+        return 0.0
+    fill = fill_of_run(model)
+    known = fill is not None and len(fill) == live.inputs[0].shape[axis]
+    return fill if known else input_mean(live, axis)
 
 
 def _takes_images(live: Any) -> bool:

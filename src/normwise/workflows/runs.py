@@ -50,6 +50,16 @@ def record_of_run(model: Any) -> Record | None:
     return read_record(path if path.is_dir() else path.parent)
 
 
+def fill_of_run(model: Any) -> list[float] | None:
+    """For each channel, what stood for missing values in training; None where no run says it.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+    """
+    record = record_of_run(model)
+    return record.fill if record is not None else None
+
+
 def reading_of(model: Any) -> Reading:
     """How images are read for a model: as the run's own were; nothing for a model without a run.
 
