@@ -58,7 +58,7 @@ def test_a_finished_model_ends_in_the_units_of_its_targets(distribution, tmp_pat
         spread = np.exp(7 * np.tanh(each[..., 1] / 14)) * std
         wanted = np.stack([each[..., 0] * std + mean, spread], -1).reshape(raw.shape)
     else:
-        wanted = (each * std[:, None] + mean[:, None]).reshape(raw.shape)
+        wanted = (np.sort(each, -1) * std[:, None] + mean[:, None]).reshape(raw.shape)
     np.testing.assert_allclose(finished.predict_on_batch(X), wanted, rtol=2e-5, atol=1e-3)
     np.testing.assert_allclose(output.decoded(raw), wanted, rtol=1e-5, atol=1e-4)
     assert np.abs(wanted - raw).max() > 100
@@ -186,3 +186,36 @@ def test_a_run_gives_an_honest_spread(noisy, tmp_path, loss, metric, names):
     assert plan == "standardize@input,batch(momentum=0.8)@pre-activation"
     nw.predict(tmp_path / "run", noisy / "images" / "d.npy", tmp_path / "out.tif")
     assert list(raster_info(tmp_path / "out.tif").band_names) == names
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("targets", [1, 2])
+def test_quantiles_never_cross(targets, tmp_path):
+    output = regression_output(["a", "b"][:targets], [5.0, -3.0][:targets], [4.0, 9.0][:targets],
+                               QUANTILES)  # fmt: skip
+    linear = network(outputs=output.channels)
+    linear.layers[-1].bias.assign(np.linspace(0.3, -0.3, output.channels))
+    raw = keras.ops.convert_to_numpy(linear(X))
+    crossed = np.diff(QUANTILES.of_each_target(raw), axis=-1) < 0
+    assert 0.2 < crossed.mean() < 1  # else nothing is tested
+    finished_model(linear, output).save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    found = QUANTILES.of_each_target(again.predict_on_batch(X))
+    assert np.diff(found, axis=-1).min() >= 0
+    # Each target keeps its own values, in its units.
+    std, mean = np.array([[2.0], [3.0]])[:targets], np.array([[5.0], [-3.0]])[:targets]
+    own = np.sort(QUANTILES.of_each_target(raw), axis=-1)
+    np.testing.assert_allclose(found, own * std + mean, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(output.decoded(raw), found.reshape(raw.shape), rtol=1e-5, atol=1e-5)
+
+
+def test_sorted_quantiles_have_no_larger_pinball_loss():
+    """For each pixel, whatever the truth: sorting is a sum of swaps, none of which costs."""
+    rng = np.random.default_rng(2)
+    truth, crossed = rng.normal(size=(500, 1)), rng.normal(size=(500, 3))
+    losses = []
+    for given in (crossed, np.sort(crossed, -1)):
+        metrics = DistributionMetrics(["a"], QUANTILES)
+        metrics.update(truth, given)
+        losses.append(metrics.result().values["pinball"])
+    assert losses[1] < losses[0]

@@ -19,6 +19,8 @@ def unit_layers(
 ) -> Any:
     """Puts the layers behind a linear output that bring it to the units of the targets.
 
+    Several quantiles of a target are sorted, so that they never cross.
+
     Args:
         linear: A Keras tensor, shape (batch, *space, targets x outputs).
         distribution: What stands for each target.
@@ -31,6 +33,8 @@ def unit_layers(
     if distribution.gaussian:
         return _mean_and_std(linear, np.array(mean), np.array(std))
     count = distribution.outputs
+    if count > 1:
+        linear = _ascending(linear, len(mean))
     units = keras.layers.Normalization(
         axis=-1,
         mean=np.repeat(mean, count).tolist(),
@@ -53,8 +57,22 @@ def in_units(
         spread = np.exp(0.5 * bounded) * factor
         each = np.concatenate([each[..., :1] * factor + offset, spread], axis=-1)
     else:
-        each = each * factor + offset
+        each = np.sort(each, axis=-1) * factor + offset
     return np.asarray(each.reshape(linear.shape), np.float32)
+
+
+def _ascending(linear: Any, targets: int) -> Any:
+    """The quantiles of each target in ascending order: a higher level never lies below a lower one.
+
+    Outputs that were learnt one by one may cross. Sorted they are, summed over the levels, never
+    farther from the true quantiles (Chernozhukov, Fernandez-Val & Galichon 2010, Quantile and
+    Probability Curves Without Crossing, Econometrica 78, 1093), nor is their pinball loss larger.
+    """
+    parts = keras.ops.split(linear, targets, axis=-1) if targets > 1 else [linear]
+    ordered = [keras.ops.sort(part, axis=-1) for part in parts]
+    if targets == 1:
+        return ordered[0]
+    return keras.layers.Concatenate(name="ascending_quantiles", dtype=_FLOAT)(ordered)
 
 
 def _mean_and_std(linear: Any, mean: Values, std: Values) -> Any:
