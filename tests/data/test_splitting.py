@@ -112,6 +112,7 @@ def test_a_mapping_or_another_table_decides(folder) -> None:
             ["b: 'holdout' is no split; expected train, val, test"],
         ),
         ("a,test\nb,test\nc,val", ["the split train is empty"]),
+        ("a,\nb,\nc,", [f"{name}: '' is no split; expected train, val, test" for name in "abc"]),
     ],
 )
 def test_problems_of_a_table(folder, table: str, problems: list[str]) -> None:
@@ -127,7 +128,9 @@ def test_problems_of_a_table(folder, table: str, problems: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name;split\na;train\n", "expected the columns `name` and `split`, found name;split"),
+        ("name;split\na;train\n", "`name` and `split`, `group` or both, found name;split"),
+        ("group,place\na,b\n", "`group` or both, found group, place"),
+        ("name,place\na,b\n", "`group` or both, found name, place"),
         ("name,split\n", "is empty"),
         ("", "is empty"),
     ],
@@ -209,3 +212,54 @@ def test_in_folds_every_image_validates_once_and_none_that_tests(folder) -> None
         open_dataset(folder.root, fold=(1, 8))
     with pytest.raises(DataError, match="fold 4 of 3"):
         open_dataset(folder.root, fold=(4, 3))
+
+
+@pytest.mark.parametrize("head", ["name,group", "group,name,split"])
+def test_groups_alone_are_split_automatically(folder, head) -> None:
+    """Images that the table doesn't name are groups of their own; an empty column says nothing."""
+    folder.fill(12)
+    words = {"name": "{name}", "group": "big", "split": ""}
+    row = ",".join(words[column] for column in head.split(","))
+    folder.text("split.csv", "\n".join([head, *(row.format(name=name) for name in "abcdef")]))
+    sides = set()
+    for seed in range(8):
+        dataset = open_dataset(folder.root, seed=seed)
+        assert set(splits(dataset)) == set("abcdefghijkl")
+        assert "training images validate, chosen by seed" in dataset.notes[0]
+        assert len({splits(dataset)[name] for name in "abcdef"}) == 1
+        assert {item.group for item in dataset.items} == {"big", None}
+        sides.add(splits(dataset)["a"])
+    assert sides == {"train", "val"}
+    validating = [
+        {item.name for item in open_dataset(folder.root, fold=(fold, 3)).split("val")}
+        for fold in (1, 2, 3)
+    ]
+    assert sum(set("abcdef") <= own for own in validating) == 1
+    assert set.union(*validating) == set("abcdefghijkl")
+
+
+def test_groups_alone_beside_folders_of_splits(folder) -> None:
+    for name, split in (("a", "train"), ("b", "train"), ("c", "val")):
+        folder.image(f"{split}/images/{name}.tif")
+        folder.mask(f"{split}/masks/{name}.png")
+    folder.text("split.csv", "name,group\na,x\nb.tif,x\nc,y\n")
+    dataset = open_dataset(folder.root)
+    assert splits(dataset) == {"a": "train", "b": "train", "c": "val"}
+    assert [item.group for item in dataset.items] == ["x", "x", "y"]
+    folder.text("split.csv", "name,group\na,x\nc,x\n")
+    with pytest.raises(DataError, match=r"group x: stands in 2 splits, train \(a\) and val \(c\)"):
+        open_dataset(folder.root)
+
+
+@pytest.mark.parametrize("head", ["name,group", "name,group,split"])
+def test_problems_of_groups(folder, head) -> None:
+    folder.fill(3)
+    end = ",train" if "split" in head else ""
+    names = [("a", "x"), ("a", "y"), ("b", ""), ("c", ""), ("zz", "x")]
+    folder.text("split.csv", "\n".join([head, *(f"{n},{g}{end}" for n, g in names)]))
+    with pytest.raises(DataError) as caught:
+        open_dataset(folder.root)
+    assert caught.value.problems == (
+        "a: stands in two groups, x and y",
+        "zz: stands in the split table, but is no image with a label",
+    )

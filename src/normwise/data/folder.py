@@ -44,7 +44,8 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     The folder has `images/` and `masks/` (class ids, 255 = ignore) or `targets/` (floats, NaN or
     the file's nodata = no label), matched by stem. The split stands in `split.csv` (columns
     `name`, `split`, and `group` where images must stay together), or in folders `train/`, `val/`
-    and `test/`, or is made from a seed. Where nothing validates, some of the training images do.
+    and `test/`, or is made from a seed, also where `split.csv` has groups alone. Where nothing
+    validates, some of the training images do.
     Other files and folders don't matter. Or a CSV file says all of it: `manifest.csv` in the
     folder, or another one in its place, with the columns `image`, `mask` or `target`, and as
     wanted `name`, `split` and `group`.

@@ -13,7 +13,7 @@ Splits = Mapping[str, str] | str | PathLike[str]
 
 
 class Entry(NamedTuple):
-    """One line of the table, as it is written; `group` is empty where the table has none."""
+    """One line of the table, as it is written; `split` and `group` are empty where it has none."""
 
     name: str
     split: str
@@ -31,7 +31,7 @@ def read_split_table(root: Path, splits: Splits | None) -> list[Entry] | None:
         Its lines; None if there is no table.
 
     Raises:
-        DataError: If the file can't be read, or lacks the columns `name` and `split`.
+        DataError: If the file can't be read, or lacks the column `name` or both of the others.
     """
     if isinstance(splits, Mapping):
         return [Entry(name, split) for name, split in splits.items()]
@@ -47,8 +47,14 @@ def _read(path: Path) -> list[Entry]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: can't be read as a table ({error}).") from error
     if not rows:
-        raise DataError(f"{path}: is empty. Expected a line `name,split` and one line an image.")
-    if not {"name", "split"} <= rows[0].keys():
-        found = ", ".join(str(name) for name in rows[0])
-        raise DataError(f"{path}: expected the columns `name` and `split`, found {found}.")
+        raise DataError(
+            f"{path}: is empty. Expected a line `name,split`, `name,group` or `name,split,group`, "
+            "and one line an image."
+        )
+    columns = rows[0].keys()
+    if "name" not in columns or not {"split", "group"} & columns:
+        found = ", ".join(str(name) for name in columns)
+        raise DataError(
+            f"{path}: expected the columns `name` and `split`, `group` or both, found {found}."
+        )
     return [Entry(*((row.get(key) or "").strip() for key in Entry._fields)) for row in rows]

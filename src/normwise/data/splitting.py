@@ -1,6 +1,6 @@
 """Which image trains, which validates and which tests."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def divide(
     Args:
         layout: The pairs of the folder.
         splits: From name to split, or a CSV file that says so. None: `split.csv`, the folders
-            `train/`, `val/` and `test/`, or else an automatic split.
+            `train/`, `val/` and `test/`, or else an automatic split. A table of groups alone
+            leaves the splits as they are without it.
         validation: The share of the training images that validate where the folder doesn't say.
             Images of one group stay together.
         seed: For the choice of those images, and for the folds.
@@ -68,23 +69,27 @@ def divide(
     if not 0 <= validation < 1:
         raise DataError(f"validation={validation}: expected a share from 0 to below 1.")
     table = read_split_table(layout.root, splits)
-    division = _as_told(layout, table) if table is not None else _as_found(layout.pairs)
+    if table is None:
+        division = _as_found(layout.pairs)
+    elif any(entry.group for entry in table) and not any(entry.split for entry in table):
+        division = _in_groups(layout, table)
+    else:
+        division = _as_told(layout, table)
     if fold is not None:
         return _in_fold(division, *fold, seed)
     return _with_validation(division, validation, seed)
 
 
-def _as_told(layout: Layout, table: Iterable[Entry]) -> Division:
+def _as_told(layout: Layout, table: Sequence[Entry]) -> Division:
     known = {pair.name for pair in layout.pairs}
     problems: list[str] = []
     chosen: dict[str, Split] = {}
-    groups: dict[str, str] = {}
+    groups = _groups(layout, table, problems)
     named: set[str] = set()
-    for written, spoken, group in table:
+    for written, spoken, _ in table:
         name = _stem(written, known | layout.alone)
         split = _SPOKEN.get(spoken.lower())
         named.add(name)
-        groups.update({name: group} if group else {})
         if split is None:
             problems.append(f"{written}: {spoken!r} is no split; expected {', '.join(SPLITS)}")
         elif name in layout.alone:
@@ -103,6 +108,32 @@ def _as_told(layout: Layout, table: Iterable[Entry]) -> Division:
     return Division(tuple(told), (*problems, *_separated(told)))
 
 
+def _in_groups(layout: Layout, table: Sequence[Entry]) -> Division:
+    """The splits of the folder, or none yet, with the groups of a table that names no split."""
+    known = {pair.name for pair in layout.pairs} | layout.alone
+    problems: list[str] = []
+    groups = _groups(layout, table, problems)
+    problems += [
+        f"{entry.name}: stands in the split table, but is no image with a label"
+        for entry in table
+        if _stem(entry.name, known) not in known
+    ]
+    told = [replace(pair, group=groups.get(pair.name, pair.group)) for pair in layout.pairs]
+    division = _as_found(told)
+    return replace(division, problems=(*problems, *division.problems))
+
+
+def _groups(layout: Layout, table: Sequence[Entry], problems: list[str]) -> dict[str, str]:
+    """By name the group of each image that has one; the problems get those that have two."""
+    known = {pair.name for pair in layout.pairs} | layout.alone
+    groups: dict[str, str] = {}
+    for written, _, group in table:
+        name = _stem(written, known)
+        if group and groups.setdefault(name, group) != group:
+            problems.append(f"{name}: stands in two groups, {groups[name]} and {group}")
+    return groups
+
+
 def _separated(pairs: Sequence[Pair]) -> list[str]:
     """Groups that stand on both sides of a split: their images are too alike to test each other."""
     found: dict[str, dict[Split, str]] = {}
@@ -117,7 +148,7 @@ def _separated(pairs: Sequence[Pair]) -> list[str]:
     ]
 
 
-def _stem(written: str, known: set[str]) -> str:
+def _stem(written: str, known: Collection[str]) -> str:
     # A stem may itself hold dots, so the whole name goes first.
     path = Path(written)
     return stem_of(path) if written not in known and suffix_of(path) else written
