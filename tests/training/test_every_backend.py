@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import normwise as nw
-from normwise.rasters import write_raster
+from normwise.rasters import read_raster, write_raster
 
 
 @pytest.fixture
@@ -44,3 +44,38 @@ def test_training_learns_saves_and_predicts(stripes, tmp_path):
     assert (
         str(nw.plan_of(tmp_path / "run")) == "standardize@input,batch(momentum=0.8)@pre-activation"
     )
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("network", ["unet", "residual"])
+def test_a_network_for_volumes_is_built_and_takes_a_step(network):
+    keras.utils.set_random_seed(0)
+    shape, plan = (None, None, None, 2), "batch@pre-activation"
+    more = {"blocks": 1} if network == "residual" else {}
+    model = nw.build(network, shape, 1, norm=plan, filters=2, depth=1, **more)
+    assert model.output_shape == (None, None, None, None, 1)
+    chance = np.random.default_rng(0)
+    x = chance.normal(3, 2, (2, 4, 8, 6, 2)).astype(np.float32)
+    y = x.sum(-1, keepdims=True)
+    before = [np.array(value) for value in model.get_weights()]
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mean_squared_error")
+    losses = [float(model.train_on_batch(x, y)) for _ in range(3)]
+    assert losses[-1] < losses[0]
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(moved)  # kernels, biases, scales and moving statistics
+    assert str(nw.plan_of(model)) == plan
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("suffix", ["npy", "tif"])
+def test_the_prediction_of_a_volume_is_written_and_read(tmp_path, suffix):
+    keras.utils.set_random_seed(1)
+    model = nw.build("unet", (None, None, None, 2), 3, norm="batch@skip", filters=2, depth=1)
+    volume = np.random.default_rng(1).normal(size=(4, 6, 8, 2)).astype(np.float32)
+    write_raster(tmp_path / "volume.npy", volume)
+    written = nw.predict(model, tmp_path / "volume.npy", tmp_path / f"out.{suffix}")
+    found = read_raster(written, 3)
+    plain = keras.ops.convert_to_numpy(model(volume[None]))[0]
+    assert found.shape == plain.shape == (4, 6, 8, 3)
+    np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-5)
+    assert np.abs(found - found[::-1]).max() > 1e-3  # slices are in their order
