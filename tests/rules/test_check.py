@@ -1,15 +1,20 @@
 """`nw.check`: files of every format, live models, training set-ups; no Keras for files."""
 
+import copy
 import json
 import subprocess
 import sys
+from functools import cache
 
 import keras
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 import normwise as nw
 from normwise.errors import CheckError, ModelReadError
+from normwise.keras_format.config import graph_from_config
 from normwise.rules import Severity
 from tests import zoo
 
@@ -92,3 +97,36 @@ def test_findings_of_shared_and_nested_layers_come_once_with_full_paths():
     model = keras.Model(inputs, layers.Conv2D(1, 1)(inner(inner(inputs))))
     errors = nw.check(model).at_least(Severity.ERROR)
     assert [(f.name, f.layers) for f in errors] == [("wrong-axis", ("inner/norm",))]
+
+
+ODD = [None, True, -1, 0, 10**30, 0.5, float("nan"), "", "relu", [], [1, 2], {}, {"a": 1}]
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_damaged_configuration_ends_in_a_report_or_a_clear_error(data):
+    name = data.draw(st.sampled_from(["nested_twice", "channels_first", "all_norms", "depthwise"]))
+    config = json.loads(written(name))
+    for _ in range(data.draw(st.integers(1, 3))):
+        spots = list(places(config["config"]))
+        container, key = spots[data.draw(st.integers(0, len(spots) - 1))]
+        container[key] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
+    try:
+        graph = graph_from_config(config, "file")
+    except ModelReadError:
+        return
+    json.dumps(nw.check(graph, batch_size=data.draw(st.sampled_from([None, 1]))).to_dict())
+
+
+@cache
+def written(name):
+    return zoo.built(name).to_json()
+
+
+def places(part):
+    """Every entry of a configuration: its container and key."""
+    entries = part.items() if isinstance(part, dict) else enumerate(part)
+    for key, value in list(entries):
+        yield part, key
+        if isinstance(value, (dict, list)):
+            yield from places(value)

@@ -119,8 +119,8 @@ def _from_shapes(node: Node, before: Shape | None, rank: int) -> Scale:
 
 def _ratio(before: int | None, after: int | None) -> Fraction:
     """Whole steps only: 13 -> 26 is 2, and 13 -> 6, a `valid` halving, is 1/2."""
-    if not before or not after:
-        return Fraction(1)
+    if not before or not after or before < 0 or after < 0:
+        return Fraction(1)  # a damaged file can state any number
     if after >= before:
         return Fraction(round(after / before))
     return Fraction(1, round(before / after))

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import DAMAGED
 
-Arrays = tuple[NDArray[Any], ...]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = tuple[NDArray[Any], ...]
 
 MAX_UNPACKED_BYTES = 512 * 2**20
 """Compressed weights have to be unpacked in memory; Keras stores them as they are."""
@@ -213,6 +213,8 @@ def _array(dataset: Any, path: Path) -> NDArray[Any]:
         raise ModelReadError(f"{path}: {dataset.name} lies in another file; that isn't read.")
     if dataset.nbytes > MAX_ARRAY_BYTES:
         raise ModelReadError(f"{path}: {dataset.name} has {dataset.nbytes:,} bytes.")
+    import numpy as np  # noqa: PLC0415 - only where weights are needed
+
     values = np.asarray(dataset)
     if _text(dataset.attrs.get("dtype", "")) == "bfloat16":
         # The upper half of a float32.

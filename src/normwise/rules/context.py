@@ -350,4 +350,4 @@ _KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
 
 def _is_known(node: Node) -> bool:
     """Whether a class is Keras' own: files name a module, old ones don't."""
-    return node.module is None or node.module.split(".")[0] in _KERAS
+    return node.module is None or str(node.module).split(".")[0] in _KERAS

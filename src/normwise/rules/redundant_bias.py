@@ -65,8 +65,6 @@ def _is_cancelled(context: Context, index: int) -> bool:
     node, reader = context.nodes[index], context.only_reader(index)
     if reader is None or not has_bias(node) or context.activations[index] is not None:
         return False
-    if not context.is_norm(reader) or len(context.graph.producers[reader]) != 1:
-        return False
     if context.is_frozen(reader) and not context.is_frozen(index):
         return False  # with fixed statistics the bias is what can still be learned
     spec, channels, axis = context.spec(reader), context.channels_read(reader), context.axes[index]
