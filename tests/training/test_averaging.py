@@ -9,7 +9,7 @@ from normwise.training.determinism import seed_run
 from normwise.training.fit import BEST, LAST, fit
 from normwise.training.losses.composition import WeightedLoss, loss_of
 from normwise.training.optimizer import make_optimizer
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 from normwise.training.twin import show, trainee_of
 
 from .stand_in import Batches, network, recipe, same_weights, validate, weights_of

@@ -8,7 +8,7 @@ import normwise as nw
 from normwise.errors import PlanError
 from normwise.training.determinism import seed_run
 from normwise.training.losses.composition import WeightedLoss, loss_of
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 
 def brightness(count, seed):

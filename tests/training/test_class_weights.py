@@ -6,7 +6,8 @@ from normwise.data.statistics import class_counts
 from normwise.errors import RecipeError
 from normwise.rasters import write_raster
 from normwise.training.class_weights import balanced_weights, resolved_class_weights
-from normwise.training.recipe import Recipe, load_recipe, to_yaml, with_settings
+from normwise.training.recipe import Recipe, load_recipe, to_yaml
+from normwise.training.recipe_changes import with_settings
 from normwise.training.resolve import resolve
 
 

@@ -9,8 +9,8 @@ from normwise.training.determinism import seed_run
 from normwise.training.fit import fit
 from normwise.training.losses.composition import loss_of
 from normwise.training.progress import Silent
-from normwise.training.recipe import TrainingSettings
 from normwise.training.run import train
+from normwise.training.training_settings import TrainingSettings
 
 from .stand_in import Batches, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder

@@ -4,8 +4,8 @@ import pytest
 from keras import layers
 
 from normwise.training.optimizer import decays, make_optimizer
-from normwise.training.recipe import TrainingSettings
 from normwise.training.schedule import learning_rate_schedule
+from normwise.training.training_settings import TrainingSettings
 
 pytestmark = pytest.mark.backends
 

@@ -8,7 +8,8 @@ from normwise.errors import RunError
 from normwise.training.determinism import seed_run
 from normwise.training.rate_finder import curve_of, find_rate
 from normwise.training.recipe import Recipe, load_recipe
-from normwise.training.run import RATES, train
+from normwise.training.run import train
+from normwise.training.run_folder import RATES
 
 from .stand_in import Batches, network, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder

@@ -7,15 +7,9 @@ import pytest
 
 from normwise.errors import RecipeError
 from normwise.networks import NETWORKS
-from normwise.training.recipe import (
-    NetworkName,
-    Recipe,
-    differences,
-    known_keys,
-    load_recipe,
-    to_yaml,
-    with_settings,
-)
+from normwise.training.network_settings import NetworkName
+from normwise.training.recipe import Recipe, known_keys, load_recipe, to_yaml
+from normwise.training.recipe_changes import differences, with_settings
 
 
 def written(tmp_path, text):

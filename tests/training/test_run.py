@@ -11,9 +11,11 @@ from PIL import Image
 from normwise.data.folder import open_dataset
 from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeError, RunError
 from normwise.training.evaluate import evaluate, input_mean
-from normwise.training.recipe import Recipe, load_recipe, with_settings
+from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.recipe_changes import with_settings
 from normwise.training.resolve import patch_notes
-from normwise.training.run import FILES, train
+from normwise.training.run import train
+from normwise.training.run_folder import FILES
 from normwise.training.whole_items import whole_items
 from normwise.workflows.evaluate import evaluate as evaluate_run
 

@@ -3,7 +3,8 @@ import pytest
 
 from normwise.data.folder import open_dataset
 from normwise.errors import RecipeError
-from normwise.training.recipe import Recipe, with_settings
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import with_settings
 from normwise.training.run import train
 from normwise.training.sampling import SeenClasses, sampling_of
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from normwise.errors import RecipeError
-from normwise.training.recipe import TrainingSettings
 from normwise.training.schedule import learning_rate_schedule
+from normwise.training.training_settings import TrainingSettings
 
 pytestmark = pytest.mark.backends
 

@@ -2,8 +2,8 @@ import json
 import math
 
 from normwise.training.history import read_history, write_history
-from normwise.training.recipe import TrainingSettings
 from normwise.training.standing import Standing, judged
+from normwise.training.training_settings import TrainingSettings
 
 
 def after(values, **settings):

@@ -12,8 +12,8 @@ from normwise.rasters import write_raster
 from normwise.training.configure import Cost
 from normwise.training.configure.cost import network_to_measure
 from normwise.training.deep_supervision import head_sizes
+from normwise.training.preparing import parts_of
 from normwise.training.recipe import load_recipe
-from normwise.training.run import parts_of
 from normwise.workflows.configure import configure
 
 KEY = re.compile(r"\b(?:data|network|training)\.[a-z_]+(?:\.[a-z_]+)?|\bnorm\b")

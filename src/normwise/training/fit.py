@@ -21,8 +21,10 @@ from normwise.training.losses.expression import parse_loss, task_of
 from normwise.training.optimizer import make_optimizer
 from normwise.training.precision import set_precision
 from normwise.training.progress import Silent, Watcher, describe_epoch
-from normwise.training.recipe import Recipe, TrainingSettings, differences
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import differences
 from normwise.training.standing import Standing, judged
+from normwise.training.training_settings import TrainingSettings
 from normwise.training.twin import show, trainee_of
 
 LAST: Final = Path("checkpoints", "last.npz")

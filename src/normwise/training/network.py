@@ -5,7 +5,8 @@ import keras
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
 from normwise.networks import build, options_of
-from normwise.training.recipe import NetworkSettings, Recipe
+from normwise.training.network_settings import NetworkSettings
+from normwise.training.recipe import Recipe
 from normwise.training.recipe_problems import join_problems, nearest_key
 from normwise.training.resolve import plan_of_recipe
 from normwise.training.scaling import name_input, scaling_of

@@ -6,8 +6,8 @@ from typing import Any, Final
 import keras
 
 from normwise.training.averaging import AveragingAdamW
-from normwise.training.recipe import TrainingSettings
 from normwise.training.schedule import learning_rate_schedule
+from normwise.training.training_settings import TrainingSettings
 
 _UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
 

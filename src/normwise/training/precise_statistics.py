@@ -11,7 +11,7 @@ import numpy as np
 from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
 from normwise.training.loading import Batches, loaded
 from normwise.training.metrics import is_better
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 _BATCHES: Final = 32
 """Most batches that are looked at, once for each depth of norms."""

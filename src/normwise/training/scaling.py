@@ -4,7 +4,7 @@ from typing import Any
 
 from normwise.data.scaling import Percentiles
 from normwise.errors import DataError, RecipeError
-from normwise.training.recipe import DataSettings
+from normwise.training.data_settings import DataSettings
 
 
 def scaling_of(settings: DataSettings) -> Percentiles | None:

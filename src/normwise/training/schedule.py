@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from normwise.errors import RecipeError
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 
 def learning_rate_schedule(

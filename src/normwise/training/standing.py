@@ -7,7 +7,7 @@ from typing import Any
 
 from normwise.training.history import History, Row
 from normwise.training.metrics import is_better
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)

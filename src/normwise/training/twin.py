@@ -11,7 +11,7 @@ from normwise.surgery.statistics import apply_statistics, batch_norms, populatio
 from normwise.training.averaging import averages_of
 from normwise.training.checkpoints import model_variables
 from normwise.training.loading import Batches, loaded
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 _BATCHES = 16
 """Batches behind the statistics of averaged weights; each has thousands of pixels."""

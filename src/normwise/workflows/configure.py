@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError, RecipeError
 from normwise.files import write_text
-from normwise.training.recipe import Recipe, to_yaml, with_settings
+from normwise.training.recipe import Recipe, to_yaml
+from normwise.training.recipe_changes import with_settings
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -173,7 +174,7 @@ def _draw(path: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> None
     from normwise.training.evaluate import output_of  # noqa: PLC0415 - needs the backend
     from normwise.training.patch_pictures import draw_training_patches  # noqa: PLC0415
     from normwise.training.pictures import meaning_of  # noqa: PLC0415
-    from normwise.training.run import training_batches  # noqa: PLC0415
+    from normwise.training.preparing import training_batches  # noqa: PLC0415
     from normwise.training.sampling import sampling_of  # noqa: PLC0415
     from normwise.training.scaling import scaling_of  # noqa: PLC0415
 

@@ -14,7 +14,8 @@ from typing import Any, Final, Self, TypeGuard
 
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
-from normwise.training.recipe import Recipe, differences, with_settings
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import differences, with_settings
 from normwise.workflows.ensembles import ENSEMBLE_FILE, write_ensemble
 from normwise.workflows.train import RECIPE_FILE, recipe_of, run_folder, train, with_whole_path
 

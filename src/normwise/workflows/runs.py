@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from normwise.data.description import read_description
 from normwise.data.reading import Reading, Record, read_record
+from normwise.training.data_settings import DataSettings
 from normwise.training.distribution import Distribution
-from normwise.training.recipe import DataSettings, Recipe, load_recipe
+from normwise.training.recipe import Recipe, load_recipe
 from normwise.workflows.train import RECIPE_FILE
 
 METRICS_FILE: Final = "metrics.json"

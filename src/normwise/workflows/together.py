@@ -63,7 +63,8 @@ def train_together(
     keras = sys.modules.get("keras")
     loaded = hasattr(keras, "backend")
     refuse_other_backends(keras.backend.backend() if keras and loaded else chosen_backend())
-    from normwise.training.run import refuse_existing, train  # noqa: PLC0415 - light start-up
+    from normwise.training.run import train  # noqa: PLC0415 - light start-up
+    from normwise.training.run_folder import refuse_existing  # noqa: PLC0415
 
     # Before the processes meet: a refusal of one would leave the others waiting.
     refuse_existing(folder, resume, overwrite)

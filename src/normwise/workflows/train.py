@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.training.recipe import Recipe, load_recipe, with_settings
+from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.recipe_changes import with_settings
 from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def find_rate(
     chosen = recipe_of(recipe, settings)
     require_backend()
     from normwise.training.pictures import draw_curve  # noqa: PLC0415 - light start-up
-    from normwise.training.run import RATES, parts_of, try_rates  # noqa: PLC0415
+    from normwise.training.preparing import parts_of, try_rates  # noqa: PLC0415
+    from normwise.training.run_folder import RATES  # noqa: PLC0415
 
     path = run_folder(chosen, recipe, out) / RATES
     if path.exists() and not overwrite:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from normwise.training.losses.composition import loss_of
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 
 def loss_function(name, **settings):

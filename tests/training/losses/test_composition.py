@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from normwise.training.losses.composition import WeightedLoss, loss_of
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 from .references import tversky
 

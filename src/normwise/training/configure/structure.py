@@ -7,7 +7,7 @@ from typing import Any, Final
 from normwise.networks import NETWORKS, build, options_of
 from normwise.networks.stride import stride_of
 from normwise.training.configure.situation import Chosen
-from normwise.training.recipe import NetworkSettings
+from normwise.training.network_settings import NetworkSettings
 
 _USUAL: Final = "unet"
 # What they say of weights changes no size, and files or downloads are not for measuring.

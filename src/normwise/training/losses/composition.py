@@ -10,7 +10,7 @@ from keras import ops
 from normwise.training.losses import regression, segmentation
 from normwise.training.losses.expression import parse_loss
 from normwise.training.losses.reductions import Tensor
-from normwise.training.recipe import TrainingSettings
+from normwise.training.training_settings import TrainingSettings
 
 PixelLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Truth, linear output and weight to a scalar; `losses.segmentation` and `losses.regression` say

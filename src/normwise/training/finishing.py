@@ -1,0 +1,51 @@
+"""What a trained run leaves: the model, how images are read for it, its metrics and pictures."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from normwise.files import write_text
+from normwise.keras_format.saving import save_model
+from normwise.training.evaluate import evaluate
+from normwise.training.metrics import Metrics
+from normwise.training.output import finished_model
+from normwise.training.pictures import draw_run
+from normwise.training.preparing import Parts
+from normwise.training.standing import Standing
+
+log = logging.getLogger("normwise.training")
+
+
+def finish(parts: Parts, standing: Standing, folder: Path) -> Metrics:
+    """Writes the model of a trained run, its metrics and its pictures.
+
+    Args:
+        parts: What the run is made of; the network has the weights of the best epoch.
+        standing: How the run ended.
+        folder: The run folder.
+
+    Returns:
+        The metrics of the model on the whole validation images.
+    """
+    recipe, dataset, output = parts.recipe, parts.dataset, parts.output
+    model, fill = finished_model(parts.network, output), parts.images.mean.tolist()
+    save_model(model, folder / "model.keras", overwrite=True)
+    dataset.record.model_copy(update={"fill": fill}).write(folder)
+    metrics = evaluate(model, dataset, "val", [fill])
+    _write_metrics(folder / "metrics.json", metrics, standing)
+    draw_run(model, recipe, dataset, output, standing, folder, fill)
+    if standing.stopped:
+        log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
+    log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))
+    return metrics
+
+
+def _write_metrics(path: Path, metrics: Metrics, standing: Standing) -> None:
+    content: dict[str, Any] = {"split": "val", "epoch": standing.best_epoch}
+    content |= json.loads(metrics.to_json())
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _numbers(metrics: Metrics) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.values.items())
