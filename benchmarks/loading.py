@@ -18,7 +18,7 @@ from pairs import paired_ratio
 
 from normwise.memory import keep_freed_memory
 
-STEPS, PAIRS, PATCH, BATCH = 6, 12, 256, 4
+STEPS, PAIRS, PATCH, BATCH = 6, 7, 256, 4
 
 
 class InTurn:
