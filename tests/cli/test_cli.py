@@ -1,4 +1,4 @@
-"""The command line as a user calls it: whole processes, exit codes, messages."""
+"""The command line as a user calls it: exit codes, messages, whole processes where they count."""
 
 import json
 import os
@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 
 from normwise.rasters import read_raster, write_raster
-
-
-def normwise(*arguments, cwd=None, **environment):
-    command = [sys.executable, "-m", "normwise", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, check=False,
-        env={**os.environ, **environment},
-    )  # fmt: skip
+from tests.commands import normwise, normwise_process
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +34,7 @@ def data(tmp_path_factory):
 def run(data, tmp_path_factory):
     """A run folder, trained by the command line."""
     out = tmp_path_factory.mktemp("runs") / "discs"
-    done = normwise(
+    done = normwise_process(
         "train", data, "-o", out, "--set", "network.filters=4", "--set", "network.depth=2",
         "--set", "training.epochs=3", "--set", "training.steps=8", "--set", "data.patch=32",
         "--set", "training.learning_rate=0.01",
@@ -52,7 +45,7 @@ def run(data, tmp_path_factory):
 
 
 def test_help_names_every_verb():
-    done = normwise("--help")
+    done = normwise_process("--help")
     assert done.returncode == 0
     for verb in ("show", "train", "evaluate", "predict", "demo", "env"):
         assert verb in done.stdout
@@ -169,7 +162,7 @@ def test_a_model_from_a_callable(tmp_path):
         "import normwise as nw\n\n\ndef network():\n"
         "    return nw.build('unet', (32, 32, 2), 1, norm='instance@skip', filters=4, depth=2)\n"
     )
-    done = normwise("show", "mine:network", cwd=tmp_path)
+    done = normwise_process("show", "mine:network", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "instance@skip" in done.stdout
 
@@ -190,7 +183,9 @@ def test_without_any_backend_the_extra_is_named(tmp_path, data):
         "importlib.util.find_spec = lambda n, p=None: None if n in hidden else real(n, p)\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="", PYTHONPATH=path)
+    done = normwise_process(
+        "train", data, "-o", tmp_path / "run", KERAS_BACKEND="", PYTHONPATH=path
+    )
     assert done.returncode == 2
     assert "normwise[tensorflow]" in done.stderr
 
@@ -217,13 +212,13 @@ def test_brackets_in_names_are_printed(tmp_path):
         "    i = keras.Input((4,))\n"
         "    return keras.Model(i, keras.layers.Dense(2, name='blk[bold]x')(i), name='m[x]')\n"
     )
-    done = normwise("show", "mine:network", cwd=tmp_path)
+    done = normwise_process("show", "mine:network", cwd=tmp_path)
     assert "blk[bold]x" in done.stdout
     assert "m[x]" in done.stdout
 
 
 def test_an_unknown_backend_is_a_clear_error(data, tmp_path):
-    done = normwise("train", data, "-o", tmp_path / "run", KERAS_BACKEND="foo")
+    done = normwise_process("train", data, "-o", tmp_path / "run", KERAS_BACKEND="foo")
     assert done.returncode == 2
     assert "tensorflow, jax, torch" in done.stderr
 

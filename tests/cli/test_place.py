@@ -11,13 +11,9 @@ from keras import layers
 
 import normwise as nw
 from normwise.rasters import write_raster
+from tests.commands import normwise, normwise_process
 from tests.surgery.models import shaken
 from tests.zoo import conv, image
-
-
-def run(*words, cwd=None):
-    command = [sys.executable, "-m", "normwise", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -30,24 +26,24 @@ def unet(tmp_path_factory):
 
 def test_a_model_is_placed_proved_and_written(unet, tmp_path):
     out = tmp_path / "placed.keras"
-    done = run("place", unet, "--norm", "batch@pre-activation", "-o", out, "--drop-bias")
+    done = normwise("place", unet, "--norm", "batch@pre-activation", "-o", out, "--drop-bias")
     assert done.returncode == 0, done.stderr
     assert "BatchNormalization inserted between encoder1_conv1" in done.stdout
     assert "outputs kept in inference" in done.stdout and f"Written to {out}" in done.stdout
     assert str(nw.plan_of(out)) == "batch@pre-activation"
-    again = run("place", unet, "--norm", "batch@skip", "-o", out)
+    again = normwise("place", unet, "--norm", "batch@skip", "-o", out)
     assert again.returncode == 2 and "--overwrite" in again.stderr
 
 
 def test_what_cannot_keep_outputs_writes_nothing_and_exits_1(unet, tmp_path):
     out = tmp_path / "out.keras"
     words = ("place", unet, "--norm", "rms@skip", "-o", out, "--format", "json")
-    done = run(*words)
+    done = normwise(*words)
     assert done.returncode == 1 and not out.exists()
     said = json.loads(done.stdout)
     assert said["written"] is None and said["skipped"][0]["layer"] == "encoder1_conv2_skip_norm"
     assert "Nothing written" in done.stderr and "--retrain" in done.stderr
-    done = run(*words, "--retrain")
+    done = normwise(*words, "--retrain")
     assert done.returncode == 0 and str(nw.plan_of(out)) == "rms@skip"
     assert json.loads(done.stdout)["promise"] == "outputs change"
 
@@ -58,7 +54,7 @@ def test_statistics_come_from_a_folder_of_images(unet, tmp_path):
         write_raster(tmp_path / "images" / f"{name}.npy", rng.normal(7, 2, (32, 32, 3)))
     out = tmp_path / "out.keras"
     words = ("--norm", "batch@input", "-o", out, "--data", tmp_path / "images")
-    done = run("place", unet, *words)
+    done = normwise("place", unet, *words)
     assert done.returncode == 0, done.stderr
     norm = keras.saving.load_model(out).get_layer("input_norm")
     np.testing.assert_allclose(np.asarray(norm.moving_mean), 7, atol=0.3)
@@ -70,7 +66,7 @@ def test_an_architecture_is_placed_without_weights_to_keep(tmp_path):
     model = keras.Model(inputs, conv(1)(conv(4, activation="relu", name="a")(inputs)))
     path, out = tmp_path / "net.json", tmp_path / "out.keras"
     path.write_text(model.to_json())
-    done = run("place", path, "--norm", "group(groups=2)@pre-activation", "-o", out)
+    done = normwise("place", path, "--norm", "group(groups=2)@pre-activation", "-o", out)
     assert done.returncode == 0, done.stderr
     assert str(nw.plan_of(out)) == "group(groups=2)@pre-activation"
 
@@ -80,7 +76,7 @@ def test_a_keras_2_file_is_placed(tmp_path):
     model = keras.Model(inputs, conv(1)(conv(4, activation="relu", name="a")(inputs)))
     path, out = tmp_path / "old.h5", tmp_path / "out.keras"
     model.save(path)
-    done = run("place", path, "--norm", "batch@pre-activation", "-o", out)
+    done = normwise("place", path, "--norm", "batch@pre-activation", "-o", out)
     assert done.returncode == 0, done.stderr
 
 
@@ -103,24 +99,24 @@ def test_custom_layers_are_imported_on_demand(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
     words = ("place", "m.keras", "--norm", "batch@pre-activation", "-o", "out.keras")
-    done = run(*words, cwd=tmp_path)
+    fold = ("fold", "m.keras", "-o", "folded.keras")
+    done = normwise(*words, cwd=tmp_path)
     assert done.returncode == 2 and "import" in done.stderr
-    assert run(*words, "--import", "mine", cwd=tmp_path).returncode == 0
-    out = tmp_path / "folded.keras"
-    assert run("fold", tmp_path / "m.keras", "-o", out, cwd=tmp_path).returncode == 2
-    done = run("fold", tmp_path / "m.keras", "-o", out, "--import", "mine", cwd=tmp_path)
+    assert normwise(*fold, cwd=tmp_path).returncode == 2
+    assert normwise_process(*words, "--import", "mine", cwd=tmp_path).returncode == 0
+    done = normwise_process(*fold, "--import", "mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = run(*words, "--overwrite", "--import", "gone", cwd=tmp_path)
+    done = normwise(*words, "--overwrite", "--import", "gone", cwd=tmp_path)
     assert done.returncode == 2 and "--import gone" in done.stderr
 
 
 def test_impossible_requests_say_what_would_help(unet, tmp_path):
     out = tmp_path / "out.keras"
-    done = run("place", unet, "--norm", "batch@nowhere", "-o", out)
+    done = normwise("place", unet, "--norm", "batch@nowhere", "-o", out)
     assert done.returncode == 2 and "'nowhere' is no position" in done.stderr
-    done = run("place", unet, "--norm", "batch@skip", "-o", out, "--layers", "none_*")
+    done = normwise("place", unet, "--norm", "batch@skip", "-o", out, "--layers", "none_*")
     assert done.returncode == 2 and "matches the pattern" in done.stderr
-    done = run("place", unet, "--norm", "batch@skip", "-o", tmp_path / "out.h5")
+    done = normwise("place", unet, "--norm", "batch@skip", "-o", tmp_path / "out.h5")
     assert done.returncode == 2 and ".keras" in done.stderr
 
 

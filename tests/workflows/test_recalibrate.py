@@ -1,8 +1,6 @@
 """Recalibration from folders of images, folding from files, and both on the command line."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from normwise.rasters import write_raster
 from normwise.workflows.image_batches import ImageBatches, image_files
 from normwise.workflows.recalibrate import fill_of
 from normwise.workflows.rewrites import refuse_output
+from tests.commands import normwise
 from tests.surgery.models import outputs_of
 from tests.surgery.randomize import randomize
 
@@ -151,13 +150,6 @@ def test_outputs_are_keras_files_that_may_be_written(tmp_path):
     with pytest.raises(OutputExistsError, match="--overwrite"):
         refuse_output(tmp_path / "model.keras", overwrite=False)
     refuse_output(tmp_path / "model.keras", overwrite=True)
-
-
-def normwise(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "normwise", *map(str, words)],
-        capture_output=True, text=True, check=False, env={**os.environ},
-    )  # fmt: skip
 
 
 def test_the_command_line(folder, tmp_path):
