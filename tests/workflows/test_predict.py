@@ -6,7 +6,9 @@ import pytest
 
 import normwise as nw
 from normwise.errors import NetworkError, OutputExistsError, RasterError
+from normwise.files import write_text
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.training.recipe import Recipe, to_yaml
 
 
 @pytest.fixture
@@ -105,3 +107,35 @@ def test_an_error_names_the_file(doubling, tmp_path):
     write_raster(tmp_path / "one.npy", np.zeros((2, 2, 1), np.float32))
     with pytest.raises(NetworkError, match=r"one\.npy.*--bands"):
         nw.predict(doubling, tmp_path / "one.npy")
+
+
+@pytest.fixture
+def leftward(tmp_path):
+    """A run folder whose model answers with the pixel to the left."""
+    inputs = keras.Input((None, None, 1))
+    kernel = np.zeros((1, 3, 1, 1), np.float32)
+    kernel[0, 0] = 1
+    conv = keras.layers.Conv2D(1, (1, 3), padding="same", use_bias=False)
+    model = keras.Model(inputs, conv(inputs))
+    conv.set_weights([kernel])
+    model.save(tmp_path / "model.keras")
+    recipe = Recipe(data={"path": "gone"}, prediction={"tta": "flips"})
+    (tmp_path / "recipe.yaml").write_text(to_yaml(recipe))
+    return tmp_path
+
+
+def test_a_run_is_applied_to_the_views_that_its_recipe_names(leftward):
+    image = np.arange(12.0, dtype=np.float32).reshape(3, 4, 1)
+    left = np.pad(image, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    right = np.pad(image, ((0, 0), (0, 1), (0, 0)))[:, 1:]
+    np.testing.assert_allclose(nw.predict(leftward, image), (left + right) / 2, rtol=1e-6)
+    np.testing.assert_allclose(nw.predict(leftward, image, tta="none"), left, rtol=1e-6)
+    np.testing.assert_allclose(nw.predict(leftward / "model.keras", image, tta="none"), left)
+    with pytest.raises(nw.NormwiseError, match="allowed: none, flips"):
+        nw.predict(leftward, image, tta="all")
+    for name, shown in (("a", image), ("b", image + 1)):
+        write_raster(leftward / "images" / f"{name}.npy", shown)
+        write_raster(leftward / "targets" / f"{name}.npy", left)
+    write_text(leftward / "split.csv", "name,split\na,test\nb,train\n")
+    measured = [nw.evaluate(leftward, leftward, tta=tta).values["mae"] for tta in ("none", None)]
+    np.testing.assert_allclose(measured, [0, np.abs((right - left) / 2).mean()], rtol=1e-6)

@@ -23,6 +23,13 @@ def evaluate(
         str | None,
         typer.Option(metavar="masks|targets", help="What to measure by, in a folder with both."),
     ] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|flips|flips-and-turns",
+            help="Average the predictions of these views of an image; by default the run's.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the metrics to a JSON file.")
     ] = None,
@@ -35,7 +42,9 @@ def evaluate(
     from normwise.cli.tables import print_metrics  # noqa: PLC0415
     from normwise.workflows.evaluate import evaluate as workflow  # noqa: PLC0415
 
-    metrics = workflow(model, data, split=split, labels=labels, out=out, overwrite=overwrite)
+    metrics = workflow(
+        model, data, split=split, labels=labels, tta=tta, out=out, overwrite=overwrite
+    )
     if format is Format.json:
         print_json(json.loads(metrics.to_json()))
         return

@@ -35,6 +35,13 @@ def predict(
         float | None,
         typer.Option(help="Value of missing pixels; by default the run's or the file's."),
     ] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|flips|flips-and-turns",
+            help="Average the predictions of these views of an image; by default the run's.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Predict an image or a folder of images."""
@@ -47,6 +54,7 @@ def predict(
         classes=classes,
         bands=read_bands(bands),
         nodata=nodata,
+        tta=tta,
         overwrite=overwrite,
     )
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"

@@ -10,8 +10,8 @@ import numpy as np
 
 from normwise.data.dataset import Dataset
 from normwise.errors import DataError
-from normwise.inference.ensembles import combined
-from normwise.inference.whole import predict_whole
+from normwise.inference.ensembles import combined, predict_views
+from normwise.inference.views import Views
 from normwise.training.distribution import SINGLE, Distribution
 from normwise.training.metrics import Metrics
 from normwise.training.output import (
@@ -30,6 +30,7 @@ def evaluate(
     dataset: Dataset,
     split: str = "test",
     fills: Sequence[Sequence[float] | None] | None = None,
+    views: Sequence[Views] | None = None,
 ) -> Metrics:
     """Measures a model on whole images.
 
@@ -42,6 +43,8 @@ def evaluate(
         fills: For each model and channel, what stands where nothing was measured; a run keeps it
             in its `images.yaml`. By default, or for None, the mean that the model scales its input
             with, or 0 if it doesn't.
+        views: For each model, the flips and turns of an image whose predictions are averaged; by
+            default none.
 
     Returns:
         Metrics over all pixels that have a label, in the target's units.
@@ -62,10 +65,14 @@ def evaluate(
         _check_outputs(member, output, dataset)
     metrics = metrics_for(output)
     told = fills or [None] * len(members)
+    augmented: Sequence[Views] = views or ["none"] * len(members)
     readers = (_whole(m, dataset, split, fill) for m, fill in zip(members, told, strict=True))
     for seen in zip(*readers, strict=True):
         item, _, truth, weight = seen[0]
-        each = [predict_whole(m, image) for m, (_, image, _, _) in zip(members, seen, strict=True)]
+        each = (
+            predict_views(m, image, tta, distribution.gaussian)
+            for m, (_, image, _, _), tta in zip(members, seen, augmented, strict=True)
+        )
         predicted = combined(each, distribution.gaussian)
         if output.task == "segmentation":
             predicted = predicted_classes(predicted)

@@ -25,6 +25,7 @@ from normwise.errors import PlanError, RecipeError
 from normwise.norms.plan import NormPlan
 from normwise.training.data_settings import DataSettings
 from normwise.training.network_settings import NetworkSettings
+from normwise.training.prediction_settings import PredictionSettings
 from normwise.training.recipe_problems import describe_problem, join_problems, yaml_problem
 from normwise.training.section import Section
 from normwise.training.training_settings import TrainingSettings
@@ -56,6 +57,7 @@ class Recipe(Section):
     network: NetworkSettings = NetworkSettings()
     norm: PlanText | None = Field(default=None, description="null: the network's own plan")
     training: TrainingSettings = TrainingSettings()
+    prediction: PredictionSettings = PredictionSettings()
     out: str | None = Field(default=None, description="the run folder")
 
     def __init__(self, **settings: Any) -> None:

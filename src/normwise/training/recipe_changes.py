@@ -9,7 +9,7 @@ import yaml
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe, checked
 
-_HARMLESS: Final = frozenset({"out", "training.workers", "training.trackers"})
+_HARMLESS: Final = frozenset({"out", "training.workers", "training.trackers", "prediction.tta"})
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:

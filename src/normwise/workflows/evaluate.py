@@ -12,7 +12,13 @@ from normwise.errors import DataError, OutputExistsError
 from normwise.files import write_text
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, fill_of_run, recipe_of_run, record_of_run
+from normwise.workflows.runs import (
+    data_settings,
+    fill_of_run,
+    recipe_of_run,
+    record_of_run,
+    views_of_run,
+)
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -25,6 +31,7 @@ def evaluate(
     *,
     split: str = "test",
     labels: str | None = None,
+    tta: str | None = None,
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Metrics:
@@ -38,6 +45,7 @@ def evaluate(
         split: `"train"`, `"val"` or `"test"`.
         labels: `"masks"` or `"targets"`, where the folder has both; by default the run's. An
             opened data set has its own.
+        tta: Test-time augmentation, as for `predict`; by default what the run's recipe says.
         out: A JSON file to write the metrics to.
         overwrite: Whether that file may be replaced.
 
@@ -62,7 +70,9 @@ def evaluate(
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
 
     fills = [fill_of_run(member) for member in members]
-    metrics = measure([live_model(member) for member in members], dataset, split, fills)
+    views = [views_of_run(member, tta) for member in members]
+    models = [live_model(member) for member in members]
+    metrics = measure(models, dataset, split, fills, views)
     if out is not None:
         write_text(Path(fspath(out)), metrics.to_json(), overwrite)
     return metrics

@@ -23,7 +23,13 @@ from normwise.rasters import (
 )
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import data_settings, fill_of_run, output_names, reading_of
+from normwise.workflows.runs import (
+    data_settings,
+    fill_of_run,
+    output_names,
+    reading_of,
+    views_of_run,
+)
 from normwise.workflows.scenes import images_in, single_image
 
 Array = npt.NDArray[Any]
@@ -41,6 +47,7 @@ def predict(
     classes: bool = False,
     bands: Sequence[int] | None = None,
     nodata: float | None = None,
+    tta: str | None = None,
     overwrite: bool = False,
 ) -> Array | Path | list[Path]:
     """Predicts a whole image of any size, or every image of a folder.
@@ -66,6 +73,9 @@ def predict(
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
             said, else what the file says.
+        tta: Test-time augmentation: `"flips"` or `"flips-and-turns"` average the predictions of
+            4 or 8 views of an image (8 or 16 of a volume), in as many times the time; `"none"`
+            doesn't; by default what the run's recipe says.
         overwrite: Whether existing files may be replaced.
 
     Returns:
@@ -85,7 +95,7 @@ def predict(
     for member in members_of(model):
         refuse_missing(member)
     if isinstance(image, np.ndarray):
-        predictor = _Predictor(model, classes, bands, nodata)
+        predictor = _Predictor(model, classes, bands, nodata, tta)
         result = predictor.array(_with_channels(image), predictor.nodata)
         if out is None:
             return result
@@ -95,10 +105,10 @@ def predict(
         path = Path(fspath(cast("str", image)))
         if out is None:
             raise DataError(f"{path} is a folder of images: name a folder to write to with `out`.")
-        return _folder(model, path, Path(fspath(out)), classes, bands, nodata, overwrite)
+        return _folder(model, path, Path(fspath(out)), classes, bands, nodata, tta, overwrite)
     if out is not None:
         _refuse_existing(Path(fspath(out)), overwrite)
-    predictor = _Predictor(model, classes, bands, nodata)
+    predictor = _Predictor(model, classes, bands, nodata, tta)
     if out is None:
         return predictor.read(single)[0]
     return predictor.file(single, Path(fspath(out)), overwrite)
@@ -111,12 +121,13 @@ def _folder(
     classes: bool,
     bands: Sequence[int] | None,
     nodata: float | None,
+    tta: str | None,
     overwrite: bool,
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
     problems: list[str] = []
     found = images_in(model, folder, problems)
-    predictor = _Predictor(model, classes, bands, nodata)
+    predictor = _Predictor(model, classes, bands, nodata, tta)
     written = []
     for name, files in sorted(found.items()):
         try:
@@ -132,7 +143,12 @@ class _Predictor:
     """A loaded model with what is needed to read images for it."""
 
     def __init__(
-        self, model: Any, classes: bool, bands: Sequence[int] | None, nodata: float | None
+        self,
+        model: Any,
+        classes: bool,
+        bands: Sequence[int] | None,
+        nodata: float | None,
+        tta: str | None,
     ) -> None:
         require_backend()
         members = members_of(model)
@@ -144,6 +160,7 @@ class _Predictor:
         ]
         self.models = [live_model(member) for member in members]
         self.fills = [fill_of_run(member) for member in members]
+        self.views = [views_of_run(member, tta) for member in members]
         self.names = ("class",) if classes else output_names(members[0], self.models[0])
         self.classes = classes
         if classes and not all(_gives_probabilities(live) for live in self.models):
@@ -170,15 +187,21 @@ class _Predictor:
 
     def array(self, pixels: Array, nodata: float | None) -> Array:
         """The prediction of raw pixels of shape (rows, columns, channels)."""
-        from normwise.inference.ensembles import combined  # noqa: PLC0415 - light start-up
+        from normwise.inference.ensembles import (  # noqa: PLC0415 - light start-up
+            combined,
+            predict_views,
+        )
         from normwise.training.distribution import Distribution  # noqa: PLC0415
 
         distribution = Distribution.of_layers(layer.name for layer in self.models[0].layers)
         predictions, empty = [], np.zeros((*pixels.shape[:-1], 1), bool)
-        for live, bands, fill in zip(self.models, self.bands, self.fills, strict=True):
+        for live, bands, fill, views in zip(
+            self.models, self.bands, self.fills, self.views, strict=True
+        ):
             chosen = pixels if bands is None else pixels[..., _existing(bands, pixels)]
             missing = _missing(chosen, nodata)
-            predictions.append(_of_member(live, fill, chosen, missing, nodata))
+            filled = _filled(live, fill, chosen, missing, nodata)
+            predictions.append(predict_views(live, filled, views, distribution.gaussian))
             empty |= np.all(missing, axis=-1, keepdims=True)
         result = combined(predictions, distribution.gaussian)
         if self.classes:
@@ -186,15 +209,14 @@ class _Predictor:
         return np.where(empty, np.float32(np.nan), result)
 
 
-def _of_member(
+def _filled(
     live: Any,
     fill: Sequence[float] | None,
     pixels: Array,
     missing: npt.NDArray[np.bool_],
     nodata: float | None,
 ) -> Array:
-    """One model's prediction, its images scaled and filled as it was trained."""
-    from normwise.inference.whole import predict_whole  # noqa: PLC0415 - needs the backend
+    """An image as a model was trained on it: scaled, and filled where nothing was measured."""
     from normwise.training.evaluate import input_mean  # noqa: PLC0415
     from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
 
@@ -205,7 +227,7 @@ def _of_member(
         mean = np.asarray(fill if known else input_mean(live), np.float32)
         if mean.shape[-1] == missing.shape[-1]:  # else the prediction refuses the image, and why
             pixels = np.where(missing, np.broadcast_to(mean, missing.shape), pixels)
-    return predict_whole(live, pixels)
+    return pixels
 
 
 def _existing(bands: Sequence[int], pixels: Array) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from normwise.data.description import read_description
 from normwise.data.reading import Reading, Record, read_record
+from normwise.inference.views import Views, check_views
 from normwise.training.data_settings import DataSettings
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import Recipe, load_recipe
@@ -59,6 +60,23 @@ def fill_of_run(model: Any) -> list[float] | None:
     """
     record = record_of_run(model)
     return record.fill if record is not None else None
+
+
+def views_of_run(model: Any, told: str | None = None) -> Views:
+    """The views of an image whose predictions are averaged.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+        told: What the caller wants; None leaves it to the run's recipe, and that is none for a
+            model without a run.
+
+    Raises:
+        NormwiseError: If `told` is no such set.
+    """
+    if told is not None:
+        return check_views(told)
+    recipe = recipe_of_run(model)
+    return recipe.prediction.tta if recipe else "none"
 
 
 def reading_of(model: Any) -> Reading:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from normwise.training.configure import data, network, norm, schedule
+from normwise.training.configure import data, network, norm, prediction, schedule
 from normwise.training.configure.situation import Choice, Chosen, Situation
 from normwise.training.configure.structure import has_free_depth
 
@@ -32,6 +32,7 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "training.weight_decay": schedule.weight_decay,
     "training.ema": schedule.ema,
     "training.budget": schedule.budget,
+    "prediction.tta": prediction.tta,
 }
 
 TOLD: Final = "as you said"
