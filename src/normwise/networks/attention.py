@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from normwise.graph.regions import DECODER, ENCODER
-from normwise.networks.blocks import Style, check_supervision, concatenated, heads, level
+from normwise.networks.blocks import Style, concatenated, level
+from normwise.networks.family import Options
 from normwise.networks.placer import Placer
 from normwise.networks.reasons import MISSING_PLACES
-from normwise.networks.sizes import check_activation, check_input, check_positive, widths_of
-from normwise.networks.spatial import Spatial, check_upsampling
 from normwise.networks.unet import encoder
 from normwise.norms.plan import MERGE, NormPlan
 
@@ -57,26 +56,19 @@ def attention(  # noqa: PLR0913 - the public interface
         NetworkError: An option that can't be.
         PlanError: A plan that can't hold here.
     """
-    check_positive("attention", outputs=outputs, depth=depth)
-    widths = widths_of("attention", filters, depth)
-    check_input("attention", input_shape, 2**depth)
-    check_activation("attention", "activation", activation)
-    check_upsampling("attention", input_shape, upsampling)
-    check_supervision("attention", deep_supervision, depth)
+    options = Options("attention", filters, depth, upsampling, activation, deep_supervision)
+    widths = options.widths(input_shape, outputs)
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
-    placer = Placer(plan, MISSING_PLACES)
-    style = Style(Spatial(len(input_shape) - 1), placer, activation, upsampling)
+    style = options.style(input_shape, plan, MISSING_PLACES)
     inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = encoder(style, placer.input(inputs, input_statistics), widths)
+    taps, x = encoder(style, style.placer.input(inputs, input_statistics), widths)
     levels = []
     for step in range(depth, 0, -1):
         x = _up(style, x, taps[step - 1].skip, step, widths[step - 1])
         levels.append(x)
-    made = heads(style, levels[::-1], outputs, deep_supervision)
-    placer.finish()
-    return keras.Model(inputs, made, name="attention")
+    return options.model(style, inputs, levels[::-1], outputs)
 
 
 def _up(style: Style, x: Any, skip: Any, step: int, width: int) -> Any:

@@ -12,17 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from normwise.graph.regions import BOTTLENECK, ENCODER
-from normwise.networks.blocks import Style, check_supervision, decoder, heads, level
-from normwise.networks.placer import Placer, Taps
+from normwise.networks.blocks import Style, decoder, level
+from normwise.networks.family import Options
+from normwise.networks.placer import Taps
 from normwise.networks.reasons import MISSING_PLACES
-from normwise.networks.sizes import (
-    check_activation,
-    check_input,
-    check_positive,
-    per_level,
-    widths_of,
-)
-from normwise.networks.spatial import Spatial, check_upsampling
+from normwise.networks.sizes import per_level
 from normwise.norms.plan import MERGE, NormPlan
 
 DEFAULT_PLAN = "batch@pre-activation"
@@ -71,25 +65,18 @@ def residual(  # noqa: PLR0913 - the public interface
         NetworkError: An option that can't be.
         PlanError: A plan that can't hold here.
     """
-    check_positive("residual", outputs=outputs, depth=depth)
-    widths = widths_of("residual", filters, depth)
+    options = Options("residual", filters, depth, upsampling, activation, deep_supervision)
+    widths = options.widths(input_shape, outputs)
     usual = [BLOCKS[min(step, len(BLOCKS) - 1)] for step in range(depth + 1)]
     counts = per_level("residual", "blocks", usual if blocks is None else blocks, depth + 1)
-    check_input("residual", input_shape, 2**depth)
-    check_activation("residual", "activation", activation)
-    check_upsampling("residual", input_shape, upsampling)
-    check_supervision("residual", deep_supervision, depth)
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
-    placer = Placer(plan, REASONS)
-    style = Style(Spatial(len(input_shape) - 1), placer, activation, upsampling)
+    style = options.style(input_shape, plan, REASONS)
     inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = _encoder(style, placer.input(inputs, input_statistics), widths, counts)
+    taps, x = _encoder(style, style.placer.input(inputs, input_statistics), widths, counts)
     levels = decoder(style, x, [tap.skip for tap in taps], widths, count=1)
-    made = heads(style, levels, outputs, deep_supervision)
-    placer.finish()
-    return keras.Model(inputs, made, name="residual")
+    return options.model(style, inputs, levels, outputs)
 
 
 def _encoder(

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from normwise.graph.regions import BOTTLENECK, ENCODER
-from normwise.networks.blocks import Style, check_supervision, decoder, heads, level
-from normwise.networks.placer import Placer, Taps
+from normwise.networks.blocks import Style, decoder, level
+from normwise.networks.family import Options
+from normwise.networks.placer import Taps
 from normwise.networks.reasons import MISSING_PLACES
-from normwise.networks.sizes import check_activation, check_input, check_positive, widths_of
-from normwise.networks.spatial import Spatial, check_upsampling
 from normwise.norms.plan import NormPlan
 
 DEFAULT_PLAN = "batch@pre-activation"
@@ -56,23 +55,16 @@ def unet(  # noqa: PLR0913 - the public interface
         NetworkError: An option that can't be.
         PlanError: A plan that can't hold here.
     """
-    check_positive("unet", outputs=outputs, depth=depth)
-    widths = widths_of("unet", filters, depth)
-    check_input("unet", input_shape, 2**depth)
-    check_activation("unet", "activation", activation)
-    check_upsampling("unet", input_shape, upsampling)
-    check_supervision("unet", deep_supervision, depth)
+    options = Options("unet", filters, depth, upsampling, activation, deep_supervision)
+    widths = options.widths(input_shape, outputs)
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
-    placer = Placer(plan, MISSING_PLACES)
-    style = Style(Spatial(len(input_shape) - 1), placer, activation, upsampling)
+    style = options.style(input_shape, plan, MISSING_PLACES)
     inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = encoder(style, placer.input(inputs, input_statistics), widths)
+    taps, x = encoder(style, style.placer.input(inputs, input_statistics), widths)
     levels = decoder(style, x, [tap.skip for tap in taps], widths)
-    made = heads(style, levels, outputs, deep_supervision)
-    placer.finish()
-    return keras.Model(inputs, made, name="unet")
+    return options.model(style, inputs, levels, outputs)
 
 
 def encoder(style: Style, x: Any, widths: Sequence[int]) -> tuple[list[Taps], Any]:
