@@ -1,11 +1,13 @@
 """Encoder, bottleneck, decoder and head; merges and skips; of networks of every build."""
 
+import random
 from typing import Any
 
 import keras
 import pytest
 
-from normwise.graph.regions import Layout, layout_of
+from normwise.graph.regions import Layout, _falling, layout_of
+from normwise.graph.resolution import area
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from tests import unets
@@ -290,3 +292,57 @@ def test_a_swish_by_hand_and_a_used_sigmoid_are_no_masks() -> None:
     used = conv(4, activation="sigmoid", name="used")(x)
     x = layers.Add()([layers.Multiply()([x, used]), used])
     assert not layout(keras.Model(inputs, conv(1, name="head")(x))).masks
+
+
+def next_change_is_down(found: Layout, index: int) -> bool:
+    """Breadth first to the next other resolution: slow, and an independent reference."""
+    own, pending, seen = found.scales[index], [index], {index}
+    while pending:
+        for reader in found.graph.consumers[pending.pop(0)]:
+            scale = found.scales[reader]
+            if scale and own and area(scale) != area(own):
+                return area(scale) < area(own)
+            if reader not in seen:
+                seen.add(reader)
+                pending.append(reader)
+    return False
+
+
+def wandering(seed: int) -> Any:
+    """A network that goes up and down and joins what it made before, at random."""
+    chance = random.Random(seed)
+    made = {4: [image(4, 64, name="input")]}
+    x, side = made[4][0], 4
+    for _ in range(12):
+        step = chance.choice(["down", "up", "conv", "join"])
+        if step == "down" and side > 0:
+            x, side = layers.MaxPooling2D()(x), side - 1
+        elif step == "up" and side < 4:
+            x, side = layers.UpSampling2D()(x), side + 1
+        elif step == "conv":
+            x = conv(4, activation="relu")(x)
+        elif made.get(side):
+            x = layers.Add()([x, chance.choice(made[side])])
+        made.setdefault(side, []).append(x)
+    return keras.Model(made[4][0], conv(1, name="head")(x), name=f"wandering{seed}")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_way_between_two_bottlenecks_is_encoder_where_it_goes_down_next(seed: int) -> None:
+    found = layout(wandering(seed))
+    coarsest = min(area(scale) for scale in found.scales if scale)
+    falling = _falling(found.graph, found.scales)
+    for index, scale in enumerate(found.scales):
+        assert falling[index] == next_change_is_down(found, index)
+        if scale and area(scale) == coarsest and found.stride != (1, 1):
+            assert found.regions[index] in ("bottleneck", "head")
+
+
+def test_several_outputs_have_heads_of_their_own() -> None:
+    inputs = image(4, None, name="input")
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(conv(4, name="a")(inputs)))
+    ends = [x, conv(1, name="one")(x), layers.ReLU(name="bent")(conv(1, name="two")(x))]
+    where = regions(layout(keras.Model(inputs, ends)))
+    # The first output has a norm and a relu behind its last layer: features, and no head.
+    heads = {name for name, region in where.items() if region == "head"}
+    assert heads == {"one", "two", "bent"}

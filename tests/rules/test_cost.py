@@ -64,6 +64,29 @@ def tokens(net, x, depth):
     return x
 
 
+def long_level(net, x, depth):
+    """A long way at one resolution between two coarser ones."""
+    x = net.add("UpSampling2D", net.add("MaxPooling2D", x))
+    for _ in range(depth):
+        x = net.relu(net.norm(net.conv(4, x)))
+    return net.add("UpSampling2D", net.add("MaxPooling2D", x))
+
+
+def reshapes(net, x, depth):
+    x = net.add("Flatten", x)
+    for _ in range(depth):
+        x = net.add("Reshape", x, target_shape=(512,))
+    return net.norm(x)
+
+
+def many_outputs(net, x, depth):
+    ends = []
+    for _ in range(depth):
+        x = net.relu(net.norm(net.conv(4, x)))
+        ends.append(net.conv(1, x))
+    return ends
+
+
 def tower(net, x, depth):
     """A nested model, called four times."""
     inner = Sketch("tower")
@@ -78,7 +101,8 @@ def looks(build, depth):
     """Function calls while a network of a depth is checked."""
     net = Sketch()
     x = build(net, net.conv(8, net.input(8, 8, 8)), depth)
-    graph = net.graph(net.dense(1, x))
+    ends = x if isinstance(x, list) else [net.dense(1, x)]
+    graph = net.graph(*ends)
     count = 0
 
     def trace(frame, event, argument):
@@ -103,6 +127,9 @@ def looks(build, depth):
         long_skips,
         linear_layers,
         tokens,
+        long_level,
+        reshapes,
+        many_outputs,
         tower,
     ],
 )

@@ -9,6 +9,7 @@ classification network has no decoder.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role, activation_of, role_of
@@ -181,8 +182,9 @@ def layout_of(graph: Graph) -> Layout:
     head = _head(flat)
     up = [i for i in range(len(flat.nodes)) if _step(flat, i, scales) > 0]
     risen = _reachable(up, flat.consumers) | set(up)
+    falling = _falling(flat, scales)
     regions = tuple(
-        HEAD if i in head else _region(flat, i, scales, coarsest, above, below, risen)
+        HEAD if i in head else _region(i, scales, coarsest, above, below, risen, falling)
         for i in range(len(flat.nodes))
     )
     trunk = frozenset(i for i, region in enumerate(regions) if region == ENCODER and i in above)
@@ -219,13 +221,13 @@ def _reachable(start: Iterable[int], edges: Sequence[Sequence[int]]) -> frozense
 
 
 def _region(  # noqa: PLR0911 - one line for each case
-    graph: Graph,
     index: int,
     scales: Sequence[Scale | None],
     coarsest: frozenset[int],
     above: frozenset[int],
     below: frozenset[int],
     risen: frozenset[int],
+    falling: Sequence[bool],
 ) -> str:
     if not coarsest:
         return ENCODER
@@ -234,7 +236,7 @@ def _region(  # noqa: PLR0911 - one line for each case
     if index in above and index in below:
         if scales[index] is None:
             return BOTTLENECK
-        return ENCODER if _goes_down_next(graph, index, scales) else DECODER
+        return ENCODER if falling[index] else DECODER
     if index in above:
         return ENCODER
     if index in below:
@@ -242,18 +244,36 @@ def _region(  # noqa: PLR0911 - one line for each case
     return DECODER if index in risen else ENCODER
 
 
-def _goes_down_next(graph: Graph, index: int, scales: Sequence[Scale | None]) -> bool:
-    """Whether the next change of resolution is a step down (stacked encoder-decoders)."""
-    own, pending, seen = scales[index], [index], {index}
-    while pending:
-        for reader in graph.consumers[pending.pop(0)]:
-            scale = scales[reader]
-            if scale and own and area(scale) != area(own):
-                return area(scale) < area(own)
-            if reader not in seen:
-                seen.add(reader)
-                pending.append(reader)
-    return False
+def _falling(graph: Graph, scales: Sequence[Scale | None]) -> Sequence[bool]:
+    """Whether the next change of resolution is a step down (stacked encoder-decoders).
+
+    The nearest change counts, of equally near ones that of the first reader.
+    """
+    areas: list[Fraction | None] = []
+    for index, scale in enumerate(scales):
+        before = (areas[p] for p in graph.producers[index])
+        areas.append(area(scale) if scale else next(before, None))
+    nearest: list[tuple[int, Fraction] | None] = [None] * len(areas)
+    for index in reversed(range(len(areas))):
+        found = [step for r in graph.consumers[index] if (step := _ahead(areas, nearest, index, r))]
+        nearest[index] = min(found, key=lambda step: step[0], default=None)
+    return [
+        step is not None and own is not None and step[1] < own
+        for step, own in zip(nearest, areas, strict=True)
+    ]
+
+
+def _ahead(
+    areas: Sequence[Fraction | None],
+    nearest: Sequence[tuple[int, Fraction] | None],
+    index: int,
+    reader: int,
+) -> tuple[int, Fraction] | None:
+    """The nearest other resolution by way of one reader: how far it is, and which."""
+    other, beyond = areas[reader], nearest[reader]
+    if other is not None and other != areas[index]:
+        return 1, other
+    return None if beyond is None else (beyond[0] + 1, beyond[1])
 
 
 def _head(graph: Graph) -> frozenset[int]:
@@ -262,32 +282,39 @@ def _head(graph: Graph) -> frozenset[int]:
     A network that ends in a normalization and a hidden activation is a feature extractor: it has
     no head.
     """
-    head: set[int] = set()
-    for output in graph.output_tensors:
-        last = _last_linear(graph, output.node)
-        after = set(_reachable([last], graph.consumers)) if last is not None else set()
-        if last is not None and not _extracts_features(graph, output.node, after):
-            head |= {last, *after}
-    return frozenset(head)
+    last, normalized = _last_linears(graph), _leads_to_norms(graph)
+    starts = [
+        start
+        for output in graph.output_tensors
+        if (start := last[output.node]) is not None
+        and not (normalized[start] and _bends_behind(graph, output.node, start))
+    ]
+    return frozenset(starts) | _reachable(starts, graph.consumers)
 
 
-def _last_linear(graph: Graph, output: int) -> int | None:
-    pending, seen, found = [output], {output}, []
-    while pending:
-        index = pending.pop()
-        if role_of(graph.nodes[index]) is Role.LINEAR:
-            found.append(index)
-            continue
-        for producer in graph.producers[index]:
-            if producer not in seen:
-                seen.add(producer)
-                pending.append(producer)
-    # Nodes stand in topological order: the last of them has none of the others behind it.
-    return max(found, default=None)
+def _last_linears(graph: Graph) -> Sequence[int | None]:
+    """For each node the last linear layer on its way, itself included.
+
+    Nodes stand in topological order: the last of several has none of the others behind it.
+    """
+    last: list[int | None] = []
+    for index, node in enumerate(graph.nodes):
+        before = (last[p] for p in graph.producers[index])
+        found = max((start for start in before if start is not None), default=None)
+        last.append(index if role_of(node) is Role.LINEAR else found)
+    return last
 
 
-def _extracts_features(graph: Graph, output: int, after: set[int]) -> bool:
+def _leads_to_norms(graph: Graph) -> Sequence[bool]:
+    """Whether a normalization follows each node, however far."""
+    found = [False] * len(graph.nodes)
+    norms = [role_of(node) is Role.NORM for node in graph.nodes]
+    for index in reversed(range(len(found))):
+        found[index] = any(norms[r] or found[r] for r in graph.consumers[index])
+    return found
+
+
+def _bends_behind(graph: Graph, output: int, last: int) -> bool:
+    """Whether an output ends in a hidden activation that is no part of the last linear layer."""
     activation = activation_of(graph.nodes[output])
-    if activation is None or activation in OUTPUT_ACTIVATIONS or output not in after:
-        return False
-    return any(role_of(graph.nodes[i]) is Role.NORM for i in after)
+    return activation is not None and activation not in OUTPUT_ACTIVATIONS and output != last

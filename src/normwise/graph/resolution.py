@@ -23,8 +23,14 @@ def scales_of(graph: Graph) -> tuple[Scale | None, ...]:
         graph: A graph without nested models (see `flatten`).
     """
     scales: list[Scale | None] = []
+    # Where each chain of reshapes without a resolution starts.
+    starts: list[int] = []
     for index, node in enumerate(graph.nodes):
-        scales.append(_scale(graph, index, node, scales))
+        starts.append(index)
+        scales.append(_scale(graph, index, node, scales, starts))
+        read = graph.producers[index]
+        if scales[index] is None and read and role_of(node) is Role.SHAPE:
+            starts[index] = starts[read[0]]
     return tuple(scales)
 
 
@@ -47,7 +53,13 @@ def total_stride(scales: Sequence[Scale | None]) -> tuple[int, ...]:
     )
 
 
-def _scale(graph: Graph, index: int, node: Node, scales: Sequence[Scale | None]) -> Scale | None:
+def _scale(
+    graph: Graph,
+    index: int,
+    node: Node,
+    scales: Sequence[Scale | None],
+    starts: Sequence[int],
+) -> Scale | None:
     role = role_of(node)
     if role is Role.INPUT or not node.inputs:
         rank = len(node.shape) - 2 if node.shape else 0
@@ -55,7 +67,7 @@ def _scale(graph: Graph, index: int, node: Node, scales: Sequence[Scale | None])
     read = [scales[tensor.node] for tensor in node.inputs]
     source = next((scale for scale in read if scale), None)
     if source is None and role is Role.SHAPE:
-        return _regained(graph, index, scales)
+        return _regained(graph, index, scales, starts)
     if source is None or role is Role.GLOBAL_POOL or not _is_spatial(node, source):
         return None
     if role is Role.MERGE:
@@ -64,11 +76,11 @@ def _scale(graph: Graph, index: int, node: Node, scales: Sequence[Scale | None])
     return tuple(s * f for s, f in zip(source, factor, strict=True))
 
 
-def _regained(graph: Graph, index: int, scales: Sequence[Scale | None]) -> Scale | None:
+def _regained(
+    graph: Graph, index: int, scales: Sequence[Scale | None], starts: Sequence[int]
+) -> Scale | None:
     """The resolution behind a chain of reshapes, such as one that moves space to depth."""
-    back = graph.producers[index][0]
-    while scales[back] is None and role_of(graph.nodes[back]) is Role.SHAPE:
-        back = graph.producers[back][0]
+    back = starts[graph.producers[index][0]]
     scale, node = scales[back], graph.nodes[index]
     if scale is None or node.shape is None or not _is_spatial(node, scale):
         return None
