@@ -11,8 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 from hypothesis import HealthCheck, settings
 
 from normwise.memory import keep_freed_memory
+from normwise.syntax_trees import guard_syntax_trees
 
 keep_freed_memory()
+guard_syntax_trees()
 
 settings.register_profile(
     "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from normwise.errors import BackendMissingError
+from normwise.syntax_trees import guard_syntax_trees
 
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 """Backends in the order of preference, with the package that each needs."""
@@ -26,6 +27,7 @@ def require_backend() -> str:
     Raises:
         BackendMissingError: No backend is installed, or the one that KERAS_BACKEND names isn't.
     """
+    guard_syntax_trees()  # before threads load data while the backend parses what it traces
     if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
         return str(sys.modules["keras"].backend.backend())
     os.environ["KERAS_BACKEND"] = wanted = chosen_backend()
