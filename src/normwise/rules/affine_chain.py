@@ -179,7 +179,7 @@ def _runs(context: Context, carries: Sequence[bool]) -> _Runs:
     up, down = [0] * len(indices), [0] * len(indices)
     for i in indices:
         if takes[i]:
-            before = [up[p] for p in context.graph.producers[i] if gives[p]]
+            before = [up[p] for p in context.producers[i] if gives[p]]
             up[i] = max(before, default=0) + _weight(context, i)
     for i in reversed(indices):
         if takes[i]:

@@ -35,7 +35,9 @@ class ChannelAxis:
     behind: bool = False
 
 
-def channel_axes(graph: Graph, roles: Sequence[Role]) -> tuple[ChannelAxis | None, ...]:
+def channel_axes(
+    graph: Graph, roles: Sequence[Role], producers: Sequence[Sequence[int]]
+) -> tuple[ChannelAxis | None, ...]:
     """The channel axis of each node's first output, None where nothing tells it.
 
     Two passes over the graph, whatever its form.
@@ -43,10 +45,11 @@ def channel_axes(graph: Graph, roles: Sequence[Role]) -> tuple[ChannelAxis | Non
     Args:
         graph: A graph without nested models.
         roles: The role of each node.
+        producers: The nodes whose data each node reads.
     """
     found: list[ChannelAxis | None] = []
     for index, node in enumerate(graph.nodes):
-        read = [found[producer] for producer in graph.producers[index]]
+        read = [found[producer] for producer in producers[index]]
         found.append(_made(index, node, roles[index], read))
     for index in reversed(range(len(graph.nodes))):
         if found[index] is None:

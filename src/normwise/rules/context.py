@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.flatten import flatten
-from normwise.graph.graph import Graph, Node, Shape
+from normwise.graph.graph import Graph, Node, Shape, Tensor, tensors_in
 from normwise.graph.parameters import parameters_of
 from normwise.graph.regions import Layout, layout_of
 from normwise.norms.kinds import NormSpec, spec_of
@@ -138,7 +138,15 @@ class Context:
     @cached_property
     def axes(self) -> tuple[ChannelAxis | None, ...]:
         """The channel axis of what each node makes, None where nothing tells it."""
-        return channel_axes(self.graph, self.roles)
+        return channel_axes(self.graph, self.roles, self.producers)
+
+    @cached_property
+    def producers(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that each node reads, masks left out: Keras hands them on as a keyword."""
+        return tuple(
+            tuple(dict.fromkeys(tensor.node for tensor in _read_as_data(node)))
+            for node in self.nodes
+        )
 
     @cached_property
     def outputs(self) -> frozenset[int]:
@@ -206,7 +214,7 @@ class Context:
 
     def _seen_through(self, transparent: Callable[[int], bool]) -> tuple[int, ...]:
         found: list[int] = []
-        for index, producers in enumerate(self.graph.producers):
+        for index, producers in enumerate(self.producers):
             passes = len(producers) == 1 and transparent(index)
             found.append(found[producers[0]] if passes else index)
         return tuple(found)
@@ -224,7 +232,7 @@ class Context:
             index: The node.
             dropout: Whether to skip dropout too.
         """
-        producers = self.graph.producers[index]
+        producers = self.producers[index]
         if len(producers) != 1:
             return None
         return (self.sources if dropout else self.origins)[producers[0]]
@@ -244,7 +252,7 @@ class Context:
 
     def _readers(self, made_by: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         found: list[dict[int, None]] = [{} for _ in self.nodes]
-        for index, producers in enumerate(self.graph.producers):
+        for index, producers in enumerate(self.producers):
             if made_by[index] == index:
                 for producer in producers:
                     found[made_by[producer]][index] = None
@@ -303,7 +311,7 @@ class Context:
 
     def axis_read(self, index: int) -> ChannelAxis | None:
         """The channel axis of what a node with one input reads."""
-        producers = self.graph.producers[index]
+        producers = self.producers[index]
         return self.axes[producers[0]] if len(producers) == 1 else None
 
     def shape_read(self, index: int) -> Shape | None:
@@ -343,6 +351,11 @@ class Context:
         """The number of parameters of the model, None where any layer's is unknown."""
         counts = [count for count in self.parameters.values() if count is not None]
         return sum(counts) if len(counts) == len(self.parameters) else None
+
+
+def _read_as_data(node: Node) -> Iterator[Tensor]:
+    data = tuple(value for key, value in node.kwargs.items() if key != "mask")
+    return tensors_in((node.args, data))
 
 
 _KERAS = ("keras", "tf_keras", "tensorflow", "builtins")

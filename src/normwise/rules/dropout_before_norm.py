@@ -59,7 +59,7 @@ _Source = tuple[int, bool]
 def _look(context: Context) -> Iterator[Spot]:
     sources = _sources(context)
     for index in context.batch_norms:
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         source = sources[producers[0]] if len(producers) == 1 else None
         if source is None or context.is_frozen(index):
             continue
@@ -80,7 +80,7 @@ def _sources(context: Context) -> list[_Source | None]:
     """For each node the dropout that what it makes has gone through, the worst of several."""
     found: list[_Source | None] = []
     for index, (node, role) in enumerate(zip(context.nodes, context.roles, strict=True)):
-        before = [s for p in context.graph.producers[index] if (s := found[p]) is not None]
+        before = [s for p in context.producers[index] if (s := found[p]) is not None]
         passed = min(before, key=lambda s: s[1], default=None)
         if role is Role.PASS and _drops(node.class_name, node.config):
             found.append((index, False))

@@ -111,7 +111,7 @@ def _behind_frozen_layers(context: Context) -> list[int]:
         if role is Role.LINEAR:
             frozen.append(context.is_frozen(index))
             continue
-        before = {frozen[p] for p in context.graph.producers[index]}
+        before = {frozen[p] for p in context.producers[index]}
         frozen.append(False if False in before else (True if True in before else None))
     return [i for i in context.batch_norms if frozen[i] and not context.is_frozen(i)]
 

@@ -51,7 +51,7 @@ _THERE = -1
 def _look(context: Context) -> Iterator[Spot]:
     lost = _lost(context)
     for index in context.batch_norms:
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         by = lost[producers[0]] if len(producers) == 1 else None
         given = context.nodes[index].kwargs.get("mask") is not None
         if by is None or by == _THERE or given or context.is_frozen(index):
@@ -68,7 +68,7 @@ def _lost(context: Context) -> list[int | None]:
     """What became of the mask of what each node makes."""
     found: list[int | None] = []
     for index, node in enumerate(context.nodes):
-        states = {found[p] for p in context.graph.producers[index]}
+        states = {found[p] for p in context.producers[index]}
         state = states.pop() if len(states) == 1 else None
         if node.class_name == "Masking" or node.config.get("mask_zero") is True:
             found.append(_THERE)

@@ -76,7 +76,7 @@ def _is_bent_before_norm(context: Context, index: int) -> bool:
 
 def _reads_beta(context: Context, origins: Sequence[int], index: int) -> bool:
     """Whether a normalization with an offset stands before the layer."""
-    producers = context.graph.producers[index]
+    producers = context.producers[index]
     before = origins[producers[0]] if len(producers) == 1 else None
     if before is None or context.roles[before] is not Role.NORM:
         return False

@@ -44,11 +44,11 @@ _THROUGH = frozenset({Role.PASS, Role.SHAPE})
 def _look(context: Context) -> Iterator[Spot]:
     sources: list[int] = []
     for index, role in enumerate(context.roles):
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         through = role in _THROUGH or context.nodes[index].class_name == "Rescaling"
         sources.append(sources[producers[0]] if through and len(producers) == 1 else index)
     for index in context.batch_norms:
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         source = sources[producers[0]] if len(producers) == 1 else None
         if source is not None and context.roles[source] is Role.INPUT:
             name, entry = context.layer(index), context.layer(source)

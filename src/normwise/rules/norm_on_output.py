@@ -83,7 +83,7 @@ def _ends(context: Context) -> list[tuple[int | None, str | None]]:
     """For each node the norm whose result it passes on, and the last activation behind that."""
     ends: list[tuple[int | None, str | None]] = []
     for index, role in enumerate(context.roles):
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         before = ends[producers[0]] if len(producers) == 1 else (None, None)
         activation = context.activations[index]
         if context.is_norm(index):

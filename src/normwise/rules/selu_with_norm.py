@@ -57,7 +57,7 @@ def _beside(context: Context, norm: int) -> int | None:
         return None
     if context.activations[source] == "selu":
         return source
-    index = context.graph.producers[norm][0]
+    index = context.producers[norm][0]
     if context.nodes[index].class_name == "AlphaDropout":
         return index
     readers = (r for r in context.users[norm] if r != OUTPUT)

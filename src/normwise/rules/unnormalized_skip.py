@@ -52,7 +52,7 @@ def _look(context: Context) -> Iterator[Spot]:
     for index, node in enumerate(context.nodes):
         joins = node.class_name == "Concatenate" and context.roles[index] is Role.MERGE
         if joins and context.reaches_linear[index]:
-            for producer in context.graph.producers[index]:
+            for producer in context.producers[index]:
                 tap = taps[producer]
                 found.update({} if tap is None else {(tap, index): None})
     for tap, merge in found:
@@ -71,7 +71,7 @@ def _taps(context: Context) -> list[int | None]:
     taps: list[int | None] = []
     normal: list[bool] = []
     for index, role in enumerate(context.roles):
-        producers = context.graph.producers[index]
+        producers = context.producers[index]
         carries = role in _ON_SKIP and len(producers) == 1
         normal.append(role is Role.NORM or (carries and normal[producers[0]]))
         tensor = context.origins[index]
