@@ -9,10 +9,12 @@ from typer.core import TyperGroup
 
 from normwise import __version__
 from normwise.cli import (
+    check,
     configure,
     demo,
     env,
     evaluate,
+    explain,
     fold,
     place,
     predict,
@@ -50,7 +52,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (show, place, fold, recalibrate, configure, train, evaluate, predict, demo, env):
+_VERBS = (check, show, place, fold, recalibrate, configure, train, evaluate, predict)
+for verb in (*_VERBS, explain, demo, env):
     verb.add_to(app)
 
 

@@ -1,0 +1,168 @@
+"""`normwise check MODEL...`: normalization mistakes, with reasons and evidence."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from normwise.cli.console import errors, output, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from normwise.rules import Finding
+    from normwise.workflows.check_many import Checked
+
+_SHOWN = 6
+_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
+
+
+class Format(StrEnum):
+    """How findings are printed."""
+
+    text = "text"
+    json = "json"
+    sarif = "sarif"
+    github = "github"
+
+
+class FailOn(StrEnum):
+    """The severity from which the exit code is 1."""
+
+    error = "error"
+    warning = "warning"
+    info = "info"
+    never = "never"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("check")(check)
+
+
+def check(  # noqa: PLR0913, PLR0917 - one option a setting
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help=".keras, .h5 or .json files, run folders, package.module:callable, or folders "
+            "of models."
+        ),
+    ],
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", min=1, help="Samples of a training batch.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Training samples of an epoch.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the training.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Name of the loss.")] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Devices that share a batch.")] = 1,
+    accumulation: Annotated[
+        int, typer.Option(min=1, help="Batches whose gradients make a step.")
+    ] = 1,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="A rule to leave out, where wanted for some layers: wrong-axis:audio_*."),
+    ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="Exit 1 from this severity on.")
+    ] = FailOn.error,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="All layers, evidence, what is allowed.")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
+) -> None:
+    """Find normalization mistakes; nothing in a file runs, and no backend is loaded for one."""
+    from normwise.workflows.check_many import check_many, exit_code  # noqa: PLC0415 - light start-up
+
+    done = []
+    for checked in check_many(
+        models,
+        ignore or (),
+        batch_size=batch_size,
+        samples=samples,
+        epochs=epochs,
+        loss=loss,
+        replicas=replicas,
+        accumulation=accumulation,
+    ):
+        done.append(checked)
+        if format is Format.text:
+            if len(done) > 1:
+                output.print()
+            print_checked(checked, verbose)
+    _print_all(done, format)
+    if code := exit_code(done, fail_on):
+        raise typer.Exit(code)
+
+
+def _print_all(done: "Sequence[Checked]", format: Format) -> None:
+    """What is printed at the end, of all models together."""
+    from normwise.workflows import check_formats  # noqa: PLC0415
+
+    if format is Format.json:
+        print_json([checked.to_dict() for checked in done])
+    elif format is Format.sarif:
+        print_json(check_formats.to_sarif(done))
+    elif format is Format.github:
+        for line in check_formats.to_github(done):
+            print(line)  # noqa: T201 - this is the output
+    elif len(done) > 1:
+        failed = sum(bool(checked.error) for checked in done)
+        clean = sum(bool(c.report and not c.report.findings) for c in done)
+        output.print(
+            f"\n{len(done)} models: {clean} without a finding, "
+            f"{len(done) - clean - failed} with findings, {failed} not readable.",
+            highlight=False,
+        )
+
+
+def print_checked(checked: "Checked", verbose: bool = False) -> None:
+    """Prints the findings in one model."""
+    if checked.report is None:
+        errors.print(
+            f"[bold red]Error:[/] {escape(checked.error)}", highlight=False, soft_wrap=True
+        )
+        return
+    findings = checked.report.findings
+    counts = ", ".join(
+        f"{number} {name}{'s' if number > 1 and name != 'info' else ''}"
+        for name in _STYLES
+        if (number := sum(f.severity == name for f in findings))
+    )
+    found = counts or "nothing to object to"
+    hidden = f" ({len(checked.allowed)} allowed)" if checked.allowed else ""
+    output.print(f"[bold]{escape(checked.model)}[/]: {found}{hidden}", highlight=False)
+    for finding in findings:
+        _print_finding(finding, verbose)
+    for finding, allowance in checked.allowed if verbose else ():
+        reason = f": {allowance.reason}" if allowance.reason else ""
+        layers = _layers(finding.layers, verbose)
+        output.print(
+            f"  [dim]allowed {finding.code} {finding.name} {escape(layers + reason)}[/]",
+            highlight=False,
+        )
+
+
+def _print_finding(finding: "Finding", verbose: bool) -> None:
+    from rich.padding import Padding  # noqa: PLC0415
+
+    layers = escape(_layers(finding.layers, verbose))
+    style = _STYLES[finding.severity]
+    output.print(
+        f"\n  [{style}]{finding.severity}[/] {finding.code} [bold]{finding.name}[/]  {layers}",
+        highlight=False,
+    )
+    kept = "outputs stay" if finding.keeps_outputs else "outputs change: train again"
+    lines = [finding.message, finding.why, f"[bold]Fix[/] ({kept}): {escape(finding.fix)}"]
+    if verbose:
+        lines += [f"[dim]- {escape(text)}[/]" for text in finding.evidence]
+    for index, line in enumerate(lines):
+        output.print(Padding(line if index > 1 else escape(line), (0, 0, 0, 4)), highlight=False)
+
+
+def _layers(layers: "Sequence[str]", verbose: bool) -> str:
+    shown = layers if verbose else layers[:_SHOWN]
+    more = len(layers) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

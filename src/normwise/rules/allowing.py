@@ -1,0 +1,78 @@
+"""Findings that a team has looked at and allows, each by its rule and the layers concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from normwise.errors import CheckError
+from normwise.rules.catalogue import RULES
+from normwise.rules.report import Report
+from normwise.rules.rule import Finding
+
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """An exception from a rule.
+
+    Attributes:
+        rule: The rule's name or its code.
+        layers: A pattern of layer paths with `*` and `?`; a finding is allowed if all of its
+            layers match.
+        reason: Why it is allowed.
+
+    Raises:
+        CheckError: There is no such rule.
+    """
+
+    rule: str
+    layers: str = EVERYWHERE
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        known = [word for rule in RULES for word in (rule.name, rule.code)]
+        if self.rule not in known:
+            near = get_close_matches(self.rule, known, 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise CheckError(
+                f"there is no rule {self.rule!r}.{meant} `normwise explain` lists all rules."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Allowance:
+        """Reads `wrong-axis`, `NW101` or `wrong-axis:audio_*`.
+
+        Raises:
+            CheckError: There is no such rule.
+        """
+        rule, _, layers = text.partition(":")
+        return cls(rule.strip(), layers.strip() or EVERYWHERE)
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether a finding is allowed."""
+        named = self.rule in (finding.name, finding.code)
+        return named and all(fnmatchcase(layer, self.layers) for layer in finding.layers)
+
+
+def allowed(
+    report: Report, allowances: Sequence[Allowance]
+) -> tuple[Report, tuple[tuple[Finding, Allowance], ...]]:
+    """Takes what is allowed out of a report.
+
+    Returns:
+        The report without it, and each allowed finding with what allows it.
+    """
+    taken = tuple(
+        (finding, one) for finding in report.findings if (one := _of(finding, allowances))
+    )
+    gone = {id(finding) for finding, _ in taken}
+    left = tuple(finding for finding in report.findings if id(finding) not in gone)
+    return replace(report, findings=left), taken
+
+
+def _of(finding: Finding, allowances: Iterable[Allowance]) -> Allowance | None:
+    return next((one for one in allowances if one.covers(finding)), None)

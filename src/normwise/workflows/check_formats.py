@@ -1,0 +1,98 @@
+"""Findings in the forms that other programs read: SARIF and GitHub's workflow commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from normwise import __version__
+from normwise.rules import RULES, Finding, Severity
+from normwise.workflows.check_many import Checked
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def to_sarif(checked: Sequence[Checked]) -> dict[str, Any]:
+    """A SARIF 2.1.0 log (OASIS standard), for code scanning services and editors."""
+    return {
+        "$schema": SARIF_SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": _driver()},
+                "results": [
+                    _result(finding, one.model)
+                    for one in checked
+                    if one.report
+                    for finding in one.report.findings
+                ],
+                "invocations": [
+                    {
+                        "executionSuccessful": not any(one.error for one in checked),
+                        "toolExecutionNotifications": [
+                            {"level": "error", "message": {"text": one.error}}
+                            for one in checked
+                            if one.error
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _driver() -> dict[str, Any]:
+    rules = [
+        {
+            "id": rule.code,
+            "name": rule.name,
+            "shortDescription": {"text": rule.page.title},
+            "fullDescription": {"text": rule.page.why},
+            "help": {"text": rule.fix},
+            "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        }
+        for rule in RULES
+    ]
+    return {"name": "normwise", "version": __version__, "rules": rules}
+
+
+def _result(finding: Finding, model: str) -> dict[str, Any]:
+    return {
+        "ruleId": finding.code,
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.message} {finding.fix}"},
+        "locations": [
+            {
+                "physicalLocation": {"artifactLocation": {"uri": model}},
+                "logicalLocations": [{"fullyQualifiedName": layer} for layer in finding.layers],
+            }
+        ],
+    }
+
+
+def to_github(checked: Iterable[Checked]) -> list[str]:
+    """Workflow commands that a GitHub Action shows as annotations, one a line."""
+    lines = []
+    for one in checked:
+        if one.error:
+            lines.append(_command("error", one.model, "normwise", one.error))
+        for finding in one.report.findings if one.report else ():
+            layers = ", ".join(finding.layers)
+            text = f"{layers}: {finding.message} {finding.fix}" if layers else finding.message
+            title = f"{finding.code} {finding.name}"
+            lines.append(_command(_COMMANDS[finding.severity], one.model, title, text))
+    return lines
+
+
+def _command(kind: str, file: str, title: str, text: str) -> str:
+    # Commas and colons end a property; a line break ends the command.
+    data = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    values = {"file": file, "title": title}
+    escaped = {
+        key: re.sub("[%\r\n:,]", lambda c: f"%{ord(c[0]):02X}", value)
+        for key, value in values.items()
+    }
+    return f"::{kind} file={escaped['file']},title={escaped['title']}::{data}"

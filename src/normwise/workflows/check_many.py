@@ -1,0 +1,126 @@
+"""Checking many models, in files and folders, without stopping at one that can't be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normwise.errors import ModelReadError
+from normwise.keras_format.reading import RUN_MODEL
+from normwise.rules import Severity
+from normwise.rules.allowing import Allowance, allowed
+from normwise.workflows.check import check
+from normwise.workflows.check_settings import project_allowances
+from normwise.workflows.models import is_callable_name
+
+if TYPE_CHECKING:
+    from normwise.rules import Finding, Report
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of one of the models.
+
+    Attributes:
+        model: How it was named, or its path.
+        report: The findings, without those that are allowed; None if it couldn't be read.
+        allowed: Findings that are allowed, each with what allows it.
+        error: Why it couldn't be read; empty if it could.
+    """
+
+    model: str
+    report: Report | None
+    allowed: tuple[tuple[Finding, Allowance], ...] = ()
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found = self.report.to_dict() if self.report else {"findings": []}
+        return {
+            **found,
+            "source": self.model,
+            "allowed": [
+                {**finding.to_dict(), "reason": allowance.reason}
+                for finding, allowance in self.allowed
+            ],
+            "error": self.error or None,
+        }
+
+
+def check_many(
+    models: Iterable[str], ignore: Sequence[str] = (), **training: Any
+) -> Iterator[Checked]:
+    """Checks models one after the other.
+
+    Args:
+        models: Model files, run folders, `package.module:callable`, or folders that are searched
+            for `.keras` and `.h5` files.
+        ignore: Rules to leave out, where wanted only for layers that match a pattern:
+            `"wrong-axis:audio_*"`. What the project's pyproject.toml allows is left out as well.
+        **training: What is known of the training, as for `check`.
+
+    Returns:
+        What came of each model, as soon as it is known.
+
+    Raises:
+        CheckError: An impossible training set-up, an unknown rule, or a table in pyproject.toml
+            that can't be read.
+    """
+    allowances = (*map(Allowance.parse, ignore), *project_allowances())
+    return _each(models, allowances, training)
+
+
+def _each(
+    models: Iterable[str], allowances: Sequence[Allowance], training: dict[str, Any]
+) -> Iterator[Checked]:
+    for name in dict.fromkeys(models):
+        try:
+            paths = _models_in(name)
+        except ModelReadError as error:
+            yield Checked(name, None, error=str(error))
+            continue
+        for path in paths:
+            yield _checked(path, allowances, training)
+
+
+def exit_code(done: Sequence[Checked], fail_on: str) -> int:
+    """What the command exits with: 2 if a model couldn't be read, 1 for findings that count.
+
+    Args:
+        done: What came of the models.
+        fail_on: The severity from which findings count, or `"never"`.
+    """
+    if any(one.error for one in done):
+        return 2
+    if fail_on == "never":
+        return 0
+    worst = Severity(fail_on)
+    return int(any(one.report and one.report.at_least(worst) for one in done))
+
+
+def _checked(model: str, allowances: Sequence[Allowance], training: dict[str, Any]) -> Checked:
+    try:
+        report, taken = allowed(check(model, **training), allowances)
+    except ModelReadError as error:
+        return Checked(model, None, error=str(error))
+    return Checked(model, report, taken)
+
+
+def _models_in(name: str) -> list[str]:
+    path = Path(name)
+    if is_callable_name(name) or not path.is_dir() or (path / RUN_MODEL).is_file():
+        return [name]
+    found = sorted(
+        os.path.join(folder, file)  # noqa: PTH118 - as the user wrote the folder
+        for folder, _, files in os.walk(path)
+        for file in files
+        if file.endswith(SUFFIXES) and not file.endswith(".weights.h5")
+    )
+    if not found:
+        raise ModelReadError(f"{name}: the folder holds no {' or '.join(SUFFIXES[:2])} file.")
+    return found
