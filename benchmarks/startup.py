@@ -1,4 +1,4 @@
-"""Seconds of whole processes: `normwise --help`, `normwise show`, beside `import keras`."""
+"""Seconds of whole processes: `normwise --help`, `show` and `check`, beside `import keras`."""
 
 import os
 import statistics
@@ -16,6 +16,7 @@ def commands(model: Path) -> dict[str, list[str]]:
     return {
         "normwise --help": [*normwise, "--help"],
         "normwise show model.keras": [*normwise, "show", str(model)],
+        "normwise check model.keras": [*normwise, "check", str(model), "--fail-on", "never"],
         "python -c 'import normwise'": [sys.executable, "-c", "import normwise"],
         "python -c 'import keras'": [sys.executable, "-c", "import keras"],
     }

@@ -75,6 +75,14 @@ def test_commands_and_code_of(page, desk):
             exec(compile(block, page, "exec"), {"__name__": "__main__"})
 
 
+def test_the_findings_that_the_readme_shows(desk):
+    done = normwise("check", "model.keras", "--fail-on", "never", cwd=desk)
+    said = " ".join(done.stdout.split())
+    (shown,) = (b for b in blocks("README.md", "text") if "NW1" in b)
+    for line in shown.splitlines():
+        assert " ".join(line.split()) in said
+
+
 def test_every_make_target_of_the_pages_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`?make ([a-z-]+)`?", (ROOT / "README.md").read_text()))
