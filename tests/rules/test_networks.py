@@ -50,3 +50,35 @@ def test_a_norm_in_the_decoder_of_the_question_is_a_new_fault():
 def test_no_warning_in_our_networks_with_their_default_plans(network):
     for shape in ((32, 32, 3), (None, None, 3)):
         assert found(nw.build(network, shape, filters=4, depth=2), Severity.WARNING) == ()
+
+
+HEALTHY = [
+    "instance@pre-activation",
+    "group(groups=2)@pre-activation",
+    "layer@pre-activation",
+    "rms@pre-activation",
+    "batch-renorm@pre-activation",
+    "batch@post-activation",
+    "batch@before-downsampling",
+    "batch@encoder:pre-activation+after-merge",
+    "standardize@input,batch@pre-activation",
+]
+
+
+@pytest.mark.parametrize("plan", HEALTHY)
+def test_no_warning_whatever_the_kind_and_the_place(plan):
+    options = {"input_statistics": ([0.0] * 3, [1.0] * 3)} if "standardize" in plan else {}
+    model = nw.build("unet", (32, 32, 3), norm=plan, filters=4, depth=2, **options)
+    assert found(model, Severity.WARNING) == ()
+
+
+@pytest.mark.parametrize("network", ["unet", "nested"])
+def test_no_warning_in_volumes_with_deep_supervision(network):
+    model = nw.build(network, (16, 16, 16, 1), filters=2, depth=2, deep_supervision=True)
+    assert found(model, Severity.WARNING) == ()
+
+
+def test_a_raw_skip_is_warned_of_in_every_network():
+    model = nw.build("unet", (32, 32, 3), norm="batch@post-activation/raw-skip", filters=4, depth=2)
+    assert {f.name for f in found(model, Severity.WARNING)} == {"unnormalized-skip"}
+    assert len(found(model, Severity.WARNING)) == 2
