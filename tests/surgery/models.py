@@ -54,13 +54,13 @@ def runs_here(name: str) -> bool:
     return name != "channels_first" or keras.backend.backend() != "tensorflow"
 
 
-def fit_once(model: Any, inputs: Any, seed: int = 2) -> None:
-    """One training step on random targets."""
+def fit_once(model: Any, inputs: Any, seed: int = 2, eagerly: bool = False) -> None:
+    """One training step on random targets; without tracing it if `eagerly`."""
     rng = np.random.default_rng(seed)
     targets = keras.tree.map_structure(
         lambda y: rng.normal(size=tuple(y.shape)).astype("float32"), model(inputs, training=False)
     )
-    model.compile(optimizer=keras.optimizers.SGD(1e-2), loss="mse")
+    model.compile(optimizer=keras.optimizers.SGD(1e-2), loss="mse", run_eagerly=eagerly)
     model.fit(inputs, targets, epochs=1, verbose=0)
 
 

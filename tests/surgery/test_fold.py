@@ -8,7 +8,7 @@ from keras import layers
 from normwise.errors import PromiseError
 from normwise.graph.flatten import flatten
 from normwise.keras_format import read_graph
-from normwise.surgery import algebra, passing, routes
+from normwise.surgery import algebra, fold_plan, passing, routes
 from normwise.surgery import fold as folding
 from normwise.surgery.fold import fold
 from normwise.surgery.rewrite import Promise
@@ -239,7 +239,7 @@ def test_a_swapped_order_of_a_concatenation_is_caught(monkeypatch):
 
 def test_weights_by_position_are_caught(monkeypatch):
     """Two kernels of the same shape in each other's place."""
-    own = folding._rule
+    own = fold_plan.taking
     inputs = keras.Input((8, 8, 4))
     x = layers.Conv2D(4, 1, name="a")(inputs)
     x = layers.Conv2D(4, 1, name="b")(layers.ReLU()(norm("na")(x)))
@@ -247,11 +247,11 @@ def test_weights_by_position_are_caught(monkeypatch):
     checked(model, folded=2)
     seen = []
 
-    def mixed(arrays):
-        seen.append(arrays)
-        return own(seen[0])
+    def mixed(path, takes):
+        seen.append((path, takes))
+        return own(*seen[0])
 
-    monkeypatch.setattr(folding, "_rule", mixed)
+    monkeypatch.setattr(fold_plan, "taking", mixed)
     with pytest.raises(PromiseError):
         fold(model)
 
@@ -382,7 +382,7 @@ def test_a_call_in_training_mode_stays():
 def fold_quietly(model):
     """The skips alone: a norm in training mode is no fixed function."""
     plan_graph = read_graph(model)
-    return tuple(folding._folded(plan_graph, model).skipped.values())
+    return tuple(folding._folded(plan_graph, model, {}).plan.skipped.values())
 
 
 def test_another_axis_stays():
@@ -415,7 +415,7 @@ def test_a_sum_of_several_ranks_stays():
     sides = [layers.Conv2D(4, 1)(image), layers.Dense(4)(vector)]
     model = keras.Model([image, vector], layers.ReLU()(norm()(keras.ops.add(*sides))))
     plan_graph = read_graph(model)
-    skipped = folding._folded(plan_graph, model).skipped
+    skipped = folding._folded(plan_graph, model, {}).plan.skipped
     assert "adds tensors of several ranks" in skipped["norm"].reason
 
 

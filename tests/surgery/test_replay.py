@@ -306,3 +306,25 @@ def test_a_wrapper_that_is_called_twice_stays_one():
     model = keras.Model(series, wrapper(wrapper(series)))
     assert len(copy_of(model).variables) == 2
     assert_same(model, copy_of(model))
+
+
+@pytest.mark.backends
+def test_copies_keep_their_initializers_though_none_of_them_runs():
+    class Counted(keras.initializers.GlorotUniform):
+        runs = 0
+
+        def __call__(self, *args, **kwargs):
+            Counted.runs += 1
+            return super().__call__(*args, **kwargs)
+
+    inputs = image(3)
+    x = conv(4, kernel_initializer=Counted(seed=1), name="a")(inputs)
+    x = layers.SeparableConv2D(4, 3, depthwise_initializer=Counted(seed=2), name="b")(x)
+    model = shaken(keras.Model(inputs, layers.Dense(2, bias_initializer="ones", name="c")(x)))
+    before = Counted.runs
+    copy = copy_of(model)
+    assert Counted.runs == before == 2
+    assert_same(model, copy)
+    for name in "abc":
+        told, found = (m.get_layer(name).get_config() for m in (model, copy))
+        assert found == told

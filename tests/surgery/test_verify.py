@@ -45,10 +45,9 @@ def three_convolutions():
 def test_a_weight_of_another_layer_is_seen_and_placed():
     model = three_convolutions()
     graph = read_graph(model)
-    copy = replay(graph, model)
     # Copying by position does this: the kernel of a neighbour of the same shape.
     swapped = {"b": lambda weights: weights.of("a")}
-    found = verify(graph, model, replace(copy, rules=swapped))
+    found = verify(graph, model, replay(graph, model, swapped))
     assert not found.kept and found.layer in ("b", "both")
 
 

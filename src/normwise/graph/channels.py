@@ -9,17 +9,36 @@ from normwise.graph.graph import Graph, Shape
 
 def channel_axis(graph: Graph, index: int) -> int:
     """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1."""
-    seen: set[int] = set()
-    pending = list(graph.producers[index])
-    while pending:
-        producer = pending.pop(0)
-        node = graph.nodes[producer]
-        if "data_format" in node.config and role_of(node) is not Role.NORM:
-            return 1 if data_format(node) == "channels_first" else -1
-        if producer not in seen:
-            seen.add(producer)
-            pending.extend(graph.producers[producer])
-    return -1
+    if _AXES not in graph.memo:
+        graph.memo[_AXES] = _input_axes(graph)
+    axes: tuple[int, ...] = graph.memo[_AXES]
+    return axes[index]
+
+
+_AXES = "channel axes of what nodes read"
+
+
+def _input_axes(graph: Graph) -> tuple[int, ...]:
+    """For each node what the nearest layer before it says, in one pass over the graph."""
+    unknown = len(graph.nodes) + 1, -1
+    read: list[tuple[int, int]] = []
+    for producers in graph.producers:
+        near = [(1, axis) if (axis := _told(graph, p)) else _further(read[p]) for p in producers]
+        read.append(min([*near, unknown], key=lambda found: found[0]))
+    return tuple(axis for _, axis in read)
+
+
+def _further(found: tuple[int, int]) -> tuple[int, int]:
+    distance, axis = found
+    return distance + 1, axis
+
+
+def _told(graph: Graph, index: int) -> int | None:
+    """The channel axis that a layer names itself."""
+    node = graph.nodes[index]
+    if "data_format" not in node.config or role_of(node) is Role.NORM:
+        return None
+    return 1 if data_format(node) == "channels_first" else -1
 
 
 def output_channel_axis(graph: Graph, index: int) -> int:
@@ -27,10 +46,10 @@ def output_channel_axis(graph: Graph, index: int) -> int:
 
     An input says nothing itself; the first layers that read it tell.
     """
-    node = graph.nodes[index]
-    if "data_format" in node.config and role_of(node) is not Role.NORM:
-        return 1 if data_format(node) == "channels_first" else -1
-    if role_of(node) is not Role.INPUT:
+    told = _told(graph, index)
+    if told is not None:
+        return told
+    if role_of(graph.nodes[index]) is not Role.INPUT:
         return channel_axis(graph, index)
     seen: set[int] = set()
     pending = list(graph.consumers[index])

@@ -7,11 +7,12 @@ it came from; new nodes get larger ones. `freeze` makes a graph of it again.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, final
 
-from normwise.graph.graph import Graph, Node, Tensor, freeze, map_tensors, tensors_in
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, map_tensors, tensors_in
 
 ENDS = -1
 """Stands for the model's outputs among the readers of a tensor."""
@@ -157,6 +158,41 @@ class Draft:
                 config = {**node.config, **freeze(settings)}
                 self.nodes[index] = replace(node, config=freeze(config))
 
+    def rename(self, layer: str, name: str) -> None:
+        """Calls a layer otherwise, in all its calls; its old name is free then.
+
+        Args:
+            layer: A layer that is no nested model.
+            name: A name that no other layer has.
+        """
+        self._changed = True
+        for index, node in self.nodes.items():
+            if node.layer == layer:
+                self.nodes[index] = replace(
+                    node, name=name if node.call == 0 else f"{name}:{node.call}", layer=name,
+                    config=freeze({**node.config, "name": name}),
+                )  # fmt: skip
+        self._names = (self._names - {layer}) | {name}
+
+    def end(self, layer: str, positions: Sequence[int], dtype: str | None) -> None:
+        """Puts a layer that does nothing behind some of the model's outputs.
+
+        Args:
+            layer: Its name, which no other layer has.
+            positions: Which outputs, in the order of `tensors_in`; each is a call of its own.
+            dtype: Its policy.
+        """
+        ends = list(tensors_in(self.outputs))
+        config = {"name": layer, "dtype": dtype}
+        for call, position in enumerate(positions):
+            ends[position] = self.insert(ends[position], (), layer, "Identity", config, call)
+        self.outputs = _refilled(self.outputs, iter(ends))
+
+    def spec(self, position: int) -> TensorSpec:
+        """What is known of an output of the model as it is now."""
+        tensor = list(tensors_in(self.outputs))[position]
+        return self.nodes[tensor.node].outputs[tensor.output]
+
     def _place(self, index: int, node: Node) -> None:
         self.nodes[index] = node
         self._readers[index] = {}
@@ -205,3 +241,15 @@ class Draft:
                 if missing[reader] == 0:
                     heapq.heappush(ready, (self._rank[reader], reader))
         return order
+
+
+def _refilled(structure: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same structure with other tensors, in the order of `tensors_in`."""
+    if isinstance(structure, Tensor):
+        return next(tensors)
+    if isinstance(structure, Mapping):
+        made = {key: _refilled(structure[key], tensors) for key in sorted(structure, key=str)}
+        return MappingProxyType({key: made[key] for key in structure})
+    if isinstance(structure, (tuple, list)):
+        return tuple(_refilled(part, tensors) for part in structure)
+    return structure

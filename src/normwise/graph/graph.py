@@ -134,6 +134,11 @@ class Graph:
             found.setdefault(node.layer, []).append(index)
         return MappingProxyType({layer: tuple(indices) for layer, indices in found.items()})
 
+    @cached_property
+    def memo(self) -> dict[str, Any]:
+        """What others have worked out about this graph, by keys of their own; it never changes."""
+        return {}
+
     def node(self, name: str) -> Node:
         """The node of that name.
 

@@ -279,8 +279,8 @@ def _ahead(
 def _head(graph: Graph) -> frozenset[int]:
     """The last learned layer before each output, and what follows it.
 
-    A network that ends in a normalization and a hidden activation is a feature extractor: it has
-    no head.
+    A network that ends in a normalization and a hidden activation, in either order, is a feature
+    extractor: it has no head.
     """
     last, normalized = _last_linears(graph), _leads_to_norms(graph)
     starts = [
@@ -316,5 +316,7 @@ def _leads_to_norms(graph: Graph) -> Sequence[bool]:
 
 def _bends_behind(graph: Graph, output: int, last: int) -> bool:
     """Whether an output ends in a hidden activation that is no part of the last linear layer."""
+    while role_of(graph.nodes[output]) in (Role.PASS, Role.NORM) and graph.producers[output]:
+        output = graph.producers[output][0]
     activation = activation_of(graph.nodes[output])
     return activation is not None and activation not in OUTPUT_ACTIVATIONS and output != last

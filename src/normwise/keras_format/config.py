@@ -29,7 +29,7 @@ from normwise.keras_format.references import (
 MAX_NESTING = 64
 """Models inside models; more than that is no model that anyone built."""
 
-MAX_CALLS = 20_000
+MAX_CALLS = 50_000
 """Calls with all nested models opened. Models that call each other twice double at each level, so
 that a small file could ask for more than any machine holds."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from normwise.errors import SurgeryError
+from normwise.graph.catalogue import LINEAR
 
 OWN = frozenset({"build", "quantize"})
 """Attributes in which Keras binds each layer to itself when it is made."""
@@ -22,10 +23,12 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
     Raises:
         SurgeryError: It has weights and can't be made again from its configuration.
     """
-    if not changes and not getattr(source, "variables", None):
-        return _twin(source)
+    if not changes.keys() - {"name"} and not getattr(source, "variables", None):
+        return _twin(source, changes.get("name", source.name))
     try:
-        config = {**source.get_config(), **_live_functions(source), **changes}
+        told = source.get_config()
+        other = {key: v for key, v in changes.items() if key != "name" or key in told}
+        config = {**told, **_live_functions(source), **other}
         copy = type(source).from_config(config)
     except Exception as error:
         # A user's own get_config and constructor may raise anything.
@@ -34,10 +37,39 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
             f"{_first_line(error)} Give the class a get_config() that returns the arguments of its "
             "constructor."
         ) from error
-    # A get_config() without the name would have Keras make one up.
+    # A get_config() without the name would have Keras make one up, or refuse another one.
     copy.name = changes.get("name", source.name)
     copy._remat_mode = getattr(source, "_remat_mode", None)
     return copy
+
+
+def start_with_zeros(layer: Any) -> Callable[[], None]:
+    """Has a layer that isn't built yet start with zeros, for weights that are set right afterwards.
+
+    Random numbers for kernels are most of what it costs to make a layer, and on JAX each shape of
+    them is compiled.
+
+    Args:
+        layer: A layer of one of Keras' own classes that hold large weights; others stay.
+
+    Returns:
+        What puts the layer's own initializers back, to be called once it is built.
+    """
+    import keras  # noqa: PLC0415
+
+    kind = type(layer)
+    if kind.__name__ not in LINEAR | {"Embedding"} or _is_foreign(kind):
+        return lambda: None
+    kind = keras.initializers.Initializer
+    own = {name: value for name, value in vars(layer).items() if isinstance(value, kind)}
+    for name in own:
+        setattr(layer, name, keras.initializers.Zeros())
+
+    def restore() -> None:
+        for name, value in own.items():
+            setattr(layer, name, value)
+
+    return restore
 
 
 def _live_functions(source: Any) -> dict[str, Any]:
@@ -48,7 +80,7 @@ def _live_functions(source: Any) -> dict[str, Any]:
     return {}
 
 
-def _twin(source: Any) -> Any:
+def _twin(source: Any, name: str) -> Any:
     """The same object again, without its place in a graph: for what has no weights.
 
     Lambdas, adapted vocabularies and objects without a configuration survive this.
@@ -60,6 +92,8 @@ def _twin(source: Any) -> Any:
     vars(twin).update(_inbound_nodes=[], _outbound_nodes=[])
     if "_losses" in kept:
         vars(twin).update(_losses=[], _loss_ids=set())
+    if name != source.name:
+        twin.name = name
     return twin
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from normwise.errors import ModelReadError
+from normwise.keras_format.recursion import deep_recursion
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -55,13 +56,24 @@ def live_calls(model: Any) -> dict[str, Any]:
     return found
 
 
-def probe(model: Any, names: Sequence[str]) -> Any:
-    """A model of the same layers whose outputs are the first results of the named calls."""
+def probe(model: Any, names: Sequence[str], *, reads: bool = False) -> Any:
+    """A model of the same layers whose outputs are the first results of the named calls.
+
+    Args:
+        model: A functional or Sequential model.
+        names: Names of nodes, of calls that read something.
+        reads: Whether what each call reads first is an output too, before its result.
+    """
     import keras  # noqa: PLC0415
 
     calls = live_calls(model)
     inner = model._functional if isinstance(model, keras.Sequential) else model
-    return keras.Model(inner._inputs_struct, [calls[name].outputs[0] for name in names])
+    outputs: list[Any] = []
+    for name in names:
+        outputs += calls[name].arguments.keras_tensors[:1] if reads else []
+        outputs.append(calls[name].outputs[0])
+    with deep_recursion(len(calls)):
+        return keras.Model(inner._inputs_struct, outputs)
 
 
 def is_model(operation: Any) -> bool:

@@ -2,26 +2,31 @@
 
 Replaying keeps what `clone_model` and edited configurations lose: Lambda layers, optional inputs,
 keyword tensors, constants in calls, rematerialization, `trainable` flags, output names. Weights
-go layer by layer, through NumPy: positions in `.weights` shift with every inserted layer, and on
-JAX an assigned variable would share its buffer with the source.
+go layer by layer: positions in `.weights` shift with every inserted layer. On JAX they go through
+NumPy, because an assigned variable would share its buffer with the source.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from normwise.errors import SurgeryError
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph, Node, Tensor, thaw
-from normwise.keras_format.layers import copy_layer, custom_objects, new_layer
+from normwise.keras_format.layers import (
+    copy_layer,
+    custom_objects,
+    new_layer,
+    start_with_zeros,
+)
 from normwise.keras_format.live import live_calls
 from normwise.keras_format.paths import layers_by_path
+from normwise.keras_format.recursion import deep_recursion
 from normwise.keras_format.weights import (
+    Array,
     LayerWeights,
     WeightRule,
     Weights,
@@ -30,9 +35,6 @@ from normwise.keras_format.weights import (
     copy_variables,
     variables_of,
 )
-
-FRAMES_PER_CALL = 12
-"""Python frames that Keras stacks for each call on the longest way through a model."""
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Replayed:
         changed: Paths of layers with other settings than the source's.
         sources: All layers of the source by path, also those that the model has no longer.
         notes: What the copy is not, for reports: a model of a user's own class.
+        names: Layers that are called otherwise in the source: from their names to those there.
     """
 
     model: Any
@@ -56,16 +59,63 @@ class Replayed:
     changed: frozenset[str] = frozenset()
     sources: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
-    def transfer(self, weights: Weights) -> None:
-        """Sets every weight of the model from the source's, layer by layer.
+    def keeps(self, layer: str) -> bool:
+        """Whether a layer of the outermost model is what it was: settings, weights and name."""
+        return not (layer in self.rules or layer in self.changed or layer in self.names.values())
+
+    def touched(self, replaced: Mapping[int, Array]) -> frozenset[str]:
+        """Paths of the layers whose weights depend on some of the source's variables.
+
+        Args:
+            replaced: What stands in for variables of the source, by the variable's `id`.
+        """
+        return frozenset(
+            path
+            for path in self.layers
+            if path in self.rules
+            or any(id(v) in replaced for v in variables_of(self.origins.get(path)))
+        )
+
+    def replace(self, replaced: Mapping[int, Array]) -> frozenset[str]:
+        """Sets the weights that depend on some of the source's variables, others in their place.
+
+        All other weights are expected to be what `transfer` made of the source's.
+
+        Args:
+            replaced: What stands in for variables of the source, by the variable's `id`.
+
+        Returns:
+            Paths of the layers that have other weights now.
+        """
+        weights = Weights(self.sources, replaced)
+        return frozenset(
+            path for path in self.touched(replaced) if self._replaced(path, weights, replaced)
+        )
+
+    def _replaced(self, path: str, weights: Weights, replaced: Mapping[int, Array]) -> bool:
+        layer = self.layers[path]
+        if path not in self.rules:
+            copy_variables(path, self.origins[path], layer, weights)
+            return True
+        weights.read.clear()
+        told = self._ruled(path, layer, weights)
+        if weights.read.isdisjoint(replaced):
+            return False  # a rule is a pure function, so it would say the same as before
+        assign(path, layer, told)
+        return True
+
+    def transfer(self, weights: Weights, only: Collection[str] | None = None) -> None:
+        """Sets the weights of the model from the source's, layer by layer.
 
         Args:
             weights: The source's weights, as they are or with some of them replaced.
+            only: Paths of the layers that are set, all others stay; None: all of them.
         """
         done: set[int] = set()
         for path, layer in self.layers.items():
-            if id(layer) in done:
+            if id(layer) in done or (only is not None and path not in only):
                 continue
             done.add(id(layer))
             if path in self.rules:
@@ -87,6 +137,9 @@ def replay(
     source: Any,
     rules: Mapping[str, WeightRule] | None = None,
     original: Graph | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    replaced: Mapping[int, Array] | None = None,
 ) -> Replayed:
     """Builds the model that an edited graph describes.
 
@@ -101,6 +154,9 @@ def replay(
             by name (`"kernel"`, `"gamma"`). Names that it leaves out are taken from the source's
             layer of that path, or stay as initialized where there is none.
         original: The graph of `source` as it was read; read again without it.
+        names: Layers of the outermost model that the graph calls otherwise than the source: from
+            their names in the graph to those in the source.
+        replaced: What stands in for some of the source's variables, by the variable's `id`.
 
     Returns:
         The model with the weights that the rules make of the source's.
@@ -116,19 +172,24 @@ def replay(
     from normwise.keras_format.reading import read_graph  # noqa: PLC0415
 
     before = read_graph(source) if original is None else original
-    work = _Replay()
-    with keras.saving.custom_object_scope(custom_objects(source)), _deep_recursion(graph):
+    work = _Replay(names or {})
+    scope = keras.saving.custom_object_scope(custom_objects(source))
+    with scope, deep_recursion(len(graph.nodes)):
         model = work.level(graph, before, source, "")
+    for finish in work.unfinished:
+        finish()
     sources = {**layers_by_path(source), **work.origins}
     changed = frozenset(work.changed)
     notes = tuple(work.notes)
-    done = Replayed(model, work.layers, work.origins, rules or {}, changed, sources, notes)
+    done = Replayed(
+        model, work.layers, work.origins, rules or {}, changed, sources, notes, names or {}
+    )
     _refuse_untied(done)
     copy_flags(
         [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
         [(done.origins.get(path), layer) for path, layer in done.layers.items()],
     )
-    done.transfer(Weights(done.sources))
+    done.transfer(Weights(done.sources, replaced))
     return done
 
 
@@ -149,21 +210,11 @@ def _refuse_untied(done: Replayed) -> None:
                 )
 
 
-@contextmanager
-def _deep_recursion(graph: Graph) -> Iterator[None]:
-    """Keras walks a model recursively; long chains need more frames than Python allows."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, FRAMES_PER_CALL * len(graph.nodes) + 1000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
-
-
 class _Replay:
     """The state of one replay: copies by the identity of what they copy."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
         self.layers: dict[str, Any] = {}
         self.origins: dict[str, Any] = {}
         self.models: dict[str, tuple[Any, Any]] = {}
@@ -171,18 +222,14 @@ class _Replay:
         self.changed: set[str] = set()
         self.told: dict[int, tuple[str, str]] = {}
         self.notes: list[str] = []
+        self.unfinished: list[Callable[[], None]] = []
+        """What is left to do once all layers are built."""
 
     def level(self, graph: Graph, original: Graph, source: Any, path: str) -> Any:
         """One model, without what is around it."""
         import keras  # noqa: PLC0415
 
-        # A layer of another class is another layer, whatever its name.
-        classes = {node.layer: node.class_name for node in graph.nodes}
-        known = {
-            node.layer: node
-            for node in original.nodes
-            if classes.get(node.layer, node.class_name) == node.class_name
-        }
+        known = _known(graph, original, {} if path else self.names)
         if isinstance(source, keras.Sequential):
             return self._sequential(graph, known, source, path)
         return self._functional(graph, known, source, path)
@@ -209,7 +256,7 @@ class _Replay:
         operations = {operation.name: operation for operation in source.operations}
         made: dict[Tensor, Any] = {}
         for index, node in enumerate(graph.nodes):
-            call = calls.get(node.name) if node.layer in known else None
+            call = calls.get(_name_in_source(node, known))
             if role_of(node) is Role.INPUT and call is not None:
                 made[Tensor(index)] = _new_input(call.outputs[0])
                 continue
@@ -264,7 +311,7 @@ class _Replay:
             return self.layers[where]
         if where in self.models:
             return self.models[where][1]
-        source = operations.get(node.layer) if node.layer in known else None
+        source = operations.get(known[node.layer].layer) if node.layer in known else None
         if source is None:
             layer = new_layer(node.class_name, {**thaw(node.config), "name": node.layer}, where)
         else:
@@ -285,7 +332,8 @@ class _Replay:
             if node.model is not None and before.model is not None:
                 self.copies[key] = self.level(node.model, before.model, source, f"{where}/")
             else:
-                self.copies[key] = copy_layer(source, changes, where)
+                self.copies[key] = copy = copy_layer(source, changes, where)
+                self.unfinished.append(start_with_zeros(copy))
         return self.copies[key]
 
     def _refuse_torn(self, source: Any, changes: Mapping[str, Any], where: str) -> None:
@@ -296,6 +344,30 @@ class _Replay:
                 f"layer {where!r} is also called as {first!r}, in another model, and only one of "
                 "the two would change. Build the inner model of layers of its own."
             )
+
+
+def _known(graph: Graph, original: Graph, names: Mapping[str, str]) -> dict[str, Node]:
+    """For each layer of a graph that is one of the source's: a call of it there."""
+    theirs = {node.layer: node for node in original.nodes}
+    given_away = frozenset(names.values())
+    found = {}
+    for node in graph.nodes:
+        name = names.get(node.layer)
+        if name is None and node.layer not in given_away:
+            name = node.layer
+        before = theirs.get(name) if name is not None else None
+        # A layer of another class is another layer, whatever its name.
+        if before is not None and before.class_name == node.class_name:
+            found[node.layer] = before
+    return found
+
+
+def _name_in_source(node: Node, known: Mapping[str, Node]) -> str:
+    """What the source calls a node, "" if it has no such call."""
+    if node.layer not in known:
+        return ""
+    layer = known[node.layer].layer
+    return layer if node.call == 0 else f"{layer}:{node.call}"
 
 
 def _depth(path: str) -> int:

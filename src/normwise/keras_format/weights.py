@@ -20,6 +20,9 @@ class Weights:
     Args:
         layers: The source's layers by path.
         replaced: Arrays that stand in for some variables, by the variable's `id`.
+
+    Attributes:
+        read: The `id`s of the variables that have been asked for.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class Weights:
     ) -> None:
         self._layers = layers
         self._replaced = replaced or {}
+        self.read: set[int] = set()
 
     def of(self, path: str) -> LayerWeights:
         """The arrays of one layer by the names of its variables, such as `"kernel"`.
@@ -40,12 +44,26 @@ class Weights:
 
     def array(self, variable: Any) -> Array:
         """A variable's value; always memory of its own."""
+        self.read.add(id(variable))
         if id(variable) in self._replaced:
             return self._replaced[id(variable)]
         import keras  # noqa: PLC0415
 
-        # A view would share its buffer with the copy on JAX, which donates buffers in training.
-        return np.array(keras.ops.convert_to_numpy(variable.value), copy=True)
+        array = np.asarray(keras.ops.convert_to_numpy(variable.value))
+        # What doesn't own its memory, or may not be written, is a view of the variable itself.
+        return array if array.flags.owndata and array.flags.writeable else array.copy()
+
+    def value(self, variable: Any) -> Any:
+        """A variable's value for an assignment to another variable, without a copy if it can be.
+
+        JAX donates the buffers of variables in training, so there a shared one would die with the
+        first step. TensorFlow copies a shared one before it writes, PyTorch what it is given.
+        """
+        import keras  # noqa: PLC0415
+
+        if id(variable) in self._replaced or keras.backend.backend() == "jax":
+            return self.array(variable)
+        return variable.value
 
 
 WeightRule = Callable[[Weights], LayerWeights]
@@ -66,7 +84,7 @@ def copy_variables(path: str, source: Any, copy: Any, weights: Weights) -> None:
             "everything, or it was changed after it was built (LoRA, quantization)."
         )
     for variable, theirs in zip(new, old, strict=True):
-        variable.assign(weights.array(theirs))
+        variable.assign(weights.value(theirs))
     _finish(copy)
 
 

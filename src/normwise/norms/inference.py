@@ -55,7 +55,11 @@ def infer_plan(graph: Graph) -> NormPlan:
     Returns:
         The plan; normalizations that no position describes are in its `residue`.
     """
-    placement = Placement(layout_of(graph))
+    return plan_in(Placement(layout_of(graph)))
+
+
+def plan_in(placement: Placement) -> NormPlan:
+    """The same for a network whose places are known."""
     certain, either = _by_spec(placement)
     shared = [spec for spec in certain if spec in either]
     # Beyond a few such kinds, which no network of ours has, groups take what they can.

@@ -89,6 +89,7 @@ class Placement:
         self.layout = layout
         self.graph = layout.graph
         self._coverage: dict[int, Coverage] = {}
+        self._slots: dict[Position, list[Slot]] = {}
 
     @cached_property
     def norms(self) -> tuple[int, ...]:
@@ -222,7 +223,9 @@ class Placement:
 
     def slots(self, position: Position) -> list[Slot]:
         """The places that a position means here; an empty slot is one where nothing stands."""
-        return _SLOTS[position.where](self, position)
+        if position not in self._slots:
+            self._slots[position] = _SLOTS[position.where](self, position)
+        return self._slots[position]
 
     def _normalized(self, tensor: int, raw_skip: bool) -> Slot:
         cover = self.coverage(tensor)

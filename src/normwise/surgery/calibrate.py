@@ -8,14 +8,14 @@ import keras
 import numpy as np
 
 from normwise.graph.editing import Draft
-from normwise.keras_format.replay import Replayed, replay
+from normwise.keras_format.replay import Replayed
 from normwise.keras_format.weights import Weights
 from normwise.surgery.identity import calibrated
 from normwise.surgery.statistics import apply_statistics, input_statistics, population_statistics
 from normwise.surgery.work import Work
 
 
-def calibrate(work: Work, source: Any, copy: Replayed, data: Any) -> tuple[Replayed, list[str]]:
+def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
     """Gives the normalizations that a rewrite put in the statistics of what they read.
 
     Where outputs are kept, they start so that training doesn't change anything either at first;
@@ -23,24 +23,21 @@ def calibrate(work: Work, source: Any, copy: Replayed, data: Any) -> tuple[Repla
 
     Args:
         work: The rewrite.
-        source: The source model.
-        copy: Its rewritten copy, new normalizations still at their defaults.
+        copy: The rewritten copy, new normalizations still at their defaults.
         data: Batches of raw input.
 
     Returns:
-        The copy, made anew if need be, and notes for the report.
+        Notes for the report.
 
     Raises:
         DataError: The data don't fit the model.
     """
     if work.settings.keep:
-        return copy, _keep(work, copy, data)
-    if work.standardized:
-        copy = _standardize(work, source, copy, data)
+        return _keep(work, copy, data)
     if work.fresh:
         found = population_statistics(copy.model, data, list(work.fresh), work.settings.measure)
         apply_statistics(copy.model, found.statistics)
-    return copy, []
+    return []
 
 
 def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:
@@ -69,8 +66,19 @@ def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:
     return notes
 
 
-def _standardize(work: Work, source: Any, copy: Replayed, data: Any) -> Replayed:
-    """Mean and variance of an input are settings of its layer, so the copy is made again."""
+def standardize(work: Work, copy: Replayed, data: Any) -> None:
+    """Gives new fixed normalizations of inputs the mean and variance of these.
+
+    They are settings of the layers, so the copy has to be made again afterwards.
+
+    Args:
+        work: The rewrite.
+        copy: Its copy, in which they stand with other settings.
+        data: Batches of raw input.
+
+    Raises:
+        DataError: The data don't fit the model.
+    """
     found = input_statistics(copy.model, data, work.standardized, work.settings.measure).statistics
     for path in work.standardized:
         level, _, layer = path.rpartition("/")
@@ -79,7 +87,6 @@ def _standardize(work: Work, source: Any, copy: Replayed, data: Any) -> Replayed
             "variance": found[path].variance.tolist(),
         }
         _draft(work.levels.root, level).configure(layer, **settings)
-    return replay(work.freeze(), source, work.rules(), original=work.graph)
 
 
 def _draft(root: Draft, level: str) -> Draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,7 +10,6 @@ from normwise.errors import PlanError
 from normwise.graph.channels import channels_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import HEAD
-from normwise.norms.inference import infer_plan
 from normwise.norms.kinds import NormSpec, allows, spec_of
 from normwise.norms.plan import DOWN, POST, PRE, SKIP, NormPlan, Position
 from normwise.norms.positions import Placement
@@ -115,7 +114,10 @@ def _without_doubles(wants: list[Want]) -> list[Want]:
 
 
 def edits_of(
-    placement: Placement, plan: NormPlan, chosen: Callable[[frozenset[int]], bool]
+    placement: Placement,
+    plan: NormPlan,
+    chosen: Callable[[frozenset[int]], bool],
+    residue: Collection[str],
 ) -> list[Edit]:
     """The fewest edits that make a network follow a plan.
 
@@ -126,6 +128,7 @@ def edits_of(
         placement: What stands.
         plan: What is wanted.
         chosen: Whether an edit may be made, given the nodes that it is for.
+        residue: Names of normalizations that no plan describes.
 
     Returns:
         Edits, none of them for a place that is as wanted.
@@ -147,7 +150,7 @@ def edits_of(
             for norm in sorted(want.stands)
             if not _fits(placement.graph, want.spec, norm)
         ]
-    spare = _Spare(placement, _explained(placement) - used - left_in_head(placement, plan))
+    spare = _Spare(placement, _explained(placement, residue) - used - left_in_head(placement, plan))
     for want in missing:
         norm = spare.take(want)
         edits.append(Edit(How.INSERT if norm is None else How.MOVE, want, norm))
@@ -194,8 +197,7 @@ def _fits(graph: Graph, spec: NormSpec, norm: int) -> bool:
     return there is not None and allows(spec, there, channels_of(graph, norm))
 
 
-def _explained(placement: Placement) -> frozenset[int]:
-    residue = {r.layer for r in infer_plan(placement.graph).residue}
+def _explained(placement: Placement, residue: Collection[str]) -> frozenset[int]:
     return frozenset(n for n in placement.norms if placement.graph.nodes[n].name not in residue)
 
 

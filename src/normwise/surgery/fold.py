@@ -15,7 +15,9 @@ the report says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,12 @@ from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import Replayed, replay
-from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
+from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
-from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
+from normwise.surgery.rewrite import Promise, Report, Rewrite, Skip
+from normwise.surgery.running import Pair
 from normwise.surgery.statistics import batch_norms
-from normwise.surgery.verify import Verification, verify_as_it_is
+from normwise.surgery.verify import Verification, compared
 
 
 def fold(model: Any, seed: int = 0) -> Rewrite:
@@ -54,72 +57,71 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
         Change(layer='conv1_bn', action='folded into conv1')
     """
     graph = read_graph(model)
-    shaken = _shaken(graph, model, seed)
-    proof = [_proved(graph, shaken, _folded(graph, shaken).replayed, seed)]
-    del shaken
-    done = _folded(graph, model)
-    proof.append(_proved(graph, model, done.replayed, seed))
-    worst = max(verification.difference for verification in proof)
-    return Rewrite(done.replayed.model, _report(graph, model, done, worst))
+    shaken = other_statistics(model, seed)
+    trial, done = _folded(graph, model, shaken), _folded(graph, model, {})
+    copy = replay(trial.graph, model, trial.plan.rules(), original=graph, replaced=shaken)
+    proof = [_proved(Pair(graph, model, copy, shaken, everywhere=False), seed)]
+    if trial.graph == done.graph:
+        touched = copy.touched(shaken)
+        copy.rules = done.plan.rules()
+        copy.transfer(Weights(copy.sources), touched | copy.touched(shaken))
+    else:  # shifts that stay alone are settings of layers
+        del copy
+        gc.collect()  # a Keras model refers to itself, and two copies are enough
+        copy = replay(done.graph, model, done.plan.rules(), original=graph)
+    proof.append(_proved(Pair(graph, model, copy, everywhere=False), seed))
+    return Rewrite(copy.model, _report(graph, model, copy, done.plan, proof))
 
 
-def _proved(graph: Graph, source: Any, copy: Replayed, seed: int) -> Verification:
-    found = verify_as_it_is(graph, source, copy, seed)
+def _proved(pair: Pair, seed: int) -> Verification:
+    found = compared(pair, seed)
     if not found.kept:
         raise PromiseError(
-            f"model {source.name!r}: after folding, layer {found.layer!r} differs by "
+            f"model {pair.source.name!r}: after folding, layer {found.layer!r} differs by "
             f"{found.difference:.2g} of its largest value; {found.tolerance:.0e} would count as "
             "the same. Nothing was changed."
         )
     return found
 
 
-def _shaken(graph: Graph, model: Any, seed: int) -> Any:
-    """A copy with other statistics, gammas and betas.
+def other_statistics(model: Any, seed: int) -> dict[int, Array]:
+    """Other statistics, gammas and betas for all batch norms, by the variable's `id`.
 
-    Their signs and zeros stay, so that it is folded in the same way.
+    Their signs and zeros stay, so that the model is folded in the same way.
     """
     rng = np.random.default_rng(seed)
-    copy = replay(graph, model, original=graph).model
-    for layer in batch_norms(copy).values():
+    found: dict[int, Array] = {}
+    for layer in batch_norms(model).values():
         for variable in layer.variables:
             value = Weights({}).array(variable)
             factor = rng.uniform(0.6, 1.5, value.shape)
             moved = 0.3 * rng.normal(size=value.shape)
             signed = variable.name in ("moving_mean", "beta", "renorm_mean")
             other = value * factor + (moved if signed else 0.0)
-            variable.assign(other.astype(value.dtype))
-    return copy
+            found[id(variable)] = other.astype(value.dtype)
+    return found
 
 
-@dataclass
-class _Done:
-    """A model that is folded, and what became of each norm."""
+@dataclass(frozen=True)
+class _Folded:
+    """A folded graph, and the plan that led to it."""
 
-    replayed: Replayed
-    changed: dict[str, Change] = field(default_factory=dict)
-    skipped: dict[str, Skip] = field(default_factory=dict)
+    graph: Graph
+    plan: Plan
 
 
-def _folded(graph: Graph, model: Any) -> _Done:
+def _folded(graph: Graph, model: Any, replaced: Mapping[int, Array]) -> _Folded:
     draft = Draft(graph)
     layers = layers_by_path(model)
-    plan = Plan(layers, Weights(layers))
+    plan = Plan(layers, Weights(layers, replaced))
     plan.level(graph, draft, "")
-    rules: dict[str, WeightRule] = {path: _rule(kept) for path, kept in plan.arrays.items()}
-    copy = replay(draft.freeze(), model, rules, original=graph)
-    return _Done(copy, plan.changed, plan.skipped)
+    return _Folded(draft.freeze(), plan)
 
 
-def _rule(arrays: LayerWeights) -> WeightRule:
-    def rule(weights: Weights) -> LayerWeights:
-        return arrays
-
-    return rule
-
-
-def _report(graph: Graph, model: Any, done: _Done, worst: float) -> Report:
-    changed, skipped = done.changed, done.skipped
+def _report(
+    graph: Graph, model: Any, replayed: Replayed, plan: Plan, proof: Sequence[Verification]
+) -> Report:
+    changed, skipped = plan.changed, plan.skipped
     norms = batch_norms(model)
     hidden = [
         Skip(path, "it is inside a layer that is no functional model")
@@ -127,19 +129,20 @@ def _report(graph: Graph, model: Any, done: _Done, worst: float) -> Report:
         if path not in changed and path not in skipped
     ]
     order = {path: place for place, path in enumerate(norms)}
-    copy = done.replayed.model
+    copy = replayed.model
     found = len(changed) + len(skipped) + len(hidden)
     notes = (
         f"{len(changed)} of {found} batch normalizations folded",
         f"parameters: {model.count_params():,} before, {copy.count_params():,} after",
         f"calls of layers and ops: {_calls(graph):,} before, {_calls(read_graph(copy)):,} after",
-        *done.replayed.notes,
+        *replayed.notes,
+        *dict.fromkeys(note for found in proof for note in found.notes),
     )
     return Report(
         Promise.KEPT_IN_INFERENCE,
         tuple(sorted(changed.values(), key=lambda c: order.get(c.layer, 0))),
         tuple(sorted([*skipped.values(), *hidden], key=lambda s: order.get(s.layer, 0))),
-        worst,
+        max(found.difference for found in proof),
         notes,
     )
 

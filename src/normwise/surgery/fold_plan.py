@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 
 from normwise.graph.editing import Draft
 from normwise.graph.graph import Graph, Tensor
-from normwise.keras_format.weights import LayerWeights, Weights
+from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
 from normwise.surgery.passing import Affine, BlockedError, is_keras
 from normwise.surgery.rewrite import Change, Skip
@@ -30,22 +31,45 @@ KERNELS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class Take:
+    """A scale and a shift that a linear layer takes over.
+
+    Attributes:
+        kind: What `surgery.algebra` calls the layer.
+        affine: The map.
+        after: Whether it stands behind the layer, or before it.
+    """
+
+    kind: str
+    affine: Affine
+    after: bool
+
+    def applied(self, arrays: Mapping[str, Doubles]) -> Mapping[str, Doubles]:
+        """The layer's weights with the map in them."""
+        change = folded_after if self.after else folded_before
+        return change(self.kind, arrays, self.affine.scale, self.affine.shift)
+
+
 class Plan:
     """What is folded in all levels of a model.
+
+    It holds the maps of single channels alone; kernels are made from the source's when they are
+    set, one layer at a time, so that no third copy of a model's weights ever exists.
 
     Args:
         layers: The live layers by path.
         weights: Their weights.
 
     Attributes:
-        arrays: New weights of the layers that take over a norm, by path.
+        takes: What the layers that take over norms do in their place, in order, by path.
         changed: What became of the folded norms, by path.
         skipped: Why the others stay, by path.
     """
 
     def __init__(self, layers: Mapping[str, Any], weights: Weights) -> None:
         self.layers, self.weights = layers, weights
-        self.arrays: dict[str, LayerWeights] = {}
+        self.takes: dict[str, list[Take]] = {}
         self.changed: dict[str, Change] = {}
         self.skipped: dict[str, Skip] = {}
         paths: dict[int, int] = {}
@@ -58,6 +82,24 @@ class Plan:
         _Level(self, graph, draft, path).fold()
         for name, inner in draft.inner.items():
             self.level(inner.graph, inner, f"{path}{name}/")
+
+    def rules(self) -> dict[str, WeightRule]:
+        """New weights of the layers that take over norms, by path."""
+        return {path: taking(path, tuple(takes)) for path, takes in self.takes.items()}
+
+
+def taking(path: str, takes: tuple[Take, ...]) -> WeightRule:
+    """The weights of a layer that takes over some maps, one after another."""
+
+    def rule(weights: Weights) -> LayerWeights:
+        arrays: Mapping[str, Doubles] = {
+            name: array.astype(np.float64) for name, array in weights.of(path).items()
+        }
+        for take in takes:
+            arrays = take.applied(arrays)
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+    return rule
 
 
 class _Level:
@@ -109,14 +151,17 @@ class _Level:
 
     def channels(self, index: int, made: bool) -> int:
         """How many channels a linear layer makes, or reads."""
-        arrays, kind = self._arrays(index), KINDS[self.graph.nodes[index].class_name]
+        kind = KINDS[self.graph.nodes[index].class_name]
+        shapes: dict[str, tuple[int, ...]] = {
+            variable.name: tuple(variable.shape) for variable in self._layer(index).variables
+        }
         if kind == "depthwise":
-            width, multiplier = (int(n) for n in arrays["kernel"].shape[-2:])
+            width, multiplier = shapes["kernel"][-2:]
             return width * multiplier if made else width
         if kind == "separable":
             name = "pointwise_kernel" if made else "depthwise_kernel"
-            return int(arrays[name].shape[-1 if made else -2])
-        read, make = (int(n) for n in arrays["kernel"].shape[-2:])
+            return shapes[name][-1 if made else -2]
+        read, make = shapes["kernel"][-2:]
         if kind == "transposed":
             read, make = make, read
         return make if made else read * int(self.graph.nodes[index].config.get("groups") or 1)
@@ -166,16 +211,9 @@ class _Level:
 
     def _take(self, part: Part, after: bool) -> None:
         node = self.graph.nodes[part.index]
-        change = folded_after if after else folded_before
-        arrays = change(
-            KINDS[node.class_name],
-            self._arrays(part.index),
-            part.affine.scale,
-            part.affine.shift,
-        )
-        kept = {name: array.astype(np.float32) for name, array in arrays.items()}
-        self._plan.arrays[self._where(part.index)] = kept
-        if "bias" in arrays and not node.config.get("use_bias", True):
+        take = Take(KINDS[node.class_name], part.affine, after)
+        self._plan.takes.setdefault(self._where(part.index), []).append(take)
+        if np.any(part.affine.shift) and not node.config.get("use_bias", True):
             self._draft.configure(node.layer, use_bias=True)
 
     def _remove(self, index: int, action: str, route: Route) -> None:
@@ -216,12 +254,6 @@ class _Level:
     def _skip(self, index: int, reason: str) -> None:
         where = self._where(index)
         self._plan.skipped[where] = Skip(where, reason)
-
-    def _arrays(self, index: int) -> Mapping[str, Doubles]:
-        kept = self._plan.arrays.get(self._where(index))
-        if kept is None:
-            kept = self._weights(index)
-        return {name: array.astype(np.float64) for name, array in kept.items()}
 
     def _weights(self, index: int) -> LayerWeights:
         return self._plan.weights.of(self._where(index))

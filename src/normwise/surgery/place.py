@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -12,15 +13,15 @@ from normwise.errors import PlanError, PromiseError, SurgeryError
 from normwise.graph.graph import Graph
 from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import Replayed, replay
-from normwise.norms.inference import infer_plan
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
 from normwise.surgery.bias import drop_biases
-from normwise.surgery.calibrate import calibrate
+from normwise.surgery.calibrate import calibrate, standardize
 from normwise.surgery.edits import Edit, How, Want, Where, edits_of, left_in_head, unmet, wants_of
+from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.sites import Site, name_of, site_of
-from normwise.surgery.verify import verify, verify_plain_copy
+from normwise.surgery.verify import Verification, verify, verify_plain_copy
 from normwise.surgery.work import Settings, Work, placement_of
 
 PASSES: Mapping[How, ModuleType] = {
@@ -68,31 +69,50 @@ def place(
     work = Work(graph, settings)
     _refuse_missing_kinds(plan)
     done = _Done()
-    edits = edits_of(work.placement, plan, _chosen(work, layers))
+    edits = edits_of(work.placement, plan, _chosen(work, layers), work.residue)
     for site in _sites(work, edits, done):
         _make(work, site, done)
     if settings.drop_bias:
         done.changed += drop_biases(work, wants_of(work.placement, plan))
+    done.changed += keep_output_names(work)
     edited = work.freeze()
-    copy = replay(edited, model, work.rules(), original=graph)
     notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, edited)]
+    doubts = [] if settings.keep else _plain_copy(graph, model)
+    copy = _copied(work, edited, model)
     notes += copy.notes
+    if data is not None and work.standardized and not settings.keep:
+        standardize(work, copy, data)
+        del copy  # its layers have settings that are others now
+        gc.collect()
+        copy = _copied(work, work.freeze(), model)
     if data is not None:
-        copy, more = calibrate(work, model, copy, data)
-        notes += more
+        notes += calibrate(work, copy, data)
     _find_unmet(edited, plan, layers, done)
     difference = None
     if settings.keep:
-        difference = _verified(graph, model, copy, done)
-    else:
-        notes += verify_plain_copy(graph, model, replay(graph, model, original=graph))
+        proof = _verified(graph, model, copy, done)
+        difference, doubts = proof.difference, list(proof.notes)
+    notes += doubts
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT
     report = Report(promise, tuple(done.changed), tuple(done.skipped), difference, tuple(notes))
     return Rewrite(copy.model, report)
 
 
-def _verified(graph: Graph, model: Any, copy: Replayed, done: _Done) -> float:
+def _copied(work: Work, edited: Graph, model: Any) -> Replayed:
+    return replay(edited, model, work.rules(), original=work.graph, names=work.names)
+
+
+def _plain_copy(graph: Graph, model: Any) -> list[str]:
+    """Compares a copy without edits, and is rid of it before the next one is made."""
+    copy = replay(graph, model, original=graph)
+    doubts = verify_plain_copy(graph, model, copy)
+    del copy
+    gc.collect()  # a Keras model refers to itself, and two copies of the weights are enough
+    return doubts
+
+
+def _verified(graph: Graph, model: Any, copy: Replayed, done: _Done) -> Verification:
     found = verify(graph, model, copy)
     if not found.kept:
         raise PromiseError(
@@ -100,7 +120,7 @@ def _verified(graph: Graph, model: Any, copy: Replayed, done: _Done) -> float:
             f"{found.difference:.2g} of their largest value (allowed {found.tolerance:.0e}), first "
             f"at layer {found.layer!r}. Edits: {len(done.changed)}."
         )
-    return found.difference
+    return found
 
 
 def _refuse_missing_kinds(plan: NormPlan) -> None:
@@ -181,26 +201,27 @@ def _subject(work: Work, edit: Edit) -> str:
 
 
 def _residue_notes(work: Work) -> list[str]:
-    residue = infer_plan(work.flat).residue
-    return [f"{r.layer} is outside of any plan and was left alone: {r.reason}" for r in residue]
+    return [
+        f"{layer} is outside of any plan and was left alone: {reason}"
+        for layer, reason in work.residue.items()
+    ]
 
 
 def _head_notes(work: Work, plan: NormPlan) -> list[str]:
     placement = work.placement
     left = left_in_head(placement, plan)
     wanted = frozenset().union(*(want.stands for want in wants_of(placement, plan)))
-    residue = {r.layer for r in infer_plan(work.flat).residue}
     names = [work.flat.nodes[norm].name for norm in sorted(left - wanted)]
     return [
         f"{name} is in the head, which the plan doesn't name, and was left alone"
         for name in names
-        if name not in residue
+        if name not in work.residue
     ]
 
 
 def _name_notes(graph: Graph, edited: Graph) -> list[str]:
-    """Which outputs a saved file calls otherwise: Keras names them by their last layers there."""
-    if graph.class_name == "Sequential" or isinstance(graph.outputs, Mapping):
+    """Which outputs a saved file calls otherwise, because their names are needed elsewhere."""
+    if graph.class_name == "Sequential":
         return []
     before, after = (
         [one.nodes[tensor.node].layer for tensor in one.output_tensors] for one in (graph, edited)

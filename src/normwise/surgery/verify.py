@@ -8,7 +8,7 @@ rules as later from the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,12 @@ from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.catalogue import NORM_CLASSES
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
-from normwise.keras_format.live import live_calls, probe
 from normwise.keras_format.replay import Replayed
 from normwise.keras_format.weights import Array, Weights
-from normwise.surgery.samples import random_inputs, without_optional
-
-TOLERANCE = 1e-5
-"""Largest difference that counts as kept, as a share of an output's largest value (float32)."""
-
-COARSE = {"float16": 2e-2, "bfloat16": 1e-1}
-"""The same for models that compute in half precision: some dozens of roundings."""
+from normwise.surgery.differences import COARSE, TOLERANCE, is_constant, one_difference
+from normwise.surgery.inner import Inner, compared_inside
+from normwise.surgery.running import Pair
+from normwise.surgery.samples import SPREADS, random_inputs, without_optional
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,13 @@ class Verification:
         difference: Largest difference of an output, as a share of that output's largest value.
         tolerance: What would be kept.
         layer: Path of the first layer whose result differs by more, None if the promise is kept.
+        notes: What the comparison doesn't prove, for reports.
     """
 
     difference: float
     tolerance: float
     layer: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -64,15 +62,57 @@ def verify(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> Verifica
     Raises:
         SurgeryError: The source itself can't be run on random inputs, or yields no numbers.
     """
-    return _compared(graph, source, copy, randomized(copy.sources, seed), seed)
+    replaced = randomized(copy.sources, seed)
+    touched = copy.replace(replaced)
+    try:
+        return compared(Pair(graph, source, copy, replaced), seed)
+    finally:
+        copy.transfer(Weights(copy.sources), touched)
 
 
-def verify_as_it_is(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> Verification:
-    """Compares a model and its rewritten copy with the weights that they have.
+def compared(pair: Pair, seed: int = 0) -> Verification:
+    """Compares a model and its rewritten copy with the weights that the copy has.
 
-    For rewrites that depend on the weights' values; see `verify` for the rest.
+    Args:
+        pair: The two.
+        seed: For the inputs.
+
+    Raises:
+        SurgeryError: As for `verify`.
     """
-    return _compared(graph, source, copy, {}, seed)
+    tolerance = _tolerance(pair.graph)
+    inputs, expected = _runnable(pair, seed)
+    worst = 0.0
+    for given, wanted in _cases(pair, inputs, expected):
+        difference = _difference(wanted, pair.found(given))
+        worst = max(worst, difference)
+        if not difference <= tolerance:
+            layer = _first_difference(pair, given, tolerance)
+            return Verification(difference, tolerance, layer or "the output")
+    constant = [i for i, output in enumerate(expected) if is_constant(output, tolerance)]
+    if not constant:
+        return Verification(worst, tolerance)
+    inner = compared_inside(pair, inputs, constant, tolerance)
+    notes = tuple(_note(pair.source, index, inner) for index in constant)
+    return Verification(max(worst, inner.difference), tolerance, inner.layer, notes)
+
+
+def _cases(pair: Pair, inputs: Any, expected: list[Array]) -> Iterator[tuple[Any, list[Array]]]:
+    yield inputs, expected
+    fewer = without_optional(pair.graph, pair.source, inputs)
+    if fewer is not None:
+        yield fewer, pair.wanted(fewer)
+
+
+def _note(source: Any, index: int, inner: Inner) -> str:
+    names = getattr(source, "output_names", None)
+    said = f"output {names[index]!r}" if names else "the output"
+    said += " is the same for all inputs that were tried, so it proves nothing"
+    if not inner.layers:
+        return f"{said} of the layers that lead to it"
+    first, more = inner.layers[0], len(inner.layers) - 1
+    others = f" and {more} more" if more else ""
+    return f"{said} itself; what {first!r}{others} before it read and made was compared instead"
 
 
 def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> list[str]:
@@ -87,7 +127,7 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
         seed: For inputs and randomized weights.
 
     Returns:
-        Notes for the report: why nothing could be compared, if so.
+        Notes for the report: why nothing could be compared, or what that doesn't prove.
 
     Raises:
         PromiseError: The copy computes something else.
@@ -95,8 +135,8 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
     try:
         found = verify(graph, source, copy, seed)
         if found.kept:
-            return []
-        steady = _is_steady(graph, source, seed)
+            return list(found.notes)
+        steady = _is_steady(Pair(graph, source, copy), seed)
     except SurgeryError as error:
         return [f"the copy was not compared with its source: {error}"]
     if not steady:
@@ -109,34 +149,10 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
     )
 
 
-def _is_steady(graph: Graph, source: Any, seed: int) -> bool:
+def _is_steady(pair: Pair, seed: int) -> bool:
     """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
-    inputs, first = _runnable(graph, source, {}, seed)
-    return _difference(first, _outputs(source, inputs, {})) <= _tolerance(graph)
-
-
-def _compared(
-    graph: Graph, source: Any, copy: Replayed, replaced: Mapping[int, Array], seed: int
-) -> Verification:
-    inputs, expected = _runnable(graph, source, replaced, seed)
-    cases = [(inputs, expected)]
-    fewer = without_optional(graph, source, inputs)
-    if fewer is not None:
-        cases.append((fewer, _outputs(source, fewer, replaced)))
-    tolerance = _tolerance(graph)
-    try:
-        copy.transfer(Weights(copy.sources, replaced))
-        worst = 0.0
-        for given, wanted in cases:
-            found = _outputs(copy.model, given, {})
-            difference = _difference(wanted, found)
-            worst = max(worst, difference)
-            if not difference <= tolerance:
-                layer = _first_difference(source, copy, given, replaced, tolerance)
-                return Verification(difference, tolerance, layer or "the output")
-        return Verification(worst, tolerance)
-    finally:
-        copy.transfer(Weights(copy.sources))
+    inputs, first = _runnable(pair, seed)
+    return _difference(first, pair.wanted(inputs)) <= _tolerance(pair.graph)
 
 
 def randomized(layers: Mapping[str, Any], seed: int) -> dict[int, Array]:
@@ -171,59 +187,40 @@ def _other(name: str, value: Array, spread: Array, rng: np.random.Generator) -> 
     return value
 
 
-def _runnable(
-    graph: Graph, source: Any, replaced: Mapping[int, Array], seed: int
-) -> tuple[Any, list[Array]]:
-    """Inputs that the source can compute with, and what it makes of them."""
+def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
+    """Inputs that the source can compute with, and what it makes of them.
+
+    The first of which no output is constant, if there are any.
+    """
     problem: Exception | None = None
-    for inputs in random_inputs(graph, source, seed):
-        try:
-            outputs = _outputs(source, inputs, replaced)
-        except Exception as error:
-            # Which sizes a network of free size takes is known best by trying.
-            problem = error
-            continue
-        if all(np.isfinite(output).any() for output in outputs):
-            return inputs, outputs
-        problem = ValueError("its outputs are not finite")
-    first = next((line for line in str(problem).splitlines() if line.strip()), str(problem))
+    first: tuple[Any, list[Array]] | None = None
+    tolerance = _tolerance(pair.graph)
+    for attempt in range(len(SPREADS)):
+        for inputs in random_inputs(pair.graph, pair.source, seed, attempt):
+            try:
+                outputs = pair.wanted(inputs)
+            except Exception as error:
+                # Which sizes a network of free size takes is known best by trying.
+                problem = problem or error
+                continue
+            if not all(np.isfinite(output).any() for output in outputs):
+                problem = problem or ValueError("its outputs are not finite")
+                continue
+            if not any(is_constant(output, tolerance) for output in outputs):
+                return inputs, outputs
+            first = first or (inputs, outputs)
+            break  # at another size it would be as constant
+    if first is not None:
+        return first
+    line = next((line for line in str(problem).splitlines() if line.strip()), str(problem))
     raise SurgeryError(
-        f"{graph.source or graph.name}: the model can't be run on random inputs, so nothing can "
-        f"be verified: {first.strip()}"
+        f"{pair.graph.source or pair.graph.name}: the model can't be run on random inputs, so "
+        f"nothing can be verified: {line.strip()}"
     )
 
 
-def _outputs(model: Any, inputs: Any, replaced: Mapping[int, Array]) -> list[Array]:
-    """All outputs of a model in inference, with other values for some variables."""
-    import keras  # noqa: PLC0415
-
-    # A random layer moves its seed on at each call, a stateful one its state: neither may change
-    # the model, nor differ between the two calls of a comparison.
-    values = [
-        [replaced.get(id(v), v.value) for v in variables]
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    ]
-    outputs, _ = model.stateless_call(*values, inputs, training=False)
-    return [
-        np.asarray(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)
-    ]
-
-
 def _difference(wanted: list[Array], found: list[Array]) -> float:
-    return max((_one_difference(a, b) for a, b in zip(wanted, found, strict=True)), default=0.0)
-
-
-def _one_difference(wanted: Array, found: Array) -> float:
-    if wanted.shape != found.shape:
-        return float("inf")
-    a, b = wanted.astype("float64"), found.astype("float64")
-    finite = np.isfinite(a)
-    if not np.array_equal(finite, np.isfinite(b)):
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    largest = np.abs(a[finite]).max()
-    return float(np.abs(a[finite] - b[finite]).max() / (largest or 1.0))
+    return max((one_difference(a, b) for a, b in zip(wanted, found, strict=True)), default=0.0)
 
 
 def _tolerance(graph: Graph) -> float:
@@ -231,28 +228,12 @@ def _tolerance(graph: Graph) -> float:
     return max([TOLERANCE, *(COARSE[d] for d in dtypes if d in COARSE)])
 
 
-def _first_difference(
-    source: Any,
-    copy: Replayed,
-    inputs: Any,
-    replaced: Mapping[int, Array],
-    tolerance: float,
-) -> str | None:
+def _first_difference(pair: Pair, inputs: Any, tolerance: float) -> str | None:
     """The first call, in the source's order, that exists in both and differs."""
-    ours, theirs = live_calls(copy.model), live_calls(source)
-    names = [
-        name
-        for name, call in theirs.items()
-        if name in ours
-        and call.arguments.keras_tensors
-        and call.operation.name not in copy.rules
-        and call.operation.name not in copy.changed
-    ]
+    names = pair.same_calls()
     if not names:
         return None
-    before = _outputs(probe(source, names), inputs, replaced)
-    after = _outputs(probe(copy.model, names), inputs, {})
-    for name, a, b in zip(names, before, after, strict=True):
-        if not _one_difference(a, b) <= tolerance:
+    for name, (a, b) in zip(names, pair.inside(names, inputs), strict=True):
+        if not one_difference(a, b) <= tolerance:
             return name
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from normwise.graph.catalogue import activation_name, activation_of
 from normwise.graph.editing import ENDS
 from normwise.graph.flatten import flatten
-from normwise.graph.graph import Graph, Node, Tensor, thaw
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, thaw
 from normwise.graph.regions import layout_of
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
+from normwise.norms.inference import plan_in
 from normwise.norms.positions import Placement
 from normwise.surgery.levels import Cut, Levels, Spot
 from normwise.surgery.population import Settings as Measure
@@ -67,11 +69,18 @@ class Work:
         """Paths of new fixed normalizations of inputs."""
         self.normalized_before: set[int] = set()
         """Activations that have a normalization before them by an edit."""
+        self.names: dict[str, str] = {}
+        """Layers of the outermost model that are called otherwise: from new names to old ones."""
         self._steps: dict[str, list[Step]] = {}
         self._starts: dict[str, dict[str, Any]] = {}
         self._split: dict[tuple[str, str], None] = {}
         self._behind: dict[tuple[str, Tensor], Tensor] = {}
         self._now: dict[tuple[str, Tensor, int], Tensor] = {}
+
+    @cached_property
+    def residue(self) -> Mapping[str, str]:
+        """Normalizations that no plan describes, by name, with the reason."""
+        return {left.layer: left.reason for left in plan_in(self.placement).residue}
 
     # Weights --------------------------------------------------------------------------------
 
@@ -91,6 +100,16 @@ class Work:
         """Changes settings of the layer at a spot, in all its calls."""
         node = self.levels.node(spot)
         self.levels.draft(spot.level).configure(node.layer, **settings)
+
+    def rename(self, layer: str, name: str) -> None:
+        """Calls a layer of the outermost model otherwise; its weights go with it."""
+        self.levels.root.rename(layer, name)
+        self.names[name] = layer
+        kept: tuple[dict[str, Any], ...] = (self._steps, self._starts, self.fresh)
+        for values in kept:
+            if layer in values:
+                values[name] = values.pop(layer)
+        self.standardized = [name if path == layer else path for path in self.standardized]
 
     def rules(self) -> dict[str, WeightRule]:
         """For each layer with other weights than in the source: what they are."""
@@ -203,8 +222,11 @@ class Work:
 
     def policy(self, flat: int) -> str | None:
         """The policy of a layer that reads a tensor; None where it holds no floating point."""
-        dtype = self.flat.nodes[flat].outputs[0].dtype or "float32"
-        return POLICIES.get(dtype)
+        return self.policy_of(self.flat.nodes[flat].outputs[0])
+
+    def policy_of(self, spec: TensorSpec) -> str | None:
+        """The same for any tensor."""
+        return POLICIES.get(spec.dtype or "float32")
 
     def freeze(self) -> Graph:
         """The edited graph."""

@@ -1,0 +1,96 @@
+"""No pass holds more than one copy of a model at a time, nor arrays of all its weights."""
+
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from normwise.keras_format import read_graph
+from normwise.keras_format.replay import replay
+from normwise.keras_format.weights import Weights
+from normwise.norms import NormPlan
+from normwise.surgery import fold as folding
+from normwise.surgery import place as placing
+from normwise.surgery import recalibrate as recalibrating
+from normwise.surgery.fold import fold
+from normwise.surgery.place import place
+from normwise.surgery.recalibrate import recalibrate
+from normwise.surgery.work import Settings
+from tests.surgery.models import inputs_of, shaken
+from tests.zoo import conv, image
+
+
+def network():
+    inputs = image(4)
+    x = layers.ReLU()(layers.BatchNormalization(name="back")(conv(4, name="a")(inputs)))
+    x = layers.BatchNormalization(name="ahead")(x)  # its shift stays before the padding
+    return shaken(keras.Model(inputs, conv(2, name="head")(layers.ReLU()(conv(4, name="b")(x)))))
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """Every copy that a pass makes; when the next one is made, those before it are gone."""
+    made = []
+
+    def counted(*args, **kwargs):
+        assert not [copy for copy in made if copy() is not None]
+        copy = replay(*args, **kwargs)
+        made.append(weakref.ref(copy.model))
+        return copy
+
+    for module in (folding, placing, recalibrating):
+        monkeypatch.setattr(module, "replay", counted)
+    return made
+
+
+def test_a_fold_with_a_shift_that_stays(copies):
+    assert len(fold(network()).report.changed) == 2 and len(copies) == 2
+
+
+def test_a_fold_without_one_is_copied_once(copies):
+    inputs = image(4)
+    x = layers.BatchNormalization(name="back")(conv(4, name="a")(inputs))
+    model = shaken(keras.Model(inputs, conv(2)(layers.ReLU()(x))))
+    assert len(fold(model).report.changed) == 1 and len(copies) == 1
+
+
+def test_a_placing_is_copied_once(copies):
+    model = network()
+    assert place(model, NormPlan.parse("batch@pre-activation")).report.changed
+    assert len(copies) == 1
+
+
+def test_a_placing_that_changes_the_outputs_and_standardizes_the_input(copies):
+    model = network()
+    plan = NormPlan.parse("standardize@input,batch@pre-activation")
+    done = place(model, plan, Settings(keep=False), data=[inputs_of(model)])
+    assert done.report.changed and len(copies) == 3
+
+
+def test_a_recalibration_is_copied_once(copies):
+    model = network()
+    assert recalibrate(model, [inputs_of(model)]).report.changed and len(copies) == 1
+
+
+def test_a_fold_holds_maps_of_channels_and_no_kernels():
+    model = network()
+    plan = folding._folded(read_graph(model), model, {}).plan
+    assert set(plan.takes) == {"a", "b"}
+    for takes in plan.takes.values():
+        for take in takes:
+            assert take.affine.scale.shape == take.affine.shift.shape == (4,)
+
+
+@pytest.mark.backends
+def test_values_for_an_assignment_are_independent_afterwards():
+    source, other = conv(2), conv(2)
+    for layer in (source, other):
+        layer.build((None, 8, 8, 3))
+    before = Weights({}).array(source.kernel)
+    other.kernel.assign(Weights({}).value(source.kernel))
+    other.kernel.assign_add(np.ones_like(before))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(source.kernel), before)
+    source.kernel.assign(np.zeros_like(before))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(other.kernel), before + 1)
