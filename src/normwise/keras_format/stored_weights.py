@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import DAMAGED
 
-Arrays = tuple[NDArray[Any], ...]
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
 
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
 MAX_WEIGHTS_BYTES = 4 * 2**30
@@ -54,6 +55,35 @@ def read_weights(path: Path) -> Mapping[str, Arrays]:
             f"{path}: not in a form in which Keras saves weights ({type(error).__name__}: {error})."
         ) from error
     return _unique(pairs, path)
+
+
+def read_layer_weights(path: Path) -> Mapping[str, tuple[tuple[str, Array], ...]]:
+    """The weights of each layer of the outermost model in a file of Keras 2.
+
+    Args:
+        path: An `.h5` or `.hdf5` with a whole model.
+
+    Returns:
+        For each layer, nested models included, the names of its weights with their arrays, in the
+        order in which Keras 2 wrote them.
+
+    Raises:
+        ModelReadError: The file is damaged, or of another form.
+    """
+    import h5py  # noqa: PLC0415
+
+    try:
+        with h5py.File(path, "r") as file:
+            root = _local(file, "model_weights")
+            layers = {layer: _local(root, layer) for layer in _listed(root, "layer_names")}
+            return {
+                layer: tuple((name, _array(group[name])) for name in _listed(group, "weight_names"))
+                for layer, group in layers.items()
+            }
+    except (*DAMAGED, KeyError, TypeError, AttributeError) as error:
+        raise ModelReadError(
+            f"{path}: no readable weights of Keras 2 ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _opened(path: Path) -> Any:
@@ -109,7 +139,7 @@ def _legacy(file: Any) -> Iterator[tuple[str, Arrays]]:
     root = _local(file, "model_weights") if "model_weights" in file else file
     for layer in _listed(root, "layer_names"):
         group = _local(root, layer)
-        parts: dict[str, list[NDArray[Any]]] = {}
+        parts: dict[str, list[Array]] = {}
         for weight in _listed(group, "weight_names"):
             parts.setdefault(_owner(weight), []).append(_array(group[weight]))
         if len(parts) > 1:
@@ -142,7 +172,7 @@ def _local(group: Any, key: str) -> Any:
     return group[key]
 
 
-def _array(dataset: Any) -> NDArray[Any]:
+def _array(dataset: Any) -> Array:
     if dataset.external:
         raise ModelReadError(f"{dataset.name} lies in another file; that isn't read.")
     values = np.asarray(dataset)

@@ -11,6 +11,8 @@ from typing import Any
 from normwise.backend import require_backend
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph
+from normwise.keras_format.archive import read_config
+from normwise.keras_format.legacy import is_legacy
 from normwise.keras_format.reading import model_file, read_graph
 
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -62,6 +64,8 @@ def _loaded(path: Path) -> Any:
     require_backend()
     import keras  # noqa: PLC0415 - after the backend is chosen
 
+    if is_legacy(read_config(path)):
+        return _legacy(path)
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
@@ -71,6 +75,25 @@ def _loaded(path: Path) -> Any:
             f"{path}: Keras can't load it: {first} If the model has custom layers, import the "
             "module that registers them first."
         ) from error
+
+
+def _legacy(path: Path) -> Any:
+    """A Keras 2 model: from its graph, or as far as it has layers of one's own, from Keras."""
+    import keras  # noqa: PLC0415
+
+    from normwise.keras_format.legacy_model import legacy_model, set_weights  # noqa: PLC0415
+
+    try:
+        return legacy_model(path)
+    except ModelReadError:
+        try:
+            model = keras.saving.load_model(path, compile=False)
+        except Exception:
+            model = None  # what ours says is clearer than what Keras says
+        if model is None:
+            raise
+    set_weights(path, model)  # Keras has gone by their positions
+    return model
 
 
 def is_callable_name(model: Any) -> bool:

@@ -102,9 +102,14 @@ def architecture_of(path: Path) -> Any:
     """
     import keras  # noqa: PLC0415 - after the backend is chosen
 
+    from normwise.keras_format.archive import read_config  # noqa: PLC0415
+    from normwise.keras_format.legacy import is_legacy  # noqa: PLC0415
+    from normwise.keras_format.legacy_model import legacy_model  # noqa: PLC0415
     from normwise.workflows.models import graph_of  # noqa: PLC0415
 
     graph_of(path)  # its errors are clearer than those of a failed load
+    if is_legacy(read_config(path)):
+        return legacy_model(path)
     try:
         return keras.models.model_from_json(path.read_text(encoding="utf-8"))
     except Exception as error:
