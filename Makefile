@@ -19,9 +19,10 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/python tools/check_coverage.py
 
-## Rules and surgery on every network of keras.applications, the large ones included
+## Every rule and pass on every network of keras.applications, passes on every hand-made model too
 test-zoo: $(VENV)/.ready
-	NORMWISE_ZOO=all $(BIN)/python -m pytest tests/rules/test_applications.py tests/surgery/test_applications.py
+	NORMWISE_ZOO=all $(BIN)/python -m pytest tests/rules/test_applications.py \
+		tests/surgery/test_contract.py tests/surgery/test_place.py tests/surgery/test_applications.py
 
 ## Linter, formatter and type checker
 lint: $(VENV)/.ready
