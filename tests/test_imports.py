@@ -29,7 +29,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
         {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}
-        | {"report", "distributed"}
+        | {"report", "distributed", "rules"}
     ),
     "distributed": frozenset({"errors"}),
 }

@@ -53,7 +53,7 @@ def test_help_names_every_verb():
 
 def test_a_run_folder_is_complete(run):
     expected = {"recipe.yaml", "model.keras", "checkpoints", "history.csv", "metrics.json",
-                "curves.png", "preview.png", "log.txt"}  # fmt: skip
+                "curves.png", "preview.png", "log.txt", "check.json"}  # fmt: skip
     assert expected <= {path.name for path in run.iterdir()}
     assert not [path for path in run.rglob("*") if ".part" in path.name]
 

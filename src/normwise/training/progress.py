@@ -10,6 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Watcher(Protocol):
     """Is told what happens in a run."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know before the run begins."""
+        ...
+
     def start(self, done: int, epochs: int, steps: int) -> None:
         """A run begins, or goes on after `done` epochs."""
         ...
@@ -29,6 +33,9 @@ class Watcher(Protocol):
 
 class Silent:
     """Says nothing; the log file still has everything."""
+
+    def note(self, text: str) -> None:
+        """Says nothing."""
 
     def start(self, done: int, epochs: int, steps: int) -> None:
         """Says nothing."""
@@ -53,6 +60,10 @@ class Lines(Silent):
 
     def __init__(self, console: Console, metric: str) -> None:
         self._console, self._metric, self._epochs = console, metric, 0
+
+    def note(self, text: str) -> None:
+        """Says it."""
+        self._print(text)
 
     def start(self, done: int, epochs: int, steps: int) -> None:
         """Says how long the run is."""

@@ -8,6 +8,7 @@ import keras
 
 from normwise.distributed.processes import is_first
 from normwise.files import write_text
+from normwise.training.checking import check_network, described
 from normwise.training.finishing import finish
 from normwise.training.fit import LAST
 from normwise.training.fitting import fitted
@@ -66,7 +67,8 @@ def train(
     Returns:
         The run. Its folder holds `recipe.yaml` (everything resolved), `model.keras` (takes raw
         pixel values and loads without normwise), `images.yaml` (how images are read for it),
-        `checkpoints/`, `history.csv`, `metrics.json`, `curves.png`, `preview.png` and `log.txt`.
+        `check.json` (what `check` finds in the network), `checkpoints/`, `history.csv`,
+        `metrics.json`, `curves.png`, `preview.png` and `log.txt`.
 
     Raises:
         DataError: If the data folder can't be used, with every problem.
@@ -87,10 +89,13 @@ def train(
     with logged(folder / "log.txt"):
         parts = replace(parts, recipe=with_rate(parts, folder, resume))
         _describe(parts, folder)
+        findings = check_network(parts, folder) if is_first() else None
         trackers = _trackers(parts.recipe, folder, resume)
         watch = watcher(progress, str(parts.recipe.training.metric))
         if trackers:
             watch = Tracked(watch, trackers, folder / "history.csv")
+        for line in described(findings) if findings else ():
+            watch.note(f"check: {line}")
         standing = fitted(parts, folder, resume, watch)
         metrics = finish(parts, standing, folder)
         for tracker in trackers:

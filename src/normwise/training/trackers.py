@@ -179,6 +179,10 @@ class Tracked:
     def __init__(self, watcher: Watcher, trackers: Sequence[Tracker], history: Path) -> None:
         self._watcher, self._trackers, self._history = watcher, trackers, history
 
+    def note(self, text: str) -> None:
+        """Something to know before the run begins."""
+        self._watcher.note(text)
+
     def start(self, done: int, epochs: int, steps: int) -> None:
         """A run begins, or goes on after `done` epochs."""
         self._watcher.start(done, epochs, steps)

@@ -1,0 +1,59 @@
+"""The check of a network before it is trained."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+import keras
+
+from normwise.files import write_text
+from normwise.keras_format.archive import version_of
+from normwise.keras_format.live_weights import LiveWeights
+from normwise.keras_format.reading import read_graph
+from normwise.rules import Context, Report, Severity, Training, check
+from normwise.training.preparing import Parts
+from normwise.training.recipe import Recipe
+
+CHECK: Final = "check.json"
+
+log = logging.getLogger("normwise.training")
+
+
+def check_network(parts: Parts, folder: Path) -> Report:
+    """Looks for normalization mistakes in a network as it will be trained.
+
+    Nothing is refused: a fault may be the very thing that is studied. `check.json` in the run
+    folder has all findings, the log those that are warnings or worse.
+
+    Args:
+        parts: What the run is made of, with every choice made.
+        folder: The run folder.
+    """
+    weights = LiveWeights(parts.network)
+    version = version_of(keras.__version__) or ()
+    report = check(Context(read_graph(parts.network), weights, _training(parts.recipe), version))
+    write_text(folder / CHECK, json.dumps(report.to_dict(), indent=2) + "\n")
+    for line in described(report):
+        log.warning("check: %s", line)
+    return report
+
+
+def described(report: Report) -> list[str]:
+    """The warnings and errors of a report, a line each."""
+    return [
+        f"{finding.severity} {finding.code} {finding.name}: {finding.message}"
+        for finding in report.at_least(Severity.WARNING)
+    ]
+
+
+def _training(recipe: Recipe) -> Training:
+    training = recipe.training
+    samples = training.batch_size * training.steps if training.steps else None
+    return Training(
+        training.batch_size,
+        samples,
+        training.epochs,
+        loss=training.loss,
+        accumulation=training.accumulate,
+    )

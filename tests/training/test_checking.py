@@ -1,0 +1,45 @@
+"""Every run is checked before it starts, and says what was found."""
+
+import json
+
+import numpy as np
+
+from normwise.training.recipe import Recipe
+from normwise.training.run import train
+
+
+def folder(root):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        for kind, channels in (("images", 2), ("targets", 1)):
+            (root / kind).mkdir(exist_ok=True, parents=True)
+            np.save(root / kind / f"{name}.npy", rng.normal(size=(64, 64, channels)))
+    (root / "split.csv").write_text("name,split\na,train\nb,val\nc,test\n")
+    return root
+
+
+def trained(root, capsys, network):
+    recipe = Recipe(
+        data={"path": str(folder(root / "data")), "patch": 64},
+        network={"name": network},
+        training={"epochs": 1, "steps": 1, "batch_size": 2},
+    )
+    run = train(recipe, out=root / "run", progress=True)
+    found = json.loads((run.folder / "check.json").read_text())
+    return found, capsys.readouterr().err, (run.folder / "log.txt").read_text()
+
+
+def test_the_faults_of_the_questions_network_are_told(tmp_path, capsys):
+    found, said, log = trained(tmp_path, capsys, "question")
+    names = [finding["name"] for finding in found["findings"]]
+    assert names.count("unnormalized-skip") == 2 and "affine-chain" in names
+    for text in (said, log):
+        assert "check: warning NW107 affine-chain: 7 learned layers" in text
+        assert text.index("check: warning") < text.index("epoch 1/1")
+    assert "partial-coverage" in names and "partial-coverage" not in said
+
+
+def test_a_healthy_network_is_trained_without_a_word(tmp_path, capsys):
+    found, said, log = trained(tmp_path, capsys, "unet")
+    assert {finding["severity"] for finding in found["findings"]} <= {"info"}
+    assert "check:" not in said + log
