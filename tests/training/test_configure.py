@@ -168,3 +168,24 @@ def test_what_is_told_stands_and_the_rest_follows_from_it():
     assert reasons["network.filters"] == "as you said"
     assert made["network.depth"] == 3
     assert made["norm"].startswith("group")
+
+
+def test_patches_are_turned_and_sized_where_that_blurs_no_target():
+    made, _ = choices()
+    assert made["data.augmentation.angle"] == 180 and made["data.augmentation.scale"] == 0.2
+    still, _ = choices(told={"data.augmentation.rotations": False})
+    assert still["data.augmentation.angle"] == 0 and still["data.augmentation.scale"] == 0.2
+    sharpened = replace(TARGETS, relations=(TargetTraits("a", 0.9, 0.9),))
+    for fingerprint, told in ((sharpened, {}), (TARGETS, {"network.input_residual": True})):
+        made, reasons = choices(fingerprint, told)
+        assert made["data.augmentation.angle"] == made["data.augmentation.scale"] == 0
+        assert "blur" in reasons["data.augmentation.angle"]
+
+
+def test_views_are_averaged_that_training_has_shown():
+    assert choices()[0]["prediction.tta"] == "flips-and-turns"
+    for told, views in (("rotations", "flips"), ("flips", "none")):
+        made, _ = choices(told={f"data.augmentation.{told}": False})
+        assert made["prediction.tta"] == views
+    volumes = replace(MASKS, smallest=(64,) * 3, median=(64,) * 3, largest=(64,) * 3)
+    assert choices(volumes)[0]["prediction.tta"] == "flips"

@@ -17,6 +17,8 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "data.patch": data.patch,
     "data.augmentation.flips": data.flips,
     "data.augmentation.rotations": data.rotations,
+    "data.augmentation.angle": data.angle,
+    "data.augmentation.scale": data.scale,
     "data.augmentation.intensity": data.intensity,
     "network.depth": network.depth,
     "training.loss": schedule.loss,

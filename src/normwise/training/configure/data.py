@@ -21,6 +21,9 @@ _LINEAR: Final = 0.5
 _MOST_INTENSITY: Final = 0.1
 _OF_OWN: Final = 0.25
 _RIDGE: Final = 1e-4
+_FULL_TURN: Final = 180.0
+_MOST_SCALE: Final = 0.2
+_BLURS: Final = "the targets follow the channels' values, and resampling would blur their detail"
 
 
 def scaling(situation: Situation, chosen: Chosen) -> tuple[str, str]:
@@ -111,6 +114,28 @@ def flips(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
 def rotations(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
     """Whether patches are turned by quarters."""
     return True, "as for flips"
+
+
+def angle(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """How far patches are turned beyond quarters, in degrees."""
+    if not chosen["data.augmentation.rotations"]:
+        return 0.0, "patches are not turned by quarters either"
+    if _follows_input(situation, chosen):
+        return 0.0, _BLURS
+    return _FULL_TURN, "with any angle no patch is seen twice, which a few images need most"
+
+
+def scale(situation: Situation, chosen: Chosen) -> tuple[float, str]:
+    """How much the size of what is seen changes."""
+    if _follows_input(situation, chosen):
+        return 0.0, _BLURS
+    return _MOST_SCALE, "things of one kind differ in size at least by so much"
+
+
+def _follows_input(situation: Situation, chosen: Chosen) -> bool:
+    """Whether the targets are the input's values with more detail."""
+    told = chosen.get("network.input_residual")
+    return bool(told) or (not situation.segmentation and situation.linear >= _LINEAR)
 
 
 def percentiles(situation: Situation, chosen: Chosen) -> tuple[Any, str]:
