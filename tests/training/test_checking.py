@@ -18,11 +18,12 @@ def folder(root):
     return root
 
 
-def trained(root, capsys, network):
+def trained(root, capsys, network, norm=None, training=None):
     recipe = Recipe(
         data={"path": str(folder(root / "data")), "patch": 64},
-        network={"name": network},
-        training={"epochs": 1, "steps": 1, "batch_size": 2},
+        network=network,
+        norm=norm,
+        training={"epochs": 1, "steps": 1, "batch_size": 2, **(training or {})},
     )
     run = train(recipe, out=root / "run", progress=True)
     found = json.loads((run.folder / "check.json").read_text())
@@ -30,7 +31,7 @@ def trained(root, capsys, network):
 
 
 def test_the_faults_of_the_questions_network_are_told(tmp_path, capsys):
-    found, said, log = trained(tmp_path, capsys, "question")
+    found, said, log = trained(tmp_path, capsys, {"name": "question"})
     names = [finding["name"] for finding in found["findings"]]
     assert names.count("unnormalized-skip") == 2 and "affine-chain" in names
     for text in (said, log):
@@ -39,7 +40,29 @@ def test_the_faults_of_the_questions_network_are_told(tmp_path, capsys):
     assert "partial-coverage" in names and "partial-coverage" not in said
 
 
+def names_in(found):
+    """The findings' rules, without a note that is the network's own."""
+    names = [finding["name"] for finding in found["findings"]]
+    return [name for name in names if name != "partial-coverage"]
+
+
+UNET = {"name": "unet", "filters": 4, "depth": 2}
+
+
 def test_a_healthy_network_is_trained_without_a_word(tmp_path, capsys):
-    found, said, log = trained(tmp_path, capsys, "unet")
-    assert {finding["severity"] for finding in found["findings"]} <= {"info"}
+    usual = {"steps": 8, "batch_size": 8, "weight_decay": 0.01}
+    found, said, log = trained(tmp_path, capsys, UNET, "batch(momentum=0.5)@pre-activation", usual)
+    assert names_in(found) == []
     assert "check:" not in said + log
+
+
+def test_what_a_set_up_does_to_the_statistics_is_told(tmp_path, capsys):
+    found, said, log = trained(tmp_path, capsys, UNET, training={"accumulate": 4})
+    assert names_in(found) == ["cold-statistics", "tiny-batch", "accumulated-batches"]
+    assert "check: error NW203 cold-statistics: After the 1 step of this training 99%" in said
+    assert "check: warning NW201 tiny-batch: " in log
+
+
+def test_statistics_that_are_measured_anew_are_not_cold(tmp_path, capsys):
+    found, *_ = trained(tmp_path, capsys, UNET, training={"precise_bn": True, "batch_size": 8})
+    assert names_in(found) == []

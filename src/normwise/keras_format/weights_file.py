@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -67,15 +67,15 @@ class WeightsFile:
         if found is None:
             return None
         try:
-            return tuple(_array(dataset, self._path) for dataset in found)
+            return tuple(_array(dataset, self._path) for dataset in found())
         except _UNREADABLE as error:
             raise ModelReadError(
                 f"{self._path}: the weights of layer {layer!r} can't be read ({error})."
             ) from error
 
     @cached_property
-    def _index(self) -> Mapping[str, tuple[Any, ...]]:
-        """The datasets of each layer, by its path."""
+    def _index(self) -> Mapping[str, _Datasets]:
+        """What opens the datasets of each layer, by its path."""
         import h5py  # noqa: PLC0415 - only where weights are needed
 
         try:
@@ -146,7 +146,10 @@ def _stored(path: Path, info: zipfile.ZipInfo) -> _Part:
     return _Part(file, info.header_offset + 30 + name + extra, info.file_size)
 
 
-def _modern(file: Any, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
+_Datasets = Callable[[], tuple[Any, ...]]
+
+
+def _modern(file: Any, path: Path) -> Iterator[tuple[str, _Datasets]]:
     """As Keras 3 writes: each layer's group holds `vars`, which says its name."""
     pending, seen = [(file, "", 0)], 0
     while pending:
@@ -154,14 +157,16 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
         seen += 1
         if seen > MAX_GROUPS or depth > MAX_NESTING:
             raise ModelReadError(f"{path}: its groups of weights are nested without end.")
-        own = _member(group, "vars") if "vars" in group else None
+        keys = list(group)
+        own = _member(group, "vars") if "vars" in keys else None
+        told = None if own is None or group is file else own.attrs.get("name")
         inside = prefix
-        if own is not None and group.name != "/" and "name" in own.attrs:
-            name = f"{prefix}{_text(own.attrs['name'])}"
+        if own is not None and told is not None:
+            name = f"{prefix}{_text(told)}"
             inside = f"{name}/"
             if len(own):
-                yield name, tuple(_member(own, key) for key in sorted(own, key=int))
-        for key in group:
+                yield name, partial(_numbered, own)
+        for key in keys:
             if key in ("vars", "optimizer", "seed_generator"):
                 continue
             part = _member(group, key)
@@ -169,11 +174,15 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
                 pending.append((part, inside, depth + 1))
 
 
+def _numbered(group: Any) -> tuple[Any, ...]:
+    return tuple(_member(group, key) for key in sorted(group, key=int))
+
+
 def _is_legacy(file: Any) -> bool:
     return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
 
 
-def _legacy(file: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _legacy(file: Any) -> Iterator[tuple[str, _Datasets]]:
     """As Keras 2 writes: a group for each layer of the model, with the names of its weights."""
     root = _member(file, "model_weights") if "model_weights" in file else file
     for layer in _listed(root, "layer_names"):
@@ -182,11 +191,11 @@ def _legacy(file: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
         for weight in _listed(group, "weight_names"):
             owners.setdefault(weight.rpartition("/")[0], []).append(_member(group, weight))
         if len(owners) == 1:
-            yield layer, tuple(*owners.values())
+            yield layer, partial(tuple, *owners.values())
         for owner, datasets in owners.items():
             # Inside a nested model; some versions write its own path before the layer's.
-            yield f"{layer}/{owner}", tuple(datasets)
-            yield f"{layer}/{owner.rpartition('/')[2]}", tuple(datasets)
+            yield f"{layer}/{owner}", partial(tuple, datasets)
+            yield f"{layer}/{owner.rpartition('/')[2]}", partial(tuple, datasets)
 
 
 def _listed(group: Any, attribute: str) -> list[str]:

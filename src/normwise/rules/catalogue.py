@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from normwise.rules import (
+    accumulated_batches,
     affine_chain,
+    cold_statistics,
+    dead_channels,
+    decayed_affine,
     double_activation,
     dropout_before_norm,
     frozen_batch_norm,
     groups_mismatch,
+    half_precision_norm,
+    inverted_momentum,
+    large_epsilon,
+    last_batch_of_one,
     layer_norm_axis,
     mask_dropped,
     missing_bias,
@@ -26,7 +34,10 @@ from normwise.rules import (
     shared_batch_norm,
     single_element_statistics,
     stacked_norm,
+    tiny_batch,
     unnormalized_skip,
+    unsynced_replicas,
+    untouched_statistics,
     wrong_axis,
 )
 from normwise.rules.context import Context
@@ -56,6 +67,17 @@ RULES: tuple[Rule, ...] = (
     shared_batch_norm.RULE,
     mask_dropped.RULE,
     frozen_batch_norm.RULE,
+    tiny_batch.RULE,
+    last_batch_of_one.RULE,
+    cold_statistics.RULE,
+    inverted_momentum.RULE,
+    large_epsilon.RULE,
+    accumulated_batches.RULE,
+    unsynced_replicas.RULE,
+    decayed_affine.RULE,
+    untouched_statistics.RULE,
+    dead_channels.RULE,
+    half_precision_norm.RULE,
 )
 """Every rule, in the order of the codes."""
 

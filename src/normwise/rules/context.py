@@ -23,6 +23,8 @@ from normwise.rules.channels import ChannelAxis, channel_axes
 if TYPE_CHECKING:
     import numpy as np
 
+    from normwise.rules.batch_statistics import Weights as BatchNormWeights
+
     Arrays = Sequence[np.ndarray[Any, Any]]
 
 OUTPUT = -1
@@ -60,9 +62,11 @@ class Training:
         epochs: Their number.
         steps: Optimizer's or loader's steps of the whole training; else from the three above.
         loss: Its name.
-        optimizer: Settings in Keras' names, such as `weight_decay`.
+        optimizer: Settings in Keras' names, such as `weight_decay`; what its method
+            `exclude_from_weight_decay` was told as `var_names` stands under the method's name.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
+        recalibrated: Whether moving statistics are measured anew at the end.
     """
 
     batch_size: int | None = None
@@ -73,6 +77,7 @@ class Training:
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     replicas: int = 1
     accumulation: int = 1
+    recalibrated: bool = False
 
     @property
     def total_steps(self) -> int | None:
@@ -100,12 +105,18 @@ class Context:
         weights: Its weights, None if there are none to read.
         training: Its training set-up.
         keras_version: Of the Keras that wrote the file, such as `(3, 15, 1)`, None if unknown.
+        written: Whether it was read from a file, which another Keras may have to read.
+        batch_norm_weights: What was read of the weights so far, by layer (see `batch_statistics`).
     """
 
     model: Graph
     weights: Weights | None = None
     training: Training = field(default_factory=Training)
     keras_version: tuple[int, ...] | None = None
+    written: bool = False
+    batch_norm_weights: dict[str, BatchNormWeights | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @cached_property
     def graph(self) -> Graph:

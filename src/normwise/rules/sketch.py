@@ -140,9 +140,11 @@ class Sketch:
         training: Training | None = None,
         weights: Weights | None = None,
         keras_version: tuple[int, ...] | None = None,
+        written: bool = False,
     ) -> Context:
         """The network with these outputs, for a rule to look at."""
-        return Context(self.graph(*outputs), weights, training or Training(), keras_version)
+        known = training or Training()
+        return Context(self.graph(*outputs), weights, known, keras_version, written)
 
     def _call(
         self,

@@ -12,6 +12,7 @@ from normwise.keras_format.archive import version_of
 from normwise.keras_format.live_weights import LiveWeights
 from normwise.keras_format.reading import read_graph
 from normwise.rules import Context, Report, Severity, Training, check
+from normwise.training.optimizer import UNDECAYED
 from normwise.training.preparing import Parts
 from normwise.training.recipe import Recipe
 
@@ -55,5 +56,10 @@ def _training(recipe: Recipe) -> Training:
         samples,
         training.epochs,
         loss=training.loss,
+        optimizer={
+            "weight_decay": training.weight_decay,
+            "exclude_from_weight_decay": sorted(UNDECAYED),
+        },
         accumulation=training.accumulate,
+        recalibrated=training.precise_bn,
     )

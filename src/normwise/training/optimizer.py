@@ -9,7 +9,8 @@ from normwise.training.averaging import AveragingAdamW
 from normwise.training.schedule import learning_rate_schedule
 from normwise.training.training_settings import TrainingSettings
 
-_UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
+UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
+"""Names of variables that weight decay leaves alone."""
 
 
 def make_optimizer(
@@ -61,4 +62,4 @@ def decays(variable: Any) -> bool:
     Vectors never decay, whatever a custom layer calls them; the names catch the gammas of
     higher rank, such as those of a layer norm over rows, columns and channels.
     """
-    return len(variable.shape) > 1 and variable.name not in _UNDECAYED
+    return len(variable.shape) > 1 and variable.name not in UNDECAYED

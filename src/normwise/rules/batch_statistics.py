@@ -1,0 +1,145 @@
+"""Batch normalizations that learn statistics, how many values those are of, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from normwise.rules.context import Context
+
+    Array = np.ndarray[Any, Any]
+
+FEW_VALUES = 16
+"""Values below which a statistic is more noise than statistic."""
+FEW_SAMPLES = 4
+"""Samples up to which batch normalization is measurably worse, however large they are."""
+
+
+def learning(context: Context, renorm: bool = False) -> Iterator[int]:
+    """One call of each batch normalization that uses statistics of batches and can be trained.
+
+    Args:
+        context: The network.
+        renorm: Whether to include batch renormalization, which leans on moving statistics in
+            training too.
+    """
+    seen: set[str] = set()
+    for index in context.batch_norms:
+        node = context.nodes[index]
+        if node.layer in seen or context.is_frozen(index):
+            continue
+        seen.add(node.layer)
+        if renorm or not node.config.get("renorm"):
+            yield index
+
+
+def is_synchronized(context: Context, index: int) -> bool:
+    """Whether replicas share the statistics of a batch normalization."""
+    node = context.nodes[index]
+    return node.class_name == "SyncBatchNormalization" or node.config.get("synchronized") is True
+
+
+def samples_behind(context: Context, index: int, shared: bool = False) -> int | None:
+    """The number of samples behind each batch statistic, None where unknown.
+
+    Args:
+        context: The network with its training.
+        index: A batch normalization.
+        shared: As if replicas shared statistics.
+    """
+    training = context.training
+    together = shared or is_synchronized(context, index)
+    return training.batch_size if together else training.samples_per_statistic
+
+
+def values_of_a_sample(context: Context, index: int) -> int | None:
+    """The number of values that each sample adds to a statistic, None where unknown."""
+    shape, axes = context.shape_read(index), context.axes_of(index)
+    if shape is None or axes is None:
+        return None
+    rest = [size for axis, size in enumerate(shape) if axis != 0 and axis not in axes]
+    known = [size for size in rest if size is not None and size > 0]
+    return prod(known) if len(known) == len(rest) else None
+
+
+def values_behind(context: Context, index: int, shared: bool = False) -> int | None:
+    """The number of values behind each batch statistic, None where unknown; as `samples_behind`."""
+    samples, each = samples_behind(context, index, shared), values_of_a_sample(context, index)
+    return None if samples is None or each is None else samples * each
+
+
+def is_tiny(context: Context, index: int, shared: bool = False) -> bool:
+    """Whether a statistic is of too few values or samples to rely on; as `samples_behind`."""
+    samples = samples_behind(context, index, shared)
+    values = values_behind(context, index, shared)
+    few = values is not None and values < FEW_VALUES
+    return few or (samples is not None and samples < FEW_SAMPLES)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a batch normalization, each of shape `(channels,)`.
+
+    Attributes:
+        gamma: None if it doesn't scale.
+        beta: None if it doesn't shift.
+        mean: The moving mean.
+        variance: The moving variance.
+    """
+
+    gamma: Array | None
+    beta: Array | None
+    mean: Array
+    variance: Array
+
+    @property
+    def has_initial_statistics(self) -> bool:
+        """Whether mean and variance are exactly what Keras starts with, 0 and 1."""
+        return bool((self.mean == 0).all() and (self.variance == 1).all())
+
+
+def weights_of(context: Context, index: int) -> Weights | None:
+    """The weights of a batch normalization, None where there are none that fit its settings."""
+    layer = context.layer(index)
+    if layer not in context.batch_norm_weights:
+        context.batch_norm_weights[layer] = _read(context, index)
+    return context.batch_norm_weights[layer]
+
+
+def _read(context: Context, index: int) -> Weights | None:
+    arrays = context.weights.of(context.layer(index)) if context.weights else None
+    config = context.nodes[index].config
+    scale, center = config.get("scale", True) is True, config.get("center", True) is True
+    affine = scale + center
+    if arrays is None or len(arrays) < affine + 2:
+        return None
+    needed = arrays[: affine + 2]
+    if len({array.shape for array in needed}) != 1 or needed[0].ndim != 1 or not needed[0].size:
+        return None
+    return Weights(
+        needed[0] if scale else None,
+        needed[scale] if center else None,
+        needed[affine],
+        needed[affine + 1],
+    )
+
+
+def number(value: object) -> float | None:
+    """A setting as a number, None for what is none: a file can hold anything."""
+    return float(value) if isinstance(value, (int, float)) and value is not True else None
+
+
+def counted(count: int, singular: str) -> str:
+    """`"1 layer"`, `"3 layers"`."""
+    return f"{count:,} {singular}{'' if count == 1 else 's'}"
+
+
+def span(layers: Iterable[str]) -> str:
+    """Layers for a message: the first and the last where there are many."""
+    names = list(layers)
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"

@@ -1,0 +1,129 @@
+"""Channels that carry nothing.
+
+## What it does
+Counts, in batch norms with weights, the channels whose moving variance is below `epsilon` and those
+whose gamma is below 1e-4. A norm in which all gammas are, as at the start of a residual branch with
+`gamma_initializer="zeros"`, is exempt, and so is one in which half of the variances are that small,
+where epsilon is too large instead (see `large-epsilon`).
+
+## Why is this bad
+A channel that is constant, or that gamma takes away, costs time and memory and tells the next layer
+nothing.
+
+## Evidence
+- The mechanism: a relu that is never reached leaves zeros for the norm behind it; weight decay or
+  an L1 regularizer takes gammas to zero.
+- Liu et al. 2017 (Network Slimming): channels with small gammas can be removed.
+
+## Example
+```python
+x = keras.layers.BatchNormalization()(keras.layers.ReLU()(x))  # half of the channels are dead
+```
+
+## Use instead
+```python
+x = keras.layers.Conv2D(32, 3)(x)  # with as many filters as carry something
+```
+
+## Fix safety
+Outputs in inference stay where the constant that is left goes into the next layer's bias; with
+padding before that layer only away from the border.
+"""
+
+from collections.abc import Iterator
+
+from normwise.rules.batch_statistics import counted, number, weights_of
+from normwise.rules.context import Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketch import Sketch
+from normwise.rules.sketched_weights import SketchedWeights, Values
+
+SMALLEST_GAMMA = 1e-4
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    layers, dead, all_channels = list[str](), 0, 0
+    for layer in context.layers(context.batch_norms):
+        index = context.graph.calls[layer][0]
+        found, channels = _dead(context, index)
+        all_channels += channels
+        if found:
+            layers.append(layer)
+            dead += found
+    if layers:
+        carry = "carries" if dead == 1 else "carry"
+        yield Spot(
+            tuple(layers),
+            f"{dead:,} of {all_channels:,} normalized channels {carry} nothing, in "
+            f"{counted(len(layers), 'layer')}.",
+        )
+
+
+def _dead(context: Context, index: int) -> tuple[int, int]:
+    """How many channels of a norm are dead, and of how many."""
+    weights = weights_of(context, index)
+    epsilon = number(context.nodes[index].config.get("epsilon", 1e-3))
+    if weights is None or epsilon is None:
+        return 0, 0
+    dead = weights.variance < epsilon
+    if dead.mean() > 0.5:
+        dead = weights.variance < 0
+    if weights.gamma is not None:
+        small = abs(weights.gamma) < SMALLEST_GAMMA
+        dead |= small & (not small.all())
+    return int(dead.sum()), int(dead.size)
+
+
+def _of(gamma: Values, variance: Values, **config: object) -> Context:
+    """A batch norm with some weights."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="norm", **config))
+    weights = SketchedWeights.of_norms(norm=(gamma, 0.1, 0.3, variance))
+    return net.context(net.conv(1, x), weights=weights)
+
+
+_SOME_ZEROS = (0.0, 0.0, 0.0, 0.7, 0.8, 1.0, 1.0, 1.3)
+
+
+def _constant() -> Context:
+    """Three of eight channels are constant."""
+    return _of(1.0, _SOME_ZEROS)
+
+
+def _taken_away() -> Context:
+    """Three of eight gammas are zero."""
+    return _of(_SOME_ZEROS, 0.5)
+
+
+def _zero_gamma() -> Context:
+    """A residual branch that begins with a gamma of zero."""
+    return _of(0.0, 1.0)
+
+
+def _large_epsilon() -> Context:
+    """Small variances in all channels: that is `large-epsilon`."""
+    return _of(1.0, 1e-4)
+
+
+def _alive() -> Context:
+    """Every channel varies, if only a little."""
+    return _of(0.01, 0.01)
+
+
+def _no_weights() -> Context:
+    """An architecture without weights."""
+    net = Sketch()
+    return net.context(net.conv(1, net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))))
+
+
+RULE = Rule(
+    code="NW210",
+    name="dead-channels",
+    severity=Severity.INFO,
+    document=__doc__,
+    look=_look,
+    fix="Remove these channels, or find out why they die: learning rate, dead relus, decay.",
+    keeps_outputs=True,
+    invalid=(Invalid(_constant, ("norm",)), Invalid(_taken_away, ("norm",))),
+    valid=(_zero_gamma, _large_epsilon, _alive, _no_weights),
+)
