@@ -31,7 +31,7 @@ def desk(tmp_path_factory):
 def test_a_healthy_model_exits_0(desk):
     done = normwise("check", "models/good.keras", cwd=desk)
     assert done.returncode == 0, done.stderr
-    assert "models/good.keras: 1 info" in done.stdout
+    assert "models/good.keras: 2 info" in done.stdout
 
 
 def test_an_error_exits_1_and_says_everything(desk):

@@ -23,11 +23,11 @@ ALL = [
 ]
 WANTED = sorted(ALL) if os.environ.get("NORMWISE_ZOO") == "all" else SMALL
 NOTES = {
-    "DenseNet121": set(),
+    "DenseNet121": {"unfoldable-norm"},
     "EfficientNetB0": set(),
     "MobileNetV2": set(),
     "MobileNetV3Small": set(),
-    "ResNet50V2": set(),
+    "ResNet50V2": {"unfoldable-norm"},
 }
 """What is worth a note in those that are always tested."""
 
@@ -106,6 +106,14 @@ def test_raw_taps_are_no_unnormalized_skips(name, count, merge):
         and any(context.nodes[r].class_name == merge for r in context.graph.consumers[index])
     ]
     assert len(raw) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("DenseNet121", "62 of 121"), ("ResNet50V2", "16 of 49")]
+)
+def test_norms_that_pre_activation_leaves_alone(name, count):
+    (finding,) = nw.check(graph(name)).findings
+    assert finding.name == "unfoldable-norm" and finding.message.startswith(count)
 
 
 def test_an_encoder_of_theirs_under_our_decoder():

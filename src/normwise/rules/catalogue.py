@@ -23,6 +23,7 @@ from normwise.rules import (
     mask_dropped,
     missing_bias,
     mixed_order,
+    newer_config,
     norm_before_pool,
     norm_on_input,
     norm_on_output,
@@ -34,7 +35,9 @@ from normwise.rules import (
     shared_batch_norm,
     single_element_statistics,
     stacked_norm,
+    tile_dependent_norm,
     tiny_batch,
+    unfoldable_norm,
     unnormalized_skip,
     unsynced_replicas,
     untouched_statistics,
@@ -78,6 +81,9 @@ RULES: tuple[Rule, ...] = (
     untouched_statistics.RULE,
     dead_channels.RULE,
     half_precision_norm.RULE,
+    unfoldable_norm.RULE,
+    tile_dependent_norm.RULE,
+    newer_config.RULE,
 )
 """Every rule, in the order of the codes."""
 

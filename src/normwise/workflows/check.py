@@ -69,7 +69,7 @@ def check(
     path = model_file(model)
     graph = read_graph(path)
     with _weights(path) as weights:
-        return look(Context(graph, weights, training, read_keras_version(path)))
+        return look(Context(graph, weights, training, read_keras_version(path), written=True))
 
 
 def _check_live(model: Any, training: Training) -> Report:
