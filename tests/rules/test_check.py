@@ -101,6 +101,14 @@ def test_findings_of_shared_and_nested_layers_come_once_with_full_paths():
     assert [(f.name, f.layers) for f in errors] == [("wrong-axis", ("inner/norm",))]
 
 
+SET_UP = {
+    "batch_size": 4,
+    "samples": 9,
+    "epochs": 2,
+    "replicas": 2,
+    "accumulation": 2,
+    "optimizer": {"weight_decay": 0.01},
+}
 ODD = [None, True, -1, 0, 10**30, 0.5, float("nan"), "", "relu", [], [1, 2], {}, {"a": 1}]
 
 
@@ -117,7 +125,8 @@ def test_a_damaged_configuration_ends_in_a_report_or_a_clear_error(data):
         graph = graph_from_config(config, "file")
     except ModelReadError:
         return
-    json.dumps(nw.check(graph, batch_size=data.draw(st.sampled_from([None, 1]))).to_dict())
+    training = data.draw(st.sampled_from([{}, {"batch_size": 1}, SET_UP]))
+    json.dumps(nw.check(graph, **training).to_dict())
 
 
 @cache

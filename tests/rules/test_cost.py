@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
-from normwise.rules import Context, check
+from normwise.rules import Context, Training, check
 from normwise.rules.sketch import Sketch
+
+TRAINING = Training(4, 9, 2, optimizer={"weight_decay": 0.01}, replicas=2, accumulation=2)
+"""With which every rule looks at every norm."""
 
 
 def residual(net, x, depth):
@@ -111,7 +114,7 @@ def looks(build, depth):
 
     sys.setprofile(trace)
     try:
-        check(Context(graph))
+        check(Context(graph, training=TRAINING, written=True))
     finally:
         sys.setprofile(None)
     return count

@@ -1,10 +1,14 @@
 """What is found in our own networks: nothing to warn of, but for the question's as asked."""
 
+from functools import cache
+
 import pytest
 
 import normwise as nw
+from normwise.keras_format import read_graph
 from normwise.networks import NETWORKS
 from normwise.rules import Severity
+from normwise.training.configure.norm import norm as chosen_norm
 
 
 def found(model, severity=Severity.INFO, **options):
@@ -50,6 +54,35 @@ def test_a_norm_in_the_decoder_of_the_question_is_a_new_fault():
 def test_no_warning_in_our_networks_with_their_default_plans(network):
     for shape in ((32, 32, 3), (None, None, 3)):
         assert found(nw.build(network, shape, filters=4, depth=2), Severity.WARNING) == ()
+
+
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"question", "encoder"}))
+def test_no_warning_in_our_networks_as_they_are_usually_trained(network):
+    model = nw.build(network, (64, 64, 3), filters=4, depth=2)
+    usual = {"batch_size": 8, "samples": 400, "epochs": 25}
+    spared = {"weight_decay": 1e-4, "exclude_from_weight_decay": ["gamma", "beta", "bias"]}
+    assert found(model, Severity.WARNING, **usual, optimizer=spared) == ()
+    assert {f.name for f in found(model, **usual)} <= {"partial-coverage", "unfoldable-norm"}
+    assert "tiny-batch" in {f.name for f in found(model, Severity.WARNING, batch_size=2)}
+
+
+@cache
+def unet(plan):
+    return read_graph(nw.build("unet", (64, 64, 3), norm=plan, filters=4, depth=2))
+
+
+@pytest.mark.parametrize("steps", [8, 30, 120])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 8, 16])
+def test_no_warning_on_what_configure_chooses(batch, steps):
+    chosen = {
+        "training.batch_size": batch,
+        "training.steps": steps,
+        "network.name": "unet",
+        "network.filters": 4,
+    }
+    plan, _ = chosen_norm(None, chosen)
+    usual = {"batch_size": batch, "samples": batch * steps, "epochs": 25}
+    assert found(unet(plan), Severity.WARNING, **usual) == ()
 
 
 HEALTHY = [

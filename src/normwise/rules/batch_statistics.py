@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+_LARGEST = 10**15
+"""A file can state any number; beyond this one it is none that anybody meant."""
 FEW_VALUES = 16
 """Values below which a statistic is more noise than statistic."""
 FEW_SAMPLES = 4
@@ -64,7 +66,8 @@ def values_of_a_sample(context: Context, index: int) -> int | None:
         return None
     rest = [size for axis, size in enumerate(shape) if axis != 0 and axis not in axes]
     known = [size for size in rest if size is not None and size > 0]
-    return prod(known) if len(known) == len(rest) else None
+    values = prod(known) if len(known) == len(rest) else None
+    return None if values is None or values > _LARGEST else values
 
 
 def values_behind(context: Context, index: int, shared: bool = False) -> int | None:
@@ -131,7 +134,9 @@ def _read(context: Context, index: int) -> Weights | None:
 
 def number(value: object) -> float | None:
     """A setting as a number, None for what is none: a file can hold anything."""
-    return float(value) if isinstance(value, (int, float)) and value is not True else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < _LARGEST else None
 
 
 def counted(count: int, singular: str) -> str:
