@@ -122,6 +122,11 @@ def _trained() -> Context:
     return _of(_TRAINED, 0.1, 0.3, 0.7)
 
 
+def _centred() -> Context:
+    """A trained norm of values whose mean is exactly zero."""
+    return _of(_TRAINED, 0.1, 0.0, 0.7)
+
+
 def _frozen() -> Context:
     """A frozen norm as a fixed scale and shift."""
     return _of(_TRAINED, 0.2, 0.0, 1.0, trainable=False)
@@ -137,6 +142,6 @@ RULE = Rule(
     keeps_outputs=False,
     invalid=(Invalid(_never_moved, ("norm",)), Invalid(_beta_alone, ("norm",))),
     valid=(
-        _new, _new_residual, _random_gamma, _trained, _frozen,
+        _new, _new_residual, _random_gamma, _trained, _centred, _frozen,
     ),
 )  # fmt: skip
