@@ -145,6 +145,12 @@ def _pruned() -> Context:
     return _trained({}, gamma_regularizer={"class_name": "L1", "config": {"l1": 1e-4}})
 
 
+def _pruned_and_decayed() -> Context:
+    """Both regularizers: of the two it is the L1 that is meant."""
+    both = {"class_name": "L1L2", "config": {"l1": 1e-4, "l2": 1e-5}}
+    return _trained({}, gamma_regularizer=both)
+
+
 def _nothing_to_decay() -> Context:
     """A norm without gamma and beta."""
     return _trained({"weight_decay": 0.004}, scale=False, center=False)
@@ -170,6 +176,7 @@ RULE = Rule(
         Invalid(_regularized, ("norm",)),
     ),
     valid=(
-        _left_out, _left_out_by_layer, _no_decay, _pruned, _nothing_to_decay, _frozen,
+        _left_out, _left_out_by_layer, _no_decay, _pruned, _pruned_and_decayed,
+        _nothing_to_decay, _frozen,
     ),
 )  # fmt: skip

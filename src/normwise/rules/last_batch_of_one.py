@@ -39,7 +39,7 @@ from normwise.rules.sketch import Sketch
 def _look(context: Context) -> Iterator[Spot]:
     training = context.training
     samples, batch = training.samples, training.batch_size
-    if samples is None or batch is None or batch == 1 or samples % batch != 1:
+    if samples is None or batch is None or samples % batch != 1:
         return
     norms = [i for i in learning(context) if values_of_a_sample(context, i) == 1]
     if norms and training.steps is None:

@@ -94,6 +94,14 @@ def _instance() -> Context:
     return _decoder("GroupNormalization", groups=-1)
 
 
+def _half_resolution() -> Context:
+    """A decoder that ends at half of the input's resolution."""
+    net = Sketch()
+    x = net.conv(8, net.conv(8, net.input(32, 32, 3), strides=(2, 2)), strides=(2, 2))
+    x = net.relu(net.add("GroupNormalization", x, groups=4, name="norm"))
+    return net.context(net.conv(1, net.relu(net.conv(8, net.add("UpSampling2D", x)))))
+
+
 def _layer_over_space() -> Context:
     """A layer norm over rows, columns and channels, inside a nested model."""
     inner = Sketch("block")
@@ -150,6 +158,7 @@ RULE = Rule(
     keeps_outputs=False,
     invalid=(
         Invalid(_instance, ("norm",)),
+        Invalid(_half_resolution, ("norm",)),
         Invalid(_layer_over_space, ("block/norm",)),
         Invalid(_in_training_mode, ("norm",)),
     ),
