@@ -195,7 +195,13 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
     command = [sys.executable, "-m", "normwise", "train", str(data), "-o", str(out)]
     command += ["--set", "network.filters=4", "--set", "training.epochs=10000"]
     command += ["--set", "training.steps=2", "--set", "data.patch=32"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background lets its children ignore Ctrl-C.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     waited = time.monotonic()
     while not (out / "checkpoints" / "last.npz").exists() and time.monotonic() - waited < 120:
         time.sleep(0.1)

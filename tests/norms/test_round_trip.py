@@ -206,7 +206,7 @@ def plans(draw: st.DrawFn, network: str) -> str:
 
 
 @pytest.mark.parametrize("network", ["question-mended", "unet-2"])
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.data())
 def test_any_plan_that_holds_is_read_back(network: str, data: st.DataObject) -> None:
     plan = data.draw(plans(network))
@@ -218,7 +218,7 @@ def test_any_plan_that_holds_is_read_back(network: str, data: st.DataObject) -> 
 @pytest.mark.parametrize(
     "network", ["residual-2", "attention-2", "nested-2", "residual-3d", "attention-3d", "nested-3d"]
 )
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.data())
 def test_any_plan_of_every_network_is_read_back(network: str, data: st.DataObject) -> None:
     plan = data.draw(plans(network))

@@ -105,7 +105,7 @@ def trainable(recipe):
     return parts
 
 
-@pytest.mark.parametrize(("kind", "count"), [("masks", 20), ("targets", 20), ("volumes", 6)])
+@pytest.mark.parametrize(("kind", "count"), [("masks", 12), ("targets", 12), ("volumes", 6)])
 def test_what_is_written_can_be_trained(folders, tmp_path, kind, count):
     outcomes = []
     for index, told in enumerate(islice(combinations(kind), count)):
