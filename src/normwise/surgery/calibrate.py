@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from normwise.graph.editing import Draft
-from normwise.keras_format.replay import Replayed
+from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Weights
 from normwise.surgery.identity import calibrated
 from normwise.surgery.statistics import apply_statistics, input_statistics, population_statistics

@@ -28,7 +28,8 @@ from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.reading import read_graph
-from normwise.keras_format.replay import Replayed, replay
+from normwise.keras_format.replay import replay
+from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
 from normwise.surgery.rewrite import Promise, Report, Rewrite, Skip

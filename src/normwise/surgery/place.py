@@ -12,7 +12,8 @@ from typing import Any
 from normwise.errors import PlanError, PromiseError, SurgeryError
 from normwise.graph.graph import Graph
 from normwise.keras_format.reading import read_graph
-from normwise.keras_format.replay import Replayed, replay
+from normwise.keras_format.replay import replay
+from normwise.keras_format.replayed import Replayed
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
 from normwise.surgery.bias import drop_biases

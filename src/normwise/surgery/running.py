@@ -10,7 +10,7 @@ import numpy as np
 
 from normwise.graph.graph import Graph
 from normwise.keras_format.live import live_calls, probe
-from normwise.keras_format.replay import Replayed
+from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array
 
 

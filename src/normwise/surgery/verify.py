@@ -18,7 +18,7 @@ from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.catalogue import NORM_CLASSES
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
-from normwise.keras_format.replay import Replayed
+from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.differences import COARSE, TOLERANCE, is_constant, one_difference
 from normwise.surgery.inner import Inner, compared_inside
