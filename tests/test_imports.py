@@ -40,6 +40,7 @@ KERAS_FREE += ("samples",)
 KERAS_FREE_FILES = (
     "keras_format/archive.py",
     "keras_format/config.py",
+    "keras_format/hdf5.py",
     "keras_format/legacy.py",
     "keras_format/references.py",
     "keras_format/weights_file.py",

@@ -116,3 +116,47 @@ def test_nothing_is_read_from_another_file(tmp_path: Path) -> None:
         group.create_dataset("k", (3,), "f4", external=[(str(tmp_path / "secret.h5"), 0, 12)])
     with pytest.raises(ModelReadError, match="lies in another file"):
         read_weights(path)
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """Values in a file of their own, which another file could point to."""
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["values"] = np.arange(3.0)
+    return tmp_path / "secret.h5"
+
+
+def legacy_file(path, fill):
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        group = file.create_group("conv")
+        group.attrs["weight_names"] = [b"conv/kernel:0"]
+        fill(group.create_group("conv"), "kernel:0")
+    return path
+
+
+def modern_file(path, fill):
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/conv/vars")
+        group.attrs["name"] = "conv"
+        fill(group, "0")
+    return path
+
+
+def linked(group, name):
+    group[name] = h5py.ExternalLink("secret.h5", "/values")
+
+
+def virtual(group, name):
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource("secret.h5", "values", (3,))
+    group.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("make", [legacy_file, modern_file])
+@pytest.mark.parametrize("fill", [linked, virtual])
+def test_single_weights_of_another_file_are_not_read(tmp_path, secret, make, fill):
+    with pytest.raises(ModelReadError, match="another file"):
+        read_weights(make(tmp_path / "w.weights.h5", fill))
+    own = make(tmp_path / "own.weights.h5", lambda group, name: group.__setitem__(name, [1.0]))
+    assert read_weights(own)["conv"][0] == 1

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import DAMAGED
+from normwise.keras_format.hdf5 import is_legacy, listed, member, refuse_elsewhere, text_of
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -47,7 +48,7 @@ def read_weights(path: Path) -> Mapping[str, Arrays]:
         raise ModelReadError(f"{path}: no weights file; expected one in {', '.join(SUFFIXES)}.")
     try:
         with h5py.File(_opened(path), "r") as file:
-            pairs = list(_legacy(file) if _is_legacy(file) else _modern(file, path))
+            pairs = list(_legacy(file) if is_legacy(file) else _modern(file, path))
     except DAMAGED as error:
         raise ModelReadError(f"{path}: no readable weights ({error}); is it truncated?") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -74,10 +75,10 @@ def read_layer_weights(path: Path) -> Mapping[str, tuple[tuple[str, Array], ...]
 
     try:
         with h5py.File(path, "r") as file:
-            root = _local(file, "model_weights")
-            layers = {layer: _local(root, layer) for layer in _listed(root, "layer_names")}
+            root = member(file, "model_weights")
+            layers = {layer: member(root, layer) for layer in listed(root, "layer_names")}
             return {
-                layer: tuple((name, _array(group[name])) for name in _listed(group, "weight_names"))
+                layer: tuple((name, _read(group, name)) for name in listed(group, "weight_names"))
                 for layer, group in layers.items()
             }
     except (*DAMAGED, KeyError, TypeError, AttributeError) as error:
@@ -115,13 +116,16 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, Arrays]]:
                 f"{path}: {group.name} doesn't name its layer; Keras before 3.4 wrote such files. "
                 "Load it there with its model, and save the model as `.keras` with a newer Keras."
             )
-        yield _text(group.attrs["name"]), tuple(_array(group[k]) for k in sorted(group, key=int))
+        yield (
+            text_of(group.attrs["name"]),
+            tuple(_read(group, k) for k in sorted(group, key=int)),
+        )
 
 
 def _variables(group: Any) -> Iterator[Any]:
     """The groups that hold variables of layers; optimizers and random seeds are left out."""
     for key in group:
-        part = _local(group, key)
+        part = member(group, key)
         if not hasattr(part, "keys") or key in ("optimizer", "seed_generator"):
             continue
         if key == "vars":
@@ -131,17 +135,13 @@ def _variables(group: Any) -> Iterator[Any]:
             yield from _variables(part)
 
 
-def _is_legacy(file: Any) -> bool:
-    return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
-
-
 def _legacy(file: Any) -> Iterator[tuple[str, Arrays]]:
-    root = _local(file, "model_weights") if "model_weights" in file else file
-    for layer in _listed(root, "layer_names"):
-        group = _local(root, layer)
+    root = member(file, "model_weights") if "model_weights" in file else file
+    for layer in listed(root, "layer_names"):
+        group = member(root, layer)
         parts: dict[str, list[Array]] = {}
-        for weight in _listed(group, "weight_names"):
-            parts.setdefault(_owner(weight), []).append(_array(group[weight]))
+        for weight in listed(group, "weight_names"):
+            parts.setdefault(_owner(weight), []).append(_read(group, weight))
         if len(parts) > 1:
             yield from ((owner, tuple(arrays)) for owner, arrays in parts.items())
         elif parts:
@@ -153,33 +153,10 @@ def _owner(weight: str) -> str:
     return weight.split("/")[-2] if "/" in weight else ""
 
 
-def _listed(group: Any, attribute: str) -> list[str]:
-    """A list of names, which HDF5 may hold in numbered pieces."""
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    pieces, found = 0, []
-    while f"{attribute}{pieces}" in group.attrs:
-        found += [_text(name) for name in group.attrs[f"{attribute}{pieces}"]]
-        pieces += 1
-    return found
-
-
-def _local(group: Any, key: str) -> Any:
-    import h5py  # noqa: PLC0415
-
-    if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
-        raise ModelReadError(f"{group.file.filename}: {key} lies in another file; that isn't read.")
-    return group[key]
-
-
-def _array(dataset: Any) -> Array:
-    if dataset.external:
-        raise ModelReadError(f"{dataset.name} lies in another file; that isn't read.")
+def _read(group: Any, name: str) -> Array:
+    dataset = member(group, name)
+    refuse_elsewhere(dataset)
     values = np.asarray(dataset)
     if values.dtype.kind not in "fiub":
         raise ModelReadError(f"{dataset.name} holds no numbers that can be read ({values.dtype}).")
     return values
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

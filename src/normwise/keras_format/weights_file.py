@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import DAMAGED
+from normwise.keras_format.hdf5 import is_legacy, listed, member, refuse_elsewhere, text_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class WeightsFile:
             self._opened += [] if isinstance(source, Path) else [source]
             file = h5py.File(source, "r")
             self._opened.append(file)
-            return dict(_legacy(file) if _is_legacy(file) else _modern(file, self._path))
+            return dict(_legacy(file) if is_legacy(file) else _modern(file, self._path))
         except _UNREADABLE as error:
             raise ModelReadError(
                 f"{self._path}: no readable weights ({error}); is it truncated?"
@@ -158,38 +159,34 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, _Datasets]]:
         if seen > MAX_GROUPS or depth > MAX_NESTING:
             raise ModelReadError(f"{path}: its groups of weights are nested without end.")
         keys = list(group)
-        own = _member(group, "vars") if "vars" in keys else None
+        own = member(group, "vars") if "vars" in keys else None
         told = None if own is None or group is file else own.attrs.get("name")
         inside = prefix
         if own is not None and told is not None:
-            name = f"{prefix}{_text(told)}"
+            name = f"{prefix}{text_of(told)}"
             inside = f"{name}/"
             if len(own):
                 yield name, partial(_numbered, own)
         for key in keys:
             if key in ("vars", "optimizer", "seed_generator"):
                 continue
-            part = _member(group, key)
+            part = member(group, key)
             if hasattr(part, "keys"):
                 pending.append((part, inside, depth + 1))
 
 
 def _numbered(group: Any) -> tuple[Any, ...]:
-    return tuple(_member(group, key) for key in sorted(group, key=int))
-
-
-def _is_legacy(file: Any) -> bool:
-    return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
+    return tuple(member(group, key) for key in sorted(group, key=int))
 
 
 def _legacy(file: Any) -> Iterator[tuple[str, _Datasets]]:
     """As Keras 2 writes: a group for each layer of the model, with the names of its weights."""
-    root = _member(file, "model_weights") if "model_weights" in file else file
-    for layer in _listed(root, "layer_names"):
-        group = _member(root, layer)
+    root = member(file, "model_weights") if "model_weights" in file else file
+    for layer in listed(root, "layer_names"):
+        group = member(root, layer)
         owners: dict[str, list[Any]] = {}
-        for weight in _listed(group, "weight_names"):
-            owners.setdefault(weight.rpartition("/")[0], []).append(_member(group, weight))
+        for weight in listed(group, "weight_names"):
+            owners.setdefault(weight.rpartition("/")[0], []).append(member(group, weight))
         if len(owners) == 1:
             yield layer, partial(tuple, *owners.values())
         for owner, datasets in owners.items():
@@ -198,40 +195,16 @@ def _legacy(file: Any) -> Iterator[tuple[str, _Datasets]]:
             yield f"{layer}/{owner.rpartition('/')[2]}", partial(tuple, datasets)
 
 
-def _listed(group: Any, attribute: str) -> list[str]:
-    """A list of names, which HDF5 may hold in numbered pieces."""
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    pieces, found = 0, []
-    while f"{attribute}{pieces}" in group.attrs:
-        found += [_text(name) for name in group.attrs[f"{attribute}{pieces}"]]
-        pieces += 1
-    return found
-
-
-def _member(group: Any, key: str) -> Any:
-    import h5py  # noqa: PLC0415
-
-    if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
-        raise ModelReadError(f"{group.file.filename}: {key} lies in another file; that isn't read.")
-    return group[key]
-
-
 def _array(dataset: Any, path: Path) -> NDArray[Any]:
-    if dataset.external or dataset.is_virtual:
-        raise ModelReadError(f"{path}: {dataset.name} lies in another file; that isn't read.")
+    refuse_elsewhere(dataset)
     if dataset.nbytes > MAX_ARRAY_BYTES:
         raise ModelReadError(f"{path}: {dataset.name} has {dataset.nbytes:,} bytes.")
     import numpy as np  # noqa: PLC0415 - only where weights are needed
 
     values = np.asarray(dataset)
-    if _text(dataset.attrs.get("dtype", "")) == "bfloat16":
+    if text_of(dataset.attrs.get("dtype", "")) == "bfloat16":
         # The upper half of a float32.
         return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     if values.dtype.kind not in "fiub":
         raise ModelReadError(f"{path}: {dataset.name} holds no numbers ({values.dtype}).")
     return values
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
