@@ -26,7 +26,7 @@ from pairs import paired_ratio
 from normwise.memory import keep_freed_memory
 
 STEPS = 4
-BATCHES, TURNS = {"question": 8, "unet": 4}, {"question": 40, "unet": 24}
+BATCHES, TURNS = {"question": 8, "unet": 4}, {"question": 30, "unet": 16}
 SIZES = {"question": 512, "unet": 256}
 PLANS = {"question": "batch@encoder:post-activation/raw-skip", "unet": "batch@pre-activation"}
 

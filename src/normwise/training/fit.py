@@ -14,6 +14,7 @@ from normwise.errors import RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
 from normwise.training.deep_supervision import Supervised, head_sizes, head_weights
 from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
+from normwise.training.feeding import fed
 from normwise.training.history import Row, write_history
 from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses.composition import WeightedLoss, loss_of
@@ -155,7 +156,9 @@ def _epoch(
     ready = loaded(batches, steps, training.workers, lambda batch: prepare(own_part(batch)))
     try:
         with all_devices():
-            model.fit(ready, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch])
+            model.fit(
+                fed(ready), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[watch]
+            )
     finally:
         ready.close()
     trained = time.perf_counter()
