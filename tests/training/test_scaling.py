@@ -1,5 +1,6 @@
 """Images scaled one by one: training, evaluation and prediction do the same."""
 
+import json
 import shutil
 
 import keras
@@ -54,6 +55,12 @@ def test_the_model_says_its_scaling_and_learns_across_exposures(finished):
     assert evaluate(run.model, open_dataset(data), "test").values["iou"] > 0.75
 
 
+def test_a_run_is_measured_on_images_scaled_as_in_training(finished):
+    _, run = finished
+    told = json.loads((run.folder / "metrics.json").read_text())["values"]
+    assert told == pytest.approx(dict(nw.evaluate(run.folder, split="val").values), rel=1e-6)
+
+
 def test_a_model_file_elsewhere_is_applied_in_the_same_way(finished, tmp_path):
     data, run = finished
     shutil.copy(run.folder / "model.keras", tmp_path / "moved.keras")
@@ -75,6 +82,7 @@ def test_a_model_with_another_input_is_left_alone():
     name_input(model, None)
     assert scaling_of_model(model) is None
     name_input(model, Percentiles())
+    assert scaling_of_model(model) == Percentiles()
     copy = keras.Model.from_config(model.get_config())
     assert scaling_of_model(copy) == Percentiles()
 

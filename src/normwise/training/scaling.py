@@ -34,5 +34,9 @@ def name_input(network: Any, scaling: Percentiles | None) -> None:
         network: A live model with one input; only its name is changed.
         scaling: The scaling, None to leave the name.
     """
-    if scaling is not None:
-        network.get_layer(network.inputs[0].name).name = scaling.input_name
+    if scaling is None:
+        return
+    (tensor,) = network.inputs
+    network.get_layer(tensor.name).name = scaling.input_name
+    # A live model is asked by its tensor, a file names its layers.
+    tensor.name = scaling.input_name
