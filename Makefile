@@ -51,7 +51,7 @@ test-torch: .venv-torch/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
 
-## Quality on the real data sets beside the checkout, three seeds each (docs/results.md; about 75 minutes)
+## Quality on the real data sets beside the checkout, three seeds each (docs/results.md; about two hours)
 results: $(VENV)/.ready
 	$(BIN)/python benchmarks/results.py
 

@@ -34,7 +34,7 @@ PAGE = ROOT / "docs" / "results.md"
 DATA = ROOT.parent / "shared" / "data"
 RUNS = ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
-BUDGET = "5min"
+BUDGET = "8min"
 
 Array = np.ndarray[Any, Any]
 Pairs = Mapping[str, tuple[Array, Array]]

@@ -13,7 +13,7 @@ from normwise.training.checkpoints import model_variables
 from normwise.training.loading import Batches, loaded
 from normwise.training.training_settings import TrainingSettings
 
-_BATCHES = 16
+_BATCHES = 8
 """Batches behind the statistics of averaged weights; each has thousands of pixels."""
 
 
