@@ -32,6 +32,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         | {"report", "distributed", "rules"}
     ),
     "distributed": frozenset({"errors"}),
+    "comparison": frozenset(
+        {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
+        | {"networks", "keras_format", "graph", "training"}
+    ),
 }
 """What each package may import; `workflows` may import all, `cli` only `workflows`."""
 

@@ -1,0 +1,1 @@
+"""Comparing plans: the experiment, its trials, and what can be said of their differences."""
