@@ -23,7 +23,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "rules": frozenset({"errors", "graph", "norms"}),
     "surgery": frozenset({"errors", "graph", "keras_format", "norms"}),
     "networks": frozenset({"errors", "graph", "keras_format", "norms"}),
-    "rasters": frozenset({"errors", "files"}),
+    "rasters": frozenset({"errors", "files", "syntax_trees"}),
     "data": frozenset({"errors", "files", "rasters"}),
     "inference": frozenset({"errors", "graph", "networks", "rasters"}),
     "report": frozenset({"errors", "files", "graph", "norms"}),
@@ -43,11 +43,17 @@ KERAS_FREE = ("errors", "files", "memory", "graph", "norms", "rules", "rasters",
 KERAS_FREE += ("samples",)
 KERAS_FREE_FILES = (
     "keras_format/archive.py",
+    "keras_format/archive_file.py",
     "keras_format/config.py",
+    "keras_format/file_bytes.py",
     "keras_format/hdf5.py",
+    "keras_format/hdf5_messages.py",
     "keras_format/legacy.py",
+    "keras_format/plain_copy.py",
+    "keras_format/plain_hdf5.py",
     "keras_format/references.py",
     "keras_format/weights_file.py",
+    "keras_format/weights_member.py",
 )
 BACKENDS = frozenset({"keras", "tensorflow", "torch", "jax"})
 PRIVATE = frozenset(

@@ -19,7 +19,17 @@ Each message says what was received, what was expected and how to fix it, and na
 or file.
 """
 
+import re
 from collections.abc import Sequence
+
+LONGEST_MESSAGE = 900
+"""Characters of a message about a file, which may hold any text."""
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """A text from a file without what a terminal would obey, or what can't be written at all."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class NormwiseError(Exception):
@@ -28,6 +38,11 @@ class NormwiseError(Exception):
 
 class ModelReadError(NormwiseError):
     """A model or model file that can't be read as a graph."""
+
+    def __init__(self, message: str) -> None:
+        half = LONGEST_MESSAGE // 2
+        short = len(message) <= LONGEST_MESSAGE
+        super().__init__(printable(message if short else f"{message[:half]} ... {message[-half:]}"))
 
 
 class PlanError(NormwiseError):

@@ -50,6 +50,26 @@ def test_hdf5_needs_h5py_and_no_keras() -> None:
     assert code == 0, output
 
 
+CHECK = """
+from normwise.workflows.check import check
+for path in sys.argv[1:]:
+    print(*sorted({finding.name for finding in check(path).findings}))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_files_are_checked_with_their_weights_by_python_alone(tmp_path: Path) -> None:
+    model, paths = ZOO["residual_post"](), [tmp_path / "m.keras", tmp_path / "m.h5"]
+    for norm in model.layers:
+        if norm.__class__.__name__ == "BatchNormalization":
+            norm.gamma.assign(norm.gamma * 2)
+    for path in paths:
+        model.save(path)
+    code, output = run(CHECK, *paths, blocked=(*BLOCKED, "h5py"))
+    assert code == 0, output
+    assert output.count("untouched-statistics") == 2
+
+
 def test_importing_loads_no_backend() -> None:
     code, output = run(
         "import normwise.keras_format, normwise.norms, normwise.networks, normwise.graph.regions\n"

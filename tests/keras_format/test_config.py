@@ -17,37 +17,10 @@ from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
 from normwise.keras_format.config import MAX_CALLS, MAX_NESTING, graph_from_config, shape_of
 from normwise.norms import infer_plan
+from tests.keras_format.configurations import call, entry, layer, model, nest, tensor
 from tests.zoo import built
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
-def tensor(layer: str, call: int = 0, output: int = 0) -> dict[str, Any]:
-    history = {"shape": [None, 8, 8, 2], "dtype": "float32", "keras_history": [layer, call, output]}
-    return {"class_name": "__keras_tensor__", "config": history}
-
-
-def call(*arguments: Any, **keywords: Any) -> dict[str, Any]:
-    return {"args": list(arguments), "kwargs": keywords}
-
-
-def layer(name: str, *calls: Any, class_name: str = "ReLU", **config: Any) -> dict[str, Any]:
-    return {
-        "class_name": class_name,
-        "name": name,
-        "config": {"name": name, **config},
-        "inbound_nodes": list(calls),
-    }
-
-
-def entry(name: str = "x") -> dict[str, Any]:
-    return layer(name, class_name="InputLayer", batch_shape=[None, 8, 8, 2], dtype="float32")
-
-
-def model(*layers: Any, ends: Any = ("y", 0, 0), name: str = "m") -> dict[str, Any]:
-    config = {"name": name, "layers": list(layers), "input_layers": ["x", 0, 0]}
-    ends = list(ends) if isinstance(ends, tuple) else ends
-    return {"class_name": "Functional", "config": {**config, "output_layers": ends}}
 
 
 GOOD = model(entry(), layer("y", call(tensor("x"))))
@@ -123,17 +96,6 @@ def test_what_is_no_functional_model() -> None:
     refused({"a": 1}, "`class_name`", "the keys a")
     refused([], "list")
     refused(None, "NoneType")
-
-
-def nest(depth: int, calls: int = 1) -> dict[str, Any]:
-    """Models inside models, each called `calls` times by the one around it."""
-    around = [call(tensor("x")), *(call(tensor("inner", i)) for i in range(calls - 1))]
-    inner = layer("inner", *around)
-    end = calls - 1
-    for _ in range(depth):
-        within = model(entry(), inner, ends=("inner", end, 0), name="inner")
-        inner, end = {**within, "name": "inner", "inbound_nodes": around}, calls
-    return model(entry(), inner, ends=("inner", end, 0))
 
 
 def test_models_nested_too_deep() -> None:

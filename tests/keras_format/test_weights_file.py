@@ -10,6 +10,7 @@ import pytest
 from normwise.errors import ModelReadError
 from normwise.keras_format.archive import read_keras_version
 from normwise.keras_format.live_weights import LiveWeights
+from normwise.keras_format.plain_hdf5 import Dataset
 from normwise.keras_format.weights_file import WeightsFile
 from tests.surgery.models import shaken
 
@@ -68,13 +69,13 @@ def test_half_precision_is_read_as_numbers(tmp_path):
 def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
     model().save(tmp_path / "model.keras")
     read = []
-    original = h5py.Dataset.__array__
+    original = Dataset.values
 
-    def counted(dataset, *args, **kwargs):
+    def counted(dataset, *args):
         read.append(dataset.name)
-        return original(dataset, *args, **kwargs)
+        return original(dataset, *args)
 
-    monkeypatch.setattr(h5py.Dataset, "__array__", counted)
+    monkeypatch.setattr(Dataset, "values", counted)
     with WeightsFile(tmp_path / "model.keras") as stored:
         assert not read
         stored.of("inner/norm")
@@ -166,3 +167,11 @@ def test_groups_without_end_are_refused(tmp_path):
         file.create_group("a")["b"] = h5py.SoftLink("/a")
     with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="without end"):
         stored.of("dense")
+
+
+def test_names_beyond_ascii(tmp_path):
+    path = tmp_path / "model.h5"
+    legacy(path, {"größe": {"größe/kernel:0": np.ones(3)}, "plain": {"plain/bias:0": np.zeros(2)}})
+    with WeightsFile(path) as stored:
+        assert stored.of("größe")[0].tolist() == [1, 1, 1]
+        assert stored.of("plain")[0].tolist() == [0, 0]

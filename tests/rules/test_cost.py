@@ -90,6 +90,44 @@ def many_outputs(net, x, depth):
     return ends
 
 
+def outputs_of_a_chain(net, x, depth):
+    """Many outputs at the end of a long chain that passes them on."""
+    x = net.norm(net.conv(4, x, activation="relu"))
+    for _ in range(depth):
+        x = net.add("Dropout", x)
+    return [x] * depth
+
+
+def skips_of_a_chain(net, x, depth):
+    """Many merges that read the end of a long chain beside the way down."""
+    down = net.relu(net.norm(net.conv(4, net.add("MaxPooling2D", x))))
+    beside = x
+    for _ in range(depth):
+        beside = net.relu(net.norm(beside))
+    up = net.add("UpSampling2D", down)
+    for _ in range(depth):
+        up = net.add("Concatenate", net.conv(2, up), beside)
+    return up
+
+
+def masks_in_diamonds(net, x, depth):
+    """A gate whose ways double at each step, as only a damaged file has them."""
+    gate = net.conv(8, x, activation="sigmoid")
+    for _ in range(depth):
+        gate = net.add("Dropout", net.add("Dropout", gate), net.add("Identity", gate))
+    return net.add("Multiply", x, gate)
+
+
+def masks_on_a_chain(net, x, depth):
+    """Many gates that are multiplied after the same long way."""
+    gate = net.conv(8, x, activation="sigmoid")
+    for _ in range(depth):
+        gate = net.add("UpSampling2D", net.add("Dropout", gate), size=1)
+    for _ in range(depth):
+        x = net.norm(net.add("Multiply", net.conv(8, x), gate))
+    return x
+
+
 def tower(net, x, depth):
     """A nested model, called four times."""
     inner = Sketch("tower")
@@ -133,6 +171,10 @@ def looks(build, depth):
         long_level,
         reshapes,
         many_outputs,
+        outputs_of_a_chain,
+        skips_of_a_chain,
+        masks_in_diamonds,
+        masks_on_a_chain,
         tower,
     ],
 )

@@ -15,6 +15,9 @@ from typing import Any
 
 Shape = tuple[int | None, ...]
 
+_LEAVES = (str, int, float, type(None))
+"""What holds nothing else; telling these apart first is most of what reading a graph costs."""
+
 
 @dataclass(frozen=True, order=True)
 class Tensor:
@@ -169,16 +172,18 @@ def tensors_in(structure: Any) -> Iterator[Tensor]:
         part = pending.pop()
         if isinstance(part, Tensor):
             yield part
-        elif isinstance(part, Mapping):
-            pending.extend(part[key] for key in sorted(part, key=str, reverse=True))
         elif isinstance(part, (tuple, list)):
             pending.extend(reversed(part))
+        elif not isinstance(part, _LEAVES) and isinstance(part, Mapping):
+            pending.extend(part[key] for key in sorted(part, key=str, reverse=True))
 
 
 def map_tensors(structure: Any, change: Any) -> Any:
     """The same structure with `change(tensor)` in the place of every tensor."""
     if isinstance(structure, Tensor):
         return change(structure)
+    if isinstance(structure, _LEAVES):
+        return structure
     if isinstance(structure, Mapping):
         return MappingProxyType({k: map_tensors(v, change) for k, v in structure.items()})
     if isinstance(structure, (tuple, list)):
@@ -188,6 +193,8 @@ def map_tensors(structure: Any, change: Any) -> Any:
 
 def freeze(value: Any) -> Any:
     """Nested dicts and lists as read-only mappings and tuples."""
+    if isinstance(value, _LEAVES):
+        return value
     if isinstance(value, Mapping):
         return MappingProxyType({str(k): freeze(v) for k, v in value.items()})
     if isinstance(value, (list, tuple)):

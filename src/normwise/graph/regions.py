@@ -103,7 +103,7 @@ class Layout:
         own, pending, ends = set(self.graph.producers[index]), [index], []
         while pending:
             for reader in self.graph.consumers[pending.pop()]:
-                if role_of(self.graph.nodes[reader]) in _KEEPS_MASK:
+                if self._keeps_mask(reader):
                     pending.append(reader)
                 else:
                     ends.append(reader)
@@ -114,10 +114,18 @@ class Layout:
             for end in ends
         )
 
-    def _is_masked_by(self, operand: int) -> bool:
-        while role_of(self.graph.nodes[operand]) in _KEEPS_MASK and self.graph.producers[operand]:
-            operand = self.graph.producers[operand][0]
-        return operand in self.masks
+    def _keeps_mask(self, index: int) -> bool:
+        one = len(self.graph.producers[index]) == 1
+        return one and role_of(self.graph.nodes[index]) in _KEEPS_MASK
+
+    @cached_property
+    def _masked(self) -> Sequence[bool]:
+        """Whether each node is a mask, or one that was resized or reshaped."""
+        found: list[bool] = []
+        for index, producers in enumerate(self.graph.producers):
+            kept = self._keeps_mask(index)
+            found.append(found[producers[0]] if kept else index in self.masks)
+        return found
 
     @cached_property
     def merges(self) -> tuple[Merge, ...]:
@@ -134,34 +142,51 @@ class Layout:
         if self.regions[merge] == BOTTLENECK:
             return ()
         found: dict[tuple[int, int], None] = {}
-        rising = [self._rises(producer) for producer in self.graph.producers[merge]]
+        rising = [self._risen[producer] for producer in self.graph.producers[merge]]
         nests = self.regions[merge] == DECODER and any(rising)
         for producer, risen in zip(self.graph.producers[merge], rising, strict=True):
-            tap, reader = self._tap(producer, merge)
+            tap, first = self._taps[producer]
+            reader = merge if first is None else first
             if self.is_skip(tap, reader) or (nests and not risen):
                 found[tap, reader] = None
         return tuple(found)
 
-    def _tap(self, tap: int, reader: int) -> tuple[int, int]:
-        """Back over what stands on a skip: layers between encoder and decoder, and gates."""
-        while tap not in self.trunk:
-            before = self.graph.producers[tap]
-            if self.graph.nodes[tap].class_name == "Multiply":
-                before = tuple(p for p in before if not self._is_masked_by(p))
-            elif self.regions[tap] != ENCODER:
-                break
-            if len(before) != 1:
-                break
-            tap, reader = before[0], tap
-        return tap, reader
+    @cached_property
+    def _taps(self) -> Sequence[tuple[int, int | None]]:
+        """For each node the one that a skip to it leaves, and the first node behind that.
 
-    def _rises(self, index: int) -> bool:
-        """Whether the tensor was up-sampled since tensors last met."""
-        while self._step(index) <= 0:
-            if len(self.graph.producers[index]) != 1:
-                return False
-            index = self.graph.producers[index][0]
-        return True
+        Back over what stands on a skip: layers between encoder and decoder, and gates. A node that
+        a skip leaves itself has nothing between.
+        """
+        found: list[tuple[int, int | None]] = []
+        for index in range(len(self.graph.nodes)):
+            before = self._before_on_skip(index)
+            if before is None:
+                found.append((index, None))
+                continue
+            tap, first = found[before]
+            found.append((tap, index if first is None else first))
+        return found
+
+    def _before_on_skip(self, index: int) -> int | None:
+        """The node before one that stands on a skip, None for one that doesn't."""
+        before = self.graph.producers[index]
+        if index in self.trunk:
+            return None
+        if self.graph.nodes[index].class_name == "Multiply":
+            before = tuple(p for p in before if not self._masked[p])
+        elif self.regions[index] != ENCODER:
+            return None
+        return before[0] if len(before) == 1 else None
+
+    @cached_property
+    def _risen(self) -> Sequence[bool]:
+        """Whether each tensor was up-sampled since tensors last met."""
+        found: list[bool] = []
+        for index, producers in enumerate(self.graph.producers):
+            before = len(producers) == 1 and found[producers[0]]
+            found.append(self._step(index) > 0 or before)
+        return found
 
 
 def _how(class_name: str) -> str:
@@ -195,8 +220,8 @@ def _step(graph: Graph, index: int, scales: Sequence[Scale | None]) -> int:
     """-1 for a node whose output is coarser than what it reads, 1 for a finer one, else 0."""
     scale = scales[index]
     read = [s for p in graph.producers[index] if (s := scales[p])]
-    if not scale or not read:
-        return 0
+    if not scale or all(s is scale for s in read):
+        return 0  # nothing is read, or what keeps its resolution, as nearly everywhere
     now, before = area(scale), max(area(s) for s in read)
     return (now > before) - (now < before)
 
@@ -282,12 +307,12 @@ def _head(graph: Graph) -> frozenset[int]:
     A network that ends in a normalization and a hidden activation, in either order, is a feature
     extractor: it has no head.
     """
-    last, normalized = _last_linears(graph), _leads_to_norms(graph)
+    last, normalized, ends = _last_linears(graph), _leads_to_norms(graph), _ends_of(graph)
     starts = [
         start
         for output in graph.output_tensors
         if (start := last[output.node]) is not None
-        and not (normalized[start] and _bends_behind(graph, output.node, start))
+        and not (normalized[start] and _bends(graph, ends[output.node], start))
     ]
     return frozenset(starts) | _reachable(starts, graph.consumers)
 
@@ -314,9 +339,16 @@ def _leads_to_norms(graph: Graph) -> Sequence[bool]:
     return found
 
 
-def _bends_behind(graph: Graph, output: int, last: int) -> bool:
-    """Whether an output ends in a hidden activation that is no part of the last linear layer."""
-    while role_of(graph.nodes[output]) in (Role.PASS, Role.NORM) and graph.producers[output]:
-        output = graph.producers[output][0]
-    activation = activation_of(graph.nodes[output])
-    return activation is not None and activation not in OUTPUT_ACTIVATIONS and output != last
+def _ends_of(graph: Graph) -> Sequence[int]:
+    """For each node the one that made its result, normalizations and what passes left out."""
+    found: list[int] = []
+    for index, producers in enumerate(graph.producers):
+        passes = role_of(graph.nodes[index]) in (Role.PASS, Role.NORM) and producers
+        found.append(found[producers[0]] if passes else index)
+    return found
+
+
+def _bends(graph: Graph, end: int, last: int) -> bool:
+    """Whether an output is a hidden activation that is no part of the last linear layer."""
+    activation = activation_of(graph.nodes[end])
+    return activation is not None and activation not in OUTPUT_ACTIVATIONS and end != last

@@ -4,7 +4,7 @@ Resolutions come from what the layers do (strides, pool sizes, up-sampling facto
 known even where height and width are free.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from math import lcm, prod
 
@@ -14,6 +14,9 @@ from normwise.graph.shapes import pair, split_shape
 
 Scale = tuple[Fraction, ...]
 """Samples per input sample along each spatial axis: 1/2 after a convolution with strides 2."""
+
+LARGEST = 2**40
+"""A ratio of sizes beyond which a damaged file, and no network, has stated the strides."""
 
 
 def scales_of(graph: Graph) -> tuple[Scale | None, ...]:
@@ -48,9 +51,17 @@ def total_stride(scales: Sequence[Scale | None]) -> tuple[int, ...]:
     known = [scale for scale in scales if scale]
     rank = max((len(scale) for scale in known), default=0)
     return tuple(
-        lcm(*(scale[axis].denominator for scale in known if len(scale) == rank))
+        _common(scale[axis].denominator for scale in known if len(scale) == rank)
         for axis in range(rank)
     )
+
+
+def _common(denominators: Iterable[int]) -> int:
+    """Their least common multiple, as far as it is one that sizes can have."""
+    found = 1
+    for number in sorted(set(denominators)):
+        found = common if (common := lcm(found, number)) <= LARGEST else found
+    return found
 
 
 def _scale(
@@ -73,7 +84,9 @@ def _scale(
     if role is Role.MERGE:
         return max((scale for scale in read if scale), key=area)
     factor = _factor(graph, node, len(source))
-    return tuple(s * f for s, f in zip(source, factor, strict=True))
+    if factor is _UNCHANGED:
+        return source
+    return _possible(tuple(s * f for s, f in zip(source, factor, strict=True)))
 
 
 def _regained(
@@ -85,11 +98,21 @@ def _regained(
     if scale is None or node.shape is None or not _is_spatial(node, scale):
         return None
     factor = _from_shapes(node, graph.nodes[back].shape, len(scale))
-    return tuple(s * f for s, f in zip(scale, factor, strict=True))
+    return _possible(tuple(s * f for s, f in zip(scale, factor, strict=True)))
+
+
+def _possible(scale: Scale) -> Scale | None:
+    """A scale that a network can have, None for another."""
+    fits = all(0 < s.numerator <= LARGEST and s.denominator <= LARGEST for s in scale)
+    return scale if fits else None
 
 
 def _is_spatial(node: Node, source: Scale) -> bool:
     return node.shape is None or len(node.shape) == len(source) + 2
+
+
+_UNCHANGED: Scale = ()
+"""Stands for a factor of 1 along every axis, as nearly all layers have it."""
 
 
 def _factor(graph: Graph, node: Node, rank: int) -> Scale:
@@ -98,14 +121,15 @@ def _factor(graph: Graph, node: Node, rank: int) -> Scale:
         try:
             return rule(node, rank)
         except (TypeError, ValueError, KeyError, ArithmeticError):
-            return (Fraction(1),) * rank
+            return _UNCHANGED
     if role_of(node) in (Role.OTHER, Role.RESAMPLE, Role.SHAPE):
         return _from_shapes(node, graph.spec(node.inputs[0]).shape, rank)
-    return (Fraction(1),) * rank
+    return _UNCHANGED
 
 
 def _strided(node: Node, rank: int) -> Scale:
-    return tuple(Fraction(1, s) for s in pair(node.config.get("strides", 1), rank))
+    strides = pair(node.config.get("strides", 1), rank)
+    return tuple(Fraction(1, s) for s in strides) if strides != (1,) * rank else _UNCHANGED
 
 
 def _transposed(node: Node, rank: int) -> Scale:

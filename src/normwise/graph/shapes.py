@@ -15,6 +15,18 @@ from normwise.graph.graph import Graph, Node, Shape, Tensor, TensorSpec
 
 Dim = int | None
 
+MAX_RANK, MAX_SIZE = 64, 2**53
+"""What a tensor can have; a damaged file may state more, which would fill the memory."""
+
+
+def possible(shape: Shape | None) -> Shape | None:
+    """A shape without what no tensor has: sizes beyond all bounds are unknown, ranks too."""
+    if shape is None or len(shape) > MAX_RANK:
+        return None
+    if all(size is None or 0 <= size <= MAX_SIZE for size in shape):
+        return shape
+    return tuple(n if n is not None and 0 <= n <= MAX_SIZE else None for n in shape)
+
 
 def with_shapes(graph: Graph) -> Graph:
     """The same graph with every shape and dtype that can be inferred filled in.
@@ -54,11 +66,18 @@ def _merge_shapes(told: Shape | None, inferred: Shape | None) -> Shape | None:
 def infer_outputs(node: Node, read: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """Specs of a call's outputs, from the specs of what it reads."""
     if node.model is not None:
-        return _nested_outputs(node.model, read)
+        known = node.model.memo.setdefault(_CALLED_WITH, {})
+        if (key := tuple(read)) not in known:
+            known[key] = _nested_outputs(node.model, read)
+        found: tuple[TensorSpec, ...] = known[key]
+        return found
     if not read:
         return node.outputs
     dtype = _dtype(node) or read[0].dtype
     return (TensorSpec(_shape(node, [spec.shape for spec in read]), dtype),)
+
+
+_CALLED_WITH = "outputs of a nested model by what it is called with"
 
 
 def _nested_outputs(model: Graph, read: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -100,7 +119,7 @@ def _shape(node: Node, shapes: Sequence[Shape | None]) -> Shape | None:
     rule = _RULES.get(node.class_name)
     if rule is not None:
         try:
-            return rule(node, known)
+            return possible(rule(node, known))
         except (TypeError, ValueError, KeyError, IndexError, ArithmeticError):
             return None
     if role_of(node) in (Role.NORM, Role.ACTIVATION, Role.PASS):

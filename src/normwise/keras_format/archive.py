@@ -3,29 +3,21 @@
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from normwise.errors import ModelReadError
+from normwise.keras_format.archive_file import DAMAGED, open_archive, read_member
+from normwise.keras_format.file_bytes import FileBytes
+from normwise.keras_format.plain_hdf5 import UnusualError, open_plain
 
-MAX_CONFIG_BYTES = 128 * 2**20
+MAX_CONFIG_BYTES = 32 * 2**20
 """The largest configuration that is read; EfficientNetB7's has 1.6 MB."""
+MAX_VALUES = 1_500_000
+"""The most values in one; EfficientNetB7's has 90,000. Each takes a hundred bytes or more."""
 MAX_METADATA_BYTES = 2**16
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")
-
-
-DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-)
-"""What reading a damaged archive ends in."""
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -45,12 +37,18 @@ def read_config(path: Path) -> Mapping[str, Any]:
     text = reader(path)
     if len(text) > MAX_CONFIG_BYTES:
         raise ModelReadError(f"{path}: the configuration is over {MAX_CONFIG_BYTES >> 20} MiB.")
+    if sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ModelReadError(f"{path}: the configuration has over {MAX_VALUES:,} values.")
     return _parse(text, path)
 
 
+_LONG_NUMBER = re.compile(rb"[0-9]{20}")
+
+
 def _parse(text: bytes, path: Path) -> Mapping[str, Any]:
+    whole = _refuse_long if _LONG_NUMBER.search(text) else None
     try:
-        config = json.loads(text)
+        config = json.loads(text, parse_int=whole)
     except RecursionError as error:
         raise ModelReadError(f"{path}: the configuration is nested too deeply.") from error
     except ValueError as error:
@@ -63,6 +61,13 @@ def _parse(text: bytes, path: Path) -> Mapping[str, Any]:
     return config
 
 
+def _refuse_long(number: str) -> int:
+    """Whole numbers of a hundred digits are no setting, and computing with them takes hours."""
+    if len(number) > 20:
+        raise ValueError(f"the number {number[:20]}... has {len(number)} digits")
+    return int(number)
+
+
 _HDF5 = b"\x89HDF"
 
 
@@ -70,8 +75,8 @@ def _read_keras(path: Path) -> bytes:
     if _starts_with(path, _HDF5):
         return _read_hdf5(path)  # an .h5 file under another name
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
-            return file.read(MAX_CONFIG_BYTES + 1)
+        with open_archive(path) as archive:
+            return read_member(archive, "config.json", MAX_CONFIG_BYTES + 1)
     except KeyError as error:
         raise ModelReadError(
             f"{path}: the archive has no config.json; it wasn't written by model.save()."
@@ -91,17 +96,30 @@ def _starts_with(path: Path, magic: bytes) -> bool:
         return False
 
 
-def _hdf5_attribute(path: Path, name: str) -> Any:
-    import h5py  # noqa: PLC0415 - only where such a file is read
+def _hdf5_attribute(path: Path, name: str) -> str | None:
+    """A text in an attribute of a file, None where it isn't there."""
+    try:
+        told = _texts(path, name)
+    except UnusualError:
+        from normwise.keras_format.plain_copy import plain_copy  # noqa: PLC0415 - seldom needed
 
-    with h5py.File(path, "r") as file:
-        return file.attrs.get(name)
+        try:
+            with plain_copy(path) as copy:
+                told = _texts(copy, name)
+        except UnusualError as error:
+            raise ValueError(f"it holds {error}") from error
+    return told[0] if told else None
+
+
+def _texts(path: Path, name: str) -> list[str] | None:
+    with path.open("rb") as file:
+        return open_plain(FileBytes(file, 0, path.stat().st_size)).texts(name)
 
 
 def _read_hdf5(path: Path) -> bytes:
     try:
         config = _hdf5_attribute(path, "model_config")
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (*DAMAGED, KeyError, TypeError, IndexError) as error:
         raise ModelReadError(
             f"{path}: no readable HDF5 file ({error}); it may be truncated."
         ) from error
@@ -110,7 +128,7 @@ def _read_hdf5(path: Path) -> bytes:
             f"{path}: the file has no model configuration; it holds only weights. Save the whole "
             "model with model.save()."
         )
-    return config if isinstance(config, bytes) else str(config).encode(errors="replace")
+    return config.encode(errors="replace")
 
 
 def _read_json(path: Path) -> bytes:
@@ -137,13 +155,14 @@ def read_keras_version(path: Path) -> tuple[int, ...] | None:
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
-                told = json.loads(file.read(MAX_METADATA_BYTES)).get("keras_version")
+            with open_archive(path) as archive:
+                metadata = json.loads(read_member(archive, "metadata.json", MAX_METADATA_BYTES))
+            told = metadata.get("keras_version")
         else:
             told = _hdf5_attribute(path, "keras_version")
-    except (*DAMAGED, KeyError, TypeError, AttributeError):
+    except (*DAMAGED, KeyError, TypeError, AttributeError, IndexError):
         return None
-    return version_of(told.decode(errors="replace") if isinstance(told, bytes) else str(told))
+    return version_of(str(told))
 
 
 def version_of(text: str) -> tuple[int, ...] | None:

@@ -16,12 +16,15 @@ from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, tensors_in
 from normwise.graph.shapes import with_shapes
 from normwise.keras_format.references import (
+    LEAVES,
     MAX_OUTPUTS,
+    UNKNOWN,
     Reference,
     argument_of,
     map_references,
     output_of,
     references_in,
+    refuse_deep,
     shape_of,
     spec_of,
 )
@@ -29,9 +32,15 @@ from normwise.keras_format.references import (
 MAX_NESTING = 64
 """Models inside models; more than that is no model that anyone built."""
 
-MAX_CALLS = 50_000
+MAX_CALLS = 12_000
 """Calls with all nested models opened. Models that call each other twice double at each level, so
 that a small file could ask for more than any machine holds."""
+
+MAX_LOOKS = 4 * MAX_CALLS
+"""Calls times the models around them: shapes are inferred on each level, for what is inside."""
+
+MAX_NAME = 500
+"""Characters of a layer's name, which stands in the paths of all that is in it."""
 
 
 MALFORMED = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
@@ -59,7 +68,8 @@ def graph_from_config(serialized: Any, source: str) -> Graph:
         ) from error
     except MALFORMED as error:
         raise ModelReadError(
-            f"{source}: the configuration is malformed ({type(error).__name__}: {error}). Save "
+            f"{source}: the configuration is malformed ({type(error).__name__}: "
+            f"{str(error)[:200]}). Save "
             "the model again with model.save()."
         ) from error
 
@@ -100,11 +110,12 @@ def _model(serialized: Any, source: str, depth: int) -> Graph:
 
 def _check_nested(graph: Graph, source: str) -> None:
     """Refuses more calls than anyone built, and outputs that a nested model doesn't have."""
-    calls = _opened(graph, {})
-    if calls > MAX_CALLS:
+    calls, levels = _opened(graph, {})
+    if calls > MAX_CALLS or calls * levels > MAX_LOOKS:
         raise ModelReadError(
-            f"{source}: model {graph.name!r} has {calls} calls with its nested models opened; "
-            f"more than {MAX_CALLS} are not read."
+            f"{source}: model {graph.name!r} has {_written(calls)} calls or outputs with its "
+            f"nested models opened, {levels} deep; more than {MAX_CALLS}, or {MAX_LOOKS} by "
+            "depth, are not read."
         )
     for node in graph.nodes:
         made = 1 if node.class_name == "InputLayer" else MAX_OUTPUTS
@@ -116,13 +127,21 @@ def _check_nested(graph: Graph, source: str) -> None:
             )
 
 
-def _opened(graph: Graph, known: dict[int, int]) -> int:
-    """Number of calls with nested models opened; each model is looked at once."""
+def _opened(graph: Graph, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Number of calls, or outputs, with nested models opened, and how deep these are.
+
+    Each model is looked at once.
+    """
     if id(graph) not in known:
-        known[id(graph)] = sum(
-            1 if node.model is None else _opened(node.model, known) for node in graph.nodes
-        )
+        inner = [_opened(node.model, known) for node in graph.nodes if node.model is not None]
+        own = sum(len(node.outputs) or 1 for node in graph.nodes if node.model is None)
+        calls = own + sum(count for count, _ in inner)
+        known[id(graph)] = calls, 1 + max((levels for _, levels in inner), default=0)
     return known[id(graph)]
+
+
+def _written(number: int) -> str:
+    return str(number) if number < 10**12 else "over 10**12"
 
 
 def _describe(value: Any) -> str:
@@ -158,7 +177,7 @@ def _functional(
     return Graph(
         str(config.get("name", "model")),
         str(serialized["class_name"]),
-        _with_outputs(nodes, list(tensors_in((inputs, outputs)))),
+        _with_outputs(nodes, list(tensors_in((inputs, outputs))), source),
         inputs,
         outputs,
         source,
@@ -172,6 +191,11 @@ def _layer(layer: Any, source: str) -> Mapping[str, Any]:
     name = layer.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
     if not isinstance(name, str):
         raise ModelReadError(f"{source}: a layer of class {layer['class_name']!r} has no name.")
+    if len(name) > MAX_NAME:
+        raise ModelReadError(
+            f"{source}: a layer's name has {len(name)} characters, more than {MAX_NAME}: "
+            f"{name[:40]!r}..."
+        )
     return {**layer, "name": name}
 
 
@@ -189,12 +213,23 @@ def _calls(
         if (template.layer, 0) in pending:
             raise ModelReadError(f"{source}: two layers are named {template.layer!r}.")
         for call, inbound in enumerate(_inbound(layer, source) or [None]):
+            if len(pending) == MAX_CALLS:
+                raise ModelReadError(f"{source}: over {MAX_CALLS} calls of layers are not read.")
             node = _call(template, call, inbound, source)
             pending[template.layer, call] = node
             for reference in references_in((node.args, node.kwargs)):
                 told = specs.setdefault((reference.layer, reference.call), {})
                 told[reference.output] = reference.spec
+    _refuse_many(sum(max(told) + 1 for told in specs.values()), source)
     return pending, specs
+
+
+def _refuse_many(outputs: int, source: str) -> None:
+    if outputs > 2 * MAX_CALLS:
+        raise ModelReadError(
+            f"{source}: {outputs} outputs of calls are read; more than {2 * MAX_CALLS} are none "
+            "of a model."
+        )
 
 
 def _inbound(layer: Mapping[str, Any], source: str) -> Sequence[Any]:
@@ -223,13 +258,21 @@ def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
     )
 
 
-def _settings(config: Any) -> Any:
+def _settings(config: Any, depth: int = 0) -> Any:
     """A configuration, frozen, without the numbers that Keras gives to objects it shares."""
+    if isinstance(config, LEAVES):
+        return config
+    refuse_deep(depth)
     if isinstance(config, Mapping):
-        kept = {str(k): _settings(v) for k, v in config.items() if k != "shared_object_id"}
-        return MappingProxyType(kept)
+        return MappingProxyType(
+            {
+                str(key): value if isinstance(value, LEAVES) else _settings(value, depth + 1)
+                for key, value in config.items()
+                if key != "shared_object_id"
+            }
+        )
     if isinstance(config, (list, tuple)):
-        return tuple(_settings(part) for part in config)
+        return tuple(_settings(part, depth + 1) for part in config)
     return config
 
 
@@ -259,7 +302,7 @@ def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
         name=name,
         call=call,
         args=tuple(argument_of(a) for a in inbound.get("args", ())),
-        kwargs=freeze({k: argument_of(v) for k, v in inbound.get("kwargs", {}).items()}),
+        kwargs=argument_of(dict(inbound.get("kwargs", {}))),
         outputs=outputs or (TensorSpec(),),
     )
 
@@ -298,7 +341,7 @@ def _topological(pending: Mapping[_Key, Node], source: str) -> list[_Key]:
 def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
     outputs = list(node.outputs)
     for output, spec in told.items():
-        outputs.extend([TensorSpec()] * (output + 1 - len(outputs)))
+        outputs.extend([UNKNOWN] * (output + 1 - len(outputs)))
         if outputs[output].shape is None:
             outputs[output] = spec
     return replace(
@@ -309,33 +352,40 @@ def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
     )
 
 
-def _end_references(structure: Any, nested: set[str], pending: Mapping[_Key, Node]) -> Any:
+def _end_references(
+    structure: Any, nested: set[str], pending: Mapping[_Key, Node], depth: int = 0
+) -> Any:
     """The model's inputs or outputs as `Reference`s.
 
     Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.
     """
+    refuse_deep(depth)
     if isinstance(structure, Mapping):
-        return freeze({k: _end_references(v, nested, pending) for k, v in structure.items()})
+        ends = {k: _end_references(v, nested, pending, depth + 1) for k, v in structure.items()}
+        return freeze(ends)
     parts = list(structure) if isinstance(structure, Sequence) else []
     if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
         layer, call, output = parts[:3]
         shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])
         return Reference(layer, call - 1 if shifted else call, output_of(output))
-    return tuple(_end_references(part, nested, pending) for part in parts)
+    return tuple(_end_references(part, nested, pending, depth + 1) for part in parts)
 
 
 def _starts_at_one(node: Node) -> bool:
     return node.model is not None and node.class_name != "Sequential"
 
 
-def _with_outputs(nodes: list[Node], ends: Sequence[Tensor]) -> tuple[Node, ...]:
+def _with_outputs(nodes: list[Node], ends: Sequence[Tensor], source: str) -> tuple[Node, ...]:
     """Every output that anyone reads has a spec, an unknown one if need be."""
     needed: dict[int, int] = {}
     for tensor in [*ends, *(t for node in nodes for t in node.inputs)]:
         needed[tensor.node] = max(needed.get(tensor.node, 0), tensor.output + 1)
+    _refuse_many(sum(needed.values()), source)
     return tuple(
-        replace(n, outputs=n.outputs + (TensorSpec(),) * (needed.get(i, 0) - len(n.outputs)))
-        for i, n in enumerate(nodes)
+        node
+        if (more := needed.get(index, 0) - len(node.outputs)) <= 0
+        else replace(node, outputs=node.outputs + (UNKNOWN,) * more)
+        for index, node in enumerate(nodes)
     )
 
 

@@ -8,6 +8,8 @@ tensors may stand inside the keyword arguments.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normwise.keras_format.config import MAX_CALLS
+
 OPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "math.add": ("Add", ("x", "y")),
     "__operators__.add": ("Add", ("x", "y")),
@@ -76,12 +78,20 @@ def translate(serialized: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         if not isinstance(layer, Mapping):
             raise TypeError(f"expected a layer, got {type(layer).__name__}")
+    _refuse_many(layers)
     nested = {_name(layer) for layer in layers if _has_layers(layer)}
     new = {**config, "layers": [_layer(layer, nested) for layer in layers]}
     for key in ("input_layers", "output_layers"):
         if key in config:
             new[key] = _ends(config[key], nested, layers)
     return {**serialized, "config": new}
+
+
+def _refuse_many(layers: Sequence[Mapping[str, Any]]) -> None:
+    told = (layer.get("inbound_nodes") for layer in layers)
+    calls = sum(len(inbound) for inbound in told if isinstance(inbound, Sequence))
+    if calls > MAX_CALLS:
+        raise ValueError(f"{calls} calls of layers, more than {MAX_CALLS}")
 
 
 def _has_layers(layer: Mapping[str, Any]) -> bool:

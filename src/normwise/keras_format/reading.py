@@ -69,6 +69,7 @@ def _from_file(path: Path) -> Graph:
         raise ModelReadError(f"{path}: the configuration is nested too deeply.") from error
     except MALFORMED as error:
         raise ModelReadError(
-            f"{path}: the Keras 2 configuration is malformed ({type(error).__name__}: {error})."
+            f"{path}: the Keras 2 configuration is malformed ({type(error).__name__}: "
+            f"{str(error)[:200]})."
         ) from error
     return graph_from_config(modern, str(path))

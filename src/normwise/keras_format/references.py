@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from normwise.graph.graph import Tensor, TensorSpec, freeze
+from normwise.graph.graph import Tensor, TensorSpec
+from normwise.graph.shapes import MAX_RANK, possible
 
 MAX_OUTPUTS = 4096
 """Outputs of one call."""
+
+MAX_DEPTH = 64
+"""Lists in lists in the arguments of a call, or in a layer's settings."""
+
+
+UNKNOWN = TensorSpec()
+LEAVES = (str, int, float, type(None))
+"""What holds nothing else; telling these apart first is most of what reading arguments costs."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +29,20 @@ class Reference:
     layer: str
     call: int
     output: int
-    spec: TensorSpec = field(default_factory=TensorSpec)
+    spec: TensorSpec = UNKNOWN
 
 
 def shape_of(value: Any) -> tuple[int | None, ...] | None:
     """A shape from JSON: None for anything that is none."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return None
-    if not all(d is None or (isinstance(d, int) and not isinstance(d, bool)) for d in value):
+    if len(value) > MAX_RANK or not all(map(_is_size, value)):
         return None
-    return tuple(value)
+    return possible(tuple(value))
+
+
+def _is_size(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def spec_of(value: Mapping[str, Any]) -> TensorSpec:
@@ -37,17 +51,34 @@ def spec_of(value: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(shape_of(value.get("shape")), dtype if isinstance(dtype, str) else None)
 
 
-def argument_of(value: Any) -> Any:
-    """A call argument, with a `Reference` where it names a tensor."""
-    if isinstance(value, Mapping):
+def argument_of(value: Any, depth: int = 0) -> Any:
+    """A call argument, with a `Reference` where it names a tensor.
+
+    Raises:
+        ValueError: It is nested deeper than anything that a call reads.
+    """
+    if isinstance(value, LEAVES):
+        return value
+    refuse_deep(depth)
+    if isinstance(value, (dict, Mapping)):
         if value.get("class_name") == "__keras_tensor__":
             return _reference(value.get("config"))
         if value.get("class_name") == "__tuple__":
-            return tuple(argument_of(v) for v in value["config"]["value"])
-        return freeze({k: argument_of(v) for k, v in value.items()})
+            return tuple(argument_of(v, depth + 1) for v in value["config"]["value"])
+        return MappingProxyType({str(k): argument_of(v, depth + 1) for k, v in value.items()})
     if isinstance(value, (list, tuple)):
-        return tuple(argument_of(v) for v in value)
+        return tuple(argument_of(v, depth + 1) for v in value)
     return value
+
+
+def refuse_deep(depth: int) -> None:
+    """Refuses values so deep that whoever walks through them would run out of stack.
+
+    Raises:
+        ValueError: They are.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"values are nested more than {MAX_DEPTH} deep")
 
 
 def _reference(config: Any) -> Reference:
@@ -69,11 +100,11 @@ def references_in(structure: Any) -> Iterator[Reference]:
     """The references in nested tuples and mappings, in order."""
     if isinstance(structure, Reference):
         yield structure
-    elif isinstance(structure, Mapping):
-        for part in structure.values():
-            yield from references_in(part)
     elif isinstance(structure, tuple):
         for part in structure:
+            yield from references_in(part)
+    elif not isinstance(structure, LEAVES) and isinstance(structure, Mapping):
+        for part in structure.values():
             yield from references_in(part)
 
 
@@ -81,8 +112,10 @@ def map_references(structure: Any, resolve: Callable[[Reference], Tensor]) -> An
     """The same structure with `resolve(reference)` in the place of every reference."""
     if isinstance(structure, Reference):
         return resolve(structure)
+    if isinstance(structure, LEAVES):
+        return structure
     if isinstance(structure, Mapping):
-        return freeze({k: map_references(v, resolve) for k, v in structure.items()})
+        return MappingProxyType({k: map_references(v, resolve) for k, v in structure.items()})
     if isinstance(structure, tuple):
         return tuple(map_references(v, resolve) for v in structure)
     return structure

@@ -15,8 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.errors import ModelReadError
-from normwise.keras_format.archive import DAMAGED
-from normwise.keras_format.hdf5 import is_legacy, listed, member, refuse_elsewhere, text_of
+from normwise.keras_format.archive_file import DAMAGED
+from normwise.keras_format.hdf5 import (
+    address_of,
+    is_legacy,
+    listed,
+    member,
+    refuse_elsewhere,
+    text_of,
+)
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -124,15 +131,20 @@ def _modern(file: Any, path: Path) -> Iterator[tuple[str, Arrays]]:
 
 def _variables(group: Any) -> Iterator[Any]:
     """The groups that hold variables of layers; optimizers and random seeds are left out."""
-    for key in group:
-        part = member(group, key)
-        if not hasattr(part, "keys") or key in ("optimizer", "seed_generator"):
-            continue
-        if key == "vars":
-            if len(part):
-                yield part
-        else:
-            yield from _variables(part)
+    pending, seen = [group], {address_of(group)}
+    while pending:
+        outer, inner = pending.pop(), []
+        for key in outer:
+            part = member(outer, key)
+            if not hasattr(part, "keys") or key in ("optimizer", "seed_generator"):
+                continue
+            if key == "vars":
+                if len(part):
+                    yield part
+            elif address_of(part) not in seen:  # links may lead in a circle
+                seen.add(address_of(part))
+                inner.append(part)
+        pending += reversed(inner)
 
 
 def _legacy(file: Any) -> Iterator[tuple[str, Arrays]]:

@@ -6,29 +6,39 @@ the nested model `encoder`. Nothing of a file's code runs, and no model is built
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, Protocol
 
 from normwise.errors import ModelReadError
-from normwise.keras_format.archive import DAMAGED
-from normwise.keras_format.hdf5 import is_legacy, listed, member, refuse_elsewhere, text_of
+from normwise.keras_format.archive_file import DAMAGED
+from normwise.keras_format.file_bytes import FileBytes
+from normwise.keras_format.plain_hdf5 import Dataset, Group, UnusualError, open_plain
+from normwise.keras_format.weights_member import stretch
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-    Arrays = tuple[NDArray[Any], ...]
+class Values(Protocol):
+    """Numbers in a shape: a view of memory, or an array of NumPy."""
 
-MAX_UNPACKED_BYTES = 512 * 2**20
-"""Compressed weights have to be unpacked in memory; Keras stores them as they are."""
-MAX_ARRAY_BYTES = 512 * 2**20
-MAX_GROUPS, MAX_NESTING = 50_000, 128
-_INSIDE = "model.weights.h5"
-_UNREADABLE = (*DAMAGED, KeyError, TypeError, AttributeError)
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Sizes of the axes."""
+        ...
+
+    def tolist(self) -> Any:
+        """The numbers as Python's."""
+        ...
+
+
+MAX_LAYER_BYTES = 256 * 2**20
+MAX_BYTES = 512 * 2**20
+"""Of all layers that are asked for together, however often the same bytes stand for several."""
+MAX_GROUPS, MAX_NESTING, MAX_WEIGHTS = 20_000, 128, 200_000
+_UNREADABLE = (*DAMAGED, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class WeightsFile:
@@ -40,7 +50,10 @@ class WeightsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._opened: list[Any] = []
+        self._opened = ExitStack()
+        self._index: Mapping[str, _Datasets] | None = None
+        self._left = MAX_BYTES
+        self._open: Callable[[Path, ExitStack], Group] = _plain
 
     def __enter__(self) -> WeightsFile:
         return self
@@ -51,11 +64,9 @@ class WeightsFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for file in reversed(self._opened):
-            file.close()
-        self._opened.clear()
+        self._opened.close()
 
-    def of(self, layer: str) -> Arrays | None:
+    def of(self, layer: str) -> tuple[Values, ...] | None:
         """The arrays of a layer in Keras' order, None if the file names no such layer.
 
         Args:
@@ -64,147 +75,166 @@ class WeightsFile:
         Raises:
             ModelReadError: The file is damaged, or asks for more memory than any layer needs.
         """
+        try:
+            return self._of(layer)
+        except UnusualError:
+            self._opened.close()
+            self._open, self._index = _copied, None
+        try:
+            return self._of(layer)
+        except UnusualError as error:
+            raise ModelReadError(f"{self._path}: it holds {error}, which isn't read.") from error
+
+    def _of(self, layer: str) -> tuple[Values, ...] | None:
+        if self._index is None:
+            self._index = self._read_index()
         found = self._index.get(layer)
         if found is None:
             return None
         try:
-            return tuple(_array(dataset, self._path) for dataset in found())
+            datasets = found()
+            self._count(sum(dataset.nbytes for dataset in datasets))
+            return tuple(_numbers(dataset) for dataset in datasets)
         except _UNREADABLE as error:
             raise ModelReadError(
                 f"{self._path}: the weights of layer {layer!r} can't be read ({error})."
             ) from error
 
-    @cached_property
-    def _index(self) -> Mapping[str, _Datasets]:
-        """What opens the datasets of each layer, by its path."""
-        import h5py  # noqa: PLC0415 - only where weights are needed
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if size > MAX_LAYER_BYTES or self._left < 0:
+            raise ValueError(f"{size:,} bytes are more than is read of it")
 
+    def _read_index(self) -> Mapping[str, _Datasets]:
+        """What opens the datasets of each layer, by its path."""
         try:
-            source = _source(self._path)
-            self._opened += [] if isinstance(source, Path) else [source]
-            file = h5py.File(source, "r")
-            self._opened.append(file)
-            return dict(_legacy(file) if is_legacy(file) else _modern(file, self._path))
+            root = self._open(self._path, self._opened)
+            return dict(_legacy(root) if is_legacy(root) else _modern(root))
         except _UNREADABLE as error:
             raise ModelReadError(
                 f"{self._path}: no readable weights ({error}); is it truncated?"
             ) from error
 
 
-class _Part(io.RawIOBase):
-    """A stretch of a file as a file: a member that an archive stores as it is."""
-
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file, self._start, self._size, self._at = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count = max(0, min(len(buffer), self._size - self._at))
-        self._file.seek(self._start + self._at)
-        data = self._file.read(count)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+def _plain(path: Path, opened: ExitStack) -> Group:
+    file, start, size = stretch(path)
+    opened.enter_context(file)
+    return open_plain(FileBytes(file, start, size))
 
 
-def _source(path: Path) -> Any:
-    """What HDF5 can open: the path itself, or the weights inside an archive."""
-    if not zipfile.is_zipfile(path):
-        return path
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(_INSIDE)
-        if info.compress_type == zipfile.ZIP_STORED:
-            return _stored(path, info)
-        if info.file_size > MAX_UNPACKED_BYTES:
-            raise ModelReadError(f"{path}: the weights are packed, and too large to unpack.")
-        with archive.open(info) as member:
-            return io.BytesIO(member.read(MAX_UNPACKED_BYTES))
+def _copied(path: Path, opened: ExitStack) -> Group:
+    from normwise.keras_format.plain_copy import plain_copy  # noqa: PLC0415 - seldom needed
+
+    return _plain(opened.enter_context(plain_copy(path)), opened)
 
 
-def _stored(path: Path, info: zipfile.ZipInfo) -> _Part:
-    file = path.open("rb")
-    # The local header: 30 bytes that end in the lengths of the name and of an extra field.
-    file.seek(info.header_offset + 26)
-    lengths = file.read(4)
-    name, extra = (int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
-    return _Part(file, info.header_offset + 30 + name + extra, info.file_size)
+_Datasets = Callable[[], Sequence[Dataset]]
 
 
-_Datasets = Callable[[], tuple[Any, ...]]
+def is_legacy(root: Group) -> bool:
+    """Whether Keras 2 wrote a file, or Keras 3 in its form."""
+    return "model_weights" in root or any(k.startswith("layer_names") for k in root.attributes)
 
 
-def _modern(file: Any, path: Path) -> Iterator[tuple[str, _Datasets]]:
+def _modern(root: Group) -> Iterator[tuple[str, _Datasets]]:
     """As Keras 3 writes: each layer's group holds `vars`, which says its name."""
-    pending, seen = [(file, "", 0)], 0
+    pending, seen = [(root, "", 0)], {root.address}
     while pending:
         group, prefix, depth = pending.pop()
-        seen += 1
-        if seen > MAX_GROUPS or depth > MAX_NESTING:
-            raise ModelReadError(f"{path}: its groups of weights are nested without end.")
-        keys = list(group)
-        own = member(group, "vars") if "vars" in keys else None
-        told = None if own is None or group is file else own.attrs.get("name")
+        if len(seen) > MAX_GROUPS or depth > MAX_NESTING:
+            raise ValueError("its groups are nested without end")
+        own = _group(group, "vars") if "vars" in group and group is not root else None
+        told = own.texts("name") if own is not None else None
         inside = prefix
-        if own is not None and told is not None:
-            name = f"{prefix}{text_of(told)}"
-            inside = f"{name}/"
+        if own is not None and told:
+            inside = f"{prefix}{told[0]}/"
             if len(own):
-                yield name, partial(_numbered, own)
-        for key in keys:
+                yield inside[:-1], partial(_numbered, own)
+        for key in group:
             if key in ("vars", "optimizer", "seed_generator"):
                 continue
-            part = member(group, key)
-            if hasattr(part, "keys"):
-                pending.append((part, inside, depth + 1))
+            part = group.member(key)
+            if isinstance(part, Dataset):
+                continue
+            if part.address in seen:
+                raise ValueError("its groups are linked in circles, nested without end")
+            seen.add(part.address)
+            pending.append((part, inside, depth + 1))
 
 
-def _numbered(group: Any) -> tuple[Any, ...]:
-    return tuple(member(group, key) for key in sorted(group, key=int))
+def _numbered(group: Group) -> Sequence[Dataset]:
+    return [_dataset(group, key) for key in sorted(group, key=int)]
 
 
-def _legacy(file: Any) -> Iterator[tuple[str, _Datasets]]:
+def _legacy(root: Group) -> Iterator[tuple[str, _Datasets]]:
     """As Keras 2 writes: a group for each layer of the model, with the names of its weights."""
-    root = member(file, "model_weights") if "model_weights" in file else file
-    for layer in listed(root, "layer_names"):
-        group = member(root, layer)
-        owners: dict[str, list[Any]] = {}
-        for weight in listed(group, "weight_names"):
-            owners.setdefault(weight.rpartition("/")[0], []).append(member(group, weight))
-        if len(owners) == 1:
-            yield layer, partial(tuple, *owners.values())
-        for owner, datasets in owners.items():
+    root, left = _group(root, "model_weights") if "model_weights" in root else root, MAX_WEIGHTS
+    for layer in dict.fromkeys(_listed(root, "layer_names")):
+        group = _group(root, layer)
+        owners: dict[str, list[str]] = {}
+        for weight in dict.fromkeys(_listed(group, "weight_names")):
+            owners.setdefault(weight.rpartition("/")[0], []).append(weight)
+            left -= 1
+        if left < 0:
+            raise ValueError(f"it names over {MAX_WEIGHTS} weights")
+        for owner, weights in owners.items():
+            datasets = partial(_named, group, weights)
+            if len(owners) == 1:
+                yield layer, datasets
             # Inside a nested model; some versions write its own path before the layer's.
-            yield f"{layer}/{owner}", partial(tuple, datasets)
-            yield f"{layer}/{owner.rpartition('/')[2]}", partial(tuple, datasets)
+            yield f"{layer}/{owner}", datasets
+            yield f"{layer}/{owner.rpartition('/')[2]}", datasets
 
 
-def _array(dataset: Any, path: Path) -> NDArray[Any]:
-    refuse_elsewhere(dataset)
-    if dataset.nbytes > MAX_ARRAY_BYTES:
-        raise ModelReadError(f"{path}: {dataset.name} has {dataset.nbytes:,} bytes.")
-    import numpy as np  # noqa: PLC0415 - only where weights are needed
+def _listed(group: Group, attribute: str) -> list[str]:
+    """A list of names, which may be kept in numbered pieces."""
+    found, pieces = group.texts(attribute), 0
+    if found is not None:
+        return found
+    found = []
+    while (piece := group.texts(f"{attribute}{pieces}")) is not None:
+        found += piece
+        pieces += 1
+    return found
 
-    values = np.asarray(dataset)
-    if text_of(dataset.attrs.get("dtype", "")) == "bfloat16":
+
+def _named(group: Group, weights: Sequence[str]) -> Sequence[Dataset]:
+    return [_dataset(group, weight) for weight in weights]
+
+
+def _member(group: Group, path: str) -> Group | Dataset:
+    found: Group | Dataset = group
+    for part in path.split("/"):
+        if isinstance(found, Dataset):
+            raise ValueError(f"{found.name} is no group")
+        found = found.member(part)
+    return found
+
+
+def _group(group: Group, path: str) -> Group:
+    found = _member(group, path)
+    if isinstance(found, Dataset):
+        raise ValueError(f"{found.name} is no group")
+    return found
+
+
+def _dataset(group: Group, path: str) -> Dataset:
+    found = _member(group, path)
+    if isinstance(found, Group):
+        raise ValueError(f"{found.name} is no array")
+    return found
+
+
+def _numbers(dataset: Dataset) -> Values:
+    if dataset.texts("dtype") == ["bfloat16"]:
         # The upper half of a float32.
-        return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    if values.dtype.kind not in "fiub":
-        raise ModelReadError(f"{path}: {dataset.name} holds no numbers ({values.dtype}).")
+        halves: Any = dataset.values("H")
+        if halves is None:
+            raise ValueError(f"{dataset.name} holds no numbers")
+        wide = array("I", (half << 16 for half in halves.cast("B").cast("H")))
+        widened: memoryview[float] = memoryview(wide).cast("B").cast("f", halves.shape)
+        return widened
+    values = dataset.values()
+    if values is None:
+        raise ValueError(f"{dataset.name} holds no numbers")
     return values

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from itertools import product
 from math import prod
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,11 +14,9 @@ from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, axes_of_shape, shape_of, sizes_of
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window, pick
+from normwise.syntax_trees import guard_syntax_trees
 
 _IMAGE = "image"
-# NumPy parses a header with `ast`, whose count of its own depth Python 3.11 shares between threads:
-# two at once may end in a SystemError.
-_PARSING = Lock()
 
 
 class NpyRaster(Raster):
@@ -138,11 +135,11 @@ def open_npz(path: Path, dimensions: Dimensions | None = None) -> Raster:
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    guard_syntax_trees()  # NumPy parses a header with `ast`, and images are opened by threads
     version = np.lib.format.read_magic(file)
-    with _PARSING:
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(file)
-        return np.lib.format.read_array_header_2_0(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def _info(

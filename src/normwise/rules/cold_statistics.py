@@ -37,7 +37,14 @@ statistics of a trained model, and changes its outputs.
 
 from collections.abc import Iterator, Sequence
 
-from normwise.rules.batch_statistics import Weights, counted, learning, number, weights_of
+from normwise.rules.batch_statistics import (
+    Weights,
+    counted,
+    learning,
+    number,
+    share_below,
+    weights_of,
+)
 from normwise.rules.context import Context, Training
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -69,7 +76,7 @@ def _from_the_start(
 ) -> dict[float, list[int]]:
     """Without the norms that hold statistics from before this training."""
     warm = any(
-        (own := weights[i]) is not None and bool((own.variance < momentum**steps * 0.999).any())
+        (own := weights[i]) is not None and share_below(own.variance, momentum**steps * 0.999) > 0
         for momentum, norms in cold.items()
         for i in norms
     )

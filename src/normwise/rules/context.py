@@ -21,11 +21,7 @@ from normwise.norms.kinds import NormSpec, spec_of
 from normwise.rules.channels import ChannelAxis, channel_axes
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from normwise.rules.batch_statistics import Weights as BatchNormWeights
-
-    Arrays = Sequence[np.ndarray[Any, Any]]
 
 OUTPUT = -1
 """Stands for the model's output among the readers of a tensor."""
@@ -40,10 +36,23 @@ MOST_PARAMETERS = 10**15
 _IDENTITIES = frozenset({"Identity", "Copy", "StopGradient", "Cast", "Activation"})
 
 
+class Values(Protocol):
+    """Numbers in a shape: a view of memory, or an array of NumPy."""
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Sizes of the axes."""
+        ...
+
+    def tolist(self) -> Any:
+        """The numbers as Python's."""
+        ...
+
+
 class Weights(Protocol):
     """Reads a model's weights, one layer at a time."""
 
-    def of(self, layer: str) -> Arrays | None:
+    def of(self, layer: str) -> Sequence[Values] | None:
         """The arrays of a layer in Keras' order, None if there are none.
 
         Args:
@@ -332,14 +341,12 @@ class Context:
 
     def channels_made(self, index: int) -> int | None:
         """The number of channels of what a node makes."""
-        shape, axis = self.nodes[index].shape, self.axes[index]
-        width = None if shape is None or axis is None else shape[axis.axis]
+        width = _size(self.nodes[index].shape, self.axes[index])
         return None if width is None or width > MOST_PARAMETERS else width
 
     def channels_read(self, index: int) -> int | None:
         """The number of channels that a node with one input reads."""
-        shape, axis = self.shape_read(index), self.axis_read(index)
-        return None if shape is None or axis is None else shape[axis.axis]
+        return _size(self.shape_read(index), self.axis_read(index))
 
     def spatial_read(self, index: int) -> Shape | None:
         """The sizes of the axes over space that a node reads; None where nothing tells them."""
@@ -362,6 +369,13 @@ class Context:
         """The number of parameters of the model, None where any layer's is unknown."""
         counts = [count for count in self.parameters.values() if count is not None]
         return sum(counts) if len(counts) == len(self.parameters) else None
+
+
+def _size(shape: Shape | None, axis: ChannelAxis | None) -> int | None:
+    """The size of an axis; a damaged file can state shapes that don't have it."""
+    if shape is None or axis is None or axis.axis >= len(shape):
+        return None
+    return shape[axis.axis]
 
 
 def _read_as_data(node: Node) -> Iterator[Tensor]:

@@ -31,8 +31,9 @@ padding before that layer only away from the border.
 """
 
 from collections.abc import Iterator
+from operator import or_
 
-from normwise.rules.batch_statistics import counted, number, weights_of
+from normwise.rules.batch_statistics import counted, number, share_below, weights_of
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -65,13 +66,15 @@ def _dead(context: Context, index: int) -> tuple[int, int]:
     epsilon = number(context.nodes[index].config.get("epsilon", 1e-3))
     if weights is None or epsilon is None:
         return 0, 0
-    dead = weights.variance < epsilon
-    if dead.mean() > 0.5:
-        dead = weights.variance < 0
-    if weights.gamma is not None:
-        small = abs(weights.gamma) < SMALLEST_GAMMA
-        dead |= small & (not small.all())
-    return int(dead.sum()), int(dead.size)
+    least = 0.0 if share_below(weights.variance, epsilon) > 0.5 else epsilon
+    gamma = weights.gamma or ()
+    if min(weights.variance) >= least and min(map(abs, gamma), default=1.0) >= SMALLEST_GAMMA:
+        return 0, len(weights.variance)
+    constant = [value < least for value in weights.variance]
+    small = [abs(value) < SMALLEST_GAMMA for value in gamma]
+    if not small or all(small):
+        return sum(constant), len(constant)
+    return sum(map(or_, constant, small)), len(constant)
 
 
 def _of(gamma: Values, variance: Values, **config: object) -> Context:

@@ -32,7 +32,7 @@ before; alone, another epsilon changes them.
 
 from collections.abc import Iterator
 
-from normwise.rules.batch_statistics import counted, number, weights_of
+from normwise.rules.batch_statistics import counted, number, share_below, weights_of
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -75,11 +75,11 @@ def _share(context: Context, index: int) -> float | None:
     epsilon = number(context.nodes[index].config.get("epsilon", 1e-3))
     if weights is None or epsilon is None or epsilon <= 0:
         return None
-    alive = weights.variance[weights.variance > CONSTANT]
-    if not alive.size:
+    alive = [value for value in weights.variance if value > CONSTANT]
+    if not alive:
         return None
     for multiple in (1, NEAR):
-        if (alive < multiple * epsilon).mean() > 0.5:
+        if share_below(alive, multiple * epsilon) > 0.5:
             return float(multiple)
     return None
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
 
 Values = float | Sequence[float]
 CHANNELS = 8
@@ -32,13 +27,10 @@ class SketchedWeights:
             for name, values in norms.items()
         })  # fmt: skip
 
-    def of(self, layer: str) -> tuple[Array, ...] | None:
-        """The arrays of a layer, float32 of shape `(8,)`; None if there are none."""
-        import numpy as np  # noqa: PLC0415 - only for an example
-
+    def of(self, layer: str) -> tuple[memoryview, ...] | None:
+        """The numbers of a layer, float32 of shape `(8,)`; None if there are none."""
         found = self.layers.get(layer)
         if found is None:
             return None
-        return tuple(
-            np.broadcast_to(np.asarray(values, "float32"), (CHANNELS,)) for values in found
-        )
+        each = ([v] * CHANNELS if isinstance(v, (int, float)) else v for v in found)
+        return tuple(memoryview(array("f", values)) for values in each)

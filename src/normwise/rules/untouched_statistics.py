@@ -30,17 +30,19 @@ with tf.GradientTape() as tape:
 Outputs change, which is the point: `normwise recalibrate` measures the statistics on data.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from normwise.rules.batch_statistics import counted, learning, number, weights_of
+from normwise.rules.batch_statistics import (
+    counted,
+    is_constant,
+    learning,
+    number,
+    weights_of,
+)
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights, Values
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _INITIAL = {"Zeros": 0.0, "Ones": 1.0}
 
@@ -65,10 +67,10 @@ def _is_untouched(context: Context, index: int) -> bool:
     )
 
 
-def _has_moved(values: "np.ndarray[Any, Any] | None", initializer: object) -> bool:
+def _has_moved(values: Sequence[float] | None, initializer: object) -> bool:
     """Whether an affine parameter left its initial value; no where that isn't known."""
     start = _start(initializer)
-    return values is not None and start is not None and bool((values != start).any())
+    return values is not None and start is not None and not is_constant(values, start)
 
 
 def _start(initializer: object) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from normwise import __version__
+from normwise.errors import printable
 from normwise.rules import RULES, Finding, Severity
 from normwise.workflows.check_many import Checked
 
@@ -89,7 +90,7 @@ def to_github(checked: Iterable[Checked]) -> list[str]:
 
 def _command(kind: str, file: str, title: str, text: str) -> str:
     # Commas and colons end a property; a line break ends the command.
-    data = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    data = printable(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
     values = {"file": file, "title": title}
     escaped = {
         key: re.sub("[%\r\n:,]", lambda c: f"%{ord(c[0]):02X}", value)
