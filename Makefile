@@ -8,7 +8,7 @@ SOURCES := src tests benchmarks tools
 CORE := tests/keras_format tests/networks/test_question.py tests/networks/test_unet.py \
 	tests/training/test_every_backend.py tests/training/test_optimizer.py tests/training/losses
 
-.PHONY: demo test test-zoo lint format test-backends test-jax test-jax-core test-torch bench results wheel clean
+.PHONY: demo test test-zoo fuzz lint format test-backends test-jax test-jax-core test-torch bench results wheel clean
 
 ## Show and train the question's network, as asked and mended, on real images (3 minutes)
 demo: $(VENV)/.ready
@@ -23,6 +23,10 @@ test: $(VENV)/.ready
 test-zoo: $(VENV)/.ready
 	NORMWISE_ZOO=all $(BIN)/python -m pytest tests/rules/test_applications.py \
 		tests/surgery/test_contract.py tests/surgery/test_place.py tests/surgery/test_applications.py
+
+## 50,000 model files that are broken at random: each is a report or a clear error (15 minutes)
+fuzz: $(VENV)/.ready
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 ## Linter, formatter and type checker
 lint: $(VENV)/.ready

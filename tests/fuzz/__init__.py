@@ -1,0 +1,1 @@
+"""Model files broken at random, and a command that checks many of them: `make fuzz`."""
