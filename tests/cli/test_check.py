@@ -8,7 +8,8 @@ import pytest
 from keras import layers
 
 import normwise as nw
-from tests.commands import normwise
+from normwise.cli.short import models_in
+from tests.commands import normwise, normwise_process
 
 WRONG = "wrong-axis"
 
@@ -152,3 +153,35 @@ def test_rules_are_explained():
         assert page.returncode == 0 and "Why is this bad" in page.stdout
     unknown = normwise("explain", "wrong-axes")
     assert unknown.returncode == 2 and "Did you mean wrong-axis" in unknown.stderr
+
+
+@pytest.mark.parametrize("models", [["models"], ["wrong.keras", "cut.keras"], ["gone.keras"]])
+def test_without_options_it_takes_a_short_way_and_says_the_same(desk, models, monkeypatch):
+    short = normwise("check", *models, cwd=desk)
+    monkeypatch.setattr("normwise.cli.short.models_in", lambda _: None)
+    long = normwise("check", *models, cwd=desk)
+    assert short.stdout == long.stdout and short.stderr == long.stderr
+    assert short.returncode == long.returncode
+
+
+def test_only_a_check_of_models_without_options_goes_short():
+    assert models_in(["check", "a.keras", "b"]) == ["a.keras", "b"]
+    others = (
+        [],
+        ["check"],
+        ["check", "--help"],
+        ["check", "a", "-v"],
+        ["show", "a"],
+        ["check", ""],
+    )
+    assert all(models_in(words) is None for words in others)
+
+
+def test_names_that_a_terminal_cannot_write_are_written_out(tmp_path):
+    name = "\x1b[2Ja\ud800é"
+    made = [layers.Input((8, 8, 3), name="in"), layers.Conv2D(4, 3, name="named")]
+    config = keras.Sequential([*made, layers.BatchNormalization(axis=1)]).to_json()
+    (tmp_path / "odd.json").write_text(config.replace('"named"', json.dumps(name)))
+    done = normwise_process("check", tmp_path / "odd.json", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1, done.stderr
+    assert "\\x1b[2Ja\\ud800" in done.stdout and "\x1b" not in done.stdout

@@ -1,7 +1,6 @@
 """The `normwise` command: its verbs, exit codes and how errors are shown."""
 
 import sys
-import traceback
 from typing import Annotated, Any
 
 import typer
@@ -22,15 +21,8 @@ from normwise.cli import (
     show,
     train,
 )
-from normwise.cli.console import errors
-from normwise.errors import NormwiseError, PromiseError
+from normwise.cli.ending import StoppedError, run
 from normwise.memory import keep_freed_memory
-
-UNKEPT_PROMISE, UNUSABLE_INPUT, INTERRUPTED = 1, 2, 130
-
-
-class StoppedError(Exception):
-    """Ctrl-C, in a form that typer doesn't swallow."""
 
 
 class _Verbs(TyperGroup):
@@ -82,29 +74,4 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     keep_freed_memory()
-    try:
-        app()
-    except NormwiseError as error:
-        if debug:
-            traceback.print_exc()
-        errors.print(f"[bold red]Error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
-        sys.exit(UNKEPT_PROMISE if isinstance(error, PromiseError) else UNUSABLE_INPUT)
-    except StoppedError as stop:
-        errors.print(str(stop), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if debug:
-            raise
-        errors.print(
-            f"[bold red]Unexpected error:[/] {type(error).__name__}: {_escaped(error)}\n"
-            "This is a fault of normwise; run again with --debug and report what it prints.",
-            highlight=False,
-            soft_wrap=True,
-        )
-        sys.exit(UNUSABLE_INPUT)
-
-
-def _escaped(error: Exception) -> str:
-    from rich.markup import escape  # noqa: PLC0415
-
-    return escape(str(error))
+    run(app, debug)

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from normwise.cli.console import errors, output, print_json
+from normwise.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
         _print_finding(finding, verbose)
     for finding, allowance in checked.allowed if verbose else ():
         reason = f": {allowance.reason}" if allowance.reason else ""
-        layers = _layers(finding.layers, verbose)
+        layers = printable(_layers(finding.layers, verbose))
         output.print(
             f"  [dim]allowed {finding.code} {finding.name} {escape(layers + reason)}[/]",
             highlight=False,
@@ -148,7 +149,7 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
 def _print_finding(finding: "Finding", verbose: bool) -> None:
     from rich.padding import Padding  # noqa: PLC0415
 
-    layers = escape(_layers(finding.layers, verbose))
+    layers = escape(printable(_layers(finding.layers, verbose)))
     style = _STYLES[finding.severity]
     output.print(
         f"\n  [{style}]{finding.severity}[/] {finding.code} [bold]{finding.name}[/]  {layers}",
@@ -159,7 +160,8 @@ def _print_finding(finding: "Finding", verbose: bool) -> None:
     if verbose:
         lines += [f"[dim]- {escape(text)}[/]" for text in finding.evidence]
     for index, line in enumerate(lines):
-        output.print(Padding(line if index > 1 else escape(line), (0, 0, 0, 4)), highlight=False)
+        shown = printable(line if index > 1 else escape(line))
+        output.print(Padding(shown, (0, 0, 0, 4)), highlight=False)
 
 
 def _layers(layers: "Sequence[str]", verbose: bool) -> str:
