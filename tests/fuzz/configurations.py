@@ -105,6 +105,8 @@ def broken(text: str, choose: Random) -> str:
     """A configuration with one to six mutations."""
     config = json.loads(text)
     everywhere, told = places(text)
+    if not everywhere:
+        return text  # broken already
     for _ in range(choose.choice((1, 1, 1, 2, 3, 6))):
         path = choose.choice(told if choose.random() < 0.5 else everywhere)
         other = choose.choice(told if choose.random() < 0.5 else everywhere)

@@ -140,11 +140,13 @@ def test_strides_that_no_layer_has(class_name: str, strides: Any, tmp_path: Path
     assert isinstance(came, Report)
 
 
-def test_shapes_without_the_axis_of_channels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [[], [8]])
+@pytest.mark.parametrize("form", ["channels_first", "channels_last"])
+def test_shapes_without_the_axis_of_channels(form: str, shape: list[int], tmp_path: Path) -> None:
     told = tensor("c")
-    told["config"]["shape"] = [8]
+    told["config"]["shape"] = shape
     norm = layer("n", call(told), class_name="BatchNormalization")
-    made = model(entry(), conv("c", "x", data_format="channels_first"), norm, ends=("n", 0, 0))
+    made = model(entry(), conv("c", "x", data_format=form), norm, ends=("n", 0, 0))
     assert isinstance(checked(written(made, tmp_path)), Report)
 
 

@@ -373,9 +373,9 @@ class Context:
 
 def _size(shape: Shape | None, axis: ChannelAxis | None) -> int | None:
     """The size of an axis; a damaged file can state shapes that don't have it."""
-    if shape is None or axis is None or axis.axis >= len(shape):
+    if shape is None or axis is None:
         return None
-    return shape[axis.axis]
+    return shape[axis.axis] if -len(shape) <= axis.axis < len(shape) else None
 
 
 def _read_as_data(node: Node) -> Iterator[Tensor]:
