@@ -147,13 +147,23 @@ def _member(group: Any, name: str) -> Any:
 
 
 def _copy_texts(old: Any, new: Any) -> None:
+    import h5py  # noqa: PLC0415
+
     for name in old.attrs:
         value = old.attrs[name]
-        kind = getattr(getattr(value, "dtype", None), "kind", "")
-        if isinstance(value, (str, bytes)) or kind in ("O", "S"):
-            new.attrs.create(name, value, dtype=old.attrs.get_id(name).dtype)
+        if isinstance(value, (str, bytes)):
+            new.attrs[name] = _text(value)
         elif getattr(value, "size", 1) == 0:
             new.attrs[name] = ()  # a list of names without any
+        elif getattr(value, "ndim", 0) and value.dtype.kind in "OS":
+            texts = [_text(part) for part in value.flat]
+            new.attrs.create(name, texts, dtype=h5py.string_dtype())
+
+
+def _text(value: Any) -> str:
+    """A text, which may be marked as ASCII although it is none."""
+    data = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+    return data.decode(errors="replace")
 
 
 if __name__ == "__main__":
