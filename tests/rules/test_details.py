@@ -44,6 +44,7 @@ INSTANCE = ("GroupNormalization", {"groups": -1})
 RELU = ("Activation", {"activation": "relu"})
 BENT = (CONV, {"activation": "relu"})
 FREE = (CONV, {"use_bias": False})
+L2 = {"class_name": "L2", "config": {"l2": 1e-4}}
 
 
 def frozen(layer):
@@ -69,6 +70,7 @@ LINES: list[tuple[str, Callable[..., object], list[str]]] = [
     ("redundant-bias", chain(CONV, (BN, {"axis": 1})), []),
     ("redundant-bias", chain(CONV, ("Dropout", {"rate": 0.2}), BN), []),
     ("redundant-bias", chain(CONV, "Normalization"), []),
+    ("redundant-bias", chain((CONV, {"bias_regularizer": L2}), BN), ["info"]),
     # missing-bias
     ("missing-bias", chain((CONV, {"use_bias": False, "activation": "relu"}), RELU), []),
     ("missing-bias", chain((BN, {"center": False}), FREE, RELU, BN), ["warning"]),
@@ -91,6 +93,10 @@ LINES: list[tuple[str, Callable[..., object], list[str]]] = [
     ("stacked-norm", chain(BN, ("Dropout", {"rate": 0.2}), BN), []),
     ("stacked-norm", chain(LN, RELU, BN), ["info"]),
     ("stacked-norm", chain(BENT, RELU, BN), []),
+    ("stacked-norm", chain(BN, RELU, BN, RELU), ["info"]),
+    ("stacked-norm", chain(BN, RELU, BN, RELU, "MaxPooling2D"), ["warning"]),
+    ("stacked-norm", chain(BN, RELU, BN, RELU, "Dropout", end=False), ["warning"]),
+    ("stacked-norm", chain(BN, RELU, BN, RELU, ("Mine", {}), end=False), ["info"]),
     # affine-chain
     ("affine-chain", chain(CONV, BN, "AveragePooling2D", CONV), ["warning"]),
     ("affine-chain", chain(CONV, "MaxPooling2D", CONV), []),
@@ -269,6 +275,14 @@ def test_a_norm_changes_places_with_an_average(pool, keeps):
     assert finding.keeps_outputs is keeps and "1/4 of the time" in finding.message
 
 
+def test_a_gate_behind_a_norm_is_no_second_activation():
+    def draw(net, x):
+        x = net.norm(net.conv(8, x, activation="relu"))
+        return head(net, net.add("Multiply", x, net.add("Activation", x, activation="sigmoid")))
+
+    assert severities("double-activation", draw) == []
+
+
 def test_raw_tensors_along_skips():
     def tapped(on_skip, merge="Concatenate", behind=()):
         def draw(net, x):
@@ -300,7 +314,8 @@ def test_the_raw_input_along_a_skip_may_be_scaled_already():
 def test_gates_and_heads_are_not_left_out():
     def gated(net, x):
         x = net.relu(net.norm(net.conv(8, x)))
-        gate = net.conv(8, net.conv(8, x, activation="relu", name="bare"), size=1)
+        x = net.conv(8, x, activation="relu", name="bare")
+        gate = net.conv(8, net.conv(8, x, activation="relu"), size=1)
         gate = net.add("Activation", gate, activation="sigmoid")
         return head(net, net.add("Multiply", net.relu(net.norm(net.conv(8, x))), gate))
 

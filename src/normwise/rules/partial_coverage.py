@@ -36,13 +36,14 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import CONVOLUTIONS
 from normwise.graph.regions import HEAD
-from normwise.rules.context import OUTPUT, Context
+from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    hidden = [i for i in context.linears if _is_hidden(context, i)]
+    gates = _gates(context)
+    hidden = [i for i in context.linears if not gates[i] and _is_hidden(context, i)]
     bare = [i for i in hidden if not context.reaches_norm[i]]
     if not bare or len(bare) == len(hidden):
         return
@@ -56,15 +57,22 @@ def _look(context: Context) -> Iterator[Spot]:
     )
 
 
+def _gates(context: Context) -> list[bool]:
+    """For each node whether all that comes of it is a mask that weighs another tensor."""
+    masks = context.layout.masks
+    found = [False] * len(context.nodes)
+    for index in reversed(range(len(context.nodes))):
+        readers = context.graph.consumers[index]
+        weighs = bool(readers) and all(r in masks or found[r] for r in readers)
+        found[index] = index in masks or (weighs and index not in context.outputs)
+    return found
+
+
 def _is_hidden(context: Context, index: int) -> bool:
-    """Whether a convolution over space feeds another learned layer, and is no gate."""
+    """Whether a convolution over space feeds another learned layer."""
     if context.nodes[index].class_name not in CONVOLUTIONS or not context.layout.scales[index]:
         return False  # one value a channel, as in squeeze-and-excite branches and behind pooling
-    if context.layout.regions[index] == HEAD or index in context.layout.masks:
-        return False
-    readers = context.users[index]
-    masks = [r for r in readers if r != OUTPUT and r in context.layout.masks]
-    if readers and len(masks) == len(readers):
+    if context.layout.regions[index] == HEAD:
         return False
     return context.reaches_linear[index] or context.reaches_norm[index]
 
@@ -102,6 +110,16 @@ def _squeeze_and_excite() -> Context:
     return net.context(net.conv(1, net.add("Multiply", x, gate)))
 
 
+def _attention_gate() -> Context:
+    """The convolutions inside the gate of an attention U-Net."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    y = net.relu(net.norm(net.conv(8, x)))
+    gate = net.relu(net.add("Add", net.conv(4, x, size=1), net.conv(4, y, size=1)))
+    gate = net.add("Activation", net.conv(1, gate, size=1), activation="sigmoid")
+    return net.context(net.conv(1, net.add("Concatenate", net.add("Multiply", x, gate), y)))
+
+
 RULE = Rule(
     code="NW109",
     name="partial-coverage",
@@ -111,5 +129,5 @@ RULE = Rule(
     fix="Insert the same normalization there (normwise place), or leave it out on purpose.",
     keeps_outputs=True,
     invalid=(Invalid(_forgotten, ("bare",)),),
-    valid=(_all, _none, _squeeze_and_excite),
+    valid=(_all, _none, _squeeze_and_excite, _attention_gate),
 )

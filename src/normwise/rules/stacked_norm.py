@@ -2,8 +2,9 @@
 
 ## What it does
 Finds a norm that reads another norm's result directly, and a norm behind a norm and its activation
-where nothing else uses what lies between. A pre-activation block behind a norm and relu is only a
-note, and so are two norms of different kinds over different axes.
+where nothing else uses what lies between. Where layers read an activation behind the second one, it
+is the pre-activation block behind a norm and relu, and only a note; so are two norms of different
+kinds over different axes.
 
 ## Why is this bad
 A tensor that is normalized already comes out of the second norm the same up to scale and shift,
@@ -38,6 +39,8 @@ from normwise.graph.catalogue import Role
 from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
+
+_AT_THE_END = frozenset({Role.POOL, Role.GLOBAL_POOL, Role.SHAPE})
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -78,7 +81,7 @@ def _around(context: Context, first: int, activation: int, second: int) -> Spot:
     alone = context.only_reader(first) == activation and context.only_reader(activation) == second
     alike = _axis_kind(context, first) == _axis_kind(context, second)
     block = any(
-        reader != OUTPUT and context.roles[reader] is Role.ACTIVATION
+        reader != OUTPUT and context.roles[reader] is Role.ACTIVATION and not _ends(context, reader)
         for reader in context.users[second]
     )
     return Spot(
@@ -87,6 +90,11 @@ def _around(context: Context, first: int, activation: int, second: int) -> Spot:
         Severity.INFO if block or not alone or not alike else None,
         f"Remove {names[2]} and train again.",
     )
+
+
+def _ends(context: Context, activation: int) -> bool:
+    """Whether no layer reads an activation but pooling and reshapes: no block begins there."""
+    return all(r == OUTPUT or context.roles[r] in _AT_THE_END for r in context.users[activation])
 
 
 def _twice() -> Context:
@@ -112,6 +120,14 @@ def _glue() -> Context:
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="one"), name="relu")
     return net.context(net.conv(1, net.norm(x, name="two")))
+
+
+def _twice_at_the_end() -> Context:
+    """Norm and relu twice before the last pooling: no block begins there."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="one"), name="relu")
+    x = net.add("GlobalAveragePooling2D", net.relu(net.norm(x, name="two")))
+    return net.context(net.dense(10, x))
 
 
 def _pre_activation() -> Context:
@@ -156,6 +172,7 @@ RULE = Rule(
         Invalid(_twice, ("one", "two")),
         Invalid(_through_identities, ("one", "block/two")),
         Invalid(_glue, ("one", "relu", "two")),
+        Invalid(_twice_at_the_end, ("one", "relu", "two")),
         Invalid(_pre_activation, ("one", "stem", "two"), Severity.INFO),
         Invalid(_two_kinds, ("one", "two"), Severity.INFO),
     ),

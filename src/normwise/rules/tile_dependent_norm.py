@@ -76,7 +76,16 @@ def _predicts_maps(context: Context) -> bool:
     """Whether an output is a map at the input's resolution, or one that was made finer again."""
     layout = context.layout
     scales = [scale for output in context.outputs if (scale := layout.scales[output])]
-    return any(DECODER in layout.regions or set(scale) == {1} for scale in scales)
+    finer = any(DECODER in layout.regions or set(scale) == {1} for scale in scales)
+    return finer or any(_is_of_input_size(context, output) for output in context.outputs)
+
+
+def _is_of_input_size(context: Context, output: int) -> bool:
+    """Whether an output has the rows and columns of an input, reshapes between or not."""
+    shape = context.nodes[output].shape or ()
+    entries = (context.nodes[tensor.node].shape or () for tensor in context.graph.input_tensors)
+    sizes = {entry[1:3] for entry in entries if len(entry) == len(shape)}
+    return len(shape) == 4 and None not in shape[1:3] and shape[1:3] in sizes
 
 
 def _decoder(norm: str, **config: Any) -> Context:
@@ -109,6 +118,16 @@ def _layer_over_space() -> Context:
     net = Sketch()
     x = net.nest(inner.graph(y), net.conv(8, net.input(32, 32, 3)), name="block")
     return net.context(net.conv(1, net.relu(x)))
+
+
+def _reshaped_to_a_map() -> Context:
+    """A prediction of each pixel that is reshaped into a row of pixels and back."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(32, 32, 3), strides=(2, 2)))
+    x = net.relu(net.add("GroupNormalization", net.conv(8, x), groups=4, name="norm"))
+    x = net.conv(1, net.add("UpSampling2D", x))
+    x = net.add("Reshape", x, target_shape=(32 * 32, 1))
+    return net.context(net.add("Reshape", x, target_shape=(32, 32, 1)))
 
 
 def _in_training_mode() -> Context:
@@ -160,6 +179,7 @@ RULE = Rule(
         Invalid(_instance, ("norm",)),
         Invalid(_half_resolution, ("norm",)),
         Invalid(_layer_over_space, ("block/norm",)),
+        Invalid(_reshaped_to_a_map, ("norm",)),
         Invalid(_in_training_mode, ("norm",)),
     ),
     valid=(

@@ -1,9 +1,10 @@
 """A skip carries a tensor from before its normalization into a concatenation.
 
 ## What it does
-Finds tensors that one reader normalizes while another way takes them raw into a concatenation whose
-result reaches a convolution or dense layer without being normalized. Sums are exempt (an identity
-path stays raw on purpose), and so are concatenations with a norm behind them, as in DenseNet.
+Finds tensors that one reader normalizes while another way takes them raw, through a gate too, into
+a concatenation whose result reaches a convolution or dense layer without being normalized. Sums are
+exempt (an identity path stays raw on purpose), and so are concatenations with a norm behind them,
+as in DenseNet.
 
 ## Why is this bad
 The layer behind the concatenation sees channels at two scales, normalized ones beside raw ones
@@ -71,16 +72,26 @@ def _taps(context: Context) -> list[int | None]:
     taps: list[int | None] = []
     normal: list[bool] = []
     for index, role in enumerate(context.roles):
-        producers = context.producers[index]
-        carries = role in _ON_SKIP and len(producers) == 1
-        normal.append(role is Role.NORM or (carries and normal[producers[0]]))
+        before = _carried(context, index)
+        normal.append(role is Role.NORM or (before is not None and normal[before]))
         tensor = context.origins[index]
         made = context.roles[tensor] is not Role.INPUT
         if made and not normal[index] and context.norm_beside[tensor] is not None:
             taps.append(tensor)
         else:
-            taps.append(taps[producers[0]] if carries else None)
+            taps.append(None if before is None else taps[before])
     return taps
+
+
+def _carried(context: Context, index: int) -> int | None:
+    """The node whose tensor a node passes on along a skip; a gate only weighs it."""
+    producers, role = context.producers[index], context.roles[index]
+    if role is Role.MERGE and context.nodes[index].class_name == "Multiply":
+        masks = context.layout.masks
+        producers = tuple(p for p in producers if context.sources[p] not in masks)
+    elif role not in _ON_SKIP:
+        return None
+    return producers[0] if len(producers) == 1 else None
 
 
 def _raw_skip() -> Context:
@@ -99,6 +110,17 @@ def _raw_on_a_long_way() -> Context:
     x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
     skip = net.add("MaxPooling2D", net.relu(net.add("Dropout", tap)))
     return net.context(net.conv(1, net.relu(net.add("Concatenate", x, skip, name="join"))))
+
+
+def _raw_through_a_gate() -> Context:
+    """The same through the gate of an attention U-Net."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu", name="tap")
+    x = net.relu(net.conv(16, net.norm(tap), strides=(2, 2)))
+    x = net.add("UpSampling2D", x)
+    gate = net.add("Activation", net.conv(1, x, size=1), activation="sigmoid")
+    x = net.add("Concatenate", x, net.add("Multiply", tap, gate), name="join")
+    return net.context(net.conv(1, x))
 
 
 def _norm_behind() -> Context:
@@ -147,6 +169,7 @@ RULE = Rule(
     invalid=(
         Invalid(_raw_skip, ("tap", "join")),
         Invalid(_raw_on_a_long_way, ("tap", "join")),
+        Invalid(_raw_through_a_gate, ("tap", "join")),
     ),
     valid=(_norm_behind, _into_a_sum, _normalized_skip, _no_norms),
 )
