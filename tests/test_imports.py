@@ -36,6 +36,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
         | {"networks", "keras_format", "graph", "training"}
     ),
+    "testing": frozenset({"errors", "norms", "rules", "workflows"}),
 }
 """What each package may import; `workflows` may import all, `cli` only `workflows`."""
 
@@ -147,6 +148,7 @@ def test_the_reader_of_imports_sees_hidden_ones():
     [
         "import normwise",
         "import normwise.cli.app",
+        "import normwise; normwise.testing",
         "import normwise as nw; nw.NormPlan.parse('batch@skip')",
     ],
 )

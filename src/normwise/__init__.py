@@ -42,11 +42,14 @@ __all__ = [
     "predict",
     "recalibrate",
     "show",
+    "testing",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("normwise.testing")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'normwise' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)
@@ -57,6 +60,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from normwise import testing
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
     from normwise.workflows.check import check

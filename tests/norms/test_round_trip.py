@@ -16,6 +16,7 @@ from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
 from normwise.norms.plan import POSITIONS
+from normwise.workflows.plan_differences import plan_differences
 from tests.norms.strategies import ALL_POSITIONS
 from tests.norms.structure import structure
 
@@ -89,7 +90,10 @@ def test_every_single_position_is_read_back(network: str) -> None:
         graph = graph_of(network, plan)
         if graph is not None:
             held += 1
-            read_back(network, plan, graph)
+            found = read_back(network, plan, graph)
+            # What is built follows the plan that it was built under, however it is read back.
+            assert plan_differences(graph, NormPlan.parse(plan)) == ()
+            assert plan_differences(graph, found) == ()
     assert held >= 15
 
 
