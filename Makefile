@@ -19,10 +19,10 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/python tools/check_coverage.py
 
-## Every rule and pass on every network of keras.applications, passes on every hand-made model too
+## Every rule and pass on every network of keras.applications, passes on every hand-made model too;
+## interrupted, it goes on where it was (ZOO="ResNet50 VGG16" JOBS=2)
 test-zoo: $(VENV)/.ready
-	NORMWISE_ZOO=all $(BIN)/python -m pytest tests/rules/test_applications.py \
-		tests/surgery/test_contract.py tests/surgery/test_place.py tests/surgery/test_applications.py
+	$(BIN)/python tools/zoo.py --jobs $(or $(JOBS),1) $(ZOO)
 
 ## 50,000 model files that are broken at random: each is a report or a clear error (15 minutes)
 fuzz: $(VENV)/.ready
