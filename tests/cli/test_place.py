@@ -126,3 +126,24 @@ def test_the_model_in_hand_stays_as_it_is():
     model = keras.Model(inputs, conv(1, name="head")(x))
     done = nw.place(model, "batch@pre-activation")
     assert done.model is not model and len(model.layers) == 4 and len(done.model.layers) == 5
+
+
+def test_a_fault_that_an_edit_brings_is_told_with_it(tmp_path):
+    """The question's network: a batch norm in its linear decoder stands behind a Dropout."""
+    model = nw.build("question", (64, 64, 9))
+    done = nw.place(model, "batch@encoder:post-activation/raw-skip+after-merge")
+    first = done.report.changed[0]
+    assert [fault.partition(":")[0] for fault in first.faults] == [
+        "warning dropout-before-norm (NW117)"
+    ]
+    assert "dropout" in first.faults[0]
+    # What was wrong before is nobody's news.
+    assert any(f.name == "affine-chain" for f in nw.check(model).findings)
+    assert not any("affine-chain" in fault for c in done.report.changed for fault in c.faults)
+    done = nw.place(model, "batch@encoder:post-activation", keep_outputs=False)
+    assert done.report.changed and not any(change.faults for change in done.report.changed)
+    path, out = tmp_path / "question.keras", tmp_path / "out.keras"
+    model.save(path)
+    said = normwise("place", path, "--norm", "batch@encoder:post-activation/raw-skip+after-merge",
+                    "-o", out)  # fmt: skip
+    assert said.returncode == 0 and f"    {first.faults[0]}" in said.stdout.splitlines()

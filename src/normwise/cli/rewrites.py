@@ -16,6 +16,8 @@ def print_rewrite(report: "Report", out: Path | None, format: Format) -> None:
         return
     for change in report.changed:
         _line(f"  {change.layer}: {change.action}")
+        for fault in change.faults:
+            _line(f"    {fault}")
     for skip in report.skipped:
         _line(f"  {skip.layer} stays as it is: {skip.reason}")
     for note in report.notes:

@@ -22,10 +22,17 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """An edit that was made: the layer it made, changed or removed, and what was done."""
+    """An edit that was made.
+
+    Attributes:
+        layer: The layer that it made, changed or removed.
+        action: What was done.
+        faults: Errors and warnings of the rules of `check` that came with it, one line each.
+    """
 
     layer: str
     action: str
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,10 @@ class Report:
         """For JSON."""
         return {
             "promise": str(self.promise),
-            "changed": [{"layer": c.layer, "action": c.action} for c in self.changed],
+            "changed": [
+                {"layer": c.layer, "action": c.action, "faults": list(c.faults)}
+                for c in self.changed
+            ],
             "skipped": [{"layer": s.layer, "reason": s.reason} for s in self.skipped],
             "max_difference": self.max_difference,
             "notes": list(self.notes),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import ModelReadError
 from normwise.norms.plan import NormPlan
+from normwise.workflows.faults import with_faults
 from normwise.workflows.models import live_model, refuse_missing
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def place(
         drop_bias: Whether biases that a normalization right behind cancels are dropped.
 
     Returns:
-        The new model as `.model`, not compiled; `.report` has what was changed and skipped.
+        The new model as `.model`, not compiled; `.report` has what was changed and skipped. A
+        change that brings an error or warning of `check` has it in its `.faults`.
 
     Raises:
         PlanError: The plan can't hold in this network.
@@ -66,11 +68,9 @@ def place(
 
     bare = _is_architecture(model)
     live = architecture_of(Path(fspath(model))) if bare else live_model(model)
-    if data is None:
-        return rewrite(live, wanted, Settings(keep_outputs and not bare, drop_bias), None, layers)
-    batches, measure = _data(model, live, data)
+    batches, measure = (None, None) if data is None else _data(model, live, data)
     settings = Settings(keep_outputs and not bare, drop_bias, measure)
-    return rewrite(live, wanted, settings, batches, layers)
+    return with_faults(live, rewrite(live, wanted, settings, batches, layers))
 
 
 def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
