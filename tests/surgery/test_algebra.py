@@ -1,5 +1,7 @@
 """Folding as algebra, against the layers themselves: one map done by two layers or by one."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -94,3 +96,30 @@ def test_what_a_batch_normalization_does():
     assert close(values(norm(x)), x * scale + shift)
     wrong, _ = batch_norm_affine(mean, variance, gamma, beta, 0.001)
     assert not close(values(norm(x)), x * wrong + shift)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_kernels_of_single_precision_are_computed_in_double(name):
+    """What comes out is the nearest float32 to the exact result, as if all had been float64."""
+    _, weights, kind = made(name, use_bias=True)
+    small = {key: array.astype("float32") for key, array in weights.items()}
+    size = {True: OUT * (2 if kind == "depthwise" else 1), False: IN}
+    for change, after in ((folded_after, True), (folded_before, False)):
+        scale, shift = RNG.normal(size=size[after]), RNG.normal(size=size[after])
+        exact, found = (change(kind, w, scale, shift) for w in (weights, small))
+        for key, array in found.items():
+            assert array.dtype == ("float64" if key == "bias" else "float32")
+            np.testing.assert_allclose(array, exact[key], rtol=6e-8 if key != "bias" else 1e-14,
+                                       atol=1e-14)  # fmt: skip
+
+
+def test_folding_a_kernel_takes_its_memory_once():
+    kernel = np.ones((3, 3, 256, 256), "float32")
+    scale = np.ones(256)
+    for change in (folded_after, folded_before):
+        tracemalloc.start()
+        change("conv", {"kernel": kernel, "bias": np.zeros(256, "float32")}, scale, scale)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # The new kernel, and for `folded_before` sums of the old one over its window.
+        assert kernel.nbytes < peak < 1.6 * kernel.nbytes

@@ -1,12 +1,14 @@
 """No pass holds more than one copy of a model at a time, nor arrays of all its weights."""
 
 import weakref
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from normwise.graph.graph import freeze
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.weights import Weights
@@ -45,8 +47,37 @@ def copies(monkeypatch):
     return made
 
 
-def test_a_fold_with_a_shift_that_stays(copies):
-    assert len(fold(network()).report.changed) == 2 and len(copies) == 2
+def test_a_fold_with_a_shift_that_stays_is_copied_once(copies):
+    assert len(fold(network()).report.changed) == 2 and len(copies) == 1
+
+
+def test_a_fold_of_norms_that_never_trained_is_copied_once(copies):
+    """They shift nothing, so no bias and no shift is made for them."""
+    inputs = image(4)
+    x = layers.BatchNormalization(name="back")(conv(4, name="a", use_bias=False)(inputs))
+    x = layers.BatchNormalization(name="ahead")(layers.ReLU()(x))
+    done = fold(keras.Model(inputs, conv(2, name="head", use_bias=False)(x)))
+    assert len(done.report.changed) == 2 and len(copies) == 1
+    assert not done.model.get_layer("a").use_bias and not done.model.get_layer("head").use_bias
+
+
+def test_a_fold_that_differs_with_other_statistics_is_copied_again(copies, monkeypatch):
+    model = network()
+    monkeypatch.setattr(folding, "_shifts", lambda trial, done: None)
+    assert len(fold(model).report.changed) == 2 and len(copies) == 2
+
+
+def test_shifts_are_told_from_other_differences():
+    model = network()
+    one, other = (
+        folding._folded(read_graph(model), model, folding.other_statistics(model, seed)).graph
+        for seed in (0, 1)
+    )
+    assert set(folding._shifts(one, other)) == {"ahead_shift"}
+    assert folding._shifts(one, one) == {} and folding._shifts(read_graph(model), one) is None
+    renamed = replace(one.nodes[2], config=freeze({**one.nodes[2].config, "use_bias": False}))
+    changed = replace(one, nodes=(*one.nodes[:2], renamed, *one.nodes[3:]))
+    assert folding._shifts(one, changed) is None
 
 
 def test_a_fold_without_one_is_copied_once(copies):

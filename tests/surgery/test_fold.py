@@ -196,7 +196,7 @@ def test_a_wrong_kernel_axis_is_caught(kind, monkeypatch):
     wrong = {
         "conv": algebra._scaled_transposed,
         "dense": algebra._scaled_transposed,
-        "transposed": algebra._scaled_last,
+        "transposed": algebra._scaled,
         "depthwise": lambda kernel, scale: kernel * scale.reshape(2, -1).T,
     }
     parts = {

@@ -29,7 +29,10 @@ class Draft:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: dict[int, Node] = dict(enumerate(graph.nodes))
-        self.outputs = graph.outputs
+        self._ends = list(tensors_in(graph.outputs))
+        self._places: dict[Tensor, list[int]] = {}
+        for place, tensor in enumerate(self._ends):
+            self._places.setdefault(tensor, []).append(place)
         self.inner: dict[str, Draft] = {}
         for node in graph.nodes:
             if node.model is not None and node.layer not in self.inner:
@@ -44,11 +47,15 @@ class Draft:
         self._changed = False
         self._added: dict[str, list[int]] = {}
 
+    @property
+    def outputs(self) -> Any:
+        """The structure of the model's outputs as it is now."""
+        return _refilled(self.graph.outputs, iter(self._ends))
+
     def readers(self, tensor: Tensor) -> list[int]:
         """The nodes that read a tensor, and `ENDS` if it is an output of the model."""
         found = [i for i in self._readers[tensor.node] if tensor in self.nodes[i].inputs]
-        ends = tensor in tuple(tensors_in(self.outputs))
-        return [*found, ENDS] if ends else found
+        return [*found, ENDS] if tensor in self._places else found
 
     def free_name(self, wanted: str) -> str:
         """A layer name that is not taken yet: the wanted one, or with `_2`, `_3`, ... behind it."""
@@ -101,7 +108,7 @@ class Draft:
         self._changed = True
         for reader in tuple(readers) if old != new else ():
             if reader == ENDS:
-                self.outputs = map_tensors(self.outputs, lambda t: new if t == old else t)
+                self._end_with(new, self._places.pop(old, []))
                 continue
             node = self.nodes[reader]
             if old not in node.inputs:
@@ -182,16 +189,24 @@ class Draft:
             positions: Which outputs, in the order of `tensors_in`; each is a call of its own.
             dtype: Its policy.
         """
-        ends = list(tensors_in(self.outputs))
         config = {"name": layer, "dtype": dtype}
         for call, position in enumerate(positions):
-            ends[position] = self.insert(ends[position], (), layer, "Identity", config, call)
-        self.outputs = _refilled(self.outputs, iter(ends))
+            last = self._ends[position]
+            self._places[last].remove(position)
+            if not self._places[last]:
+                del self._places[last]
+            self._end_with(self.insert(last, (), layer, "Identity", config, call), [position])
 
     def spec(self, position: int) -> TensorSpec:
         """What is known of an output of the model as it is now."""
-        tensor = list(tensors_in(self.outputs))[position]
+        tensor = self._ends[position]
         return self.nodes[tensor.node].outputs[tensor.output]
+
+    def _end_with(self, tensor: Tensor, positions: Sequence[int]) -> None:
+        for position in positions:
+            self._ends[position] = tensor
+        if positions:
+            self._places.setdefault(tensor, []).extend(positions)
 
     def _place(self, index: int, node: Node) -> None:
         self.nodes[index] = node

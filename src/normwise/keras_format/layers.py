@@ -43,14 +43,14 @@ def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
     return copy
 
 
-def start_with_zeros(layer: Any) -> Callable[[], None]:
-    """Has a layer that isn't built yet start with zeros, for weights that are set right afterwards.
+def start_cheaply(layer: Any, source: Any) -> Callable[[], None]:
+    """Spares a layer that isn't built yet random numbers, as its weights are set right afterwards.
 
-    Random numbers for kernels are most of what it costs to make a layer, and on JAX each shape of
-    them is compiled.
+    These are most of what it costs to make a layer, and on JAX each shape of them is compiled.
 
     Args:
         layer: A layer of one of Keras' own classes that hold large weights; others stay.
+        source: The layer of which it is a copy.
 
     Returns:
         What puts the layer's own initializers back, to be called once it is built.
@@ -63,13 +63,33 @@ def start_with_zeros(layer: Any) -> Callable[[], None]:
     kind = keras.initializers.Initializer
     own = {name: value for name, value in vars(layer).items() if isinstance(value, kind)}
     for name in own:
-        setattr(layer, name, keras.initializers.Zeros())
+        setattr(layer, name, _cheap_values(source))
 
     def restore() -> None:
         for name, value in own.items():
             setattr(layer, name, value)
 
     return restore
+
+
+def _cheap_values(source: Any) -> Any:
+    """An initializer: zeros, or what costs no memory either.
+
+    TensorFlow copies a shared buffer before it writes to it, so there a kernel may begin as that of
+    another layer. All zeros of a copy would be as large as its weights, and not yet these.
+    """
+    import keras  # noqa: PLC0415
+
+    if keras.backend.backend() != "tensorflow":
+        return keras.initializers.Zeros()
+    kernels = {tuple(v.shape): v for v in source.variables if len(v.shape) > 1}
+
+    def values(shape: Any, dtype: Any = None) -> Any:
+        if tuple(shape) in kernels:
+            return keras.ops.cast(kernels[tuple(shape)].value, dtype)
+        return keras.ops.zeros(shape, dtype)
+
+    return values
 
 
 def _live_functions(source: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from normwise.keras_format.layers import (
     copy_layer,
     custom_objects,
     new_layer,
-    start_with_zeros,
+    start_cheaply,
 )
 from normwise.keras_format.live import live_calls
 from normwise.keras_format.paths import layers_by_path
@@ -235,7 +235,7 @@ class _Replay:
                 self.copies[key] = self.level(node.model, before.model, source, f"{where}/")
             else:
                 self.copies[key] = copy = copy_layer(source, changes, where)
-                self.unfinished.append(start_with_zeros(copy))
+                self.unfinished.append(start_cheaply(copy, source))
         return self.copies[key]
 
     def _refuse_torn(self, source: Any, changes: Mapping[str, Any], where: str) -> None:

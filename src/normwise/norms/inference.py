@@ -249,7 +249,7 @@ def places_of(placement: Placement, index: int) -> tuple[str, ...]:
         for raw in (False, True) if where in TAKES_RAW_SKIP else (False,):
             for region in REGIONS if where != INPUT else (None,):
                 position = Position(where, region, raw)
-                if any(index in slot.norms for slot in placement.slots(position)):
+                if index in placement.taking(position):
                     found[str(Position(where, None, raw))] = None
     plain = {name for name in found if "/" not in name}
     return tuple(n for n in found if n in plain or n.partition("/")[0] not in plain)

@@ -6,7 +6,9 @@ sees the tensor through the normalizations on its way, and from that follows whi
 of them takes.
 """
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +69,38 @@ class Site:
 
 
 @dataclass(frozen=True)
+class _Way:
+    """An activation ahead, and the normalizations on the way to it."""
+
+    activation: int
+    norms: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """The activations ahead that are reached through the fewest adds, and how many these are."""
+
+    activations: tuple[_Way, ...] = ()
+    adds: int = 0
+
+
+def _nearest(reached: Sequence[_Ways]) -> _Ways:
+    """What several readers reach through the fewest adds.
+
+    Ways that meet again in an add would double with each; one for each first normalization is
+    enough.
+    """
+    some = [ways for ways in reached if ways.activations]
+    if len(some) <= 1:
+        return some[0] if some else _Ways()
+    least = min(ways.adds for ways in some)
+    first: dict[tuple[int, tuple[int, ...]], _Way] = {}
+    for way in (way for ways in some if ways.adds == least for way in ways.activations):
+        first.setdefault((way.activation, way.norms[:1]), way)
+    return _Ways(tuple(first.values()), least)
+
+
+@dataclass(frozen=True)
 class Slot:
     """A place that a position means: normalizing it takes one of `norms`, now empty if none.
 
@@ -90,6 +124,7 @@ class Placement:
         self.graph = layout.graph
         self._coverage: dict[int, Coverage] = {}
         self._slots: dict[Position, list[Slot]] = {}
+        self._taking: dict[Position, frozenset[int]] = {}
 
     @cached_property
     def norms(self) -> tuple[int, ...]:
@@ -127,10 +162,9 @@ class Placement:
         """Those of the readers of a tensor that see it through the node `start`."""
         through = (start,) if start in self.norms_set and start != tensor else ()
         pending: list[tuple[int, tuple[int, ...]]] = [(start, through)]
-        ends = {t.node for t in self.graph.output_tensors}
         while pending:
             index, norms = pending.pop(0)
-            if index in ends:
+            if index in self._ends:
                 yield Reader(OUTPUT, norms, skip=False)
             for reader in self.graph.consumers[index]:
                 if reader in self.norms_set:
@@ -139,6 +173,10 @@ class Placement:
                     pending.append((reader, norms))
                 else:
                     yield Reader(reader, norms, self.layout.is_skip(tensor, reader))
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        return frozenset(tensor.node for tensor in self.graph.output_tensors)
 
     @cached_property
     def norms_set(self) -> frozenset[int]:
@@ -194,38 +232,48 @@ class Placement:
 
     def _unfused(self, linear: int) -> Iterator[Site]:
         """Activations reached through the fewest adds."""
-        front: list[tuple[int, tuple[int, ...]]] = [(linear, ())]
-        seen: set[tuple[int, tuple[int, ...]]] = set()
-        while front:
-            reached: list[Site] = []
-            behind_add: list[tuple[int, tuple[int, ...]]] = []
-            while front:
-                index, norms = front.pop()
-                for reader in self.graph.consumers[index]:
-                    role = role_of(self.graph.nodes[reader])
-                    if role is Role.ACTIVATION:
-                        reached.append(Site(linear, reader, norms))
-                    elif role is Role.NORM:
-                        front.append((reader, (*norms, reader)))
-                    elif role is Role.PASS:
-                        front.append((reader, norms))
-                    elif (
-                        self.graph.nodes[reader].class_name == "Add"
-                        # Ways that meet again in an add double with each; one is enough.
-                        and (reader, norms[:1]) not in seen
-                    ):
-                        seen.add((reader, norms[:1]))
-                        behind_add.append((reader, norms))
-            if reached:
-                yield from reached
-                return
-            front = behind_add
+        for way in self._ways[linear].activations:
+            yield Site(linear, way.activation, way.norms)
+
+    @cached_property
+    def _ways(self) -> tuple[_Ways, ...]:
+        """For each node the activations that its result reaches, from the network's end back.
+
+        Each node takes over what its readers reach: followed from each layer anew, chains of adds
+        would cost the square of their length.
+        """
+        found = [_Ways()] * len(self.graph.nodes)
+        for index in reversed(range(len(found))):
+            found[index] = _nearest([self._way(found, r) for r in self.graph.consumers[index]])
+        return tuple(found)
+
+    def _way(self, found: Sequence[_Ways], reader: int) -> _Ways:
+        """What is reached by way of one reader."""
+        role = role_of(self.graph.nodes[reader])
+        if role is Role.ACTIVATION:
+            return _Ways((_Way(reader),))
+        if role is Role.NORM:
+            ways = found[reader].activations
+            passed = (_Way(way.activation, (reader, *way.norms)) for way in ways)
+            return _Ways(tuple(passed), found[reader].adds)
+        if role is Role.PASS:
+            return found[reader]
+        if self.graph.nodes[reader].class_name == "Add":
+            return _Ways(found[reader].activations, found[reader].adds + 1)
+        return _Ways()
 
     def slots(self, position: Position) -> list[Slot]:
         """The places that a position means here; an empty slot is one where nothing stands."""
         if position not in self._slots:
             self._slots[position] = _SLOTS[position.where](self, position)
         return self._slots[position]
+
+    def taking(self, position: Position) -> frozenset[int]:
+        """The normalizations that take any of the places of a position."""
+        if position not in self._taking:
+            slots = self.slots(position)
+            self._taking[position] = frozenset().union(*(slot.norms for slot in slots))
+        return self._taking[position]
 
     def _normalized(self, tensor: int, raw_skip: bool) -> Slot:
         cover = self.coverage(tensor)

@@ -1,6 +1,7 @@
 """Folding as algebra: a scale and a shift of every channel moved into the weights beside it.
 
-Pure functions on arrays, all in float64. With kernel `W`, bias `b`, scale `s` and shift `t`:
+Pure functions on arrays. All is computed in float64, and kernels keep the type they have: one in
+float64 would be twice as large. With kernel `W`, bias `b`, scale `s` and shift `t`:
 
     after:   s * (W x + b) + t   =  (s W) x + (s b + t)
     before:  W (s x + t) + b     =  (W s) x + (b + sum of W t over the window)
@@ -16,12 +17,14 @@ has a depthwise and a pointwise kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
-Arrays = Mapping[str, Doubles]
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
 
 
 def batch_norm_affine(
@@ -32,7 +35,7 @@ def batch_norm_affine(
     return scale, beta - mean * scale
 
 
-def folded_after(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> dict[str, Doubles]:
+def folded_after(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> dict[str, Array]:
     """Weights of a linear layer that does the affine map behind it too.
 
     Args:
@@ -50,7 +53,7 @@ def folded_after(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> 
     return _with_bias(folded, weights, bias)
 
 
-def folded_before(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> dict[str, Doubles]:
+def folded_before(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> dict[str, Array]:
     """Weights of a linear layer that does the affine map before it too.
 
     Args:
@@ -78,43 +81,44 @@ _LAST = {
 _FIRST = {**_LAST, "separable": "depthwise_kernel"}
 
 
-def _with_bias(folded: dict[str, Doubles], weights: Arrays, bias: Doubles) -> dict[str, Doubles]:
+def _with_bias(folded: dict[str, Array], weights: Arrays, bias: Doubles) -> dict[str, Array]:
     if "bias" in weights or np.any(bias):
         return {**folded, "bias": bias}
     return folded
 
 
-def _scaled_last(kernel: Doubles, scale: Doubles) -> Doubles:
-    return kernel * scale
+def _scaled(kernel: Array, scale: Doubles) -> Array:
+    # NumPy computes in the wider type and casts piece by piece.
+    return np.multiply(kernel, scale, out=np.empty_like(kernel), casting="unsafe")
 
 
-def _scaled_transposed(kernel: Doubles, scale: Doubles) -> Doubles:
-    return kernel * scale[:, None]
+def _scaled_transposed(kernel: Array, scale: Doubles) -> Array:
+    return _scaled(kernel, scale[:, None])
 
 
-def _scaled_depthwise(kernel: Doubles, scale: Doubles) -> Doubles:
+def _scaled_depthwise(kernel: Array, scale: Doubles) -> Array:
     # Output channel `i * multiplier + m` belongs to input channel i.
-    return kernel * scale.reshape(kernel.shape[-2:])
+    return _scaled(kernel, scale.reshape(kernel.shape[-2:]))
 
 
-_SCALED_OUTPUT: Mapping[str, Callable[[Doubles, Doubles], Doubles]] = {
-    "conv": _scaled_last,
-    "dense": _scaled_last,
-    "separable": _scaled_last,
+_SCALED_OUTPUT: Mapping[str, Callable[[Array, Doubles], Array]] = {
+    "conv": _scaled,
+    "dense": _scaled,
+    "separable": _scaled,
     "depthwise": _scaled_depthwise,
     "transposed": _scaled_transposed,
 }
 
 
-def _scaled_input(kind: str, kernel: Doubles, scale: Doubles) -> Doubles:
+def _scaled_input(kind: str, kernel: Array, scale: Doubles) -> Array:
     if kind == "transposed":
-        return kernel * scale
+        return _scaled(kernel, scale)
     if kind == "conv":
-        return kernel * _of_groups(kernel, scale)
-    return kernel * scale[:, None]
+        return _scaled(kernel, _of_groups(kernel, scale))
+    return _scaled(kernel, scale[:, None])
 
 
-def _of_groups(kernel: Doubles, values: Doubles) -> Doubles:
+def _of_groups(kernel: Array, values: Doubles) -> Doubles:
     """Values of the input channels as `(in / groups, out)`: each filter sees its group's."""
     width, filters = kernel.shape[-2:]
     groups = len(values) // width
@@ -124,14 +128,14 @@ def _of_groups(kernel: Doubles, values: Doubles) -> Doubles:
 def _constant(kind: str, weights: Arrays, shift: Doubles) -> Doubles:
     """What a linear layer makes of the same `shift` at every place it reads, without its bias."""
     kernel = weights[_FIRST[kind]]
-    window = tuple(range(kernel.ndim - 2))
-    if kind == "transposed":
-        return np.asarray(kernel.sum(axis=window) @ shift)
-    if kind == "conv":
-        return np.asarray((kernel.sum(axis=window) * _of_groups(kernel, shift)).sum(axis=0))
     if kind == "dense":
-        return np.asarray(shift @ kernel)
-    made = (kernel.sum(axis=window) * shift[:, None]).reshape(-1)
+        return np.asarray(np.einsum("i,ij->j", shift, kernel, dtype="float64"))
+    summed = kernel.sum(axis=tuple(range(kernel.ndim - 2)), dtype="float64")
+    if kind == "transposed":
+        return np.asarray(summed @ shift)
+    if kind == "conv":
+        return np.asarray((summed * _of_groups(kernel, shift)).sum(axis=0))
+    made = (summed * shift[:, None]).reshape(-1)
     if kind == "depthwise":
         return np.asarray(made)
     pointwise = weights["pointwise_kernel"]

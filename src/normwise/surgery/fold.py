@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ import numpy as np
 from normwise.errors import PromiseError
 from normwise.graph.editing import Draft
 from normwise.graph.flatten import flatten
-from normwise.graph.graph import Graph
+from normwise.graph.graph import Graph, thaw
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import replay
@@ -62,16 +62,19 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
     trial, done = _folded(graph, model, shaken), _folded(graph, model, {})
     copy = replay(trial.graph, model, trial.plan.rules(), original=graph, replaced=shaken)
     proof = [_proved(Pair(graph, model, copy, shaken, everywhere=False), seed)]
-    if trial.graph == done.graph:
-        touched = copy.touched(shaken)
-        copy.rules = done.plan.rules()
-        copy.transfer(Weights(copy.sources), touched | copy.touched(shaken))
-    else:  # shifts that stay alone are settings of layers
+    shifts = _shifts(trial.graph, done.graph)
+    if shifts is None or not shifts.keys() <= copy.layers.keys():
         del copy
         gc.collect()  # a Keras model refers to itself, and two copies are enough
         copy = replay(done.graph, model, done.plan.rules(), original=graph)
+    else:
+        for path, offset in shifts.items():
+            copy.layers[path].offset = offset
+        touched = copy.touched(shaken)
+        copy.rules = done.plan.rules()
+        copy.transfer(Weights(copy.sources), touched | copy.touched(shaken))
     proof.append(_proved(Pair(graph, model, copy, everywhere=False), seed))
-    return Rewrite(copy.model, _report(graph, model, copy, done.plan, proof))
+    return Rewrite(copy.model, _report(graph, model, copy, done, proof))
 
 
 def _proved(pair: Pair, seed: int) -> Verification:
@@ -88,18 +91,46 @@ def _proved(pair: Pair, seed: int) -> Verification:
 def other_statistics(model: Any, seed: int) -> dict[int, Array]:
     """Other statistics, gammas and betas for all batch norms, by the variable's `id`.
 
-    Their signs and zeros stay, so that the model is folded in the same way.
+    Their signs and zeros stay, and a channel that isn't shifted isn't then, so that the model is
+    folded in the same way.
     """
     rng = np.random.default_rng(seed)
     found: dict[int, Array] = {}
     for layer in batch_norms(model).values():
+        values = {variable.name: Weights({}).array(variable) for variable in layer.variables}
+        shifted = (values["moving_mean"] != 0) | (values.get("beta", 0) != 0)
         for variable in layer.variables:
-            value = Weights({}).array(variable)
+            value = values[variable.name]
             factor = rng.uniform(0.6, 1.5, value.shape)
-            moved = 0.3 * rng.normal(size=value.shape)
+            moved = 0.3 * rng.normal(size=value.shape) * shifted
             signed = variable.name in ("moving_mean", "beta", "renorm_mean")
             other = value * factor + (moved if signed else 0.0)
             found[id(variable)] = other.astype(value.dtype)
+    return found
+
+
+def _shifts(trial: Graph, done: Graph, path: str = "") -> dict[str, Any] | None:
+    """The shifts that stay alone, which are settings of layers; None if more differs.
+
+    Args:
+        trial: The model folded with other statistics.
+        done: The model folded.
+        path: Path of the layers that lead there.
+    """
+    found: dict[str, Any] = {}
+    if replace(trial, nodes=()) != replace(done, nodes=()) or len(trial.nodes) != len(done.nodes):
+        return None
+    for other, node in zip(trial.nodes, done.nodes, strict=True):
+        where = f"{path}{node.layer}"
+        if other.model is not None and node.model is not None:
+            inner = _shifts(other.model, node.model, f"{where}/")
+            if inner is None or replace(other, model=None) != replace(node, model=None):
+                return None
+            found |= inner
+        elif other != node:
+            if node.class_name != "Rescaling" or replace(other, config=node.config) != node:
+                return None
+            found[where] = thaw(node.config["offset"])
     return found
 
 
@@ -120,9 +151,9 @@ def _folded(graph: Graph, model: Any, replaced: Mapping[int, Array]) -> _Folded:
 
 
 def _report(
-    graph: Graph, model: Any, replayed: Replayed, plan: Plan, proof: Sequence[Verification]
+    graph: Graph, model: Any, replayed: Replayed, done: _Folded, proof: Sequence[Verification]
 ) -> Report:
-    changed, skipped = plan.changed, plan.skipped
+    changed, skipped = done.plan.changed, done.plan.skipped
     norms = batch_norms(model)
     hidden = [
         Skip(path, "it is inside a layer that is no functional model")
@@ -135,7 +166,7 @@ def _report(
     notes = (
         f"{len(changed)} of {found} batch normalizations folded",
         f"parameters: {model.count_params():,} before, {copy.count_params():,} after",
-        f"calls of layers and ops: {_calls(graph):,} before, {_calls(read_graph(copy)):,} after",
+        f"calls of layers and ops: {_calls(graph):,} before, {_calls(done.graph):,} after",
         *replayed.notes,
         *dict.fromkeys(note for found in proof for note in found.notes),
     )

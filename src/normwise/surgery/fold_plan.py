@@ -45,7 +45,7 @@ class Take:
     affine: Affine
     after: bool
 
-    def applied(self, arrays: Mapping[str, Doubles]) -> Mapping[str, Doubles]:
+    def applied(self, arrays: LayerWeights) -> LayerWeights:
         """The layer's weights with the map in them."""
         change = folded_after if self.after else folded_before
         return change(self.kind, arrays, self.affine.scale, self.affine.shift)
@@ -92,12 +92,10 @@ def taking(path: str, takes: tuple[Take, ...]) -> WeightRule:
     """The weights of a layer that takes over some maps, one after another."""
 
     def rule(weights: Weights) -> LayerWeights:
-        arrays: Mapping[str, Doubles] = {
-            name: array.astype(np.float64) for name, array in weights.of(path).items()
-        }
+        arrays = weights.of(path)
         for take in takes:
             arrays = take.applied(arrays)
-        return {name: array.astype(np.float32) for name, array in arrays.items()}
+        return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
     return rule
 

@@ -82,7 +82,8 @@ class Passes:
         self, observed: Sequence[str], wrap: Callable[[str, bool], Wrap], title: str
     ) -> dict[str, Population]:
         self._pools = {}
-        wraps = {path: wrap(path, path in observed) for path in self._layers}
+        looked_at = frozenset(observed)
+        wraps = {path: wrap(path, path in looked_at) for path in self._layers}
         wraps.update(dict.fromkeys(self._others, _still))
         # A layer that no graph shows may be called any number of times.
         counted = all(self._calls[path] for path in observed)

@@ -99,6 +99,12 @@ def without_shift(affine: Affine) -> Affine:
     return replace(affine, shift=np.zeros_like(affine.shift))
 
 
+def both(first: Affine, second: Affine) -> Affine:
+    """Two maps of a tensor, one after the other."""
+    shift = second.scale * first.shift + second.shift
+    return replace(first, scale=second.scale * first.scale, shift=shift)
+
+
 def spatial_channel_axis(node: Node, rank: int) -> int:
     """The channel axis of a layer over space."""
     return 1 if data_format(node) == "channels_first" else rank - 1

@@ -35,7 +35,9 @@ PASSES: Mapping[How, ModuleType] = {
 
 
 @dataclass
-class _Done:
+class Done:
+    """What was done so far, and what was left out."""
+
     changed: list[Change] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
 
@@ -69,14 +71,7 @@ def place(
     graph = read_graph(model)
     work = Work(graph, settings)
     _refuse_missing_kinds(plan)
-    done = _Done()
-    edits = edits_of(work.placement, plan, _chosen(work, layers), work.residue)
-    for site in _sites(work, edits, done):
-        _make(work, site, done)
-    if settings.drop_bias:
-        done.changed += drop_biases(work, wants_of(work.placement, plan))
-    done.changed += keep_output_names(work)
-    edited = work.freeze()
+    edited, done = edited_graph(work, plan, layers)
     notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, edited)]
     doubts = [] if settings.keep else _plain_copy(graph, model)
     copy = _copied(work, edited, model)
@@ -88,7 +83,6 @@ def place(
         copy = _copied(work, work.freeze(), model)
     if data is not None:
         notes += calibrate(work, copy, data)
-    _find_unmet(edited, plan, layers, done)
     difference = None
     if settings.keep:
         proof = _verified(graph, model, copy, done)
@@ -98,6 +92,26 @@ def place(
     promise = promise if done.changed else Promise.KEPT
     report = Report(promise, tuple(done.changed), tuple(done.skipped), difference, tuple(notes))
     return Rewrite(copy.model, report)
+
+
+def edited_graph(work: Work, plan: NormPlan, layers: str | None = None) -> tuple[Graph, Done]:
+    """The graph that follows a plan, and what was done to it: all of placing that needs no Keras.
+
+    Args:
+        work: The model on the bench.
+        plan: What should hold.
+        layers: As for `place`.
+    """
+    done = Done()
+    edits = edits_of(work.placement, plan, _chosen(work, layers), work.residue)
+    for site in _sites(work, edits, done):
+        _make(work, site, done)
+    if work.settings.drop_bias:
+        done.changed += drop_biases(work, wants_of(work.placement, plan))
+    done.changed += keep_output_names(work)
+    edited = work.freeze()
+    _find_unmet(edited, plan, layers, done)
+    return edited, done
 
 
 def _copied(work: Work, edited: Graph, model: Any) -> Replayed:
@@ -113,7 +127,7 @@ def _plain_copy(graph: Graph, model: Any) -> list[str]:
     return doubts
 
 
-def _verified(graph: Graph, model: Any, copy: Replayed, done: _Done) -> Verification:
+def _verified(graph: Graph, model: Any, copy: Replayed, done: Done) -> Verification:
     found = verify(graph, model, copy)
     if not found.kept:
         raise PromiseError(
@@ -153,7 +167,7 @@ def _matches(layer: str, pattern: str) -> bool:
     return fnmatchcase(layer, pattern) or fnmatchcase(layer.rpartition("/")[2], pattern)
 
 
-def _sites(work: Work, edits: Sequence[Edit], done: _Done) -> list[Site]:
+def _sites(work: Work, edits: Sequence[Edit], done: Done) -> list[Site]:
     """Where edits are made, each once, splits before what stands behind them."""
     groups: dict[Any, list[Site]] = {}
     for edit in edits:
@@ -183,7 +197,7 @@ def _order(site: Site) -> tuple[int, int, int]:
     return (max(rank, 1) if rank < 3 else rank, where, rank)
 
 
-def _make(work: Work, site: Site, done: _Done) -> None:
+def _make(work: Work, site: Site, done: Done) -> None:
     chosen = PASSES[site.edit.how]
     reason = chosen.check(work, site)
     made = chosen.rewrite(work, site) if reason is None else reason
@@ -235,7 +249,7 @@ def _name_notes(graph: Graph, edited: Graph) -> list[str]:
     ]
 
 
-def _find_unmet(edited: Graph, plan: NormPlan, layers: str | None, done: _Done) -> None:
+def _find_unmet(edited: Graph, plan: NormPlan, layers: str | None, done: Done) -> None:
     """Says which places still aren't as wanted although no edit was skipped for them."""
     if done.skipped or layers is not None:
         return

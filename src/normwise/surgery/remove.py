@@ -37,7 +37,9 @@ def check(work: Work, site: Site) -> str | None:
     return _loss(work, norm) if work.settings.keep else None
 
 
-def _loss(work: Work, norm: int) -> str | None:
+def _loss(  # noqa: PLR0911 - one reason, one return
+    work: Work, norm: int
+) -> str | None:
     """Why outputs can't be kept."""
     flat, node = work.flat, work.flat.nodes[norm]
     if node.class_name not in {"BatchNormalization", "SyncBatchNormalization"} or not (
@@ -50,6 +52,8 @@ def _loss(work: Work, norm: int) -> str | None:
         return "it is called in training mode, so it normalizes by each batch"
     if not is_linear(linear) or activation_of(linear) is not None:
         return f"it can't be folded into {linear.name}, so taking it out changes the outputs"
+    if not _computes_with_its_kernel(linear):
+        return f"{linear.name} is quantized or adapted by LoRA, so its kernel can't take it over"
     pairs = zip(flat.calls[linear.layer], flat.calls[node.layer], strict=False)
     alone = len(flat.calls[linear.layer]) == len(flat.calls[node.layer]) and all(
         work.immediate(a) == {b} for a, b in pairs
@@ -61,6 +65,13 @@ def _loss(work: Work, norm: int) -> str | None:
     if shape is None or axis % len(shape) != output_channel_axis(flat, before) % len(shape):
         return "it doesn't normalize the channels"
     return None
+
+
+def _computes_with_its_kernel(linear: Node) -> bool:
+    """Whether the kernel is what multiplies the input, without a scale or a sum of its own."""
+    policy = linear.config.get("dtype")
+    kind = policy.get("class_name", "") if isinstance(policy, Mapping) else ""
+    return not linear.config.get("lora_rank") and not str(kind).startswith("Quantized")
 
 
 def rewrite(work: Work, site: Site) -> Change | str:
@@ -88,8 +99,7 @@ def _folded(linear: Node, norm: Node, path: str) -> Step:
         mean, variance = theirs["moving_mean"], theirs["moving_variance"]
         gamma, beta = theirs.get("gamma", np.ones_like(mean)), theirs.get("beta", 0 * mean)
         scale, shift = batch_norm_affine(mean, variance, gamma, beta, epsilon)
-        own = {name: np.asarray(value, "float64") for name, value in values.items()}
-        return folded_after(KINDS[linear.class_name], own, scale, shift)
+        return folded_after(KINDS[linear.class_name], values, scale, shift)
 
     return step
 

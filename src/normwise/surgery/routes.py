@@ -6,7 +6,8 @@ the norm has to lead to linear layers. A route is found as a whole or not at all
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from normwise.graph.shapes import pair
 from normwise.surgery.passing import (
     Affine,
     BlockedError,
+    both,
     is_keras,
     pads_zeros,
     parted,
@@ -119,20 +121,39 @@ class _Walk:
         self.pads = False
 
     def back(self, tensor: Tensor, affine: Affine) -> None:
-        node = self._graph.nodes[tensor.node]
-        if self._readings(tensor) != 1:
-            raise BlockedError(f"others read the result of {node.name!r} too")
-        if tensor.node in self._standing.gone:
-            self.back(node.inputs[0], affine)
-        elif is_linear(node):
-            self._take(tensor.node, affine, after=True)
-        elif _joins(node):
-            for source, part in parted(self._graph, node, affine):
-                self.back(source, part)
-        else:
-            self.back(_only_input(node), through(node, affine, forward=False))
+        """To the linear layers before a tensor, the first input of each join first."""
+        pending = [(tensor, affine)]
+        while pending:
+            tensor, affine = pending.pop()
+            node = self._graph.nodes[tensor.node]
+            if self._readings(tensor) != 1:
+                raise BlockedError(f"others read the result of {node.name!r} too")
+            if tensor.node in self._standing.gone:
+                pending.append((node.inputs[0], affine))
+            elif is_linear(node):
+                self._take(tensor.node, affine, after=True)
+            elif _joins(node):
+                pending.extend(reversed(parted(self._graph, node, affine)))
+            else:
+                pending.append((_only_input(node), through(node, affine, forward=False)))
 
     def forward(self, tensor: Tensor, affine: Affine) -> None:
+        """To the linear layers that read a tensor, in the order of the network.
+
+        Ways that meet again in a concatenation go on from there as one.
+        """
+        maps, pending = {tensor: affine}, [tensor]
+        while pending:
+            tensor = heapq.heappop(pending)
+            for reader, moved in self._onwards(tensor, maps.pop(tensor)):
+                if reader in maps:
+                    maps[reader] = both(maps[reader], moved)
+                else:
+                    maps[reader] = moved
+                    heapq.heappush(pending, reader)
+
+    def _onwards(self, tensor: Tensor, affine: Affine) -> Iterator[tuple[Tensor, Affine]]:
+        """The results of a tensor's readers that no linear layer makes, and the map of each."""
         if tensor in self._graph.output_tensors:
             raise BlockedError("its result is an output of the model")
         for reader in self._graph.consumers[tensor.node]:
@@ -140,18 +161,17 @@ class _Walk:
             if tensor not in node.inputs:
                 continue
             if reader in self._standing.gone:
-                self.forward(Tensor(reader), affine)
+                yield Tensor(reader), affine
             elif is_linear(node):
                 self._take(reader, affine, after=False)
             elif node.class_name == "Concatenate" and is_keras(node):
-                self.forward(Tensor(reader), widened(self._graph, node, tensor, affine))
+                yield Tensor(reader), widened(self._graph, node, tensor, affine)
             elif pads_zeros(node):
                 self.pads = True
-                moved = through(node, without_shift(affine), forward=True)
-                self.forward(Tensor(reader), moved)
+                yield Tensor(reader), through(node, without_shift(affine), forward=True)
             else:
                 _only_input(node)
-                self.forward(Tensor(reader), through(node, affine, forward=True))
+                yield Tensor(reader), through(node, affine, forward=True)
 
     def _take(self, index: int, affine: Affine, after: bool) -> None:
         node = self._graph.nodes[index]

@@ -1,0 +1,188 @@
+"""The cost of planning and editing grows with the number of calls, not with its square.
+
+What is counted are the calls of Python functions, which are the same in every run.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from normwise.graph.editing import Draft
+from normwise.norms import NormPlan
+from normwise.norms.inference import infer_plan
+from normwise.rules.sketch import Sketch
+from normwise.surgery.depth import levels_of
+from normwise.surgery.fold_plan import Plan
+from normwise.surgery.place import edited_graph
+from normwise.surgery.work import Settings, Work
+
+SMALL, LARGE = 30, 90
+"""Numbers of blocks."""
+
+LINEAR = 1.25
+"""How much more a block may cost in the large network; the square would be `LARGE / SMALL`."""
+
+
+def chain(net, x, blocks):
+    for _ in range(blocks):
+        x = net.relu(net.norm(net.conv(4, x)))
+    return [net.conv(1, x)]
+
+
+def residual(net, x, blocks):
+    x = net.conv(4, x)
+    for _ in range(blocks):
+        y = net.norm(net.conv(4, net.relu(net.norm(net.conv(4, x)))))
+        x = net.relu(net.add("Add", x, y))
+    return [net.conv(1, x)]
+
+
+def linear_bottlenecks(net, x, blocks):
+    """The way from each block to the next activation leads over all adds behind it."""
+    x = net.conv(4, x)
+    for _ in range(blocks):
+        x = net.add("Add", x, net.norm(net.conv(4, net.relu(net.conv(4, x)))))
+    return [net.conv(1, net.relu(x))]
+
+
+def hourglasses(net, x, blocks):
+    for _ in range(blocks // 3):
+        skip = x = net.relu(net.norm(net.conv(4, x)))
+        x = net.conv(4, net.add("MaxPooling2D", x), activation="relu")
+        x = net.add("Concatenate", net.add("UpSampling2D", x), skip)
+    return [net.conv(1, x)]
+
+
+def partly_normalized(net, x, blocks):
+    """No plan describes these norms."""
+    for _ in range(blocks):
+        x = net.relu(net.conv(4, net.relu(net.norm(net.conv(4, x)))))
+    return [net.conv(1, x)]
+
+
+def fused(net, x, blocks):
+    """Norms are folded forward."""
+    for _ in range(blocks):
+        x = net.norm(net.conv(4, x, activation="relu"))
+    return [net.conv(1, x, size=1)]
+
+
+def fan(net, x, blocks):
+    """One tensor that all read, and one layer that reads all."""
+    ends = [net.relu(net.norm(net.conv(4, x))) for _ in range(blocks)]
+    return [net.conv(1, net.add("Concatenate", *ends))]
+
+
+def many_outputs(net, x, blocks):
+    ends = []
+    for _ in range(blocks):
+        x = net.relu(net.conv(4, x))
+        ends.append(net.conv(1, x, activation="sigmoid"))
+    return ends
+
+
+NETWORKS = (
+    chain, residual, linear_bottlenecks, hourglasses, partly_normalized, fused, fan, many_outputs,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What folding looks at, without Keras."""
+
+    variables: tuple[Variable, ...] = ()
+    compute_dtype: str = "float32"
+    variable_dtype: str = "float32"
+    epsilon: float = 1e-3
+    axis: int = -1
+
+
+class Ones:
+    def __init__(self, layers):
+        self.layers = layers
+
+    def of(self, path):
+        return {v.name: np.ones(v.shape, "float32") for v in self.layers[path].variables}
+
+
+def layers_of(graph):
+    found = {}
+    for node in graph.nodes:
+        variables = ()
+        if node.class_name == "Conv2D":
+            read, made = graph.spec(node.inputs[0]).shape[-1], node.shape[-1]
+            variables = Variable("kernel", (3, 3, read, made)), Variable("bias", (made,))
+        if node.class_name == "BatchNormalization":
+            names = ("gamma", "beta", "moving_mean", "moving_variance")
+            variables = tuple(Variable(name, (node.shape[-1],)) for name in names)
+        found[node.layer] = Layer(variables)
+    return found
+
+
+def place_more(graph):
+    edited_graph(
+        Work(graph, Settings(keep=False)), NormPlan.parse("batch@pre-activation+post-activation")
+    )
+
+
+def place_fewer(graph):
+    edited_graph(Work(graph, Settings(drop_bias=True)), NormPlan.parse("none"))
+
+
+def fold(graph):
+    draft, layers = Draft(graph), layers_of(graph)
+    Plan(layers, Ones(layers)).level(graph, draft, "")
+    draft.freeze()
+
+
+def order_norms(graph):
+    norms = [n.layer for n in graph.nodes if n.class_name == "BatchNormalization"]
+    levels_of(graph, norms, {name: name for name in norms})
+
+
+def calls(action, network, blocks):
+    """How many Python functions an action calls on a network."""
+    net = Sketch()
+    graph = net.graph(*network(net, net.input(8, 8, 4), blocks))
+    count = 0
+
+    def seen(frame, event, argument):
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(seen)
+    try:
+        action(graph)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def growth(action, network):
+    """How much more a block costs in the large network."""
+    small, large = (calls(action, network, blocks) for blocks in (SMALL, LARGE))
+    return large / small * SMALL / LARGE
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+@pytest.mark.parametrize("action", [place_more, place_fewer, infer_plan, fold, order_norms])
+def test_the_cost_is_linear(action, network):
+    assert growth(action, network) < LINEAR
+
+
+def test_a_square_is_seen():
+    def same(a, b):
+        return a is b
+
+    def all_pairs(graph):
+        [same(a, b) for a in graph.nodes for b in graph.nodes]
+
+    assert growth(all_pairs, chain) > 2
