@@ -18,6 +18,7 @@ from normwise.errors import ModelReadError
 from normwise.keras_format import archive, archive_file, weights_member
 from normwise.rules import Report
 from normwise.workflows.check import check
+from normwise.workflows.show import show
 from tests.keras_format.configurations import call, entry, layer, model, nest, tensor
 
 MOST_LOOKS = 1_000_000
@@ -148,6 +149,16 @@ def test_shapes_without_the_axis_of_channels(form: str, shape: list[int], tmp_pa
     norm = layer("n", call(told), class_name="BatchNormalization")
     made = model(entry(), conv("c", "x", data_format=form), norm, ends=("n", 0, 0))
     assert isinstance(checked(written(made, tmp_path)), Report)
+
+
+def test_more_axes_than_space_has_are_shown(tmp_path: Path) -> None:
+    start = entry()
+    start["config"]["batch_shape"] = [None, None, 4, 4, 4, 2]
+    told = tensor("x")
+    told["config"]["shape"] = [None, None, 4, 4, 4, 2]
+    norm = layer("n", call(told), class_name="BatchNormalization")
+    table = show(written(model(start, norm, ends=("n", 0, 0)), tmp_path))
+    assert table.rows[-1].elements_text == "?"
 
 
 def test_long_numbers_are_refused(tmp_path: Path) -> None:

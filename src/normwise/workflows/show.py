@@ -196,7 +196,7 @@ def _elements(
     if known is not None:
         number = batch_size * prod(d for d in known if d is not None)
         return number, f"{number:,}"
-    if not scale:
+    if not scale or len(scale) > 3:
         return None, "?"
     axes = ("H", "W") if len(scale) == 2 else ("D", "H", "W")[-len(scale) :]
     sides = [_axis(a, s) for a, s in zip(axes, scale, strict=True)]
