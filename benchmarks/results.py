@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import check_quality
 import numpy as np
 
 import normwise as nw
@@ -269,6 +270,7 @@ def page(measured: list[dict[str, Any]]) -> str:
         lines += [scored(data_set, score, rows) for score in data_set.scores if rows]
     lines += ["", "## What was chosen", "", CHOSEN]
     lines += [chosen(row) for row in sorted(measured, key=lambda row: (row["set"], row["seed"]))]
+    lines += ["", "## The check", "", CHECK, "", *check_quality.summary(check_quality.load())]
     return "\n".join([*lines, ""])
 
 
@@ -316,6 +318,8 @@ are those done of those planned, and steps each; the time is that of `configure`
 
 | set | seed | scaling | patch, batch | network | norm plan | epochs x steps | best | time |
 |---|---|---|---|---|---|---|---|---|"""
+
+CHECK = """Of `make check-quality`; [by rule and by program](check-quality.md)."""
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,8 @@
 """What is found in real programs: their faults as threads tell them, and nothing else."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import pytest
 
 from normwise.rules import BY_NAME, Severity, check
@@ -50,3 +53,24 @@ def test_false_alarms_are_stated():
     alarms = {p.name: len(p.warnings) for p in HEALTHY if p.warnings}
     assert alarms == ALARMS_ON_HEALTHY
     assert all(p.why for p in HEALTHY if p.warnings)
+
+
+@pytest.fixture(scope="module")
+def quality():
+    """benchmarks/check_quality.py, which is no package."""
+    path = Path(__file__).parents[2] / "benchmarks" / "check_quality.py"
+    spec = spec_from_file_location("check_quality", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_says_what_was_measured_and_what_is_found_now(quality):
+    assert quality.PAGE.read_text() == quality.page(quality.load()), "run check_quality.py --render"
+
+
+def test_the_goal_is_reached_in_healthy_networks(quality):
+    hosts = quality.load()
+    injected, found, true, false = quality.totals(row for host in hosts for row in host["rows"])
+    assert len(hosts) >= 12 and not any(host["healthy"] for host in hosts)
+    assert found >= quality.RECALL * injected and true >= quality.PRECISION * (true + false)

@@ -21,6 +21,16 @@ SMALL = (
     "text classifier",
 )
 UNET = SMALL[0]
+ON_DATA = {
+    "train-eval-gap",
+    "tile-mismatch",
+    "batch-dependence",
+    "merge-scale",
+    "outlier-sample",
+    "sorted-batches",
+    "domain-shift",
+}
+"""Rules that judge what was measured on data: a graph holds nothing to inject for them."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def test_the_networks_are_healthy(graphs):
 
 def test_every_injected_fault_is_found(done):
     assert [(t.host, t.rule, t.what, t.layers) for t in done if not t.found] == []
-    assert {t.rule for t in done} == {rule.name for rule in RULES}
+    assert {t.rule for t in done} == {rule.name for rule in RULES} - ON_DATA
 
 
 def test_nothing_else_is_warned_of(done):
@@ -49,7 +59,7 @@ def test_nothing_else_is_warned_of(done):
 
 
 def test_every_rule_has_a_fault():
-    assert {fault.rule for fault in FAULTS} == set(BY_NAME)
+    assert {fault.rule for fault in FAULTS} == set(BY_NAME) - ON_DATA
     assert all(set(fault.consequences) <= set(BY_NAME) for fault in FAULTS)
 
 
