@@ -17,6 +17,7 @@ from normwise.distributed.processes import agreed
 from normwise.networks.stride import strides_of
 from normwise.training.determinism import seed_run
 from normwise.training.evaluate import output_of
+from normwise.training.first_weights import draw_by_name
 from normwise.training.loading import Batch
 from normwise.training.loss_settings import distribution_of
 from normwise.training.losses.expression import DEFAULTS
@@ -75,6 +76,8 @@ def parts_of(recipe: Recipe) -> Parts:
     output = _output(recipe, dataset)
     seed_run(recipe.training.seed)
     network = build_network(recipe, dataset.channels, output.channels, images, dataset.dimensions)
+    if recipe.training.weights_by_name:
+        draw_by_name(network, recipe.training.seed)
     if recipe.network.input_residual:
         fit_of_input = relations(dataset, "train").linear_fit()
         network = with_input_residual(network, fit_of_input, images, output)

@@ -80,6 +80,10 @@ class TrainingSettings(Section):
         default=None, ge=1, description="epochs without a better metric"
     )
     seed: int = Field(default=0, ge=0, lt=2**31)
+    weights_by_name: bool = Field(
+        default=False,
+        description="first weights by seed and layer name: other plans begin with the same",
+    )
     budget: float | None = Field(
         default=None, gt=0, description="seconds, looked at after each epoch"
     )
