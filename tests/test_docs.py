@@ -23,6 +23,7 @@ PAGES = [
     "docs/surgery.md",
     "docs/check.md",
     "docs/distributed.md",
+    "docs/compare.md",
 ]
 SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
 
@@ -67,7 +68,9 @@ def test_commands_and_code_of(page, desk):
             if not command.startswith("normwise"):
                 continue
             trains = command.startswith("normwise train") and "--resume" not in command
-            words = shlex.split(f"{command} {SMALL}" if trains else command)
+            compares = command.startswith("normwise compare")
+            small = f"{SMALL} --seeds 1 --set network.depth=1" if compares else SMALL
+            words = shlex.split(f"{command} {small}" if trains or compares else command)
             done = normwise(*words[1:], cwd=desk)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     for block in blocks(page, "python"):

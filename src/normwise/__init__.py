@@ -13,6 +13,7 @@ _PUBLIC = {
     "NormwiseError": "normwise.errors",
     "build": "normwise.workflows.plans",
     "check": "normwise.workflows.check",
+    "compare": "normwise.workflows.compare",
     "configure": "normwise.workflows.configure",
     "cross_validate": "normwise.workflows.cross_validation",
     "draw": "normwise.workflows.show",
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "build",
     "check",
+    "compare",
     "configure",
     "cross_validate",
     "draw",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from normwise.errors import NormwiseError
     from normwise.norms.plan import NormPlan
     from normwise.workflows.check import check
+    from normwise.workflows.compare import compare
     from normwise.workflows.configure import configure
     from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate

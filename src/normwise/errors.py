@@ -11,6 +11,7 @@
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
     ├── RecipeError               a recipe with unknown or impossible settings
     ├── RunError                  a run folder that can't be used or resumed
+    │   └── DivergedError             a training whose loss is no number any more
     ├── OutputExistsError         an output that would be overwritten
     ├── DistributionError         processes that can't train together
     └── BackendMissingError       no Keras backend is installed
@@ -88,6 +89,10 @@ class RecipeError(NormwiseError):
 
 class RunError(NormwiseError):
     """A run folder that can't be used or resumed."""
+
+
+class DivergedError(RunError):
+    """A training whose loss is no number any more."""
 
 
 class OutputExistsError(NormwiseError):

@@ -178,8 +178,6 @@ def test_verdicts():
     one_left = found["a", "e"].verdict()
     assert one_left.startswith("one pair of trials can't tell")
     assert "e gave no number in 2 of 3 trials, which are left out here" in one_left
-    assert found["a", "e"].one_sided
-    assert not found["a", "b"].one_sided
     lower = all_pairs(results, lower_is_better=True, level=0.2)[0]
     assert lower.outcome is Outcome.WORSE
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from normwise import __version__
 from normwise.cli import (
     check,
+    compare,
     configure,
     demo,
     env,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_VERBS = (check, show, place, fold, recalibrate, configure, train, evaluate, predict)
+_VERBS = (check, show, place, fold, recalibrate, configure, train, evaluate, predict, compare)
 for verb in (*_VERBS, explain, demo, env):
     verb.add_to(app)
 

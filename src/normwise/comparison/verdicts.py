@@ -55,11 +55,6 @@ class Pair:
         return Outcome.BETTER if (found.mean < 0) == self.lower_is_better else Outcome.WORSE
 
     @property
-    def one_sided(self) -> bool:
-        """Whether the trials that are left flatter a plan, as others of it gave no number."""
-        return any(self.failed)
-
-    @property
     def needed(self) -> tuple[int, int | None] | None:
         """How many pairs would show the difference that was seen, with a probability of 80 %.
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import keras
 
 from normwise.distributed.processes import agreed, all_devices, check_batch_size, own_part
-from normwise.errors import RunError
+from normwise.errors import DivergedError, RunError
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
 from normwise.training.deep_supervision import Supervised, head_sizes, head_weights
 from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
@@ -72,7 +72,8 @@ def fit(
         How the run ended, with the history.
 
     Raises:
-        RunError: If the loss is no number any more, or the checkpoint can't be resumed.
+        DivergedError: If the loss is no number any more.
+        RunError: If the checkpoint can't be resumed.
     """
     training, watcher = recipe.training, watcher or Silent()
     steps = training.steps or len(batches)
@@ -190,7 +191,7 @@ class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
         """Reads the mean loss of the epoch so far."""
         self.loss = float((logs or {})["loss"])
         if not math.isfinite(self.loss):
-            raise RunError(
+            raise DivergedError(
                 f"The loss is no number any more, in epoch {self._epoch + 1} at step {batch + 1}. "
                 "Look for impossible values in the images and labels, or lower "
                 "training.learning_rate."

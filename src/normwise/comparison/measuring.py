@@ -1,0 +1,105 @@
+"""What is measured of a trained network beside its metrics."""
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from normwise.comparison.outcome import Images, Norms
+from normwise.data.dataset import Dataset
+from normwise.graph.catalogue import Role, role_of
+from normwise.graph.flatten import flatten
+from normwise.keras_format.reading import read_graph
+from normwise.training.checking import CHECK
+
+_WARM_UPS: Final = 2
+_TIMED: Final = 7
+_LEAST_SIDE: Final = 256
+_BATCH_NORMS: Final = frozenset({"BatchNormalization", "SyncBatchNormalization"})
+
+
+def parameters_of(model: keras.Model) -> tuple[int, int]:
+    """Numbers that training changes by gradients, and those that are kept beside them.
+
+    The statistics of the input's scaling and the states of random numbers are not counted.
+    """
+    scaling = {
+        id(variable)
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Normalization)
+        for variable in layer.variables
+    }
+    kept = [variable for variable in model.non_trainable_weights if id(variable) not in scaling]
+    sizes = (sum(prod(v.shape) for v in part) for part in (model.trainable_weights, kept))
+    trained, state = sizes
+    return trained, state
+
+
+def seconds_per_megapixel(model: keras.Model, patch: Sequence[int]) -> float:
+    """The median time of a prediction, for a million of its pixels or voxels.
+
+    Args:
+        model: A model of free size.
+        patch: A size that it takes. Images of less than 256 pixels a side are made of several, for
+            the time of a call would hide that of the work; volumes are one patch.
+    """
+    whole = [side * -(-_LEAST_SIDE // side) for side in patch] if len(patch) == 2 else list(patch)
+    image = np.zeros((1, *whole, model.input_shape[-1]), np.float32)
+    times = []
+    for _ in range(_WARM_UPS + _TIMED):
+        started = time.perf_counter()
+        model.predict_on_batch(image)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[_WARM_UPS:]) / prod(whole) * 1e6
+
+
+def seconds_per_step(history: Sequence[Mapping[str, float]], batch_size: int) -> float:
+    """The median of the epochs behind the first, which compiles; loading is included."""
+    times = [
+        batch_size / row["patches_per_second"]
+        for row in (history[1:] or history)
+        if row["patches_per_second"] > 0
+    ]
+    return statistics.median(times) if times else math.nan
+
+
+def norms_of(folder: Path) -> Norms:
+    """The normalization of a run's network, from its model file and its `check.json`."""
+    findings = json.loads((folder / CHECK).read_text(encoding="utf-8"))["findings"]
+    stuck = {layer for f in findings if f["name"] == "unfoldable-norm" for layer in f["layers"]}
+    layers, batch = 0, set()
+    model = folder / "model.keras"
+    for node in flatten(read_graph(model)).nodes if model.is_file() else ():
+        if role_of(node) is Role.NORM and node.class_name != "Normalization" and not node.call:
+            layers += 1
+            if node.class_name in _BATCH_NORMS:
+                batch.add(node.name)
+    told = dict.fromkeys((f"{f['code']} {f['name']}", str(f["severity"])) for f in findings)
+    return Norms(layers, len(batch - stuck), tuple(told))
+
+
+def images_of(dataset: Dataset, split: str) -> Images:
+    """How many images train and are measured, and which ones."""
+    items = dataset.split(split)
+    names = "\n".join(f"{item.name} {item.origin} {item.shape}" for item in items)
+    key = sha256(names.encode()).hexdigest()[:12]
+    return Images(len(dataset.split("train")), len(items), key)
+
+
+def peak_memory() -> int | None:
+    """The most memory that this process has held, in bytes; None where the system doesn't say."""
+    try:
+        import resource  # noqa: PLC0415 - POSIX only
+    except ImportError:
+        return None
+    most: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most) * (1 if sys.platform == "darwin" else 1024)

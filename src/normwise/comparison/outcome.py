@@ -1,0 +1,169 @@
+"""What one trial gave, as it is kept beside its run."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+from normwise.errors import RunError
+from normwise.files import write_text
+
+TRIAL_FILE: Final = "trial.json"
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a trial costs; NaN where it wasn't measured.
+
+    Attributes:
+        steps: Training steps that were made.
+        seconds: For all epochs, with validation.
+        seconds_per_step: Of training, loading included: the median of the epochs behind the first.
+        seconds_per_megapixel: Of inference, an image at a time; of volumes a million voxels.
+        parameters: Weights that are trained.
+        statistics: Numbers that are kept and not trained, such as moving means.
+        peak_memory: Bytes, of the trial's own process; None where it had none.
+        at_once: Processes that shared the machine meanwhile.
+    """
+
+    steps: int = 0
+    seconds: float = math.nan
+    seconds_per_step: float = math.nan
+    seconds_per_megapixel: float = math.nan
+    parameters: int | None = None
+    statistics: int | None = None
+    peak_memory: int | None = None
+    at_once: int = 1
+
+
+@dataclass(frozen=True)
+class Norms:
+    """The normalization layers of a trial's network, the scaling of its input left out.
+
+    Attributes:
+        layers: How many.
+        foldable: How many are batch normalizations that convolutions beside them can take over.
+        findings: Codes and names of what `check` says, such as `NW109 unnormalized-skip`, with
+            their severity.
+    """
+
+    layers: int = 0
+    foldable: int = 0
+    findings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a trial.
+
+    Attributes:
+        train: How many train.
+        evaluated: How many the deciding metric is measured on.
+        key: A number that is the same for the same evaluated images.
+    """
+
+    train: int
+    evaluated: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial gave.
+
+    Attributes:
+        asked: Its recipe as the comparison asked for it.
+        recipe: The same with every choice made.
+        metric: The metric that chose the best epoch.
+        split: The split that the metric is compared on.
+        images: Its images.
+        diverged: Why it ended without a model; empty if it did not.
+        stopped: Why it ended before its last epoch; empty if it did not.
+        best_epoch: Whose weights were kept.
+        history: One row an epoch.
+        metrics: For `val` and, where the data have one, `test`: metrics of the best epoch on whole
+            images. NaN where undefined.
+        cost: What it costs.
+        norms: Its normalization.
+    """
+
+    asked: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    metric: str
+    split: str
+    images: Images
+    diverged: str = ""
+    stopped: str = ""
+    best_epoch: int = 0
+    history: tuple[Row, ...] = field(default=(), repr=False)
+    metrics: Mapping[str, Row] = field(default_factory=dict)
+    cost: Cost = Cost()
+    norms: Norms = Norms()
+
+    @property
+    def value(self) -> float:
+        """What is compared; NaN if the trial diverged."""
+        return self.metrics.get(self.split, {}).get(self.metric, math.nan)
+
+    def write(self, folder: Path) -> None:
+        """Keeps it in the run's folder: the trial is done."""
+        text = json.dumps(_nulls(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(folder / TRIAL_FILE, text + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """What `write` kept, or None if the trial isn't done.
+
+        Raises:
+            RunError: If the file holds something else.
+        """
+        path = folder / TRIAL_FILE
+        if not path.is_file():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls._of(found)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"{path} can't be read: {type(error).__name__} {error}. Remove it, and the trial "
+                "is measured anew."
+            ) from None
+
+    @classmethod
+    def _of(cls, found: dict[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}
+        if unknown := set(found) - known:
+            raise ValueError(f"unknown entries {sorted(unknown)}")
+        findings = tuple((code, severity) for code, severity in found["norms"]["findings"])
+        return cls(
+            **{
+                **found,
+                "images": Images(**found["images"]),
+                "history": tuple(_numbers(row) for row in found["history"]),
+                "metrics": {split: _numbers(row) for split, row in found["metrics"].items()},
+                "cost": Cost(**{**found["cost"], **_numbers(found["cost"], "seconds")}),
+                "norms": Norms(**{**found["norms"], "findings": findings}),
+            }
+        )
+
+
+def _numbers(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Entries with NaN for null."""
+    return {
+        name: math.nan if value is None else value
+        for name, value in row.items()
+        if name.startswith(prefix)
+    }
+
+
+def _nulls(value: Any) -> Any:
+    """The same with null for what is no finite number, which JSON doesn't have."""
+    if isinstance(value, Mapping):
+        return {key: _nulls(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nulls(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

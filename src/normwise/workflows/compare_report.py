@@ -1,0 +1,248 @@
+"""What a finished comparison leaves: its numbers as JSON, a page as HTML and as Markdown."""
+
+import json
+import math
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from normwise.comparison.answer import answer
+from normwise.comparison.experiment import Trial
+from normwise.comparison.outcome import Outcome
+from normwise.comparison.summary import Line, Summary, decided
+from normwise.comparison.verdicts import Pair
+from normwise.files import write_text
+from normwise.keras_format.reading import read_graph
+from normwise.report.compared.charts import letter_of
+from normwise.report.compared.facts import (
+    Cell,
+    Curve,
+    Drawing,
+    Facts,
+    Gap,
+    Point,
+    Table,
+    Tile,
+)
+from normwise.report.compared.markdown import markdown_page
+from normwise.report.compared.numbers import number
+from normwise.report.compared.page import html_page
+from normwise.report.network.drawing import draw_network
+from normwise.training.recipe import Recipe
+from normwise.workflows.compare_examples import examples_of
+from normwise.workflows.compare_pictures import example_rows
+from normwise.workflows.compare_words import command, equal, intervals, limits
+from normwise.workflows.env import environment
+
+_WORDS: Final = {"test": "test images", "val": "validation images"}
+
+
+def write_report(folder: Path, summary: Summary, fingerprint: str, processes: int | None) -> None:
+    """Writes `comparison.json`, `report.md` and `report.html`.
+
+    Args:
+        folder: The comparison's folder, with the runs of its trials.
+        summary: Its numbers.
+        fingerprint: Of the data.
+        processes: Trials at once in processes of their own, None for one after another.
+    """
+    facts = facts_of(folder, summary, fingerprint, processes)
+    content = {
+        "answer": facts.answer,
+        **summary.to_dict(),
+        "data": {"path": summary.experiment.base.data.path, "fingerprint": fingerprint},
+        "recipe": summary.experiment.base.model_dump(mode="json"),
+        "equal": list(facts.equal),
+        "limits": list(facts.limits),
+        "command": facts.command,
+        "versions": dict(facts.versions),
+        "trials": {
+            name: [_trial(outcome) for outcome in outcomes]
+            for name, outcomes in summary.outcomes.items()
+        },
+    }
+    text = json.dumps(_nulls(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "comparison.json", text + "\n")
+    write_text(folder / "report.md", markdown_page(facts))
+    write_text(folder / "report.html", html_page(facts))
+
+
+def facts_of(folder: Path, summary: Summary, fingerprint: str, processes: int | None) -> Facts:
+    """All that the page shows."""
+    letters = {line.variant.name: letter_of(i) for i, line in enumerate(summary.lines)}
+    recipe = summary.experiment.base
+    kind = "lower is better" if summary.lower_is_better else "higher is better"
+    costs = summary.costs
+    return Facts(
+        title=f"{len(letters)} variants on {Path(recipe.data.path).name}, by {summary.metric}",
+        answer=answer(summary),
+        variants={letter: name for name, letter in letters.items()},
+        table=_table(summary, letters),
+        metric=f"{summary.metric} of {_WORDS[summary.split]}, {kind}",
+        curve_metric=f"validation {summary.metric}",
+        curves=tuple(_curve(line, letters[line.variant.name]) for line in summary.lines),
+        gaps=tuple(_gap(summary, pair, letters) for pair in summary.pairs),
+        better=_better(summary),
+        intervals=intervals(summary),
+        points=tuple(
+            Point(letter, costs[name], line.mean, name in summary.front)
+            for line in summary.lines
+            for name, letter in [(line.variant.name, letters[line.variant.name])]
+        ),
+        axes=("seconds of training", f"mean {summary.metric}"),
+        examples=_examples(folder, summary, letters),
+        drawings=tuple(_drawings(folder, summary, letters)),
+        equal=tuple(equal(summary)),
+        limits=tuple(limits(summary)),
+        command=command(summary, folder, processes),
+        versions=_versions(summary, fingerprint),
+    )
+
+
+def _better(summary: Summary) -> tuple[str, str]:
+    both = ("the first is better", "the second is better")
+    return (both[1], both[0]) if summary.lower_is_better else both
+
+
+def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
+    head = (
+        (summary.metric, f"mean ± standard deviation over {summary.unit}"),
+        ("params", "weights that are trained"),
+        ("stats", "numbers kept beside them, such as moving means"),
+        ("train", "median time of a training, with validation"),
+        ("step", "median time of a training step, loading included"),
+        ("predict", "median time of predicting a million pixels (or voxels)"),
+        ("memory", "largest of a trial's own process, with --processes"),
+        ("norms", "normalization layers, and how many can be folded into convolutions"),
+        ("findings", "of check, without notes; see check.json of the runs"),
+    )
+    rows = {letters[line.variant.name]: tuple(_cells(line)) for line in summary.lines}
+    return Table(head, rows)
+
+
+def _cells(line: Line) -> Iterator[Cell]:
+    spread = f" ± {line.spread:.2g}" if math.isfinite(line.spread) else ""
+    failed = f" ({line.diverged} diverged)" if line.diverged else ""
+    shown = number(line.mean, f"{{:.4g}}{spread}")
+    yield Cell(f"{shown}{failed}", line.mean)
+    for of, form in (
+        (line.median(lambda one: one.cost.parameters), "{:,.0f}"),
+        (line.median(lambda one: one.cost.statistics), "{:,.0f}"),
+        (line.median(lambda one: one.cost.seconds), "{:,.1f} s"),
+        (line.median(lambda one: _thousandfold(one.cost.seconds_per_step)), "{:,.3g} ms"),
+        (line.median(lambda one: one.cost.seconds_per_megapixel), "{:,.2g} s"),
+        (line.median(lambda one: _megabytes(one.cost.peak_memory)), "{:,.0f} MB"),
+    ):
+        yield Cell(number(of, form), of)
+    norms = line.median(lambda one: one.norms.layers)
+    yield Cell(f"{norms:.0f} ({line.median(lambda one: one.norms.foldable):.0f})", norms)
+    found = {name for one in line.outcomes for name, severity in one.norms.findings
+             if severity != "info"}  # fmt: skip
+    yield Cell(", ".join(sorted(name.partition(" ")[0] for name in found)) or "none", len(found))
+
+
+def _thousandfold(value: float) -> float:
+    return value * 1000
+
+
+def _megabytes(value: int | None) -> float | None:
+    return None if value is None else value / 2**20
+
+
+def _curve(line: Line, letter: str) -> Curve:
+    """Mean and range over the trials that have come so far; a shorter one ends the curve's band."""
+    key = f"val_{line.outcomes[0].metric}"
+    rows: dict[float, list[float]] = {}
+    for outcome in line.outcomes:
+        for row in outcome.history:
+            if math.isfinite(row.get(key, math.nan)):
+                rows.setdefault(row["epoch"], []).append(row[key])
+    epochs = sorted(rows)
+    return Curve(
+        letter,
+        tuple(epochs),
+        tuple(statistics.fmean(rows[epoch]) for epoch in epochs),
+        tuple(min(rows[epoch]) for epoch in epochs),
+        tuple(max(rows[epoch]) for epoch in epochs),
+    )
+
+
+def _gap(summary: Summary, pair: Pair, letters: Mapping[str, str]) -> Gap:
+    found = pair.paired
+    return Gap(
+        (letters[pair.one], letters[pair.other]),
+        (pair.one, pair.other),
+        found.mean,
+        found.interval,
+        found.differences,
+        pair.adjusted,
+        found.effect,
+        pair.verdict(summary.unit),
+        decided(summary, pair.one, pair.other),
+    )
+
+
+def _examples(
+    folder: Path, summary: Summary, letters: Mapping[str, str]
+) -> tuple[tuple[str, tuple[Tile, ...]], ...]:
+    recipe = Recipe(**summary.first.recipe)
+    # Images of one trial's split: what another seed evaluates may have trained this one.
+    shown = next(summary.experiment.blocks())
+    runs = {name: run for name, trial, run in _runs(folder, summary) if _block(trial) == shown}
+    examples, meaning = examples_of(recipe, runs)
+    if meaning is None:
+        return ()
+    return tuple(example_rows(example, meaning, letters) for example in examples)
+
+
+def _block(trial: Trial) -> tuple[int, tuple[int, int] | None]:
+    return trial.seed, trial.fold
+
+
+def _runs(folder: Path, summary: Summary) -> Iterator[tuple[str, Trial, Path]]:
+    """The run of each variant's first trial that has a model."""
+    trials = list(summary.experiment.trials())
+    for line in summary.lines:
+        own = [trial for trial in trials if trial.variant == line.variant]
+        for trial, outcome in zip(own, line.outcomes, strict=True):
+            if not outcome.diverged:
+                yield line.variant.name, trial, folder / trial.folder
+                break
+
+
+def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Iterator[Drawing]:
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, _, run in _runs(folder, summary):
+            picture = Path(temporary, f"{letters[name]}.svg")
+            draw_network(read_graph(run / "model.keras"), picture, title=name)
+            yield Drawing(letters[name], name, picture.read_text(encoding="utf-8"))
+
+
+def _versions(summary: Summary, fingerprint: str) -> dict[str, str]:
+    facts = {k: v for k, v in environment().items() if v != "not installed"}
+    path = summary.experiment.base.data.path
+    return {"data": path, "data fingerprint": fingerprint, **facts}
+
+
+def _trial(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "seed": outcome.recipe["training"]["seed"],
+        "fold": outcome.recipe["data"]["fold"],
+        "diverged": outcome.diverged,
+        "stopped": outcome.stopped,
+        "best_epoch": outcome.best_epoch,
+        "metrics": {split: dict(values) for split, values in outcome.metrics.items()},
+        "steps": outcome.cost.steps,
+        "seconds": outcome.cost.seconds,
+    }
+
+
+def _nulls(value: Any) -> Any:
+    """The same with null for what is no finite number, which JSON doesn't have."""
+    if isinstance(value, Mapping):
+        return {key: _nulls(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_nulls(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,133 @@
+"""The words of a comparison's page: how it was made, what it can't say, how to repeat it."""
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from normwise.comparison.experiment import as_setting
+from normwise.comparison.statistics import LEAST_FOR_BOOTSTRAP
+from normwise.comparison.summary import Summary
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import flat_settings
+
+_CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "training.epochs"})
+
+
+def intervals(summary: Summary) -> str:
+    """How intervals and p were made, and corrected for what."""
+    count = len(summary.pairs)
+    said = (
+        f"Intervals and p by the t-distribution of the paired differences, {summary.unit[:-1]} by "
+        f"{summary.unit[:-1]}, each interval for its pair alone; p adjusted for {count} "
+        f"comparison{'s' if count != 1 else ''} after Holm, so that any false difference among all "
+        "of them has a probability of 5 % at most. "
+    )
+    if summary.overlap:
+        said += (
+            "Variances are corrected for training images that the pairs share (Nadeau and Bengio "
+            "2003). "
+        )
+    if not any(pair.paired.bootstrap for pair in summary.pairs):
+        said += (
+            f"No bootstrap: from fewer than {LEAST_FOR_BOOTSTRAP} independent pairs it would be "
+            "far too sure of itself (with 3 it misses the truth in a quarter of all cases). "
+        )
+    else:
+        said += "Bias-corrected bootstrap intervals stand in comparison.json. "
+    return said + (
+        "Effect: the mean difference in standard deviations of the differences, corrected for few "
+        "pairs (Hedges)."
+    )
+
+
+def equal(summary: Summary) -> Iterator[str]:
+    """What was held equal, a sentence each."""
+    experiment, recipe = summary.experiment, summary.first.recipe
+    training, varied = recipe["training"], {
+        text.partition("=")[0] for variant in experiment.variants for text in variant.settings
+    }  # fmt: skip
+    seeds = [seed for seed, _ in experiment.blocks()]
+    yield (
+        f"Seeds {min(seeds)} to {max(seeds)}, the same for every variant: in each, layers that "
+        "networks share by name and shape begin with the same weights, and dropout drops the same "
+        "values."
+    )
+    if varied & _CHANGE_PATCHES or any(key.startswith("data.") for key in varied):
+        yield "Patches are drawn by the same seeds; what is varied changes which ones those are."
+    else:
+        yield "The same patches in the same order, varied in the same way."
+    steps = sorted({one.cost.steps for line in summary.lines for one in line.outcomes})
+    many = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    took = [cost for cost in summary.costs.values() if math.isfinite(cost)]
+    within = f", in {min(took):.3g} to {max(took):.3g} s" if took else ""
+    yield f"Budget: {many} training steps a trial were made{within}."
+    for key in ("training.batch_size", "training.learning_rate", "training.loss", "network.name"):
+        if key not in varied:
+            section, name = key.split(".")
+            yield f"{key}: {recipe[section][name]}"
+    if training["budget"]:
+        yield f"No epoch was begun after {training['budget']:g} s."
+    folds = experiment.folds
+    images = summary.first.images
+    own = "a split for each seed" if summary.overlap else "one split"
+    where = f"{folds} folds" if folds else own
+    yield f"Images: {where}; in each trial {images.train} train, {images.evaluated} are measured."
+
+
+def limits(summary: Summary) -> Iterator[str]:
+    """What the numbers can't say, a sentence each."""
+    experiment = summary.experiment
+    if summary.overlap:
+        yield "Each pair of trials has its own split, so that chance of the images counts, too."
+    else:
+        yield (
+            "All trials have the same split: the intervals tell the chance of weights and patches, "
+            "not that of other images. For that, use --folds."
+        )
+    if summary.split == "val":
+        yield (
+            "The measured images have also chosen the best epoch, for every variant alike, so that "
+            "the values themselves are a little too good."
+        )
+    yield (
+        f"One learning rate and one budget for all: what another would give isn't known. "
+        f"{experiment.seeds} seeds a variant."
+    )
+    if any(line.diverged for line in summary.lines):
+        yield "Trials that diverged are left out of means and differences, which flatters them."
+    cut = sum(bool(one.stopped) for line in summary.lines for one in line.outcomes)
+    if cut:
+        yield (
+            f"{cut} trials ended before their last epoch, by time or patience: their learning rate "
+            "hadn't come to the end of its schedule."
+        )
+    shared = {one.cost.at_once for line in summary.lines for one in line.outcomes}
+    if max(shared) > 1:
+        yield f"Up to {max(shared)} trials shared the machine: their times are no benchmark."
+    if any(pair.adjusted <= pair.paired.level for pair in summary.pairs):
+        yield "A difference beyond chance needn't be one that matters: look at its size."
+
+
+def command(summary: Summary, folder: Path, processes: int | None) -> str:
+    """The command that repeats the comparison, or goes on with it."""
+    experiment = summary.experiment
+    base, default = experiment.base, Recipe(data={"path": experiment.base.data.path})
+    was = flat_settings(default)
+    words = ["normwise", "compare", base.data.path]
+    words += [w for plan in dict.fromkeys(v.plan for v in experiment.variants)
+              for w in ("--norm", plan)]  # fmt: skip
+    axes: dict[str, dict[str, None]] = {}
+    for variant in experiment.variants:
+        for text in variant.settings:
+            key, _, value = text.partition("=")
+            axes.setdefault(key, {})[value] = None
+    words += [w for key, values in axes.items() for w in ("--vary", f"{key}={','.join(values)}")]
+    for key, value in flat_settings(base).items():
+        if key not in ("data.path", "norm") and was.get(key) != value:
+            words += ["--set", f"{key}={as_setting(value)}"]
+    words += ["--seeds", str(experiment.seeds)]
+    words += ["--folds", str(experiment.folds)] if experiment.folds else []
+    words += ["--processes", str(processes)] if processes else []
+    return shlex.join([*words, "-o", str(folder)])

@@ -1,0 +1,323 @@
+"""Comparisons from a folder of data to a page, interrupted, killed and gone on with."""
+
+import json
+import os
+import shlex
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+
+import normwise as nw
+from normwise.comparison import running
+from normwise.comparison.experiment import Experiment, Trial, variants_of
+from normwise.comparison.outcome import Outcome
+from normwise.comparison.processes import in_processes
+from normwise.errors import (
+    DataError,
+    NetworkError,
+    OutputExistsError,
+    PlanError,
+    RecipeError,
+    RunError,
+)
+from normwise.rasters import write_raster
+from normwise.training.preparing import parts_of, training_batches
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import with_settings
+from tests.commands import normwise
+
+PLANS = ("batch@pre-activation", "none")
+SETTINGS = (
+    "network.filters=4", "network.depth=1", "training.epochs=2", "training.steps=2",
+    "training.batch_size=2", "data.patch=16",
+)  # fmt: skip
+READ_BACK = {
+    "batch@pre-activation": "standardize@input,batch@pre-activation",
+    "none": "standardize@input",
+}
+TIMES = {"seconds", "patches_per_second"}
+
+
+def make_data(root, images=6):
+    rng = np.random.default_rng(0)
+    rows = ["name,split"]
+    for index in range(images):
+        image = rng.normal(size=(16, 16, 2)).astype(np.float32)
+        for part, array in (("images", image), ("targets", image[..., :1] * 2 + 1)):
+            (root / part).mkdir(parents=True, exist_ok=True)
+            write_raster(root / part / f"i{index}.npy", array)
+        rows.append(f"i{index},{'test' if index == 0 else 'val' if index == 1 else 'train'}")
+    (root / "split.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("compared") / "fields")
+
+
+@pytest.fixture(scope="module")
+def found(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("comparison") / "found"
+    return nw.compare(data, PLANS, out=out, seeds=2, settings=SETTINGS, progress=False)
+
+
+def bits(outcome):
+    """What a trial gave, without the time that it took."""
+    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in outcome.history]
+    return rows, outcome.metrics, outcome.best_epoch
+
+
+def trained(monkeypatch):
+    """The folders of the trials that are trained from now on."""
+    folders, real = [], running.train
+
+    def watched(recipe, *, out, **more):
+        folders.append(out)
+        return real(recipe, out=out, **more)
+
+    monkeypatch.setattr(running, "train", watched)
+    return folders
+
+
+def test_trials_are_runs_and_the_numbers_are_theirs(found):
+    assert [line.variant.plan for line in found.lines] == list(PLANS)
+    for line in found.lines:
+        for seed, (value, outcome) in enumerate(zip(line.values, line.outcomes, strict=True)):
+            run = found.folder / Trial(line.variant, seed).folder
+            assert str(nw.plan_of(run)) == READ_BACK[line.variant.plan]
+            assert value == pytest.approx(nw.evaluate(run).values["r2"], rel=1e-6)
+            assert outcome.metrics["val"]["r2"] != value
+            assert outcome.cost.steps == 4
+            assert outcome.cost.seconds_per_step > 0
+            assert outcome.cost.seconds_per_megapixel > 0
+            assert outcome.images.evaluated == 1
+    batch, none = (line.outcomes[0] for line in found.lines)
+    assert (batch.norms.layers, none.norms.layers) == (6, 0)
+    assert batch.norms.foldable == 6
+    assert batch.cost.statistics == 2 * sum((4, 4, 8, 8, 4, 4))
+    assert none.cost.statistics == 0
+    assert found.summary.metric == "r2"
+
+
+def begun(recipe):
+    """The first kernels of a trial, by layer, and a batch of its second epoch."""
+    parts = parts_of(recipe)
+    kernels = {
+        layer.name: np.array(layer.kernel)
+        for layer in parts.network.layers
+        if hasattr(layer, "kernel")
+    }
+    with training_batches(parts.recipe, parts.dataset, parts.images, None) as batches:
+        batches.set_epoch(1)
+        return kernels, batches[1]
+
+
+def test_trials_of_a_seed_begin_alike_and_see_the_same_patches(found):
+    experiment = found.summary.experiment
+    batch, none, next_seed = (experiment.recipe(t) for t in list(experiment.trials())[:3])
+    (kernels, seen), (others, same), (later, new) = map(begun, (batch, none, next_seed))
+    assert kernels.keys() == others.keys()
+    assert len(kernels) == 8
+    for name, kernel in kernels.items():
+        np.testing.assert_array_equal(kernel, others[name])
+        assert not np.array_equal(kernel, later[name])
+    for one, other in zip(seen, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(seen[0], new[0])
+
+
+def test_differences_are_those_of_trials_with_one_seed(found):
+    (one, other) = found.lines
+    differences = found.pairs[0].paired.differences
+    assert differences == pytest.approx(np.subtract(one.values, other.values).tolist())
+    assert one.values[0] != one.values[1], "seeds differ"
+
+
+def test_the_folder_has_the_page_and_the_numbers(found):
+    content = json.loads((found.folder / "comparison.json").read_text())
+    assert content["answer"] == found.answer
+    assert [v["values"] for v in content["variants"]] == [list(line.values) for line in found.lines]
+    assert content["pairs"][0]["verdict"] == found.pairs[0].verdict()
+    page = (found.folder / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64") == 2
+    assert page.count("data:image/png;base64") == 1 * (2 + 2 * 2)
+    assert page.count('class="chart"') == 3
+    text = (found.folder / "report.md").read_text()
+    for told in (found.answer, content["command"], content["data"]["fingerprint"]):
+        assert told in text
+    assert "All trials have the same split" in text
+
+
+def test_the_command_of_the_page_goes_on_with_the_same_comparison(found, monkeypatch):
+    folders = trained(monkeypatch)
+    content = json.loads((found.folder / "comparison.json").read_text())
+    words = shlex.split(content["command"])
+    done = normwise(*words[1:])
+    assert done.returncode == 0, done.stderr
+    assert folders == []
+    assert found.lines[0].variant.name in done.stdout
+    assert "report.html" in done.stdout
+    told = normwise(*words[1:], "--format", "json")
+    assert json.loads(told.stdout)["answer"] == found.answer
+
+
+@pytest.mark.slow
+def test_a_killed_trial_goes_on_and_ends_with_the_bits_of_one_in_this_process(
+    found, data, tmp_path
+):
+    """The same plan and seed as a trial of `found`, in a process of its own, killed on the way."""
+    trial = Trial(found.lines[0].variant, 1)
+    base = with_settings(Recipe(data={"path": str(data)}), SETTINGS)
+    recipe = Experiment(base, (trial.variant,), 2).recipe(trial)
+    folder = tmp_path / "trial"
+    thread = threading.Thread(target=kill_after_an_epoch, args=(folder,))
+    thread.start()
+    with pytest.raises(RunError, match=r"ended by signal 9.*the same command goes on"):
+        in_processes([(trial, recipe, folder)], 1)
+    thread.join()
+    assert Outcome.read(folder) is None
+    done = []
+    in_processes([(trial, recipe, folder)], 1, done.append)
+    assert done == [trial]
+    outcome = Outcome.read(folder)
+    assert bits(outcome) == bits(found.lines[0].outcomes[1])
+    assert bits(outcome) != bits(found.lines[0].outcomes[0])
+    assert outcome.cost.peak_memory > 1e8
+
+
+def kill_after_an_epoch(folder):
+    deadline = time.monotonic() + 120
+    while not (folder / "history.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    for child in psutil.Process().children():
+        if str(folder) in child.cmdline():
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def test_an_interrupted_comparison_goes_on_and_can_grow(found, data, monkeypatch):
+    real = running.train
+
+    def interrupted(recipe, **more):
+        if recipe.training.seed == 2 and recipe.norm == "none":
+            raise KeyboardInterrupt
+        return real(recipe, **more)
+
+    monkeypatch.setattr(running, "train", interrupted)
+    asked = {"out": found.folder, "seeds": 3, "settings": SETTINGS, "progress": False}
+    with pytest.raises(KeyboardInterrupt, match=r"5 of 6 trials are done.*same command goes on"):
+        nw.compare(data, PLANS, **asked)
+    monkeypatch.setattr(running, "train", real)
+    folders, said = trained(monkeypatch), []
+    more = nw.compare(data, PLANS, say=said.append, **asked)
+    assert [folder.name for folder in folders] == ["seed2"]
+    assert said[0] == "6 trials, 5 of them done already"
+    assert said[1].startswith("6 of 6: none, seed 2: r2 ")
+    for before, after in zip(found.lines, more.lines, strict=True):
+        assert after.values[:2] == before.values
+
+
+def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
+    found = nw.compare(
+        data,
+        ["none"],
+        out=tmp_path / "out",
+        seeds=1,
+        folds=2,
+        vary=["training.learning_rate=0.001,1.0e+30"],
+        settings=SETTINGS,
+        progress=False,
+    )
+    good, bad = found.lines
+    folds = [outcome.recipe["data"]["fold"] for outcome in good.outcomes]
+    assert folds == [[1, 2], [2, 2]]
+    assert found.summary.split == "val"
+    images = [outcome.images for outcome in good.outcomes]
+    assert images[0].key != images[1].key
+    assert sorted((own.train, own.evaluated) for own in images) == [(2, 3), (3, 2)]
+    assert found.summary.overlap == pytest.approx((3 / 2 + 2 / 3) / 2)
+    assert np.isfinite(good.values).all()
+    assert bad.diverged == 2
+    assert "no number" in bad.outcomes[0].diverged
+    assert "diverged or gave no number in 2 of 2" in found.answer
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "(2 diverged)" in page
+    assert "--folds 2" in page
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["variants"][1]["values"] == [None, None]
+
+
+def test_other_conditions_are_never_mixed_in(found, data):
+    with pytest.raises(RunError, match=r"training\.epochs is 5, was 2"):
+        nw.compare(data, PLANS, out=found.folder, settings=[*SETTINGS, "training.epochs=5"])
+    with pytest.raises(RunError, match="folds is 2, was None"):
+        nw.compare(data, PLANS, out=found.folder, settings=SETTINGS, folds=2)
+    image = data / "images" / "i2.npy"
+    kept = image.read_bytes()
+    image.write_bytes(kept[:-4] + bytes(4))
+    try:
+        with pytest.raises(RunError, match="the data have changed"):
+            nw.compare(data, PLANS, out=found.folder, settings=SETTINGS)
+    finally:
+        image.write_bytes(kept)
+    trial = Trial(found.lines[0].variant, 0)
+    folder = found.folder / trial.folder
+    outcome = Outcome.read(folder)
+    other = {**outcome.asked, "training": {**outcome.asked["training"], "epochs": 9}}
+    replace(outcome, asked=other).write(folder)
+    try:
+        with pytest.raises(RunError, match=r"another recipe: training\.epochs is 2, was 9"):
+            nw.compare(data, PLANS, out=found.folder, settings=SETTINGS)
+    finally:
+        outcome.write(folder)
+
+
+def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeypatch):
+    folders = trained(monkeypatch)
+    out = tmp_path / "out"
+
+    def asked(*plans, **more):
+        return nw.compare(data, plans or PLANS, out=out, **{"settings": SETTINGS, **more})
+
+    with pytest.raises(PlanError, match="nowhere"):
+        asked("none", "batch@nowhere")
+    with pytest.raises(RecipeError, match="two variants or more"):
+        asked("none")
+    with pytest.raises(RecipeError, match="seeds is 0"):
+        asked(seeds=0)
+    with pytest.raises(RecipeError, match="folds is 1"):
+        asked(folds=1)
+    with pytest.raises(RecipeError, match="the budget is 'soon'"):
+        asked(budget="soon")
+    with pytest.raises(DataError):
+        nw.compare(tmp_path / "gone.csv", PLANS, out=out)
+    question = ["network.name=question", "network.filters=4", "data.patch=64"]
+    with pytest.raises(PlanError, match=r"the variant “.*decoder:pre-activation.*decoder_activati"):
+        asked("none", "batch@decoder:pre-activation", settings=question)
+    with pytest.raises(RecipeError, match=r"(?s)can't be trained.*multiples of the network's"):
+        asked(settings=[*SETTINGS, "data.patch=17"])
+    with pytest.raises((NetworkError, RecipeError), match="can't be trained"):
+        asked(vary=["network.colour=1,2"])
+    assert folders == []
+    assert not out.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.html").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"holds report\.html"):
+        nw.compare(data, PLANS, out=tmp_path / "other", settings=SETTINGS)
+
+
+def test_steps_and_time_are_settings_of_the_trials(data, tmp_path, monkeypatch):
+    from normwise.workflows import compare as workflow
+
+    assert workflow._limits(1000, "2min") == [
+        "training.epochs=20", "training.steps=50", "training.budget=120.0",
+    ]  # fmt: skip
+    assert workflow._limits(7, None) == ["training.epochs=7", "training.steps=1"]
+    recipe = with_settings(Recipe(data={"path": "x"}), workflow._limits(1000, 90))
+    assert (recipe.training.epochs, recipe.training.budget) == (20, 90.0)
+    assert variants_of(PLANS)[0].plan == PLANS[0]
