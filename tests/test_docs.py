@@ -24,6 +24,7 @@ PAGES = [
     "docs/check.md",
     "docs/distributed.md",
     "docs/compare.md",
+    "docs/predict.md",
 ]
 SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
 

@@ -24,6 +24,7 @@ _PUBLIC = {
     "predict": "normwise.workflows.predict",
     "recalibrate": "normwise.workflows.recalibrate",
     "show": "normwise.workflows.show",
+    "tiling_of": "normwise.workflows.tiling",
     "train": "normwise.workflows.train",
 }
 
@@ -45,6 +46,7 @@ __all__ = [
     "recalibrate",
     "show",
     "testing",
+    "tiling_of",
     "train",
 ]
 
@@ -76,4 +78,5 @@ if TYPE_CHECKING:
     from normwise.workflows.predict import predict
     from normwise.workflows.recalibrate import recalibrate
     from normwise.workflows.show import draw, show
+    from normwise.workflows.tiling import tiling_of
     from normwise.workflows.train import train

@@ -1,7 +1,8 @@
-"""How a process of ours holds its memory."""
+"""How a process of ours holds its memory, and how much there is."""
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
@@ -32,3 +33,32 @@ def keep_freed_memory() -> bool:
         return False  # musl and others have none
     wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _KEPT, _TOP_PAD: _STEP}
     return bool(sum(mallopt(option, value) for option, value in wanted.items()) == len(wanted))
+
+
+def available_memory() -> int:
+    """Bytes that can still be used, by what the system and the process's group of control say.
+
+    Returns:
+        The smaller of both; 4 GB where nothing tells.
+    """
+    told = [amount for amount in (_of_the_system(), _of_the_group()) if amount is not None]
+    return min(told, default=2**32)
+
+
+def _of_the_system() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None  # other systems have no such file
+    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(kilobytes[0]) * 1024 if kilobytes else None
+
+
+def _of_the_group() -> int | None:
+    """What a container may use, with version 2 of control groups."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most, used = ((folder / f"memory.{key}").read_text().strip() for key in ("max", "current"))
+        return max(0, int(most) - int(used))
+    except (OSError, ValueError):
+        return None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normwise.inference.ensembles import combined
+from normwise.inference.mixtures import combined
 
 RNG = np.random.default_rng(0)
 

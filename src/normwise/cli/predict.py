@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("predict")(predict)
 
 
-def predict(
+def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
     image: Annotated[Path, typer.Argument(help="An image file, or a folder of images or bands.")],
     out: Annotated[
@@ -42,9 +42,23 @@ def predict(
             help="Average the predictions of these views of an image; by default the run's.",
         ),
     ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(metavar="N|N,N", help="Pixels of a tile along each axis; by default chosen."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="4GB",
+            help="What the prediction may need beside Keras; by default half of what is free.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted prediction.")
+    ] = False,
 ) -> None:
-    """Predict an image or a folder of images."""
+    """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
 
     found = workflow.predict(
@@ -55,10 +69,27 @@ def predict(
         bands=read_bands(bands),
         nodata=nodata,
         tta=tta,
+        tile=read_tile(tile),
+        memory=memory,
         overwrite=overwrite,
+        resume=resume,
+        progress=True,
     )
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)
+
+
+def read_tile(text: str | None) -> int | list[int] | None:
+    """The size that `--tile` names, None for none."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise NormwiseError(
+            f"--tile is {text!r}; expected pixels along each axis, for example 512 or 512,1024."
+        )
+    sizes = [int(part) for part in parts]
+    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def read_bands(text: str | None) -> list[int] | None:

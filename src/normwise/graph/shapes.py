@@ -252,7 +252,8 @@ def _space_to_depth(node: Node, shapes: Sequence[Shape]) -> Shape:
     return _spatial(node, shapes[0], lambda _, n: n // block, new)
 
 
-def _borders(node: Node, key: str, rank: int) -> list[tuple[int, int]]:
+def borders(node: Node, key: str, rank: int) -> list[tuple[int, int]]:
+    """How many samples a padding or cropping layer adds or takes, before and behind each axis."""
     value = node.config[key]
     if isinstance(value, int):
         return [(value, value)] * rank
@@ -262,13 +263,13 @@ def _borders(node: Node, key: str, rank: int) -> list[tuple[int, int]]:
 
 
 def _padding(node: Node, shapes: Sequence[Shape]) -> Shape:
-    borders = _borders(node, "padding", len(shapes[0]) - 2)
-    return _spatial(node, shapes[0], lambda axis, n: n + sum(borders[axis]))
+    widths = borders(node, "padding", len(shapes[0]) - 2)
+    return _spatial(node, shapes[0], lambda axis, n: n + sum(widths[axis]))
 
 
 def _cropping(node: Node, shapes: Sequence[Shape]) -> Shape:
-    borders = _borders(node, "cropping", len(shapes[0]) - 2)
-    return _spatial(node, shapes[0], lambda axis, n: n - sum(borders[axis]))
+    widths = borders(node, "cropping", len(shapes[0]) - 2)
+    return _spatial(node, shapes[0], lambda axis, n: n - sum(widths[axis]))
 
 
 def _pad_op(node: Node, shapes: Sequence[Shape]) -> Shape:

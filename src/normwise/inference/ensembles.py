@@ -1,14 +1,15 @@
-"""What several predictions of the same pixels say together."""
+"""The prediction of an image in memory by a model: as a whole, from several views of it."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import numpy.typing as npt
 
-from normwise.inference.views import Views, takes_turns, views_of
-from normwise.inference.whole import Prediction, predict_whole
+from normwise.inference.members import member_of
+from normwise.inference.mixtures import combined
+from normwise.inference.tiled import predict_tiled
+from normwise.inference.views import Views
+from normwise.inference.whole import Prediction, check_image, fixed_size_note
 
 Values = npt.NDArray[Any]
 
@@ -19,7 +20,7 @@ def predict_views(
     """Test-time augmentation: the mean of the predictions of an image's views.
 
     Args:
-        model: As for `predict_whole`.
+        model: As for `predict_whole`. One that was built for a smaller size gets tiles of it.
         image: As for `predict_whole`.
         views: Which flips and turns of the image are predicted. A model that was built for
             unequal sides takes no turned image, and gets flips.
@@ -32,44 +33,10 @@ def predict_views(
         NetworkError: If the image has another number of axes or channels than the model takes.
         NormwiseError: If `views` is no such set.
     """
-    if views == "none":
-        return predict_whole(model, image)
-    each = views_of(views, image.ndim - 1, takes_turns(tuple(model.inputs[0].shape)))
-    return combined((v.back(predict_whole(model, v.of(image))) for v in each), mean_and_std)
-
-
-def combined(predictions: Iterable[Values], mean_and_std: bool = False) -> Values:
-    """The mean of several predictions, such as those of an ensemble's members.
-
-    Where the outputs are a mean and a standard deviation for each target, it is the mixture of
-    the normal distributions with equal weights (Lakshminarayanan et al. 2017, arXiv:1612.01474):
-    its variance is the mean of the variances and the variance of the means.
-
-    Args:
-        predictions: Arrays of one shape (..., outputs), used one after the other.
-        mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
-
-    Returns:
-        The shape of each; float32. A single one is returned as it is.
-    """
-    rest = iter(predictions)
-    first = next(rest)
-    total, squares, count = np.asarray(first, np.float64), _squares(first, mean_and_std), 1
-    for prediction in rest:
-        total, count = total + prediction, count + 1
-        squares = squares + _squares(prediction, mean_and_std)
-    if count == 1:
-        return first
-    result = total / count
-    if mean_and_std:
-        variance = squares / count - result[..., 0::2] ** 2
-        result[..., 1::2] = np.sqrt(np.maximum(variance, 0))
-    return np.asarray(result, np.float32)
-
-
-def _squares(prediction: Values, mean_and_std: bool) -> Any:
-    """The mean square of each normal distribution: of mean and deviation."""
-    if not mean_and_std:
-        return 0.0
-    values = np.asarray(prediction, np.float64)
-    return values[..., 0::2] ** 2 + values[..., 1::2] ** 2
+    check_image(model, image.shape)
+    member = member_of(model, views)
+    size = image.shape[:-1]
+    if fixed_size_note(model, size):
+        return predict_tiled(member, image, member.whole(size), mean_and_std)
+    each = (view.back(member.predict(view.of(image))) for view in member.views)
+    return combined(each, mean_and_std)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, combinations
 from typing import Any, Final, Literal, cast, get_args
 
@@ -40,6 +41,25 @@ class View:
     def back(self, seen: Array) -> Array:
         """What was predicted for the view, as it lies in the image."""
         return np.rot90(np.flip(seen, self.flips), -self.turns, _PLANE)
+
+    def axes(self, count: int) -> tuple[tuple[int, bool], ...]:
+        """For each of its axes over space, the image's axis that lies there, and if from its end.
+
+        Args:
+            count: Number of axes over space.
+        """
+        return _axes(self, count)
+
+
+@cache
+def _axes(view: View, count: int) -> tuple[tuple[int, bool], ...]:
+    """Told by a tiny image of the places of its own pixels."""
+    seen = view.of(np.moveaxis(np.indices((2,) * count), 0, -1))
+    steps = (
+        seen[tuple(int(axis == a) for a in range(count))] - seen[(0,) * count]
+        for axis in range(count)
+    )
+    return tuple((int(np.flatnonzero(step)[0]), bool(step.min() < 0)) for step in steps)
 
 
 def check_views(kind: str) -> Views:

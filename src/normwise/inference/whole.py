@@ -45,7 +45,7 @@ def predict_whole(
     Raises:
         NetworkError: If the image has another number of axes or channels than the model takes.
     """
-    _check(model, image)
+    check_image(model, image.shape)
     size = image.shape[:-1]
     if note := fixed_size_note(model, size):
         log.warning(note)
@@ -108,7 +108,16 @@ def _each(stride: int | Sequence[int], axes: int) -> Sequence[int]:
     return stride if len(stride) == axes else [lcm(*stride)] * axes
 
 
-def _check(model: keras.Model, image: Image) -> None:
+def check_image(model: keras.Model, shape: Size) -> None:
+    """Refuses an image that a model doesn't take.
+
+    Args:
+        model: The model.
+        shape: Of the image, shape (..., channels).
+
+    Raises:
+        NetworkError: If the image has another number of axes or channels than the model takes.
+    """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise NetworkError(
             f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; whole "
@@ -120,10 +129,10 @@ def _check(model: keras.Model, image: Image) -> None:
             f"The model makes {made} from {taken}; whole images need (batch, rows, columns, "
             "channels), volumes (batch, slices, rows, columns, channels), on both sides."
         )
-    if image.ndim != len(taken) - 1 or taken[-1] not in (None, image.shape[-1]):
+    if len(shape) != len(taken) - 1 or taken[-1] not in (None, shape[-1]):
         raise NetworkError(
             f"The model takes {taken[-1]} channels, shape ({_AXES[len(taken)]}, {taken[-1]}); "
-            f"received shape {image.shape}. Choose the bands that it was trained with (--bands)."
+            f"received shape {shape}. Choose the bands that it was trained with (--bands)."
         )
 
 
@@ -134,4 +143,14 @@ def _padded(image: Image, tile: Size) -> Image:
 
 def _predict(model: keras.Model, image: Image) -> Prediction:
     batch: Any = np.ascontiguousarray(image, dtype=np.float32)[None]
-    return np.asarray(model.predict_on_batch(batch)[0], np.float32)
+    made = np.asarray(model.predict_on_batch(batch)[0], np.float32)
+    if made.shape[:-1] != image.shape[:-1]:
+        raise NetworkError(
+            f"The model makes {_size(made)} pixels of {_size(image)}; whole images need one "
+            "output for each pixel. Pad with `same` in its convolutions."
+        )
+    return made
+
+
+def _size(image: Image) -> str:
+    return "x".join(map(str, image.shape[:-1]))

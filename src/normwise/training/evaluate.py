@@ -10,7 +10,8 @@ import numpy as np
 
 from normwise.data.dataset import Dataset
 from normwise.errors import DataError
-from normwise.inference.ensembles import combined, predict_views
+from normwise.inference.ensembles import predict_views
+from normwise.inference.mixtures import combined
 from normwise.inference.views import Views
 from normwise.training.distribution import SINGLE, Distribution
 from normwise.training.metrics import Metrics

@@ -1,0 +1,103 @@
+"""How a network can be applied to an image piece by piece: stride, halo, and what forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import lcm, prod
+from typing import Final
+
+_TABLE: Final = (128, 256, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A layer whose result depends on how an image is cut.
+
+    Attributes:
+        layer: The layer, by its path through nested models.
+        reason: What it does.
+    """
+
+    layer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """What tiles of an image have to keep to, so that they reproduce the whole image.
+
+    A tile begins at a multiple of the stride and its size is one. Where its edge is no edge of the
+    image, the halo is what it has to see beyond the pixels that count.
+
+    Attributes:
+        stride: Total stride along each spatial axis, in pixels.
+        halo: For each axis the pixels before and behind: the fewest that are enough.
+        reasons: The layers that see more than a halo, in the order of the graph; there the halo
+            is that of the other layers.
+    """
+
+    stride: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...]
+    reasons: tuple[Obstacle, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles with this halo equal the whole image, to rounding."""
+        return not self.reasons
+
+    @cached_property
+    def smallest(self) -> tuple[int, ...]:
+        """The smallest tile, in pixels along each axis, that has a stride of pixels to itself."""
+        return tuple(
+            _up(sum(halo) + step, step) for halo, step in zip(self.halo, self.stride, strict=True)
+        )
+
+    def core(self, tile: Sequence[int]) -> tuple[int, ...]:
+        """The pixels along each axis that a tile inside a large image adds; 0 if it is too small.
+
+        Args:
+            tile: Its size in pixels along each axis.
+        """
+        return tuple(
+            max(0, (size - sum(halo)) // step * step)
+            for size, halo, step in zip(tile, self.halo, self.stride, strict=True)
+        )
+
+    def wasted(self, tile: int | Sequence[int]) -> float:
+        """The share of the work that is spent on halos, in a large image; 1 if a tile is too small.
+
+        Args:
+            tile: Size in pixels along each axis, or one for all.
+
+        Example:
+            >>> Tiling((16,), ((24, 24),)).wasted(128)
+            0.375
+        """
+        sizes = [tile] * len(self.stride) if isinstance(tile, int) else tile
+        return 1 - prod(self.core(sizes)) / prod(sizes)
+
+    @property
+    def table(self) -> tuple[tuple[int, float], ...]:
+        """Sizes of tiles that fit, in pixels along every axis, and the share that is wasted."""
+        step = lcm(*self.stride)
+        rows = ((size, self.wasted(size)) for size in dict.fromkeys(_up(s, step) for s in _TABLE))
+        return tuple((size, share) for size, share in rows if share < 1)
+
+    def __str__(self) -> str:
+        halo = ", ".join(f"{before}+{after}" for before, after in self.halo)
+        lines = [
+            f"stride {'x'.join(map(str, self.stride))}, halo {halo} pixels, "
+            f"{'exact' if self.exact else 'not exact'}",
+            *(f"  {reason}" for reason in self.reasons),
+            *(f"  tiles of {size}: {share:.0%} of the work on halos" for size, share in self.table),
+        ]
+        return "\n".join(lines)
+
+
+def _up(size: int, step: int) -> int:
+    return -(-size // step) * step

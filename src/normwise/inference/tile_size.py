@@ -1,0 +1,149 @@
+"""The size of tiles: as fast as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import lcm, prod
+from typing import Final
+
+from normwise.errors import NetworkError
+from normwise.graph.activation_memory import peak_values
+from normwise.inference.members import Member, Size
+from normwise.keras_format.reading import read_graph
+
+_FLOAT: Final = 4
+_WORKING: Final = 2.0
+"""A backend holds more than the tensors themselves: copies in the layout of its kernels."""
+_WAITING: Final = 8
+"""Tiles that are read, predicted or written at once, and copies of them."""
+_ENOUGH: Final = 1.05
+"""Larger tiles that save less than this are left alone: they only need more memory."""
+_SMALLEST: Final = 64
+_MOST_PIXELS: Final = 4096**2
+
+Fixed = tuple[int | None, ...]
+
+
+def choose(
+    members: Sequence[Member],
+    size: Size,
+    fixed: Fixed,
+    memory: int,
+    computed: Callable[[Size], int],
+) -> Size:
+    """The tile that computes the fewest pixels, of those that fit; the whole image if that fits.
+
+    Of tiles that cost nearly the same it is the smallest.
+
+    Args:
+        members: The models.
+        size: Pixels of the image along each axis.
+        fixed: The sizes that the models were built for; see `fixed_sizes`.
+        memory: Bytes that a prediction may need, the weights and the backend itself left out.
+        computed: How many pixels tiles of a size compute for the image; it raises a NetworkError
+            if they are too small for the halo.
+
+    Returns:
+        Pixels along each axis.
+
+    Raises:
+        NetworkError: Not even the smallest tile that leaves pixels to itself fits.
+    """
+    if None not in fixed:
+        return tuple(side for side in fixed if side is not None)
+    each = [_bytes_a_pixel(member) for member in members]
+    most = min(_MOST_PIXELS, int(memory / max(each)))
+    costs: dict[Size, int] = {}
+    for tile in _candidates(members, size, fixed):
+        if prod(tile) > most:
+            continue
+        try:
+            costs[tile] = computed(tile)
+        except NetworkError:
+            continue  # too small for the halo
+    whole = with_fixed(_whole(size, strides(members)), fixed)
+    if whole in costs:
+        return whole
+    if not costs:
+        raise NetworkError(
+            f"the network's halo leaves no pixels in a tile of {most} pixels, which is what fits "
+            f"into {memory / 1e9:.3g} GB. Allow more memory (--memory), or name a size (--tile)."
+        )
+    least = min(costs.values())
+    return min((tile for tile in costs if costs[tile] <= _ENOUGH * least), key=prod)
+
+
+def asked_for(
+    tile: int | Sequence[int] | None, members: Sequence[Member], size: Size
+) -> Size | None:
+    """A size that a user names, rounded up to multiples of the stride; None if there is none.
+
+    Raises:
+        NetworkError: It is no size.
+    """
+    if tile is None:
+        return None
+    sides = [tile] * len(size) if isinstance(tile, int) else list(tile)
+    if len(sides) != len(size) or not all(isinstance(s, int) and s > 0 for s in sides):
+        raise NetworkError(
+            f"tile is {tile!r}; expected a number of pixels above 0, or {len(size)} of them."
+        )
+    steps = strides(members)
+    wanted = [_up(side, step) for side, step in zip(sides, steps, strict=True)]
+    return _smaller(wanted, _whole(size, steps))
+
+
+def fixed_sizes(members: Sequence[Member]) -> Fixed:
+    """For each axis the size that models were built for, None where they take any.
+
+    Raises:
+        NetworkError: The members of an ensemble were built for different sizes.
+    """
+    shapes = {tuple(member.model.input_shape[1:-1]) for member in members}
+    found = [{side for side in sides if side} for sides in zip(*shapes, strict=True)]
+    if any(len(sides) > 1 for sides in found):
+        raise NetworkError("the members of the ensemble were built for images of other sizes.")
+    return tuple(next(iter(sides), None) for sides in found)
+
+
+def with_fixed(tile: Size, fixed: Fixed) -> Size:
+    """A tile with the sizes that models were built for in their places."""
+    return tuple(own or side for side, own in zip(tile, fixed, strict=True))
+
+
+def strides(members: Sequence[Member]) -> Size:
+    """Along each axis, what a tile's size has to be a multiple of."""
+    return tuple(lcm(*each) for each in zip(*(m.tiling.stride for m in members), strict=True))
+
+
+def _bytes_a_pixel(member: Member) -> float:
+    """About what the prediction of a pixel needs at once."""
+    held = float(peak_values(read_graph(member.model))) * _WORKING
+    ends = int(member.model.input_shape[-1] or 1) + int(member.model.output_shape[-1] or 1)
+    return _FLOAT * (held + _WAITING * ends)
+
+
+def _candidates(members: Sequence[Member], size: Size, fixed: Fixed) -> Iterator[Size]:
+    """Sizes to choose from: cubes, and the image's own on an axis where it is smaller."""
+    steps = strides(members)
+    whole, side, seen = _whole(size, steps), float(_SMALLEST), set()
+    tile: Size = ()
+    while tile != with_fixed(whole, fixed):
+        wanted = [_up(int(side), step) for step in steps]
+        tile = with_fixed(_smaller(wanted, whole), fixed)
+        if tile not in seen:
+            seen.add(tile)
+            yield tile
+        side *= 2**0.25
+
+
+def _whole(size: Size, steps: Size) -> Size:
+    return tuple(_up(pixels, step) for pixels, step in zip(size, steps, strict=True))
+
+
+def _smaller(tile: Sequence[int], whole: Size) -> Size:
+    return tuple(min(side, own) for side, own in zip(tile, whole, strict=True))
+
+
+def _up(size: int, step: int) -> int:
+    return -(-size // step) * step

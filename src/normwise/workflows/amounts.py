@@ -1,0 +1,28 @@
+"""Amounts of memory as people write them."""
+
+import re
+from typing import Final
+
+from normwise.errors import NormwiseError
+
+_UNITS: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_BINARY: Final = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_AMOUNT: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+def bytes_of(amount: int | str | None) -> int | None:
+    """Bytes from a number or a text such as `"4GB"`, `"1.5 GiB"` or `"800M"`; None stays.
+
+    Raises:
+        NormwiseError: It is no amount above 0.
+    """
+    if amount is None:
+        return None
+    found = _AMOUNT.fullmatch(str(amount))
+    number = 0
+    if found is not None:
+        unit = found[2].lower()
+        number = int(float(found[1]) * (_BINARY if found[3] and unit else _UNITS)[unit])
+    if number < 1:
+        raise NormwiseError(f"memory is {amount!r}; expected an amount such as 4GB or 800MB.")
+    return number

@@ -1,0 +1,246 @@
+"""From image files to predicted files: whole, or tile by tile with bounded memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from normwise.errors import NetworkError, OutputExistsError
+from normwise.rasters import (
+    Dimensions,
+    ImageFiles,
+    RasterInfo,
+    open_raster,
+    suffix_of,
+    write_raster,
+)
+from normwise.rasters.cog import write_cog
+from normwise.rasters.partial import PartialImage, partial_folder
+from normwise.workflows.prediction_progress import Watcher, watching
+from normwise.workflows.predictor import NO_CLASS, Image, Predictor, Settings
+
+if TYPE_CHECKING:
+    from normwise.inference.tiled import Tiles
+
+Array = npt.NDArray[Any]
+Region = tuple[slice, ...]
+
+_TIFF: Final = (".tif", ".tiff")
+
+log = logging.getLogger("normwise.inference")
+
+
+def is_done(out: Path, settings: Settings) -> bool:
+    """Whether an output is there and a prediction that is gone on with needs it no more.
+
+    Raises:
+        OutputExistsError: It is there, and may be neither kept nor replaced.
+    """
+    if not out.exists() or settings.overwrite:
+        return False
+    if settings.resume:
+        return True
+    raise OutputExistsError(f"{out} exists already; add --overwrite to replace it.")
+
+
+def predict_array(predictor: Predictor, pixels: Array) -> Array:
+    """The prediction of raw pixels of shape (..., channels)."""
+    return _predicted(predictor, Image(pixels, predictor.nodata), "image")
+
+
+def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, RasterInfo]:
+    """The prediction of one file, in memory; its name stands in errors."""
+    with _opened(predictor, path) as (image, info):
+        return _predicted(predictor, image, info.path.name), info
+
+
+def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Path:
+    """Predicts one file into another."""
+    is_done(out, predictor.settings)
+    with _opened(predictor, path) as (image, info):
+        tiles = predictor.tiles(image)
+        if len(tiles) == 1:
+            return write_array(predictor, _predicted(predictor, image, info.path.name), info, out)
+        return _by_tiles(predictor, image, info, path, out, tiles)
+
+
+def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, out: Path) -> Path:
+    """Writes a prediction that is in memory."""
+    overwrite = predictor.settings.overwrite
+    if suffix_of(out) in _TIFF and result.ndim == 3:
+        _write_tiff(predictor, lambda *area: result[area], result.shape, like, out)
+    else:
+        nodata = _nodata(predictor) if suffix_of(out) in _TIFF else None
+        write_raster(out, result, like, nodata, overwrite)
+    return out
+
+
+@contextmanager
+def _opened(predictor: Predictor, path: ImageFiles) -> Iterator[tuple[Image, RasterInfo]]:
+    axes: dict[int, Dimensions] = {2: 2, 3: 3}
+    with open_raster(path, axes.get(predictor.axes)) as raster:
+        nodata = predictor.nodata if predictor.nodata is not None else raster.info.nodata
+        try:
+            yield Image(raster, nodata), raster.info
+        except NetworkError as error:
+            raise NetworkError(f"{raster.info.path}: {error}") from error
+
+
+def _predicted(predictor: Predictor, image: Image, name: str) -> Array:
+    tiles = predictor.tiles(image)
+    result = np.empty((*image.size, predictor.outputs), predictor.dtype)
+
+    def put(region: Region, values: Array) -> None:
+        result[region] = values
+
+    with _watching(predictor, name, tiles, 0) as watch:
+        _run(predictor, image, tiles, frozenset(), put, watch)
+    return result
+
+
+def _by_tiles(
+    predictor: Predictor, image: Image, info: RasterInfo, path: ImageFiles, out: Path, tiles: Tiles
+) -> Path:
+    """Tile by tile into a file beside the output, which becomes the output when it is whole."""
+    settings = predictor.settings
+    shape = (*image.size, predictor.outputs)
+    about = _about(predictor, image, path, tiles)
+    folder = partial_folder(out)
+    partial = PartialImage(
+        folder, shape, predictor.dtype, about, settings.resume, settings.overwrite
+    )
+    try:
+        done = partial.done
+        if not tiles.exact and done:
+            tiles = predictor.tiles(image, _begin(done))
+        with _watching(predictor, info.path.name, tiles, len(done)) as watch:
+
+            def put(region: Region, values: Array) -> None:
+                partial.write(region, values, _name(region))
+
+            _run(predictor, image, tiles, done, put, watch)
+        partial.sync()
+        _assemble(predictor, partial, info, out)
+    except BaseException:
+        partial.close()
+        raise
+    partial.close()
+    partial.remove()
+    return out
+
+
+def _run(
+    predictor: Predictor,
+    image: Image,
+    tiles: Tiles,
+    done: frozenset[str],
+    put: Callable[[Region, Array], None],
+    watch: Watcher,
+) -> None:
+    """Reads, predicts and hands on piece by piece, the three at the same time."""
+    from normwise.inference.pipeline import ahead, behind  # noqa: PLC0415 - light start-up
+
+    read = predictor.reader(image)
+    pieces = ahead((piece, read(piece.context)) for piece in tiles.pieces(done))
+
+    def finish(found: tuple[Region, Array]) -> None:
+        put(found[0], predictor.finished(found[1]))
+
+    with behind(finish) as hand:
+        for piece, (images, empty) in pieces:
+            found = tiles.add(piece, images, empty)
+            if found is not None:
+                hand(found)
+            watch()
+    _report(predictor, tiles)
+
+
+def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out: Path) -> None:
+    overwrite, suffix = predictor.settings.overwrite, suffix_of(out)
+    if suffix == ".npy":
+        is_done(out, predictor.settings)
+        partial.pixels.replace(out)
+        return
+    with open_raster(partial.pixels) as raster:
+        if suffix in _TIFF and len(partial.shape) == 3:
+            _write_tiff(predictor, raster.read, partial.shape, info, out)
+            return
+        # The other formats are written as a whole.
+        write_raster(out, raster.read(), info, _nodata(predictor) if suffix in _TIFF else None,
+                     overwrite)  # fmt: skip
+
+
+def _write_tiff(
+    predictor: Predictor,
+    read: Callable[[slice, slice], Array],
+    shape: tuple[int, ...],
+    like: RasterInfo | None,
+    out: Path,
+) -> None:
+    rows, columns, outputs = shape
+    write_cog(
+        out, read, (rows, columns, outputs), predictor.dtype, like, _nodata(predictor),
+        predictor.settings.overwrite, predictor.names,
+    )  # fmt: skip
+
+
+def _nodata(predictor: Predictor) -> float:
+    return float(NO_CLASS) if predictor.classes else float("nan")
+
+
+def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
+    """What a prediction that is gone on with must have in common with the interrupted one."""
+    files = [path] if isinstance(path, Path) else list(path)
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    settings = predictor.settings
+    return {
+        "image": [list(stamp) for stamp in stamps],
+        "model": predictor.fingerprint,
+        "tile": list(tiles.tile),
+        "exact": tiles.exact,
+        "bands": None if settings.bands is None else list(settings.bands),
+        "nodata": None if image.nodata is None else str(image.nodata),
+        "tta": settings.tta,
+    }
+
+
+def _begin(done: frozenset[str]) -> int:
+    """The rows that are done by the names of their regions."""
+    return max(int(name.split("_")[0].split("-")[1]) for name in done)
+
+
+def _name(region: Region) -> str:
+    from normwise.inference.tiled import name_of  # noqa: PLC0415 - needs a backend
+
+    return name_of(region)
+
+
+def _watching(predictor: Predictor, name: str, tiles: Tiles, done: int) -> Any:
+    size = "x".join(map(str, tiles.tile))
+    share = 1 - prod(tiles.size) / tiles.computed
+    what = "halos" if tiles.exact else "overlaps"
+    note = f"tiles of {size} pixels, {share:.0%} of the work on {what}"
+    return watching(predictor.settings.progress, name, len(tiles), done if tiles.exact else 0, note)
+
+
+def _report(predictor: Predictor, tiles: Tiles) -> None:
+    """Why tiles were blended, and how well they fit."""
+    from normwise.inference.tiled import ExactTiles  # noqa: PLC0415 - needs a backend
+
+    if isinstance(tiles, ExactTiles) or len(tiles) == 1:
+        return
+    reasons = [str(r) for member in predictor.members for r in member.tiling.reasons]
+    why = "; ".join(dict.fromkeys(reasons[:3])) or "tiles of the model's size have no room for it"
+    more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    log.warning(
+        "No halo makes tiles equal the whole image (%s%s): overlapping tiles were blended. Where "
+        "neighbours overlap they differ by %.3g (root mean square).",
+        why, more, tiles.mismatch,
+    )  # fmt: skip

@@ -1,0 +1,314 @@
+"""A model, or several, made ready to be applied to images of any size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from normwise.backend import require_backend
+from normwise.errors import NetworkError, NormwiseError, RasterError
+from normwise.memory import available_memory
+from normwise.rasters import Raster, suffix_of
+from normwise.workflows.ensembles import members_of
+from normwise.workflows.models import live_model
+from normwise.workflows.runs import (
+    data_settings,
+    fill_of_run,
+    output_names,
+    reading_of,
+    views_of_run,
+)
+
+if TYPE_CHECKING:
+    from normwise.inference.members import Member
+    from normwise.inference.tiled import Tiles
+
+Array = npt.NDArray[Any]
+Region = tuple[slice, ...]
+
+PROBABILITIES: Final = frozenset({"sigmoid", "softmax"})
+OVER_HALF: Final = 0.5
+NO_CLASS: Final = 255
+STRIPED: Final = (".tif", ".tiff")
+_OF_THE_FREE: Final = 0.5
+_HELD_ROW: Final = 2**28
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a prediction is asked for; see `predict`."""
+
+    classes: bool = False
+    bands: Sequence[int] | None = None
+    nodata: float | None = None
+    tta: str | None = None
+    tile: int | Sequence[int] | None = None
+    memory: int | None = None
+    overwrite: bool = False
+    resume: bool = False
+    progress: bool = False
+
+
+class Image:
+    """An image in memory or an open file, read by windows.
+
+    Args:
+        pixels: The array, shape (..., channels), or the open file.
+        nodata: The value that marks missing pixels.
+    """
+
+    def __init__(self, pixels: Array | Raster, nodata: float | None) -> None:
+        self._pixels, self.nodata = pixels, nodata
+        self._row: tuple[Any, Array] | None = None
+        if isinstance(pixels, Raster):
+            self.size, self.channels = pixels.info.shape, pixels.info.channels
+        else:
+            self.size, self.channels = pixels.shape[:-1], pixels.shape[-1]
+
+    def read(self, region: Region, bands: Sequence[int] | None) -> Array:
+        """A window of some channels, None for all."""
+        if not isinstance(self._pixels, Raster):
+            part = self._pixels[region]
+            return part if bands is None else part[..., list(bands)]
+        if not self._in_strips(region, bands):
+            return self._pixels.read(*region, channels=bands)
+        # A file of strips is unpacked over its whole width for each window: once a row is enough.
+        key = region[:-1], None if bands is None else tuple(bands)
+        if self._row is None or self._row[0] != key:
+            self._row = key, self._pixels.read(*region[:-1], channels=bands)
+        return self._row[1][..., region[-1], :].copy()
+
+    def _in_strips(self, region: Region, bands: Sequence[int] | None) -> bool:
+        """Whether a file stores whole rows, and a row of tiles of it is small enough to be held."""
+        assert isinstance(self._pixels, Raster)
+        info = self._pixels.info
+        if suffix_of(info.path) not in STRIPED or self._pixels.block[-1] < info.width:
+            return False
+        values = prod(s.stop - s.start for s in region[:-1]) * info.width
+        channels = info.channels if bands is None else len(bands)
+        return bool(values * channels * info.dtype.itemsize <= _HELD_ROW)
+
+    def windows(self, bands: Sequence[int] | None) -> Iterator[tuple[Array, Any]]:
+        """Windows that cover it, and where they lack data, as percentiles are computed of."""
+        from normwise.data.examination import WINDOW_VALUES  # noqa: PLC0415 - light start-up
+        from normwise.data.pixels import missing_in  # noqa: PLC0415
+
+        whole = [tuple(slice(0, side) for side in self.size)]
+        regions = (
+            self._pixels.windows(WINDOW_VALUES // self.channels)
+            if isinstance(self._pixels, Raster)
+            else whole
+        )
+        for region in regions:
+            part = self.read(region, bands)
+            yield part, missing_in(part, self.nodata)
+
+
+class Predictor:
+    """Loaded models with what is needed to read images for them.
+
+    Args:
+        model: Whatever names a model or an ensemble.
+        settings: What is asked for.
+
+    Raises:
+        NormwiseError: Class ids are wanted of a model that gives no probabilities.
+    """
+
+    def __init__(self, model: Any, settings: Settings) -> None:
+        require_backend()
+        members = members_of(model)
+        each = [data_settings(member) for member in members]
+        self.settings = settings
+        self.nodata = (
+            settings.nodata if settings.nodata is not None else reading_of(members[0]).nodata
+        )
+        self._bands = [
+            settings.bands if settings.bands is not None else told.bands if told else None
+            for told in each
+        ]
+        self.models = [live_model(member) for member in members]
+        self._fills = [fill_of_run(member) for member in members]
+        self._views = [views_of_run(member, settings.tta) for member in members]
+        self.classes = settings.classes
+        self.names = ("class",) if self.classes else output_names(members[0], self.models[0])
+        if self.classes and not all(_gives_probabilities(live) for live in self.models):
+            raise NormwiseError(
+                "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
+            )
+
+    @property
+    def axes(self) -> int:
+        """The number of axes over space that the first model takes."""
+        return len(self.models[0].input_shape) - 2
+
+    @property
+    def outputs(self) -> int:
+        """Channels of a prediction."""
+        return 1 if self.classes else int(self.models[0].output_shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a prediction's pixels."""
+        return np.dtype(np.uint8 if self.classes else np.float32)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the models apart from others: a hash of their weights."""
+        found = hashlib.sha256()
+        for live in self.models:
+            for weight, values in zip(live.weights, live.get_weights(), strict=True):
+                found.update(f"{weight.path} {weight.shape}".encode())
+                found.update(np.ascontiguousarray(values, np.float32).tobytes())
+        return found.hexdigest()[:16]
+
+    @cached_property
+    def mean_and_std(self) -> bool:
+        """Whether the outputs are a mean and a standard deviation in turn."""
+        from normwise.training.distribution import Distribution  # noqa: PLC0415 - light start-up
+
+        return Distribution.of_layers(layer.name for layer in self.models[0].layers).gaussian
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The models with their tilings and views."""
+        from normwise.inference.members import member_of  # noqa: PLC0415 - needs a backend
+
+        pairs = zip(self.models, self._views, strict=True)
+        return [member_of(live, views) for live, views in pairs]
+
+    def tiles(self, image: Image, begin: int = 0) -> Tiles:
+        """How an image is cut: whole if there is memory for it.
+
+        Args:
+            image: The image.
+            begin: Rows that are done already, of tiles that are blended.
+
+        Raises:
+            NetworkError: No model takes such an image, the tile is too small or none fits.
+        """
+        from normwise.inference.tiled import tiles_of  # noqa: PLC0415 - needs a backend
+        from normwise.inference.whole import check_image  # noqa: PLC0415
+
+        for live, bands in zip(self.models, self._bands, strict=True):
+            channels = image.channels if bands is None else len(_existing(bands, image.channels))
+            check_image(live, (*image.size, channels))
+        tile = self._tile(image)
+        return tiles_of(self.members, image.size, tile, self.mean_and_std, begin)
+
+    def _tile(self, image: Image) -> tuple[int, ...]:
+        from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
+        from normwise.inference.tiled import tiles_of  # noqa: PLC0415
+
+        fixed = tile_size.fixed_sizes(self.members)
+        wanted = tile_size.asked_for(self.settings.tile, self.members, image.size)
+        if wanted is not None:
+            return tile_size.with_fixed(wanted, fixed)
+
+        def computed(tile: tuple[int, ...]) -> int:
+            return tiles_of(self.members, image.size, tile).computed
+
+        memory = self.settings.memory or int(_OF_THE_FREE * available_memory())
+        return tile_size.choose(self.members, image.size, fixed, memory, computed)
+
+    def reader(self, image: Image) -> Any:
+        """A function that reads a window of an image as each model takes it.
+
+        Returns:
+            Called with a region, it gives the models' images and where there is no data. What
+            has to be known of the whole image, such as its percentiles, is found before.
+        """
+        scalings = [self._scaling(live, i, image) for i, live in enumerate(self.models)]
+        wanted = self._union(image.channels)
+
+        def read(region: Region) -> tuple[list[Array], npt.NDArray[np.bool_]]:
+            raw = image.read(region, wanted)
+            images, empty = [], np.zeros((*raw.shape[:-1], 1), bool)
+            for i, live in enumerate(self.models):
+                chosen = self._chosen(raw, i, wanted)
+                missing = _missing(chosen, image.nodata)
+                scaled = scalings[i](chosen) if scalings[i] else chosen
+                images.append(_filled(live, self._fills[i], scaled, missing))
+                empty |= np.all(missing, axis=-1, keepdims=True)
+            return images, empty
+
+        return read
+
+    def finished(self, values: Array) -> Array:
+        """What is given back or written of a prediction that is NaN where there is no data."""
+        if not self.classes:
+            return np.asarray(values, np.float32)
+        empty = np.isnan(values).any(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            return np.where(empty, NO_CLASS, _class_ids(values)).astype(np.uint8)
+
+    def _scaling(self, live: Any, index: int, image: Image) -> Any:
+        from normwise.data.scaling import scaled_between  # noqa: PLC0415 - light start-up
+        from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
+
+        scaling = scaling_of_model(live)
+        if scaling is None:
+            return None
+        bounds = scaling.bounds(lambda: image.windows(self._bands[index]))
+        return lambda pixels: scaled_between(pixels, bounds)
+
+    def _union(self, channels: int) -> list[int] | None:
+        """The channels that any model takes; None for all."""
+        if any(bands is None for bands in self._bands):
+            return None
+        return sorted({band for bands in self._bands for band in _existing(bands or (), channels)})
+
+    def _chosen(self, raw: Array, index: int, union: Sequence[int] | None) -> Array:
+        bands = self._bands[index]
+        if bands is None:
+            return raw
+        places = list(bands) if union is None else [union.index(band) for band in bands]
+        return raw[..., places]
+
+
+def _filled(
+    live: Any, fill: Sequence[float] | None, pixels: Array, missing: npt.NDArray[np.bool_]
+) -> Array:
+    """An image as a model was trained on it: filled where nothing was measured."""
+    from normwise.training.evaluate import input_mean  # noqa: PLC0415 - light start-up
+
+    if not missing.any():
+        return pixels
+    known = fill is not None and len(fill) == missing.shape[-1]
+    mean = np.asarray(fill if known else input_mean(live), np.float32)
+    if mean.shape[-1] != missing.shape[-1]:
+        raise NetworkError(f"the model takes {mean.shape[-1]} channels, not {missing.shape[-1]}.")
+    return np.where(missing, np.broadcast_to(mean, missing.shape), pixels)
+
+
+def _existing(bands: Sequence[int], count: int) -> list[int]:
+    if any(not 0 <= band < count for band in bands):
+        raise RasterError(f"the image has {count} channels, but bands {list(bands)} are wanted.")
+    return list(bands)
+
+
+def _missing(pixels: Array, nodata: float | None) -> npt.NDArray[np.bool_]:
+    missing = np.zeros(pixels.shape, bool)
+    if pixels.dtype.kind == "f":
+        missing |= np.isnan(pixels)
+    if nodata is not None:
+        missing |= pixels == nodata
+    return missing
+
+
+def _gives_probabilities(model: Any) -> bool:
+    activation = getattr(model.layers[-1], "activation", None)
+    return getattr(activation, "__name__", "") in PROBABILITIES
+
+
+def _class_ids(probabilities: Array) -> Array:
+    if probabilities.shape[-1] == 1:
+        return np.asarray(probabilities > OVER_HALF)
+    return np.asarray(probabilities.argmax(-1)[..., None])

@@ -1,0 +1,132 @@
+"""Images written piece by piece: what an interruption leaves, and what goes on with it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from normwise.errors import OutputExistsError, RasterError
+from normwise.rasters import open_raster
+from normwise.rasters.partial import PartialImage, partial_folder
+
+SHAPE, ABOUT = (7, 9, 2), {"image": "a.tif", "model": "m"}
+VALUES = np.arange(126, dtype=np.float32).reshape(SHAPE)
+PIECES = {
+    "0-4_0-5": (slice(0, 4), slice(0, 5)), "0-4_5-9": (slice(0, 4), slice(5, 9)),
+    "4-7_0-9": (slice(4, 7), slice(0, 9)),
+}  # fmt: skip
+
+
+def begun(folder, **options):
+    return PartialImage(folder, SHAPE, np.float32, ABOUT, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return partial_folder(tmp_path / "out.tif")
+
+
+def test_pieces_make_the_image(folder):
+    partial = begun(folder)
+    for name, region in PIECES.items():
+        partial.write(region, VALUES[region], name)
+    partial.sync()
+    assert partial.done == set(PIECES)
+    with open_raster(partial.pixels) as image:
+        np.testing.assert_array_equal(image.read(), VALUES)
+        assert image.info.shape == SHAPE[:2]
+    partial.close()
+    partial.remove()
+    assert not folder.exists()
+
+
+def test_what_is_done_is_kept_and_the_rest_goes_on(folder):
+    partial = begun(folder)
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.close()
+    with (folder / "done.txt").open("a") as journal:
+        journal.write("4-7_0-")  # cut off in the middle of a line
+    with pytest.raises(OutputExistsError, match="--resume"):
+        begun(folder)
+    again = begun(folder, resume=True)
+    assert again.done == {"0-4_0-5"}
+    again.write(PIECES["4-7_0-9"], VALUES[PIECES["4-7_0-9"]], "4-7_0-9")
+    again.close()
+    assert begun(folder, resume=True).done == {"0-4_0-5", "4-7_0-9"}
+    fresh = begun(folder, overwrite=True)
+    assert fresh.done == frozenset()
+    fresh.close()
+    assert not folder.exists()  # nothing was done
+
+
+def test_pieces_of_another_image_are_refused(folder):
+    partial = begun(folder)
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.close()
+    with pytest.raises(RasterError, match="another model"):
+        PartialImage(folder, SHAPE, np.float32, {**ABOUT, "model": "n"}, resume=True)
+    (folder / "about.json").write_text("{")
+    with pytest.raises(RasterError, match="begin anew"):
+        begun(folder, resume=True)
+
+
+def test_a_full_disk_keeps_what_is_done(folder, monkeypatch):
+    partial = begun(folder)
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.sync()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RasterError, match="No space left on device"):
+        partial.write(PIECES["4-7_0-9"], VALUES[PIECES["4-7_0-9"]], "4-7_0-9")
+    partial.close()
+    assert begun(folder, resume=True).done == {"0-4_0-5"}
+
+
+def test_resuming_without_pieces_begins(folder):
+    partial = begun(folder, resume=True)
+    assert partial.done == frozenset()
+    partial.close()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from normwise.rasters import partial
+partial._SECONDS = 0.0
+image = partial.PartialImage(Path(sys.argv[1]), (64, 64, 1), np.float32, {}, resume=True)
+for row in range(64):
+    if str(row) not in image.done:
+        region = slice(row, row + 1), slice(0, 64)
+        image.write(region, np.full((1, 64, 1), row + 0.5), str(row))
+        time.sleep(0.002)
+image.close()
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_counts_as_done_after_a_kill_is_done(folder, seed):
+    rng, done = np.random.default_rng(seed), 0
+    while done < 64:
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)])
+        begin = time.monotonic()
+        while process.poll() is None and time.monotonic() - begin < 20:
+            journal = folder / "done.txt"
+            if journal.is_file() and len(journal.read_text().splitlines()) > done + 10:
+                time.sleep(rng.uniform(0, 0.01))
+                process.kill()
+        process.wait()
+        image = PartialImage(folder, (64, 64, 1), np.float32, {}, resume=True)
+        with open_raster(image.pixels) as pixels:
+            rows = pixels.read()[..., 0]
+        assert len(image.done) > done
+        done = len(image.done)
+        for name in image.done:
+            assert (rows[int(name)] == int(name) + 0.5).all()
+        image.close()

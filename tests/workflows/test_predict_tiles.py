@@ -1,0 +1,198 @@
+"""Prediction of files by tiles: the same as of the whole, and whole or not there."""
+
+import keras
+import numpy as np
+import pytest
+import rasterio
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+
+import normwise as nw
+from normwise.data.scaling import Percentiles
+from normwise.errors import NetworkError, OutputExistsError, RasterError
+from normwise.inference import whole
+from normwise.rasters import Raster, RasterInfo, raster_info, read_raster, write_raster
+from normwise.rasters.partial import partial_folder
+from normwise.training.scaling import name_input
+from tests.commands import normwise
+from tests.surgery.randomize import randomize
+
+SIZE, TILE = (150, 117), 48
+
+
+def network(outputs=1, activation=None, norm="batch@pre-activation", scaling=None, channels=2):
+    model = nw.build("unet", (None, None, channels), outputs, norm=norm, filters=2, depth=1)
+    randomize(model)
+    name_input(model, scaling)
+    if activation is None:
+        return model
+    return keras.Model(model.input, keras.layers.Activation(activation)(model.output))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """A scene with a place on Earth, and pixels without data along its border and inside."""
+    folder = tmp_path_factory.mktemp("scene")
+    pixels = np.random.default_rng(0).integers(1, 1000, (*SIZE, 2)).astype(np.int16)
+    pixels[:60, :70] = -9999
+    pixels[100, 50, 0] = -9999
+    place = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 10)}
+    like = RasterInfo(folder / "x", *SIZE, 2, np.dtype(np.int16), -9999.0, **place)
+    write_raster(folder / "scene.tif", pixels, like, nodata=-9999)
+    return folder / "scene.tif"
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The sizes of all tiles that a network is asked for."""
+    seen, before = [], whole._predict
+
+    def counted(model, image):
+        seen.append(image.shape[:-1])
+        return before(model, image)
+
+    monkeypatch.setattr(whole, "_predict", counted)
+    return seen
+
+
+def assert_same(found, wanted):
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    bound = 2e-5 * np.nanmax(np.abs(wanted))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=bound)
+
+
+def test_a_file_by_tiles_is_the_file_as_a_whole(scene, tmp_path, calls):
+    model = network(3)
+    wanted = nw.predict(model, scene)
+    assert len(calls) == 1
+    out = nw.predict(model, scene, tmp_path / "out.tif", tile=TILE)
+    # The corner without data is never asked for.
+    assert set(calls[1:]) == {(TILE, TILE)} and len(calls) > 6
+    found, info, source = read_raster(out), raster_info(out), raster_info(scene)
+    assert_same(found, wanted)
+    assert np.isnan(found[:60, :70]).all() and not np.isnan(found[100, 50]).any()
+    assert (info.crs, info.transform) == (source.crs, source.transform)
+    assert np.isnan(info.nodata)
+    assert_same(nw.predict(model, scene, tile=TILE), wanted)
+    assert_same(nw.predict(model, read_raster(scene), nodata=-9999, tile=TILE), wanted)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif"]
+
+
+def test_a_file_of_strips_is_unpacked_once_a_row(scene, tmp_path, monkeypatch):
+    with rasterio.open(scene) as file:
+        profile, pixels = file.profile, file.read()
+    profile.update(tiled=False, blockysize=1)
+    for name in ("blockxsize", "blockysize"):
+        profile.pop(name)
+    with rasterio.open(tmp_path / "strips.tif", "w", **profile) as file:
+        file.write(pixels)
+    asked, before = [], Raster.read
+
+    def counted(self, *spans, **options):
+        asked.append(spans)
+        return before(self, *spans, **options)
+
+    monkeypatch.setattr(Raster, "read", counted)
+    model = network()
+    found = nw.predict(model, tmp_path / "strips.tif", tile=TILE)
+    assert {len(spans) for spans in asked} == {1} and len(asked) == len(set(map(str, asked)))
+    assert_same(found, nw.predict(model, scene))
+
+
+def test_class_ids_and_views_by_tiles(scene, tmp_path):
+    model = network(3, "softmax")
+    wanted = nw.predict(model, scene, classes=True, tta="flips-and-turns")
+    for name in ("out.tif", "out.npy", "out.png", "out.zarr"):
+        out = nw.predict(
+            model, scene, tmp_path / name, classes=True, tta="flips-and-turns", tile=64
+        )
+        found = read_raster(out)
+        assert found.dtype == np.uint8 and (found[:60, :70] == 255).all()
+        assert np.mean(found != wanted) < 1e-3  # two classes may be as likely, but for rounding
+
+
+def test_ensembles_and_percentiles_by_tiles(scene):
+    scaled = network(scaling=Percentiles(2, 98))
+    models = [scaled, network(channels=2)]
+    assert_same(nw.predict(models, scene, tile=64), nw.predict(models, scene))
+
+
+def test_the_size_of_tiles_follows_the_memory(scene, tmp_path, calls):
+    model = network()
+    wanted = nw.predict(model, scene)
+    found = nw.predict(model, scene, tmp_path / "out.npy", memory="1.5MB")
+    assert_same(read_raster(found), wanted)
+    assert len(set(calls[1:])) == 1 and 20 < calls[-1][0] < 150
+    with pytest.raises(NetworkError, match=r"scene\.tif.*--memory"):
+        nw.predict(model, scene, memory="10kB")
+    with pytest.raises(NetworkError, match="too small"):
+        nw.predict(model, scene, tile=4)
+    with pytest.raises(NetworkError, match="expected a number"):
+        nw.predict(model, scene, tile=(4, 4, 4))
+    with pytest.raises(nw.NormwiseError, match="such as 4GB"):
+        nw.predict(model, scene, memory="much")
+
+
+def test_what_sees_the_whole_image_is_blended_and_said(scene, tmp_path, caplog):
+    model = network(norm="instance@pre-activation")
+    out = nw.predict(model, scene, tmp_path / "out.tif", tile=64)
+    assert "takes the statistics of all pixels" in caplog.text and "differ by" in caplog.text
+    found, wanted = read_raster(out), nw.predict(model, scene)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    assert 0 < np.sqrt(np.nanmean((found - wanted) ** 2)) < np.nanstd(wanted)
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("norm", ["batch@pre-activation", "instance@pre-activation"])
+def test_an_interrupted_prediction_goes_on(scene, tmp_path, monkeypatch, norm):
+    model, out = network(norm=norm), tmp_path / "out.tif"
+    wanted = read_raster(nw.predict(model, scene, tmp_path / "wanted.tif", tile=TILE))
+    asked, before = [], whole._predict
+
+    def stopping(model, image):
+        asked.append(image.shape)
+        if len(asked) == 10:
+            raise StopError
+        return before(model, image)
+
+    monkeypatch.setattr(whole, "_predict", stopping)
+    with pytest.raises(StopError):
+        nw.predict(model, scene, out, tile=TILE)
+    assert not out.exists() and partial_folder(out).exists()
+    with pytest.raises(OutputExistsError, match="--resume"):
+        nw.predict(model, scene, out, tile=TILE)
+    with pytest.raises(RasterError, match="another model"):
+        nw.predict(randomize(network(norm=norm), 5), scene, out, tile=TILE, resume=True)
+    with pytest.raises(RasterError, match="another tile"):
+        nw.predict(model, scene, out, tile=64, resume=True)
+    count = len(asked)
+    nw.predict(model, scene, out, tile=TILE, resume=True)
+    assert len(asked) - count > 0
+    np.testing.assert_array_equal(read_raster(out), wanted)
+    assert not partial_folder(out).exists()
+    # What is done is done, and a folder is gone on with file by file.
+    count = len(asked)
+    assert nw.predict(model, scene, out, tile=TILE, resume=True) == out
+    assert len(asked) == count
+
+
+def test_a_network_that_changes_the_size_is_refused():
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 3)(inputs))
+    with pytest.raises(NetworkError, match="6x6 pixels of 8x8"):
+        nw.predict(model, np.zeros((8, 8, 2), np.float32))
+
+
+def test_the_command_says_how_it_goes(scene, tmp_path):
+    network().save(tmp_path / "model.keras")
+    done = normwise(
+        "predict", "model.keras", scene, "-o", "out.tif", "--tile", "48,64", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "scene.tif: " in done.stderr and "tiles of 48x64 pixels" in done.stderr
+    assert "of the work on halos" in done.stderr and "(100%)" in done.stderr
+    wrong = normwise("predict", "model.keras", scene, "-o", "o.tif", "--tile", "big", cwd=tmp_path)
+    assert wrong.returncode == 2 and "for example 512" in wrong.stderr
