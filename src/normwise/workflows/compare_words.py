@@ -93,7 +93,7 @@ def limits(summary: Summary) -> Iterator[str]:
         )
     yield (
         f"One learning rate and one budget for all: what another would give isn't known. "
-        f"{experiment.seeds} seeds a variant."
+        f"{experiment.seeds} seed{'s' if experiment.seeds != 1 else ''} a variant."
     )
     if any(line.diverged for line in summary.lines):
         yield "Trials that diverged are left out of means and differences, which flatters them."
