@@ -18,7 +18,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "syntax_trees": frozenset(),
     "backend": frozenset({"errors", "syntax_trees"}),
     "graph": frozenset({"errors"}),
-    "keras_format": frozenset({"errors", "files", "graph"}),
+    "keras_format": frozenset({"errors", "files", "graph", "memory"}),
     "norms": frozenset({"errors", "graph"}),
     "rules": frozenset({"errors", "graph", "norms"}),
     "surgery": frozenset({"errors", "graph", "keras_format", "norms"}),

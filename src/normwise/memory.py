@@ -35,6 +35,24 @@ def keep_freed_memory() -> bool:
     return bool(sum(mallopt(option, value) for option, value in wanted.items()) == len(wanted))
 
 
+def return_freed_memory() -> bool:
+    """Gives freed memory back to the system, also what lies between blocks that are in use.
+
+    Large arrays that are made and freed in turn leave gaps that none of the next ones fits into;
+    to the system they count as used. It takes some milliseconds.
+
+    Returns:
+        Whether any was given back; elsewhere than on glibc there is nothing to ask.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return False  # musl and others have none
+    return bool(trim(0))
+
+
 def available_memory() -> int:
     """Bytes that can still be used, by what the system and the process's group of control say.
 

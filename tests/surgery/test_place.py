@@ -398,3 +398,19 @@ def test_retraining_with_data_starts_from_the_statistics_of_what_each_layer_read
     out = np.asarray(keras.ops.convert_to_numpy(probe(stacked, training=False)))
     np.testing.assert_allclose(out.mean((0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=0.05)
+
+
+@pytest.mark.parametrize("changed", ["quantized", "adapted by LoRA"])
+def test_a_kernel_that_is_not_all_of_a_layer_takes_no_norm_over(changed):
+    inputs = keras.Input((4,))
+    dense = layers.Dense(4, name="dense")
+    x = layers.BatchNormalization(name="norm")(dense(inputs))
+    model = shaken(keras.Model(inputs, layers.Dense(2)(layers.ReLU()(x))))
+    dense.quantize("int8") if changed == "quantized" else dense.enable_lora(2)
+    try:
+        done = placed(model, "none")
+    except SurgeryError as error:  # Keras makes no copy of it from its configuration
+        assert "dense" in str(error) and "LoRA" in str(error)
+        return
+    assert not done.report.changed
+    assert "quantized or adapted by LoRA" in done.report.skipped[0].reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,10 @@ from normwise.keras_format.weights import (
     copy_variables,
     variables_of,
 )
+from normwise.memory import return_freed_memory
+
+REPLACED = 2**24
+"""Bytes of weights after which the memory of what they replaced is given back."""
 
 
 @dataclass
@@ -94,14 +99,21 @@ class Replayed:
             only: Paths of the layers that are set, all others stay; None: all of them.
         """
         done: set[int] = set()
+        replaced, gaps = 0, False
         for path, layer in self.layers.items():
             if id(layer) in done or (only is not None and path not in only):
                 continue
             done.add(id(layer))
             if path in self.rules:
                 assign(path, layer, self._ruled(path, layer, weights))
+                replaced += _bytes(layer)
             elif path in self.origins:
                 copy_variables(path, self.origins[path], layer, weights)
+            if replaced > REPLACED:
+                gaps = return_freed_memory()
+                replaced = 0
+        if gaps:
+            return_freed_memory()
 
     def _ruled(self, path: str, layer: Any, weights: Weights) -> LayerWeights:
         """What a rule says, and the source's weights of the same names for the rest."""
@@ -110,3 +122,8 @@ class Replayed:
             return told
         names = {variable.name for variable in layer.variables}
         return {**{n: a for n, a in weights.of(path).items() if n in names}, **told}
+
+
+def _bytes(layer: Any) -> int:
+    """Memory of a layer's weights, about: most are float32."""
+    return sum(4 * math.prod(variable.shape) for variable in variables_of(layer))
