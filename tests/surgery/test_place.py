@@ -414,3 +414,33 @@ def test_a_kernel_that_is_not_all_of_a_layer_takes_no_norm_over(changed):
         return
     assert not done.report.changed
     assert "quantized or adapted by LoRA" in done.report.skipped[0].reason
+
+
+def recurrent():
+    """A recurrent layer that carries its state from batch to batch, and a random one."""
+    inputs = keras.Input(batch_shape=(2, 5, 3))
+    both = layers.Bidirectional(layers.LSTM(2, stateful=True, return_sequences=True))
+    x = layers.GRU(4, stateful=True, return_sequences=True, name="gru")(both(inputs))
+    x = layers.Dense(4, name="dense")(layers.Dropout(0.5)(x))
+    return shaken(keras.Model(inputs, layers.Dense(1)(layers.ReLU()(x))))
+
+
+def states_of(model):
+    gru = np.asarray(keras.ops.convert_to_numpy(model.get_layer("gru").states[0]))
+    arrays = zip(model.variables, weights_of(model), strict=True)
+    return [gru, *(array for variable, array in arrays if "seed" in variable.path)]
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("keep", [True, False])
+def test_states_of_recurrent_layers_stay(keep):
+    model, data = recurrent(), np.random.default_rng(3).normal(size=(2, 5, 3)).astype("float32")
+    model(data)
+    before = states_of(model)
+    assert before[0].any() and len(before) > 1
+    plans = {True: "batch@pre-activation", False: "batch@post-activation"}
+    done = placed(model, plans[keep], Settings(keep=keep), data=[data])
+    assert done.report.changed
+    for wanted, source, copy in zip(before, states_of(model), states_of(done.model), strict=True):
+        np.testing.assert_array_equal(source, wanted)
+        np.testing.assert_array_equal(copy, wanted)

@@ -83,9 +83,18 @@ def copy_variables(path: str, source: Any, copy: Any, weights: Weights) -> None:
             f"copy made from its configuration has {_said(new)}. Its get_config() doesn't say "
             "everything, or it was changed after it was built (LoRA, quantization)."
         )
-    for variable, theirs in zip(new, old, strict=True):
+    for variable, theirs in zip([*new, *_states(copy)], [*old, *_states(source)], strict=True):
         variable.assign(weights.value(theirs))
     _finish(copy)
+
+
+def _states(layer: Any) -> list[Any]:
+    """What stateful recurrent layers carry from batch to batch, which Keras counts nowhere."""
+    import keras  # noqa: PLC0415
+
+    parts = [p for p in _flattened(layer) if isinstance(p, keras.layers.RNN) and p.stateful]
+    found: list[Any] = keras.tree.flatten([part.states or [] for part in parts])
+    return found
 
 
 def assign(path: str, layer: Any, values: LayerWeights) -> None:

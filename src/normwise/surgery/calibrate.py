@@ -36,6 +36,7 @@ def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
         return _keep(work, copy, data)
     if work.fresh:
         found = population_statistics(copy.model, data, list(work.fresh), work.settings.measure)
+        copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
         apply_statistics(copy.model, found.statistics)
     return []
 
