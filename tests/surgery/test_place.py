@@ -405,7 +405,7 @@ def test_a_kernel_that_is_not_all_of_a_layer_takes_no_norm_over(changed):
     inputs = keras.Input((4,))
     dense = layers.Dense(4, name="dense")
     x = layers.BatchNormalization(name="norm")(dense(inputs))
-    model = shaken(keras.Model(inputs, layers.Dense(2)(layers.ReLU()(x))))
+    model = shaken(keras.Model(inputs, layers.Dense(2, name="head")(layers.ReLU()(x))))
     dense.quantize("int8") if changed == "quantized" else dense.enable_lora(2)
     try:
         done = placed(model, "none")
