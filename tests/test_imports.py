@@ -37,6 +37,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         | {"networks", "keras_format", "graph", "training"}
     ),
     "testing": frozenset({"errors", "norms", "rules", "workflows"}),
+    "probes": frozenset({"errors", "graph", "keras_format", "rules", "surgery"}),
 }
 """What each package may import; `workflows` may import all, `cli` only `workflows`."""
 

@@ -5,7 +5,7 @@ python tools/make_rule_pages.py
 
 from pathlib import Path
 
-from normwise.rules import RULES
+from normwise.rules import RULES, Rule
 from normwise.rules.page import markdown
 
 FOLDER = Path("docs/rules")
@@ -25,10 +25,14 @@ def _index() -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity} | {rule.page.title} |"
+        f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity} | {_said(rule)} |"
         for rule in RULES
     ]
     return "\n".join([*lines, ""])
+
+
+def _said(rule: Rule) -> str:
+    return f"{rule.page.title} Needs data." if rule.needs_data else rule.page.title
 
 
 def main() -> None:

@@ -22,8 +22,14 @@ TRAINING = [
     "untouched-statistics",
     "dead-channels",
     "half-precision-norm",
+    "train-eval-gap",
+    "batch-dependence",
+    "merge-scale",
+    "outlier-sample",
+    "sorted-batches",
+    "domain-shift",
 ]
-EXPORT = ["unfoldable-norm", "tile-dependent-norm", "newer-config"]
+EXPORT = ["unfoldable-norm", "tile-dependent-norm", "newer-config", "tile-mismatch"]
 LATER = [*TRAINING, *EXPORT]
 
 

@@ -1,13 +1,15 @@
 """`normwise check MODEL...`: normalization mistakes, with reasons and evidence."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from normwise.cli.console import errors, output, print_json
+from normwise.cli.console import Imports, errors, output, print_json
 from normwise.errors import printable
+from normwise.workflows.check_data import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +64,28 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     accumulation: Annotated[
         int, typer.Option(min=1, help="Batches whose gradients make a step.")
     ] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="A data folder or a folder of images, to run the model on."),
+    ] = None,
+    new_data: Annotated[
+        bool | None,
+        typer.Option(
+            "--new-data/--training-data",
+            help="Whether the data are from where the model is used; by default the run tells.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Samples of the data to look at, at most.")
+    ] = LIMIT,
+    bands: Annotated[
+        str | None, typer.Option(help="Channels of the data to use, from 0: 0,1,2.")
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value of missing pixels.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Rows and columns of a sample; by default the run's.")
+    ] = None,
+    imports: Imports = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(help="A rule to leave out, where wanted for some layers: wrong-axis:audio_*."),
@@ -74,9 +98,10 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     ] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
-    """Find normalization mistakes; nothing in a file runs, and no backend is loaded for one."""
+    """Find normalization mistakes; without data, nothing in a file runs and no backend loads."""
     from normwise.workflows.check_many import check_many, exit_code  # noqa: PLC0415 - light start-up
 
+    _import(imports or [])
     done = []
     for checked in check_many(
         models,
@@ -87,6 +112,12 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         loss=loss,
         replicas=replicas,
         accumulation=accumulation,
+        data=data,
+        new_data=new_data,
+        limit=limit,
+        nodata=nodata,
+        bands=_channels(bands),
+        tile=tile,
     ):
         done.append(checked)
         if format is Format.text:
@@ -96,6 +127,21 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     _print_all(done, format)
     if code := exit_code(done, fail_on):
         raise typer.Exit(code)
+
+
+def _import(modules: "Sequence[str]") -> None:
+    if modules:
+        from normwise.workflows.models import import_modules  # noqa: PLC0415 - rarely needed
+
+        import_modules(modules)
+
+
+def _channels(bands: str | None) -> list[int] | None:
+    if bands is None:
+        return None
+    from normwise.cli.predict import read_bands  # noqa: PLC0415 - rarely needed
+
+    return read_bands(bands)
 
 
 def _print_all(done: "Sequence[Checked]", format: Format) -> None:

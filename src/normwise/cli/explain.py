@@ -6,6 +6,8 @@ import typer
 
 from normwise.cli.console import output
 
+_NEEDS = " Needs data."
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verb."""
@@ -32,5 +34,7 @@ def explain(
     for name in ("code", "rule", "severity", "what it finds"):
         table.add_column(name)
     for found in all_rules():
-        table.add_row(found.code, found.name, found.severity, found.page.title)
+        table.add_row(
+            found.code, found.name, found.severity, found.page.title + _NEEDS * found.needs_data
+        )
     output.print(table)

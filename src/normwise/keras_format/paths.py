@@ -29,3 +29,27 @@ def layers_by_path(model: Any) -> dict[str, Any]:
         inside = layer.layers if hasattr(layer, "layers") else getattr(layer, "_layers", ())
         pending.extend((f"{path}/", inner) for inner in reversed(list(inside)))
     return found
+
+
+def operations_by_path(model: Any) -> dict[str, Any]:
+    """Every operation of a model's graph by its path: layers and raw ops such as `x + y`.
+
+    Those of nested models are among them, those inside other layers are not; each stands once, by
+    the first of its paths.
+
+    Args:
+        model: A functional or Sequential `keras.Model`.
+    """
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    pending = [("", model)]
+    while pending:
+        prefix, inner = pending.pop()
+        for operation in getattr(inner, "operations", inner.layers):
+            if id(operation) in seen:
+                continue
+            seen.add(id(operation))
+            found[f"{prefix}{operation.name}"] = operation
+            if hasattr(operation, "layers"):
+                pending.append((f"{prefix}{operation.name}/", operation))
+    return found

@@ -22,6 +22,7 @@ from normwise.rules.channels import ChannelAxis, channel_axes
 
 if TYPE_CHECKING:
     from normwise.rules.batch_statistics import Weights as BatchNormWeights
+    from normwise.rules.measurements import Measurements, StateChange
 
 OUTPUT = -1
 """Stands for the model's output among the readers of a tensor."""
@@ -115,6 +116,8 @@ class Context:
         training: Its training set-up.
         keras_version: Of the Keras that wrote the file, such as `(3, 15, 1)`, None if unknown.
         written: Whether it was read from a file, which another Keras may have to read.
+        measured: What was measured on data, None without data.
+        live: Tries what training does to the state, where a live model is at hand.
         batch_norm_weights: What was read of the weights so far, by layer (see `batch_statistics`).
     """
 
@@ -123,6 +126,8 @@ class Context:
     training: Training = field(default_factory=Training)
     keras_version: tuple[int, ...] | None = None
     written: bool = False
+    measured: Measurements | None = None
+    live: StateChange | None = None
     batch_norm_weights: dict[str, BatchNormWeights | None] = field(
         default_factory=dict, repr=False, compare=False
     )

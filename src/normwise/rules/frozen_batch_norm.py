@@ -3,7 +3,8 @@
 ## What it does
 Finds batch norms that are trainable but called with `training=False` inside the model, alone or in
 a nested model that is called so, and those of a backbone whose learned layers are all set to
-`trainable=False` while the batch norms are not.
+`trainable=False` while the batch norms are not. Where a live model is at hand it is tried: norms
+whose statistics one call in training mode doesn't move are not reported.
 
 ## Why is this bad
 In Keras up to 3.15 the `training=True` of `fit` overwrites the `training=False` of the inner call,
@@ -35,11 +36,14 @@ model.compile(...)  # after the change
 Outputs in inference stay; training behaves as the code already says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from normwise.graph.catalogue import Role
 from normwise.graph.graph import Graph, Node
+from normwise.rules.batch_statistics import counted, span
 from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.measurements import StateChange
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
@@ -50,30 +54,47 @@ SMALLEST_BACKBONE = 3
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    baked: dict[str, None] = {}
-    if context.keras_version is None or context.keras_version < HONOURED_FROM:
-        for caller, norms in _baked(context.model):
-            new = tuple(dict.fromkeys(norm for norm in norms if norm not in baked))
-            baked.update(dict.fromkeys(new))
-            if new:
-                yield _spot_of_call(caller, new)
-    rest = [i for i in _behind_frozen_layers(context) if context.layer(i) not in baked]
-    layers = context.layers(rest)
-    if len(layers) >= SMALLEST_BACKBONE and not all(map(context.is_frozen, context.linears)):
+    old = context.keras_version is None or context.keras_version < HONOURED_FROM
+    baked = list(_baked(context.model)) if old else []
+    told = {norm for _, norms in baked for norm in norms}
+    behind = [i for i in _behind_frozen_layers(context) if context.layer(i) not in told]
+    rest = context.layers(behind)
+    if len(rest) < SMALLEST_BACKBONE or all(map(context.is_frozen, context.linears)):
+        rest = ()
+    moved = _moved(context, (*told, *rest))
+    tried = "" if moved is None else " Tried: one call in training mode moved them."
+    seen: set[str] = set()
+    for caller, norms in baked:
+        new = _kept((norm for norm in dict.fromkeys(norms) if norm not in seen), moved)
+        seen.update(new)
+        if new:
+            yield _spot_of_call(caller, new, tried)
+    rest = _kept(rest, moved)
+    if rest:
         yield Spot(
-            layers,
-            f"{len(layers)} batch normalizations, from {layers[0]} to {layers[-1]}, still learn "
-            "statistics behind layers that are all frozen.",
+            rest,
+            f"{counted(len(rest), 'batch normalization')}, {span(rest)}, still "
+            f"{'learns' if len(rest) == 1 else 'learn'} statistics behind layers that are all "
+            f"frozen.{tried}",
         )
 
 
-def _spot_of_call(caller: str, norms: tuple[str, ...]) -> Spot:
+def _moved(context: Context, layers: tuple[str, ...]) -> frozenset[str] | None:
+    """The norms whose statistics training moves; None where nobody can try."""
+    return context.live.moved(layers) if context.live is not None and layers else None
+
+
+def _kept(layers: Iterable[str], moved: frozenset[str] | None) -> tuple[str, ...]:
+    return tuple(layer for layer in layers if moved is None or layer in moved)
+
+
+def _spot_of_call(caller: str, norms: tuple[str, ...], tried: str) -> Spot:
     if norms == (caller,):
         message = f"{caller} is called with training=False, but it is trainable"
     else:
-        count = f"{len(norms)} batch normalization{'s' if len(norms) > 1 else ''}"
+        count = counted(len(norms), "batch normalization")
         message = f"{caller} is called with training=False, but {count} in it can be trained"
-    return Spot(norms, f"{message}: fit() still moves the statistics.")
+    return Spot(norms, f"{message}: fit() still moves the statistics.{tried}")
 
 
 def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
@@ -125,12 +146,32 @@ def _backbone(net: Sketch, count: int, trainable: bool, norms: bool) -> Graph:
     return net.graph(x)
 
 
-def _called_off() -> Context:
+@dataclass(frozen=True)
+class _Tried:
+    """A model in which training moves these norms."""
+
+    moving: frozenset[str] = frozenset()
+
+    def moved(self, layers: Collection[str]) -> frozenset[str]:
+        return self.moving.intersection(layers)
+
+
+def _called_off(live: StateChange | None = None) -> Context:
     """A backbone that is called with `training=False` and whose batch norms are trainable."""
     backbone = _backbone(Sketch("backbone"), 2, trainable=True, norms=True)
     net = Sketch()
     x = net.nest(backbone, net.input(32, 32, 3), name="backbone", call={"training": False})
-    return net.context(net.conv(1, x))
+    return net.context(net.conv(1, x), live=live)
+
+
+def _one_moves() -> Context:
+    """The same as a live model, in which one norm's statistics were seen to move."""
+    return _called_off(_Tried(frozenset({"backbone/norm1"})))
+
+
+def _none_moves() -> Context:
+    """The same as a live model in which nothing moved."""
+    return _called_off(_Tried())
 
 
 def _norm_called_off() -> Context:
@@ -188,7 +229,8 @@ RULE = Rule(
     invalid=(
         Invalid(_called_off, ("backbone/norm0", "backbone/norm1")),
         Invalid(_norm_called_off, ("norm",)),
+        Invalid(_one_moves, ("backbone/norm1",)),
         Invalid(_frozen_but_for_norms, tuple(f"backbone/norm{i}" for i in range(3))),
     ),
-    valid=(_all_frozen, _newer_keras, _norms_alone, _fixed_filter),
+    valid=(_all_frozen, _none_moves, _newer_keras, _norms_alone, _fixed_filter),
 )

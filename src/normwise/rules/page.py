@@ -70,7 +70,9 @@ class Page:
 
 def markdown(rule: Rule) -> str:
     """The page of a rule as Markdown, with the examples that its tests run."""
-    lines = [f"# {rule.name} ({rule.code})", "", f"**{rule.severity}** · {rule.page.title}", ""]
+    needs = " · needs data (`--data`)" if rule.needs_data else ""
+    title = f"**{rule.severity}**{needs} · {rule.page.title}"
+    lines = [f"# {rule.name} ({rule.code})", "", title, ""]
     for heading, text in rule.page.sections:
         lines += [f"## {heading}", text, ""]
     lines += ["## Reported", *(_said(i.example) for i in rule.invalid), ""]

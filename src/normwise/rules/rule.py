@@ -128,6 +128,7 @@ class Rule:
         keeps_outputs: Whether the fix keeps the outputs in inference, likewise.
         invalid: Networks that it reports.
         valid: Networks that it must not report: those that naive versions get wrong.
+        needs_data: Whether it judges what was measured on data, and is silent without.
     """
 
     code: str
@@ -139,6 +140,7 @@ class Rule:
     keeps_outputs: bool
     invalid: tuple[Invalid, ...]
     valid: tuple[Example, ...]
+    needs_data: bool = False
 
     @cached_property
     def page(self) -> Page:

@@ -11,6 +11,7 @@ from typing import Any
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
 from normwise.graph.shapes import with_shapes
 from normwise.rules.context import Context, Training, Weights
+from normwise.rules.measurements import Measurements, StateChange
 
 _LINEAR = {"activation": "linear", "use_bias": True}
 _SPATIAL = {"padding": "valid", "data_format": "channels_last"}
@@ -141,10 +142,13 @@ class Sketch:
         weights: Weights | None = None,
         keras_version: tuple[int, ...] | None = None,
         written: bool = False,
+        measured: Measurements | None = None,
+        live: StateChange | None = None,
     ) -> Context:
         """The network with these outputs, for a rule to look at."""
         known = training or Training()
-        return Context(self.graph(*outputs), weights, known, keras_version, written)
+        graph = self.graph(*outputs)
+        return Context(graph, weights, known, keras_version, written, measured, live)
 
     def _call(
         self,

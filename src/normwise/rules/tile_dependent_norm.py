@@ -11,8 +11,9 @@ A scene that is larger than memory is predicted by tiles, and a tile's statistic
 the scene: the same pixel gets another value in each tile, which shows as seams.
 
 ## Evidence
-- Buglakova et al., ICCV 2025 (on tiling artifacts and normalization in biomedical segmentation):
-  norms of each input leave seams between tiles that batch norm in inference doesn't.
+- Buglakova et al., ICCV 2025, "Tiling artifacts and trade-offs of feature normalization in the
+  segmentation of large biological images" (arXiv 2503.19545): norms of each input leave seams
+  between tiles that batch norm in inference doesn't (see `tile-mismatch`, which measures them).
 - By construction: in inference a batch norm is a fixed scale and shift, so that tiles with a margin
   of the receptive field equal the whole image to rounding.
 - Contested as a choice: for small batches these norms are the better ones, and seams can be

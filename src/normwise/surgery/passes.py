@@ -126,7 +126,7 @@ class Passes:
                 known = self._known.get(path)
                 if known is None:
                     return own(inputs, training=False, mask=mask)
-                return _normalized(layer, inputs, known.mean, known.variance)
+                return normalized(layer, inputs, known.mean, known.variance)
 
             return call
 
@@ -139,7 +139,7 @@ class Passes:
             def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
                 seen = self._observe(path, inputs, mask)
                 self._seen()
-                return _normalized(layer, inputs, seen.mean, seen.variance)
+                return normalized(layer, inputs, seen.mean, seen.variance)
 
             return call
 
@@ -158,7 +158,7 @@ class Passes:
 
     def _observe(self, path: str, inputs: Any, mask: Any) -> Moments:
         values = as_array(inputs, path)
-        axis = _channel_axis(self._layers[path])
+        axis = channel_axis(self._layers[path])
         shape = tuple(np.delete(values.shape, axis))
         valid = None if mask is None else as_array(mask, path).astype(bool)
         for pixels in self._valid:
@@ -184,8 +184,16 @@ def _still(own: Call) -> Call:
     return call
 
 
-def _normalized(layer: Any, inputs: Any, mean: Doubles, variance: Doubles) -> Any:
-    """What the layer makes in inference mode if it holds these statistics."""
+def normalized(layer: Any, inputs: Any, mean: Doubles, variance: Doubles) -> Any:
+    """What a norm with a fixed scale and shift for each channel makes with these statistics.
+
+    Args:
+        layer: A batch normalization, or a group normalization whose groups' statistics are given
+            for each of their channels.
+        inputs: What it reads.
+        mean: Of each channel.
+        variance: Likewise.
+    """
     dtype = keras.backend.result_type(inputs.dtype, "float32")
     cast = keras.ops.cast
     outputs = keras.ops.batch_normalization(
@@ -200,7 +208,8 @@ def _normalized(layer: Any, inputs: Any, mean: Doubles, variance: Doubles) -> An
     return cast(outputs, layer.compute_dtype)
 
 
-def _channel_axis(layer: Any) -> int:
+def channel_axis(layer: Any) -> int:
+    """Where the channels are in what a layer reads."""
     axis = getattr(layer, "axis", None)
     if isinstance(axis, int):
         return axis

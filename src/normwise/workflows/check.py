@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,14 @@ from normwise.keras_format.reading import model_file, read_graph
 from normwise.keras_format.weights_file import WeightsFile
 from normwise.rules import Context, Training
 from normwise.rules import check as look
+from normwise.workflows.check_data import LIMIT, Data
 from normwise.workflows.models import is_callable_name, live_model
 
 if TYPE_CHECKING:
     from normwise.rules import Report, Weights
 
 
-def check(
+def check(  # noqa: PLR0913 - all that may be known of a model, each by name
     model: Any,
     *,
     batch_size: int | None = None,
@@ -31,10 +33,18 @@ def check(
     replicas: int = 1,
     accumulation: int = 1,
     optimizer: Mapping[str, Any] | None = None,
+    data: Any = None,
+    new_data: bool | None = None,
+    limit: int = LIMIT,
+    nodata: float | None = None,
+    bands: Sequence[int] | None = None,
+    tile: int | None = None,
+    progress: bool = True,
 ) -> Report:
     """Finds normalization mistakes in a model, and says why they are mistakes.
 
-    Files are read without loading Keras, and nothing in them runs.
+    Files are read without loading Keras, and nothing in them runs, unless there are data: then the
+    model is loaded and run on some of them. It isn't changed.
 
     Args:
         model: A live functional or Sequential model, the path of a `.keras`, `.h5` or `.json` file,
@@ -46,6 +56,17 @@ def check(
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Settings of the optimizer in Keras' names, such as `weight_decay`.
+        data: Raw input that the model was trained on, or is used on: a data folder or a folder of
+            images, an array of samples, or batches as for `recalibrate`, in their order.
+        new_data: Whether the data are not of the training, but from where the model is used; by
+            default a run folder tells, or the model's own scaling of its input.
+        limit: Samples that are looked at, at most.
+        nodata: The value of missing pixels beside NaN; for a folder by default the run's or the
+            file's.
+        bands: For a folder: channels to use, from 0; by default those of the run.
+        tile: For a folder: rows and columns of a sample; by default the model's fixed size, the
+            run's patches, or 256 (48 for volumes), and no more than the first image has.
+        progress: With data, say how it goes: a bar on a terminal, lines elsewhere.
 
     Returns:
         The findings, the worst first. What the rules can't decide isn't reported; what is left out
@@ -54,6 +75,7 @@ def check(
     Raises:
         ModelReadError: The model can't be read.
         CheckError: An impossible training set-up.
+        DataError, NetworkError: The data can't be used, or don't fit the model.
 
     Example:
         ```python
@@ -62,21 +84,41 @@ def check(
         ```
     """
     training = _training(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
+    on = None if data is None else Data(data, new_data, limit, nodata, bands, tile, progress)
     if isinstance(model, Graph):
+        if on is not None:
+            raise CheckError("check: data need a model with weights; a graph has none.")
         return look(Context(model, training=training))
     if not isinstance(model, (str, PathLike)) or is_callable_name(model):
-        return _check_live(live_model(model), training)
+        return _check_live(model, live_model(model), training, on)
     path = model_file(model)
     graph = read_graph(path)
+    live = None if on is None else live_model(path)
     with _weights(path) as weights:
-        return look(Context(graph, weights, training, read_keras_version(path), written=True))
+        context = Context(graph, weights, training, read_keras_version(path), written=True)
+        return look(_with_live(context, model, live, on))
 
 
-def _check_live(model: Any, training: Training) -> Report:
-    graph = read_graph(model)
+def _check_live(model: Any, live: Any, training: Training, data: Data | None) -> Report:
+    graph = read_graph(live)
     from normwise.keras_format.live_weights import LiveWeights  # noqa: PLC0415 - needs Keras
 
-    return look(Context(graph, LiveWeights(model), training, _running_keras()))
+    context = Context(graph, LiveWeights(live), training, _running_keras())
+    return look(_with_live(context, model, live, data))
+
+
+def _with_live(context: Context, model: Any, live: Any, data: Data | None) -> Context:
+    """What a live model tells beside its graph: what training moves, and what data show."""
+    if live is None:
+        return context
+    from normwise.probes.state_change import TriedState  # noqa: PLC0415 - needs Keras
+
+    found = None
+    if data is not None:
+        from normwise.workflows.measuring import measured  # noqa: PLC0415 - needs Keras
+
+        found = measured(model, live, data, context.training.batch_size)
+    return replace(context, measured=found, live=TriedState(live, context.model))
 
 
 def _running_keras() -> tuple[int, ...]:

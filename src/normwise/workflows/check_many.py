@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normwise.errors import ModelReadError
+from normwise.errors import CheckError, ModelReadError, NormwiseError
 from normwise.keras_format.reading import RUN_MODEL
 from normwise.rules import Severity
 from normwise.rules.allowing import Allowance, allowed
@@ -53,7 +53,7 @@ class Checked:
 
 
 def check_many(
-    models: Iterable[str], ignore: Sequence[str] = (), **training: Any
+    models: Iterable[str], ignore: Sequence[str] = (), **settings: Any
 ) -> Iterator[Checked]:
     """Checks models one after the other.
 
@@ -62,7 +62,7 @@ def check_many(
             for `.keras` and `.h5` files.
         ignore: Rules to leave out, where wanted only for layers that match a pattern:
             `"wrong-axis:audio_*"`. What the project's pyproject.toml allows is left out as well.
-        **training: What is known of the training, as for `check`.
+        **settings: What is known of the training, and data, as for `check`.
 
     Returns:
         What came of each model, as soon as it is known.
@@ -72,11 +72,11 @@ def check_many(
             that can't be read.
     """
     allowances = (*map(Allowance.parse, ignore), *project_allowances())
-    return _each(models, allowances, training)
+    return _each(models, allowances, settings)
 
 
 def _each(
-    models: Iterable[str], allowances: Sequence[Allowance], training: dict[str, Any]
+    models: Iterable[str], allowances: Sequence[Allowance], settings: dict[str, Any]
 ) -> Iterator[Checked]:
     for name in dict.fromkeys(models):
         try:
@@ -85,7 +85,7 @@ def _each(
             yield Checked(name, None, error=str(error))
             continue
         for path in paths:
-            yield _checked(path, allowances, training)
+            yield _checked(path, allowances, settings)
 
 
 def exit_code(done: Sequence[Checked], fail_on: str) -> int:
@@ -103,10 +103,12 @@ def exit_code(done: Sequence[Checked], fail_on: str) -> int:
     return int(any(one.report and one.report.at_least(worst) for one in done))
 
 
-def _checked(model: str, allowances: Sequence[Allowance], training: dict[str, Any]) -> Checked:
+def _checked(model: str, allowances: Sequence[Allowance], settings: dict[str, Any]) -> Checked:
     try:
-        report, taken = allowed(check(model, **training), allowances)
-    except ModelReadError as error:
+        report, taken = allowed(check(model, **settings), allowances)
+    except CheckError:
+        raise
+    except NormwiseError as error:  # of this model, or of data that don't fit it
         return Checked(model, None, error=str(error))
     return Checked(model, report, taken)
 

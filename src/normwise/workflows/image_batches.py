@@ -108,12 +108,7 @@ class ImageBatches:
         for path in self.files:
             for tile in self._tiles(path):
                 bands = bands or tile.shape[-1]
-                if tile.shape[-1] != bands:
-                    raise DataError(
-                        f"{path}: {tile.shape[-1]} bands, but {self.files[0]} has {bands}; the "
-                        "images of a folder need the same. Name those to use with `bands`, or take "
-                        "the file out."
-                    )
+                self._refuse_other_bands(path, tile, bands)
                 batch.append(tile)
                 if len(batch) == self.size:
                     yield np.stack(batch)
@@ -121,19 +116,55 @@ class ImageBatches:
         if batch:
             yield np.stack(batch)
 
+    def some(self, limit: int) -> Iterator[tuple[int, Floats]]:
+        """Some tiles, spread evenly over the images and over each of them.
+
+        Args:
+            limit: Tiles at most.
+
+        Returns:
+            Tiles in the order of the images, each with its image's number in `files`.
+
+        Raises:
+            RasterError, DataError: As for all tiles.
+        """
+        chosen = _spread(len(self.files), limit)
+        counts = [limit // len(chosen) + (i < limit % len(chosen)) for i in range(len(chosen))]
+        bands: int | None = None
+        for number, count in zip(chosen, counts, strict=True):
+            for tile in self._tiles(self.files[number], count):
+                bands = bands or tile.shape[-1]
+                self._refuse_other_bands(self.files[number], tile, bands)
+                yield number, tile
+
+    def _refuse_other_bands(self, path: ImageFiles, tile: Floats, bands: int) -> None:
+        if tile.shape[-1] != bands:
+            raise DataError(
+                f"{path}: {tile.shape[-1]} bands, but {self.files[0]} has {bands}; the images of a "
+                "folder need the same. Name those to use with `bands`, or take the file out."
+            )
+
     @property
     def _axes(self) -> Dimensions | None:
         return 3 if len(self.tile) == 3 else 2 if len(self.tile) == 2 else None
 
-    def _tiles(self, path: ImageFiles) -> Iterator[Floats]:
+    def _tiles(self, path: ImageFiles, limit: int | None = None) -> Iterator[Floats]:
         with open_raster(path, self._axes) as raster:
             nodata = self.nodata if self.nodata is not None else raster.info.nodata
             read = self._reader(raster, nodata)
             sizes = raster.info.shape
-            steps = [range(0, n, step) for n, step in zip(sizes, self.tile, strict=True)]
-            for corner in product(*steps):
+            for corner in self._corners(sizes, limit):
                 spans = zip(corner, self.tile, sizes, strict=True)
                 yield self._padded(read(tuple(slice(a, min(a + n, end)) for a, n, end in spans)))
+
+    def _corners(self, sizes: Sequence[int], limit: int | None) -> Sequence[tuple[int, ...]]:
+        """Where tiles begin; only some of those inside the image, if only some are wanted."""
+        axes = list(zip(sizes, self.tile, strict=True))
+        if limit is None:
+            return list(product(*(range(0, n, step) for n, step in axes)))
+        inside = product(*(range(0, max(n - step, 0) + 1, step) for n, step in axes))
+        corners = list(inside)
+        return [corners[index] for index in _spread(len(corners), limit)]
 
     def _reader(
         self, raster: Raster, nodata: float | None
@@ -150,6 +181,12 @@ class ImageBatches:
     def _padded(self, pixels: Floats) -> Floats:
         missing = [(0, full - own) for full, own in zip(self.tile, pixels.shape, strict=False)]
         return np.pad(pixels, (*missing, (0, 0)), constant_values=np.nan)
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Some of the numbers below a count, as evenly as can be."""
+    few = min(count, wanted)
+    return [(2 * i + 1) * count // (2 * few) for i in range(few)]
 
 
 def _with_nan(pixels: Pixels, nodata: float | None) -> Floats:

@@ -1,0 +1,1 @@
+"""Measuring a model on data: what the rules that need data judge."""
