@@ -162,3 +162,17 @@ def test_differences_name_the_key():
 def test_recipes_load_no_backend():
     code = "import sys, normwise.training.recipe; assert 'keras' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", "10e-4", ".1e-2", "1.0e-3", "0.001"])
+def test_numbers_are_written_as_people_do(text, tmp_path):
+    told = with_settings(Recipe(data={"path": "d"}), [f"training.learning_rate={text}"])
+    assert told.training.learning_rate == 0.001
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"data: {{path: d}}\ntraining: {{learning_rate: {text}}}\n")
+    assert load_recipe(file).training.learning_rate == 0.001
+
+
+@pytest.mark.parametrize("text", ["1e", "e-3", "1e-3x", "runs/1e-3"])
+def test_what_is_no_number_stays_text(text):
+    assert with_settings(Recipe(data={"path": "d"}), [f"out={text}"]).out == text

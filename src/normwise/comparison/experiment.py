@@ -13,6 +13,7 @@ from normwise.errors import RecipeError
 from normwise.norms.plan import NormPlan, with_standardized_input
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
+from normwise.training.yaml_values import read_yaml
 
 _OURS: Final = {
     "norm": "name plans with --norm",
@@ -145,7 +146,7 @@ def _axis(text: str) -> tuple[str, ...]:
     key, equals, values = text.partition("=")
     key = key.strip()
     try:
-        found: Any = yaml.safe_load(f"[{values}]") if equals else []
+        found: Any = read_yaml(f"[{values}]") if equals else []
     except yaml.YAMLError:
         found = []
     if len(found) < 2:

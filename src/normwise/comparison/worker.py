@@ -26,12 +26,11 @@ def main(folder: str, at_once: str) -> int:
     keep_freed_memory()
     try:
         require_backend()
-        import yaml  # noqa: PLC0415
-
         from normwise.comparison.running import run_trial  # noqa: PLC0415 - needs the backend
         from normwise.training.recipe import checked  # noqa: PLC0415
+        from normwise.training.yaml_values import read_yaml  # noqa: PLC0415
 
-        recipe = checked(yaml.safe_load(text), "The trial's recipe")
+        recipe = checked(read_yaml(text), "The trial's recipe")
         run_trial(recipe, Path(folder), alone=True, at_once=int(at_once), progress=False)
     except NormwiseError as error:
         print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - read by the parent

@@ -29,6 +29,7 @@ from normwise.training.prediction_settings import PredictionSettings
 from normwise.training.recipe_problems import describe_problem, join_problems, yaml_problem
 from normwise.training.section import Section
 from normwise.training.training_settings import TrainingSettings
+from normwise.training.yaml_values import read_yaml
 
 _UNNAMED: Final = "The recipe"
 
@@ -83,7 +84,7 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"The recipe {path} can't be read: {error}.") from None
     except yaml.YAMLError as error:

@@ -8,6 +8,7 @@ import yaml
 
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe, checked
+from normwise.training.yaml_values import read_yaml
 
 _HARMLESS: Final = frozenset({"out", "training.workers", "training.trackers", "prediction.tta"})
 
@@ -68,7 +69,7 @@ def _key_and_value(setting: str) -> tuple[str, Any]:
             f"A setting is written key=value, for example training.epochs=5; received {setting!r}."
         )
     try:
-        return key.strip(), yaml.safe_load(text)
+        return key.strip(), read_yaml(text)
     except yaml.YAMLError:
         raise RecipeError(f"The value of {setting!r} is no YAML.") from None
 
