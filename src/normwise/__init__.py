@@ -18,6 +18,7 @@ _PUBLIC = {
     "cross_validate": "normwise.workflows.cross_validation",
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
+    "fix": "normwise.workflows.fix",
     "fold": "normwise.workflows.fold",
     "place": "normwise.workflows.place",
     "plan_of": "normwise.workflows.plans",
@@ -39,6 +40,7 @@ __all__ = [
     "cross_validate",
     "draw",
     "evaluate",
+    "fix",
     "fold",
     "place",
     "plan_of",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from normwise.workflows.configure import configure
     from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate
+    from normwise.workflows.fix import fix
     from normwise.workflows.fold import fold
     from normwise.workflows.place import place
     from normwise.workflows.plans import build, plan_of

@@ -78,8 +78,10 @@ def test_as_json(desk):
     assert cut["error"] and cut["findings"] == [] and wrong["error"] is None
     assert (wrong["source"], wrong["worst"]) == ("wrong.keras", "error")
     assert {f["name"] for f in wrong["findings"]} >= {WRONG}
-    assert set(wrong["findings"][0]) == {"code", "name", "severity", "layers", "message", "why",
-                                         "evidence", "fix", "keeps_outputs"}  # fmt: skip
+    assert set(wrong["findings"][0]) == {
+        "code", "name", "severity", "layers", "message", "why", "evidence", "fix",
+        "keeps_outputs", "mended_by",
+    }  # fmt: skip
 
 
 def test_as_sarif(desk):

@@ -2,12 +2,13 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from normwise.cli.console import Imports, errors, output, print_json
+from normwise.cli.fixes import FixCommand, Level, print_fixed, refuse_impossible
 from normwise.errors import printable
 from normwise.workflows.check_data import LIMIT
 
@@ -41,7 +42,7 @@ class FailOn(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verb."""
-    app.command("check")(check)
+    app.command("check", cls=FixCommand)(check)
 
 
 def check(  # noqa: PLR0913, PLR0917 - one option a setting
@@ -96,22 +97,44 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="All layers, evidence, what is allowed.")
     ] = False,
+    fix: Annotated[
+        Level | None,
+        typer.Option(
+            "--fix",
+            help="Mend what can be mended, outputs kept, and write the model to -o; "
+            "`--fix unsafe`: also what needs training again.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The .keras file to write, with --fix.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
-    """Find normalization mistakes; without data, nothing in a file runs and no backend loads."""
+    """Find normalization mistakes; without data, nothing in a file runs and no backend loads.
+
+    With --fix the model is loaded, mended, verified and written as another file.
+    """
     from normwise.workflows.check_many import check_many, exit_code  # noqa: PLC0415 - light start-up
 
+    training: dict[str, Any] = {
+        "batch_size": batch_size,
+        "samples": samples,
+        "epochs": epochs,
+        "loss": loss,
+        "replicas": replicas,
+        "accumulation": accumulation,
+    }
+    refuse_impossible(models, fix, out, overwrite)
     _import(imports or [])
+    if fix is not None and out is not None:
+        _fix(models[0], fix, ignore or (), out, overwrite, format, fail_on, training)
+        return
     done = []
     for checked in check_many(
         models,
         ignore or (),
-        batch_size=batch_size,
-        samples=samples,
-        epochs=epochs,
-        loss=loss,
-        replicas=replicas,
-        accumulation=accumulation,
+        **training,
         data=data,
         new_data=new_data,
         limit=limit,
@@ -142,6 +165,31 @@ def _channels(bands: str | None) -> list[int] | None:
     from normwise.cli.predict import read_bands  # noqa: PLC0415 - rarely needed
 
     return read_bands(bands)
+
+
+def _fix(
+    model: str,
+    fix: Level,
+    ignore: "Sequence[str]",
+    out: Path,
+    overwrite: bool,
+    format: Format,
+    fail_on: FailOn,
+    training: dict[str, Any],
+) -> None:
+    """Mends a model, writes it, and exits as the findings that are left ask for."""
+    from normwise.workflows.check_many import exit_code  # noqa: PLC0415 - light start-up
+    from normwise.workflows.fix_file import fix_file  # noqa: PLC0415
+
+    done, checked = fix_file(
+        model, out, unsafe=fix is Level.unsafe, ignore=ignore, overwrite=overwrite, **training
+    )
+    if format in (Format.text, Format.json):
+        print_fixed(model, done, out if done.mended else None, format is Format.json)
+    else:
+        _print_all([checked], format)
+    if code := exit_code([checked], fail_on):
+        raise typer.Exit(code)
 
 
 def _print_all(done: "Sequence[Checked]", format: Format) -> None:
@@ -183,19 +231,32 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
     output.print(f"[bold]{escape(checked.model)}[/]: {found}{hidden}", highlight=False)
     for finding in findings:
         _print_finding(finding, verbose)
+    if told := _fixable(findings):
+        output.print(f"\n  {told}", highlight=False)
     for finding, allowance in checked.allowed if verbose else ():
         reason = f": {allowance.reason}" if allowance.reason else ""
-        layers = printable(_layers(finding.layers, verbose))
+        layers = printable(shown_layers(finding.layers, verbose))
         output.print(
             f"  [dim]allowed {finding.code} {finding.name} {escape(layers + reason)}[/]",
             highlight=False,
         )
 
 
+def _fixable(findings: "Sequence[Finding]") -> str:
+    """How many of the findings `--fix` mends, in words; empty if none."""
+    counts = [sum(f.mended_by == level for f in findings) for level in Level]
+    told = [
+        f"{number} by [bold]--fix{'' if level is Level.safe else ' unsafe'}[/]"
+        for level, number in zip(Level, counts, strict=True)
+        if number
+    ]
+    return f"Can be mended here: {', '.join(told)} (with -o OUT.keras)." if told else ""
+
+
 def _print_finding(finding: "Finding", verbose: bool) -> None:
     from rich.padding import Padding  # noqa: PLC0415
 
-    layers = escape(printable(_layers(finding.layers, verbose)))
+    layers = escape(printable(shown_layers(finding.layers, verbose)))
     style = _STYLES[finding.severity]
     output.print(
         f"\n  [{style}]{finding.severity}[/] {finding.code} [bold]{finding.name}[/]  {layers}",
@@ -210,7 +271,8 @@ def _print_finding(finding: "Finding", verbose: bool) -> None:
         output.print(Padding(shown, (0, 0, 0, 4)), highlight=False)
 
 
-def _layers(layers: "Sequence[str]", verbose: bool) -> str:
+def shown_layers(layers: "Sequence[str]", verbose: bool) -> str:
+    """Layers for a line: all of them, or the first few and how many more."""
     shown = layers if verbose else layers[:_SHOWN]
     more = len(layers) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -133,20 +133,52 @@ class Draft:
         source, made = self.nodes[index].inputs[0], Tensor(index)
         self.reroute(made, source, self.readers(made))
         self.reroute(source, tensor, [index])
+        # A node that is moved so makes a tensor like the one it reads.
+        spec = self.nodes[tensor.node].outputs[tensor.output]
+        self.nodes[index] = replace(self.nodes[index], outputs=(spec,))
         self._rank[index] = (*self._rank[tensor.node], index)
         self.reroute(tensor, made, [reader for reader in readers if reader != index])
         return made
 
-    def exchange(self, index: int, layer: str, class_name: str, config: Mapping[str, Any]) -> None:
-        """Puts another layer in the place of the one that a node calls."""
+    def exchange(
+        self,
+        index: int,
+        layer: str,
+        class_name: str,
+        config: Mapping[str, Any],
+        call: int | None = None,
+    ) -> None:
+        """Puts another layer in the place of the one that a node calls.
+
+        Args:
+            index: The node.
+            layer: The other layer's name.
+            class_name: Its class.
+            config: Its configuration.
+            call: Which of its calls this is, None if it is the same as before.
+        """
         self._changed = True
         node = self.nodes[index]
-        name = layer if node.call == 0 else f"{layer}:{node.call}"
+        number = node.call if call is None else call
+        name = layer if number == 0 else f"{layer}:{number}"
         self._names.add(layer)
         self.nodes[index] = replace(
             node, name=name, layer=layer, class_name=class_name, config=freeze(config),
-            args=node.inputs[:1], kwargs=freeze({}),
+            args=node.inputs[:1], kwargs=freeze({}), call=number,
         )  # fmt: skip
+
+    def depends(self, index: int, on: int) -> bool:
+        """Whether a node reads what another one makes, over any number of steps, or is it."""
+        seen, pending = {index}, [index]
+        while pending:
+            node = pending.pop()
+            if node == on:
+                return True
+            for tensor in self.nodes[node].inputs:
+                if tensor.node not in seen:
+                    seen.add(tensor.node)
+                    pending.append(tensor.node)
+        return False
 
     def remove(self, index: int) -> None:
         """Takes out a node; what read its result reads what it read."""

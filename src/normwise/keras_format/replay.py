@@ -89,7 +89,10 @@ def replay(
     _refuse_untied(done)
     copy_flags(
         [(source, model), *(work.models[path] for path in sorted(work.models, key=_depth))],
-        [(done.origins.get(path), layer) for path, layer in done.layers.items()],
+        [
+            (None if path in work.flagged else done.origins.get(path), layer)
+            for path, layer in done.layers.items()
+        ],
     )
     done.transfer(Weights(done.sources, replaced))
     return done
@@ -122,6 +125,8 @@ class _Replay:
         self.models: dict[str, tuple[Any, Any]] = {}
         self.copies: dict[Any, Any] = {}
         self.changed: set[str] = set()
+        self.flagged: set[str] = set()
+        """Layers for which the graph says otherwise than the source whether they are trained."""
         self.told: dict[int, tuple[str, str]] = {}
         self.notes: list[str] = []
         self.unfinished: list[Callable[[], None]] = []
@@ -228,6 +233,7 @@ class _Replay:
     def _copy(self, node: Node, before: Node, source: Any, where: str) -> Any:
         changes = _changes(node, before)
         self.changed.update([where] if changes else [])
+        self.flagged.update([where] if "trainable" in changes else [])
         self._refuse_torn(source, changes, where)
         key = (id(source), id(node.model) if node.model is not None else repr(changes))
         if key not in self.copies:

@@ -103,6 +103,8 @@ RULE = Rule(
     fix="Use group or instance normalization, or freeze these norms; accumulation doesn't help "
     "them.",
     keeps_outputs=False,
+    by_hand="the training has to change, or the kind of normalization: `normwise "
+    "place` swaps kinds.",
     invalid=(Invalid(_two_at_a_time, ("norm",)), Invalid(_on_replicas, ("norm",))),
     valid=(
         _large_batches, _not_accumulated, _unknown_batch, _frozen, _renormalized,

@@ -35,17 +35,21 @@ x = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
 Activations change outputs; the model has to be trained again.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import AddActivation, Mend
 from normwise.rules.channels import ELEMENTWISE
-from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
 LONGEST_BY_DESIGN = 2
+_HIDDEN = frozenset({"relu", "relu6", "elu", "selu", "gelu", "silu", "mish"})
+"""Activations that a hidden layer may take over from others."""
 _AFFINE_ROLES = frozenset({Role.PASS, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 _SUMS = frozenset({"Add", "Subtract", "Average"})
 _SCALINGS = ELEMENTWISE & {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
@@ -89,15 +93,43 @@ def _look(context: Context) -> Iterator[Spot]:
     plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
     summed = _reaches(context, plain, sums)
     reported: set[int] = set()
+    usual = _usual_activation(context)
     for chain in _chains(context, plain):
         reported |= set(chain.layers)
-        yield _spot(context, chain, _around(context, plain, chain, summed))
+        around = _around(context, plain, chain, summed)
+        yield _spot(context, chain, around, () if around else _mends(context, plain, chain, usual))
     for chain in _chains(context, _runs(context, affine)):
         if not reported & set(chain.layers):
-            yield _spot(context, chain, "along sums")
+            yield _spot(context, chain, "along sums", ())
 
 
-def _spot(context: Context, chain: _Chain, around: str) -> Spot:
+def _usual_activation(context: Context) -> str:
+    """The hidden activation that a network has most of."""
+    found = Counter(a for a in context.activations if a in _HIDDEN).most_common(1)
+    return found[0][0] if found else "relu"
+
+
+def _mends(context: Context, runs: _Runs, chain: _Chain, activation: str) -> tuple[Mend, ...]:
+    """An activation behind every layer of a chain but those that end it; none where one can't be.
+
+    It stands behind the norm of a layer that only a norm reads.
+    """
+    learned = [i for i in chain.layers if _weight(context, i)]
+    inner = [i for i in learned if runs.down[i] > 1]
+    ends = [i for i in learned if runs.down[i] <= 1]
+    if any(OUTPUT in context.users[i] for i in inner):
+        return ()
+    if {context.layer(i) for i in inner} & {context.layer(i) for i in ends}:
+        return ()
+    places = []
+    for index in inner:
+        reader = context.only_reader(index)
+        norm = reader is not None and context.is_norm(reader)
+        places.append(reader if norm and reader is not None else index)
+    return tuple(AddActivation(context.name(place), activation) for place in places)
+
+
+def _spot(context: Context, chain: _Chain, around: str, mends: tuple[Mend, ...]) -> Spot:
     layers = context.layers(chain.layers)
     if around:
         return Spot(
@@ -105,11 +137,14 @@ def _spot(context: Context, chain: _Chain, around: str) -> Spot:
             f"Nothing bends over {chain.length} learned layers in a row {around}, from {layers[0]} "
             f"to {layers[-1]}.",
             Severity.INFO,
+            by_hand="such runs are built on purpose.",
         )
     return Spot(
         layers,
         f"{len(layers)} learned layers{_share(context, layers)}, from {layers[0]} to "
         f"{layers[-1]}, are one affine map: nothing bends over {chain.length} layers in a row.",
+        mends=mends,
+        by_hand="a layer inside the run makes an output too, or ends it at another call.",
     )
 
 

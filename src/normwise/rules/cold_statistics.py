@@ -37,6 +37,7 @@ statistics of a trained model, and changes its outputs.
 
 from collections.abc import Iterator, Sequence
 
+from normwise.norms.mends import SetArguments
 from normwise.rules.batch_statistics import (
     Weights,
     counted,
@@ -93,19 +94,29 @@ def _is_new(weights: Weights | None) -> bool:
 
 def _spot(context: Context, norms: Sequence[int], momentum: float, steps: int) -> Spot:
     names = counted(len(norms), "batch normalization")
-    left = momentum**steps
+    left, layers, fitting_momentum = momentum**steps, context.layers(norms), _fitting(steps)
+    fitting = None if fitting_momentum is None else (("momentum", fitting_momentum),)
     return Spot(
-        context.layers(norms),
+        layers,
         f"After the {counted(steps, 'step')} of this training {left:.0%} of the moving statistics "
         f"of {names} are still the initial 0 and 1, at momentum {momentum:g}.",
         None if left > ERROR else Severity.WARNING,
         _fix(steps),
+        keeps_outputs=fitting is not None,
+        mends=() if fitting is None else tuple(SetArguments(n, fitting) for n in layers),
+        by_hand="no momentum helps in so few steps.",
     )
 
 
+def _fitting(steps: int) -> float | None:
+    """A momentum for so many steps, None if there is none."""
+    momentum = round(min(_LARGEST, max(_SMALLEST, 1 - 10 / steps)), 3)
+    return momentum if momentum**steps <= WARNING else None
+
+
 def _fix(steps: int) -> str:
-    fitting = round(min(_LARGEST, max(_SMALLEST, 1 - 10 / steps)), 3)
-    if fitting**steps > WARNING:
+    fitting = _fitting(steps)
+    if fitting is None:
         return "Train for more steps, or measure the statistics at the end: normwise recalibrate."
     return f"Set momentum={fitting:g}, or measure the statistics at the end: normwise recalibrate."
 

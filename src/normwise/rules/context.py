@@ -209,6 +209,10 @@ class Context:
         """Whether the layer is set not to be trained (`trainable=False`)."""
         return self.nodes[index].config.get("trainable") is False
 
+    def name(self, index: int) -> str:
+        """The call's name in the opened graph."""
+        return self.nodes[index].name
+
     def layer(self, index: int) -> str:
         """The layer's full path."""
         return self.nodes[index].layer
@@ -261,6 +265,12 @@ class Context:
         if len(producers) != 1:
             return None
         return (self.sources if dropout else self.origins)[producers[0]]
+
+    def entry(self, source: int, index: int) -> int:
+        """The node that reads `source` on the way to `index`, all of one input before that."""
+        while source not in self.producers[index]:
+            index = self.producers[index][0]
+        return index
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:

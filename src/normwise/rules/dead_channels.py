@@ -127,6 +127,7 @@ RULE = Rule(
     look=_look,
     fix="Remove these channels, or find out why they die: learning rate, dead relus, decay.",
     keeps_outputs=True,
+    by_hand="taking channels out changes the layers around, and why they die is still to be found.",
     invalid=(Invalid(_constant, ("norm",)), Invalid(_taken_away, ("norm",))),
     valid=(_zero_gamma, _large_epsilon, _alive, _no_weights),
 )

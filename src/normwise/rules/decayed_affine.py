@@ -37,12 +37,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from normwise.norms.mends import configure
 from normwise.rules.batch_statistics import counted, number
 from normwise.rules.context import Context, Training
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
 _AFFINE = {"gamma": "scale", "beta": "center"}
+_NONE = {"gamma_regularizer": None, "beta_regularizer": None}
 _WITHOUT_BETA = frozenset({"RMSNormalization"})
 
 
@@ -55,6 +57,7 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{counted(len(context.layers(regularized)), 'normalization')} with an L2 regularizer "
             "on gamma or beta.",
             fix="Leave out gamma_regularizer and beta_regularizer.",
+            mends=tuple(configure(layer, _NONE) for layer in context.layers(regularized)),
         )
     decay = number(context.training.optimizer.get("weight_decay"))
     spared = _spared(context.training.optimizer.get("exclude_from_weight_decay"))
@@ -170,6 +173,7 @@ RULE = Rule(
     fix='Call optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"]) before it '
     "is built.",
     keeps_outputs=True,
+    by_hand="the optimizer has to change, not the model.",
     invalid=(
         Invalid(_decay_on_all, ("norm",)),
         Invalid(_beta_decays, ("norm",)),

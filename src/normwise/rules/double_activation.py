@@ -33,10 +33,13 @@ Outputs change; the model has to be trained again.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import DropActivation, Mend, Reread
 from normwise.rules.context import OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
+_BY_DESIGN = "a pre-activation block behind a norm and its activation is built so on purpose."
+_SHARED = "the activation is part of a layer whose result others read too."
 _BENDS = frozenset(
     {"relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "swish", "mish"}
     | {"softplus", "hard_silu", "hard_swish", "tanh", "hard_tanh", "squareplus"}
@@ -57,7 +60,19 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{names[0]} and {context.activations[second[0]]} of {names[2]}.",
             Severity.INFO if _is_normalized(context, first) else None,
             f"Drop the activation of {names[0]} and train again.",
+            mends=() if _is_normalized(context, first) else _mends(context, first, index),
+            by_hand=_BY_DESIGN if _is_normalized(context, first) else _SHARED,
         )
+
+
+def _mends(context: Context, first: int, norm: int) -> tuple[Mend, ...]:
+    """Has the norm read what the first activation reads; a fused one goes for all that read it."""
+    if context.roles[first] is Role.ACTIVATION:
+        read = context.producers[first]
+        entry = context.name(context.entry(first, norm))
+        return tuple(Reread(entry, context.name(first), context.name(p)) for p in read[:1])
+    alone = context.users[first] == (norm,) and len(context.graph.calls[context.layer(first)]) == 1
+    return (DropActivation(context.layer(first)),) if alone else ()
 
 
 def _is_activation(context: Context, index: int) -> bool:

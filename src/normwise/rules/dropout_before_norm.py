@@ -40,6 +40,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import Mend, MoveBehind
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -58,12 +59,15 @@ _Source = tuple[int, bool]
 
 def _look(context: Context) -> Iterator[Spot]:
     sources = _sources(context)
+    norms: dict[int, _Source] = {}
     for index in context.batch_norms:
         producers = context.producers[index]
         source = sources[producers[0]] if len(producers) == 1 else None
-        if source is None or context.is_frozen(index):
-            continue
-        dropout, bent = source
+        if source is not None and not context.is_frozen(index):
+            norms[index] = source
+    last = {dropout: index for index, (dropout, _) in norms.items()}
+    mends = {dropout: _mends(context, dropout, norm) for dropout, norm in last.items()}
+    for index, (dropout, bent) in norms.items():
         names = (context.layer(dropout), context.layer(index))
         rate = float(context.nodes[dropout].config["rate"])
         between = ", behind an activation" if bent else ""
@@ -73,7 +77,27 @@ def _look(context: Context) -> Iterator[Spot]:
             f"training it can be {1 / (1 - rate):.2g} times as large as in inference.",
             Severity.INFO if bent else None,
             f"Put {names[0]} behind the last batch normalization.",
+            mends=mends[dropout],
         )
+
+
+def _mends(context: Context, dropout: int, norm: int) -> tuple[Mend, ...]:
+    """Puts a dropout behind the last norm that it leads to, and behind that one's activation."""
+    node, index = context.nodes[dropout], dropout
+    while index != norm:
+        readers = context.graph.consumers[index]
+        if len(readers) != 1 or index in context.outputs:
+            return ()  # what others read would lose its dropout
+        index = readers[0]
+    reader = context.only_reader(norm)
+    behind = reader is not None and context.roles[reader] is Role.ACTIVATION
+    target = reader if behind and reader is not None else norm
+    ranks = {len(context.nodes[i].shape or ()) for i in (dropout, target)}
+    alone = len(context.graph.calls[node.layer]) == 1
+    fits = len(ranks) == 1 and node.config.get("noise_shape") is None
+    if not (alone and fits and context.reaches_linear[target]):
+        return ()
+    return (MoveBehind(context.name(dropout), context.name(target)),)
 
 
 def _sources(context: Context) -> list[_Source | None]:
@@ -177,6 +201,7 @@ RULE = Rule(
     look=_look,
     fix="Put the dropout behind the last batch normalization.",
     keeps_outputs=True,
+    by_hand="its result goes several ways, or it can't stand behind that normalization.",
     invalid=(
         Invalid(_direct, ("drop", "norm")),
         Invalid(_through_linear_layers, ("drop", "block/norm")),

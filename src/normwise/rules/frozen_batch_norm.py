@@ -41,6 +41,7 @@ from dataclasses import dataclass
 
 from normwise.graph.catalogue import Role
 from normwise.graph.graph import Graph, Node
+from normwise.norms.mends import Mend, configure
 from normwise.rules.batch_statistics import counted, span
 from normwise.rules.context import BATCH_NORMS, Context
 from normwise.rules.measurements import StateChange
@@ -76,7 +77,12 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{counted(len(rest), 'batch normalization')}, {span(rest)}, still "
             f"{'learns' if len(rest) == 1 else 'learn'} statistics behind layers that are all "
             f"frozen.{tried}",
+            mends=_frozen_norms(rest),
         )
+
+
+def _frozen_norms(layers: Iterable[str]) -> tuple[Mend, ...]:
+    return tuple(configure(layer, {"trainable": False}) for layer in layers)
 
 
 def _moved(context: Context, layers: tuple[str, ...]) -> frozenset[str] | None:
@@ -94,7 +100,8 @@ def _spot_of_call(caller: str, norms: tuple[str, ...], tried: str) -> Spot:
     else:
         count = counted(len(norms), "batch normalization")
         message = f"{caller} is called with training=False, but {count} in it can be trained"
-    return Spot(norms, f"{message}: fit() still moves the statistics.{tried}")
+    said = f"{message}: fit() still moves the statistics.{tried}"
+    return Spot(norms, said, mends=_frozen_norms(norms))
 
 
 def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:

@@ -100,6 +100,7 @@ RULE = Rule(
     look=_look,
     fix="Set groups to a number that divides the channels.",
     keeps_outputs=False,
+    by_hand="Keras can't load such a model; set the groups where it is built.",
     invalid=(
         Invalid(_usual_groups, ("norm",)),
         Invalid(_nested, ("block/norm",)),

@@ -36,6 +36,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import configure
 from normwise.rules.batch_statistics import counted, learning, number
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
@@ -53,6 +54,10 @@ def _look(context: Context) -> Iterator[Spot]:
             context.layers(stalling),
             f"{counted(len(stalling), 'batch normalization')} {keeps} moving statistics in "
             f"{_policy(context, stalling[0])}, where small steps are rounded away.",
+            mends=tuple(
+                configure(context.layer(i), {"dtype": f"mixed_{_policy(context, i)}"})
+                for i in stalling
+            ),
         )
     for layer in context.layers(context.of_role(Role.OTHER)):
         index = context.graph.calls[layer][0]
@@ -141,6 +146,7 @@ RULE = Rule(
     look=_look,
     fix='Use a mixed policy, or dtype="float32" for these layers.',
     keeps_outputs=False,
+    by_hand="the layer is not one of Keras' own.",
     invalid=(
         Invalid(_pure, ("norm",)),
         Invalid(_pure_in_keras_2, ("norm",)),

@@ -34,6 +34,7 @@ many batches.
 
 from collections.abc import Iterator
 
+from normwise.norms.mends import SetArguments
 from normwise.rules.batch_statistics import counted, learning, number
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
@@ -51,12 +52,16 @@ def _look(context: Context) -> Iterator[Spot]:
     for momentum, norms in found.items():
         names = counted(len(norms), "batch normalization")
         kept = "the initial 0 and 1 for good" if momentum == 1 else f"{momentum:.0%} at each step"
+        right = round(1 - momentum, 6) if 0 < momentum < 1 else 0.99
         keeps = "keeps" if len(norms) == 1 else "keep"
         yield Spot(
             context.layers(norms),
             f"With momentum {momentum:g}, {names} {keeps} {kept} in the moving statistics"
             + ("." if momentum == 1 else f", and {1 - momentum:.0%} is the last batch alone."),
-            fix=f"Set momentum={1 - momentum if 0 < momentum < 1 else 0.99:g}.",
+            fix=f"Set momentum={right:g}.",
+            mends=tuple(
+                SetArguments(layer, (("momentum", right),)) for layer in context.layers(norms)
+            ),
         )
 
 

@@ -30,8 +30,9 @@ Outputs in inference stay where gamma takes over the ratio of sqrt(variance + ep
 before; alone, another epsilon changes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from normwise.norms.mends import Mend, SetArguments
 from normwise.rules.batch_statistics import counted, number, share_below, weights_of
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
@@ -41,6 +42,8 @@ from normwise.rules.sketched_weights import SketchedWeights
 CONSTANT = 1e-12
 """A variance below which a channel is constant."""
 NEAR = 10
+SMALLER = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+"""Epsilons that are tried in the place of a large one."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -58,7 +61,24 @@ def _look(context: Context) -> Iterator[Spot]:
                 f"variance below {than}, such as {least[0]} with "
                 f"epsilon={number(context.nodes[norms[0]].config.get('epsilon', 1e-3)):g}.",
                 severity,
+                mends=_mends(context, norms),
+                by_hand="without a gamma nothing makes up for another epsilon.",
             )
+
+
+def _mends(context: Context, norms: Sequence[int]) -> tuple[Mend, ...]:
+    """The largest usual epsilon far below most variances; none if any norm has no gamma."""
+    if any(context.nodes[i].config.get("scale") is False for i in norms):
+        return ()
+    return tuple(
+        SetArguments(context.layer(i), (("epsilon", epsilon),))
+        for i in norms
+        if (epsilon := _fitting(context, i)) is not None
+    )
+
+
+def _fitting(context: Context, index: int) -> float | None:
+    return next((e for e in SMALLER if _share(context, index, e) is None), None)
 
 
 def _once(context: Context) -> Iterator[int]:
@@ -69,10 +89,10 @@ def _once(context: Context) -> Iterator[int]:
             yield index
 
 
-def _share(context: Context, index: int) -> float | None:
-    """Below which multiple of epsilon half of the variances are: 1, 10, or None."""
+def _share(context: Context, index: int, other: float | None = None) -> float | None:
+    """Below which multiple of epsilon, or another one, half of the variances are: 1, 10, None."""
     weights = weights_of(context, index)
-    epsilon = number(context.nodes[index].config.get("epsilon", 1e-3))
+    epsilon = other or number(context.nodes[index].config.get("epsilon", 1e-3))
     if weights is None or epsilon is None or epsilon <= 0:
         return None
     alive = [value for value in weights.variance if value > CONSTANT]

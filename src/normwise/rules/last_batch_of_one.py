@@ -118,6 +118,7 @@ RULE = Rule(
     look=_look,
     fix="Leave out the rest of an epoch (drop_remainder=True), or change the batch size by one.",
     keeps_outputs=True,
+    by_hand="the training has to change, not the model.",
     invalid=(Invalid(_one_left, ("norm",)), Invalid(_at_one_pixel, ("norm",))),
     valid=(_maps, _two_left, _frozen, _renormalized, _always_one, _steps_are_said),
 )

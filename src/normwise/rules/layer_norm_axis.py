@@ -37,6 +37,7 @@ from collections.abc import Iterator
 from math import prod
 
 from normwise.graph.text import shape_text
+from normwise.norms.mends import Restart
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -57,6 +58,7 @@ def _look(context: Context) -> Iterator[Spot]:
         sizes = [shape[axis] for axis in axes]
         each = prod(size for size in sizes if size is not None)
         where = f"axis {', '.join(map(str, axes))} of {shape_text(shape)}"
+        right = (("axis", channel.axis - len(shape)),)
         if channel.axis not in axes:
             seen.add(node.layer)
             yield Spot(
@@ -64,6 +66,7 @@ def _look(context: Context) -> Iterator[Spot]:
                 f"{node.layer} normalizes {where}, but the channels are axis {channel.axis}.",
                 fix=f"Set axis={channel.axis - len(shape)} in {node.layer}, or use "
                 "GroupNormalization(groups=1) with that axis; train again.",
+                mends=(Restart(node.layer, node.class_name, right),),
             )
         elif len(axes) > 1 and None not in sizes and each > MANY * (shape[channel.axis] or each):
             seen.add(node.layer)
@@ -73,6 +76,7 @@ def _look(context: Context) -> Iterator[Spot]:
                 (node.layer,),
                 f"{node.layer} normalizes {where} and {has}, one scale for each position.",
                 fix=f"Use GroupNormalization(groups=1) instead of {node.layer}, and train again.",
+                mends=(Restart(node.layer, "GroupNormalization", (("groups", 1), *right)),),
             )
 
 

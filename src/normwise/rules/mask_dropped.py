@@ -148,6 +148,7 @@ RULE = Rule(
     look=_look,
     fix="Pass the mask on by hand, use layer normalization, or batch samples of equal length.",
     keeps_outputs=False,
+    by_hand="where the mask should go on is for whoever wrote the model to say.",
     invalid=(
         Invalid(_convolution, ("conv", "norm")),
         Invalid(_long_way, ("pool", "norm")),

@@ -36,6 +36,7 @@ normalization before the activation changes outputs.
 from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import Role, has_bias
+from normwise.norms.mends import AddBias
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -60,6 +61,7 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{', '.join(layers)} {have} no bias, but the normalization comes only after the "
             f"activation{said}.",
             Severity.INFO if offset else None,
+            mends=tuple(map(AddBias, layers)),
         )
 
 

@@ -113,6 +113,7 @@ RULE = Rule(
     look=_look,
     fix="Choose one order, move the others there and train again; compare on your own data.",
     keeps_outputs=False,
+    by_hand="which order trains better is for your data to say; `normwise place` makes either.",
     invalid=(Invalid(_half_and_half, ("after",)),),
     valid=(_all_after, _linear_bottlenecks),
 )

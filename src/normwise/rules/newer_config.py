@@ -31,6 +31,7 @@ can't do it.
 
 from collections.abc import Iterator
 
+from normwise.norms.mends import WriteAnew
 from normwise.rules.batch_statistics import counted
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
@@ -55,6 +56,8 @@ def _look(context: Context) -> Iterator[Spot]:
         f"{counted(len(layers), 'batch normalization')} with settings that Keras before "
         f"{'.'.join(map(str, SINCE))} refuses: {keys}.",
         fix="Load it with Keras 3.14 or newer: batch renormalization is in use." if used else None,
+        mends=() if used else tuple(map(WriteAnew, layers)),
+        by_hand="batch renormalization is in use, which older Keras can't do.",
     )
 
 

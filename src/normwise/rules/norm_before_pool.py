@@ -34,6 +34,7 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
 from normwise.graph.resolution import area
+from normwise.norms.mends import MoveBehind
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -53,6 +54,7 @@ def _look(context: Context) -> Iterator[Spot]:
             names,
             f"{names[0]} stands before {names[1]}; behind it it would cost 1/{times} of the time.",
             keeps_outputs="Average" in context.nodes[reader].class_name,
+            mends=(MoveBehind(context.name(index), context.name(reader)),),
         )
 
 

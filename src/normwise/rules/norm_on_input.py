@@ -89,6 +89,8 @@ RULE = Rule(
     look=_look,
     fix="Use a Normalization adapted on the training data (normwise place: standardize@input).",
     keeps_outputs=False,
+    by_hand="the training data are needed: `normwise place --norm standardize@input --data FOLDER` "
+    "puts a fixed one there.",
     invalid=(
         Invalid(_direct, ("norm",)),
         Invalid(_rescaled, ("backbone/norm",)),

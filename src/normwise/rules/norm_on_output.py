@@ -39,6 +39,7 @@ otherwise from then on. Any other norm changes outputs when it is removed.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role
+from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import BATCH_NORMS, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -76,6 +77,8 @@ def _look(context: Context) -> Iterator[Spot]:
             severity,
             f"Remove {name}.",
             keeps_outputs=folds,
+            mends=(RemoveNorm(context.name(norm)),) if severity is None else (),
+            by_hand="an embedding may end so on purpose.",
         )
 
 

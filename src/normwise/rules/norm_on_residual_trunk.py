@@ -33,6 +33,7 @@ Outputs change; the model has to be trained again.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import Mend, Reread
 from normwise.rules.context import OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -52,7 +53,18 @@ def _look(context: Context) -> Iterator[Spot]:
                 names,
                 f"{names[1]} stands on the identity path from {names[0]} to {names[2]}.",
                 fix=f"Move {names[1]} into the branch behind {names[0]}, and train again.",
+                mends=tuple(_mends(context, index, source, following)),
             )
+
+
+def _mends(context: Context, norm: int, source: int, following: int) -> Iterator[Mend]:
+    """Has the next sum read the sum before it where it reads the norm, or its activation."""
+    for producer in context.producers[following]:
+        made = context.sources[producer]
+        if context.roles[made] is Role.ACTIVATION and made != norm:
+            made = context.read(made, dropout=True) or made
+        if made == norm:
+            yield Reread(*map(context.name, (following, producer, source)))
 
 
 def _next_sum(context: Context, norm: int) -> int | None:

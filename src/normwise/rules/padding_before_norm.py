@@ -30,6 +30,7 @@ Outputs change at the border, and the statistics have to be measured anew.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import MoveBefore
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -46,7 +47,13 @@ def _look(context: Context) -> Iterator[Spot]:
         pads = "Pad" in padding.class_name and padding.config.get("mode", "constant") == "constant"
         if context.roles[source] is Role.BORDER and pads:
             names = (context.layer(source), context.layer(index))
-            yield Spot(names, f"{names[1]} counts the zeros that {names[0]} pads.")
+            alone = context.users[source] == (index,)
+            yield Spot(
+                names,
+                f"{names[1]} counts the zeros that {names[0]} pads.",
+                mends=(MoveBefore(context.name(index), context.name(source)),) if alone else (),
+                by_hand=f"others read {names[0]} too.",
+            )
 
 
 def _padded() -> Context:

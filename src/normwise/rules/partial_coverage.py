@@ -128,6 +128,7 @@ RULE = Rule(
     look=_look,
     fix="Insert the same normalization there (normwise place), or leave it out on purpose.",
     keeps_outputs=True,
+    by_hand="leaving them out can be meant; `normwise place` puts normalizations there.",
     invalid=(Invalid(_forgotten, ("bare",)),),
     valid=(_all, _none, _squeeze_and_excite, _attention_gate),
 )

@@ -37,6 +37,7 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import has_bias
 from normwise.norms.kinds import cancels_bias
+from normwise.norms.mends import DropBias
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -58,6 +59,7 @@ def _look(context: Context) -> Iterator[Spot]:
     yield Spot(
         tuple(dead),
         f"{len(dead)} {layers}{total} that the normalization right behind cancels.",
+        mends=tuple(map(DropBias, dead)),
     )
 
 

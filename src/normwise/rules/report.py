@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from normwise.norms.mends import Mend
 from normwise.rules.rule import Finding, Severity
 
 
@@ -26,8 +27,14 @@ class Report:
     @classmethod
     def of(cls, model: str, source: str, findings: Iterable[Finding]) -> Report:
         """A report with its findings in order."""
-        once = dict.fromkeys(findings)
-        ordered = sorted(once, key=lambda f: (f.severity.rank, f.code, f.layers, f.message))
+        once: dict[Finding, Finding] = {}
+        for found in findings:
+            first = once.get(found)
+            # Calls of one layer say the same; what mends them has to be done at each of them.
+            once[found] = _joined(first, found) if first else found
+        ordered = sorted(
+            once.values(), key=lambda f: (f.severity.rank, f.code, f.layers, f.message)
+        )
         return cls(model, source, tuple(ordered))
 
     @property
@@ -47,3 +54,10 @@ class Report:
             "worst": str(self.worst) if self.worst else None,
             "findings": [finding.to_dict() for finding in self.findings],
         }
+
+
+def _joined(one: Finding, two: Finding) -> Finding:
+    """Two findings that say the same, with the edits of both; none if one of them has none."""
+    both: tuple[Mend, ...] = (*one.mends, *two.mends) if one.mends and two.mends else ()
+    by_hand = one.by_hand or two.by_hand
+    return replace(one, mends=tuple(dict.fromkeys(both)), by_hand=by_hand)

@@ -8,11 +8,12 @@ docstring of its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from normwise.norms.mends import Mend
 from normwise.rules.page import Page
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Finding:
         evidence: Papers, threads and measured numbers.
         fix: What to do.
         keeps_outputs: Whether the model's outputs in inference can stay the same.
+        mends: The edits that make the fix; none where it isn't made automatically.
+        by_hand: Why it isn't; empty where it is.
     """
 
     code: str
@@ -57,6 +60,15 @@ class Finding:
     evidence: tuple[str, ...]
     fix: str
     keeps_outputs: bool
+    mends: tuple[Mend, ...] = field(default=(), compare=False, repr=False)
+    by_hand: str = field(default="", compare=False, repr=False)
+
+    @property
+    def mended_by(self) -> str | None:
+        """The least that `--fix` has to be told to make the fix; None where it can't."""
+        if not self.mends:
+            return None
+        return "safe" if self.keeps_outputs else "unsafe"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -70,6 +82,7 @@ class Finding:
             "evidence": list(self.evidence),
             "fix": self.fix,
             "keeps_outputs": self.keeps_outputs,
+            "mended_by": self.mended_by,
         }
 
 
@@ -84,6 +97,8 @@ class Spot:
         fix: What to do here.
         why: Why it matters here.
         keeps_outputs: Whether outputs can stay here.
+        mends: The edits that make the fix, none where that is left to a person.
+        by_hand: Why it is left to a person here.
     """
 
     layers: tuple[str, ...]
@@ -92,6 +107,8 @@ class Spot:
     fix: str | None = None
     why: str | None = None
     keeps_outputs: bool | None = None
+    mends: tuple[Mend, ...] = ()
+    by_hand: str | None = None
 
 
 Example = Callable[[], "Context"]
@@ -126,6 +143,7 @@ class Rule:
         look: Tells the spots in a network.
         fix: What to do, where a spot doesn't say more.
         keeps_outputs: Whether the fix keeps the outputs in inference, likewise.
+        by_hand: Why the fix is left to a person, where a spot has no `mends` and doesn't say.
         invalid: Networks that it reports.
         valid: Networks that it must not report: those that naive versions get wrong.
         needs_data: Whether it judges what was measured on data, and is silent without.
@@ -141,6 +159,7 @@ class Rule:
     invalid: tuple[Invalid, ...]
     valid: tuple[Example, ...]
     needs_data: bool = False
+    by_hand: str = ""
 
     @cached_property
     def page(self) -> Page:
@@ -160,4 +179,6 @@ class Rule:
                 self.page.evidence,
                 spot.fix or self.fix,
                 self.keeps_outputs if spot.keeps_outputs is None else spot.keeps_outputs,
+                spot.mends,
+                "" if spot.mends else spot.by_hand or self.by_hand,
             )

@@ -32,6 +32,7 @@ trained again.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -47,7 +48,11 @@ def _look(context: Context) -> Iterator[Spot]:
         norms = context.layers(found)
         told = ", ".join(f"{context.layer(n)} beside {context.layer(o)}" for n, o in found.items())
         stand = "normalization stands" if len(norms) == 1 else "normalizations stand"
-        yield Spot(norms, f"{len(norms)} {stand} beside SELU or AlphaDropout: {told}.")
+        yield Spot(
+            norms,
+            f"{len(norms)} {stand} beside SELU or AlphaDropout: {told}.",
+            mends=tuple(RemoveNorm(context.name(n)) for n in found),
+        )
 
 
 def _beside(context: Context, norm: int) -> int | None:

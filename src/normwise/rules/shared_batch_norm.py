@@ -37,6 +37,7 @@ statistics then have to be measured anew.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import SplitNorm
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -60,6 +61,8 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{context.layer(index)} is called {len(calls)} times, on {what}, and has one set of "
             "moving statistics for all of them.",
             Severity.INFO if alike else None,
+            mends=() if alike else (SplitNorm(context.layer(index)),),
+            by_hand="the streams may be alike, and one normalization meant for both.",
         )
 
 

@@ -36,6 +36,7 @@ from collections.abc import Iterator
 from math import prod
 
 from normwise.graph.text import shape_text
+from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import BATCH_NORMS, Context, Training
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -48,12 +49,15 @@ def _look(context: Context) -> Iterator[Spot]:
         if node.layer in seen or shape is None or _values(context, index) != 1:
             continue
         seen.add(node.layer)
+        calls = context.graph.calls[node.layer]
         samples = " in a batch of one" if node.class_name in BATCH_NORMS else ""
         yield Spot(
             (node.layer,),
             f"{node.layer} takes each mean over a single value of {shape_text(shape)}{samples}: "
             "its result is always beta.",
             fix=f"Remove {node.layer}, or put it where a statistic has more than one value.",
+            mends=() if samples else tuple(RemoveNorm(context.name(i)) for i in calls),
+            by_hand="larger batches are needed, not another model.",
         )
 
 

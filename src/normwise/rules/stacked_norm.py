@@ -36,11 +36,14 @@ stay. With an activation between they change.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
 _AT_THE_END = frozenset({Role.POOL, Role.GLOBAL_POOL, Role.SHAPE})
+_TWO_KINDS = "norms of two kinds, over different axes, may both be meant."
+_BY_DESIGN = "a block may begin so on purpose."
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -67,6 +70,8 @@ def _direct(context: Context, first: int, second: int) -> Spot:
         None if alike else Severity.INFO,
         f"Remove {names[1]}.",
         keeps_outputs=both_batch and alone,
+        mends=(RemoveNorm(context.name(second)),) if alike else (),
+        by_hand=_TWO_KINDS,
     )
 
 
@@ -84,11 +89,14 @@ def _around(context: Context, first: int, activation: int, second: int) -> Spot:
         reader != OUTPUT and context.roles[reader] is Role.ACTIVATION and not _ends(context, reader)
         for reader in context.users[second]
     )
+    meant = block or not alone or not alike
     return Spot(
         names,
         f"{names[2]} normalizes again what {names[0]} has normalized before {names[1]}.",
-        Severity.INFO if block or not alone or not alike else None,
+        Severity.INFO if meant else None,
         f"Remove {names[2]} and train again.",
+        mends=() if meant else (RemoveNorm(context.name(second)),),
+        by_hand=_TWO_KINDS if not alike else _BY_DESIGN,
     )
 
 

@@ -176,6 +176,7 @@ RULE = Rule(
     fix="Predict whole images where they fit, blend overlapping tiles where not, or train with "
     "batch normalization.",
     keeps_outputs=False,
+    by_hand="which normalization to take instead is a choice; `normwise place` swaps kinds.",
     invalid=(
         Invalid(_instance, ("norm",)),
         Invalid(_half_resolution, ("norm",)),

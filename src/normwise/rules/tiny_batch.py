@@ -173,6 +173,8 @@ RULE = Rule(
     look=_look,
     fix="Use larger batches, or group or instance normalization, or freeze these norms.",
     keeps_outputs=False,
+    by_hand="the training has to change, or the kind of normalization: `normwise "
+    "place` swaps kinds.",
     invalid=(
         Invalid(_two_samples, ("norm",)),
         Invalid(_two_values, ("tower/norm",)),

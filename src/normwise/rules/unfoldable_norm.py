@@ -182,6 +182,8 @@ RULE = Rule(
     fix="Where inference has to be fast: put these norms between a linear layer and its "
     "activation, and train again.",
     keeps_outputs=False,
+    by_hand="it matters only where inference has to be fast; `normwise place` puts "
+    "norms elsewhere.",
     invalid=(
         Invalid(_behind_a_sum, ("first", "last")),
         Invalid(_between_activations, ("norm",)),

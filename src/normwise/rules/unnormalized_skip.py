@@ -38,6 +38,7 @@ identity, keeps outputs.
 from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
+from normwise.norms.mends import Mend, Reread
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -64,7 +65,25 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{names[1]} gets {names[0]} from before {beside}, and no normalization stands behind "
             f"{names[1]}.",
             fix=f"Let {names[1]} read {beside} instead of {names[0]}, and train again.",
+            mends=() if norm is None else tuple(_mends(context, taps, (tap, merge), norm)),
         )
+
+
+def _mends(
+    context: Context, taps: list[int | None], ends: tuple[int, int], norm: int
+) -> Iterator[Mend]:
+    """Has the skip start at the norm: at its first call that doesn't lead to the norm as well."""
+    tap, merge = ends
+    shared, index = {tap}, context.producers[norm][0]
+    while index != tap:
+        shared.add(index)
+        index = context.producers[index][0]
+    for end in context.producers[merge]:
+        if end != norm and taps[end] == tap:
+            reader, read = merge, end
+            while read not in shared:
+                reader, read = read, context.producers[read][0]
+            yield Reread(*map(context.name, (reader, read, norm)))
 
 
 def _taps(context: Context) -> list[int | None]:

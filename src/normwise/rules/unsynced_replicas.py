@@ -111,6 +111,8 @@ RULE = Rule(
     look=_look,
     fix="Set synchronized=True (TensorFlow), or use group normalization.",
     keeps_outputs=True,
+    by_hand="synchronized norms load on TensorFlow alone; `normwise place` makes "
+    "them (`sync-batch`).",
     invalid=(
         Invalid(_two_each, ("norm",)),
         Invalid(_many_each, ("norm",), Severity.INFO),

@@ -34,7 +34,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from normwise.rules.batch_statistics import (
     counted,
-    is_constant,
     learning,
     number,
     weights_of,
@@ -44,6 +43,8 @@ from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights, Values
 
+UNTRAINED = 2e-3
+"""What a gamma is off by that makes up for another epsilon, and was never trained."""
 _INITIAL = {"Zeros": 0.0, "Ones": 1.0}
 
 
@@ -70,7 +71,9 @@ def _is_untouched(context: Context, index: int) -> bool:
 def _has_moved(values: Sequence[float] | None, initializer: object) -> bool:
     """Whether an affine parameter left its initial value; no where that isn't known."""
     start = _start(initializer)
-    return values is not None and start is not None and not is_constant(values, start)
+    if values is None or start is None:
+        return False
+    return any(abs(value - start) > UNTRAINED for value in values)
 
 
 def _start(initializer: object) -> float | None:
@@ -114,6 +117,11 @@ def _new_residual() -> Context:
     return _of(0.0, 0.0, 0.0, 1.0, gamma_initializer={"class_name": "Zeros", "config": {}})
 
 
+def _made_up() -> Context:
+    """A new norm whose gamma makes up for another epsilon, as surgery leaves it."""
+    return _of(0.9995, 0.0, 0.0, 1.0)
+
+
 def _random_gamma() -> Context:
     """A gamma that begins at random, as in some generative networks."""
     return _of(_TRAINED, 0.0, 0.0, 1.0, gamma_initializer={"class_name": "RandomNormal"})
@@ -142,8 +150,9 @@ RULE = Rule(
     look=_look,
     fix="Measure the statistics (normwise recalibrate); mend the training loop if it is yours.",
     keeps_outputs=False,
+    by_hand="data are needed: `normwise recalibrate` measures the statistics.",
     invalid=(Invalid(_never_moved, ("norm",)), Invalid(_beta_alone, ("norm",))),
     valid=(
-        _new, _new_residual, _random_gamma, _trained, _centred, _frozen,
+        _new, _new_residual, _made_up, _random_gamma, _trained, _centred, _frozen,
     ),
 )  # fmt: skip

@@ -36,6 +36,7 @@ normalization has to start anew, and the model has to be trained again.
 from collections.abc import Iterator
 
 from normwise.graph.text import shape_text
+from normwise.norms.mends import Restart
 from normwise.rules.context import BATCH_NORMS, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -57,13 +58,18 @@ def _look(context: Context) -> Iterator[Spot]:
             continue
         seen.add(node.layer)
         told = ", ".join(str(axis) for axis in axes)
+        right = expected.axis - len(shape)
         yield Spot(
             (node.layer,),
             f"{node.layer} normalizes axis {told} of {shape_text(shape)}, but "
             f"{context.layer(expected.witness)} has the channels on axis {expected.axis}.",
             # In front of the first convolution a norm for each row may be meant, as for spectra.
             Severity.WARNING if expected.behind else None,
-            f"Set axis={expected.axis - len(shape)} in {node.layer} and train again.",
+            f"Set axis={right} in {node.layer} and train again.",
+            mends=()
+            if expected.behind
+            else (Restart(node.layer, node.class_name, (("axis", right),)),),
+            by_hand="a normalization for each row may be meant in front of the first layer.",
         )
 
 

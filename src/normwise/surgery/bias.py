@@ -1,12 +1,14 @@
-"""Drops the biases that a normalization right behind cancels.
+"""Drops the biases that a normalization right behind cancels, and puts biases back.
 
 Before: `batch(linear(x) + b)`. After: `batch'(linear(x))`, with moving_mean' = moving_mean - b.
+A bias that is put where none was is zero.
 
 Algebra: a batch norm subtracts the mean of each channel, in training the batch's, in inference
 the moving one; a constant in its channel goes with it. So does one in each channel's own group.
 
 Conditions: the normalization takes its mean over each channel alone and is the only reader of the
-layer, at all of the layer's calls; it reads nothing else; no activation stands between.
+layer, at all of the layer's calls; it reads nothing else; no activation stands between, and
+nothing else that does anything.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from normwise.graph.catalogue import activation_of, has_bias
+from normwise.graph.catalogue import Role, activation_of, has_bias, role_of
 from normwise.graph.channels import channels_of, output_channel_axis
 from normwise.graph.flatten import flatten
-from normwise.graph.graph import Graph, Tensor
+from normwise.graph.graph import Graph, Node, Tensor
 from normwise.keras_format.weights import Weights
 from normwise.norms.kinds import cancels_bias, spec_of
 from normwise.surgery.edits import Want, Where
@@ -40,26 +42,57 @@ def drop_biases(work: Work, wants: Sequence[Want]) -> list[Change]:
         if want.where is Where.BEFORE_ACTIVATION:
             by_layer.setdefault(work.flat.nodes[want.tensor].layer, []).append(want)
     edited = flatten(work.freeze())
-    changes = []
-    for layer, places in by_layer.items():
-        spot = work.levels.spot(places[0].tensor)
-        if len(places) != len(work.flat.calls[layer]) or not _has_bias(work, places[0]):
-            continue
-        norms = _cancelling(edited, layer)
-        if not norms:
-            continue
-        path = work.levels.layer_path(spot)
-        work.configure(spot, {"use_bias": False})
-        work.rule(path, _without_bias)
-        for norm in norms:
-            work.rule(norm, _shifted(path))
-        changes.append(Change(path, f"bias dropped, {norms[0]} cancels it"))
-    return changes
+    made = (
+        drop_bias(work, layer, edited)
+        for layer, places in by_layer.items()
+        if len(places) == len(work.flat.calls[layer])
+    )
+    return [change for change in made if isinstance(change, Change)]
 
 
-def _has_bias(work: Work, want: Want) -> bool:
-    node = work.flat.nodes[want.tensor]
-    return is_linear(node) and has_bias(node)
+def drop_bias(work: Work, layer: str, edited: Graph) -> Change | str:
+    """Drops the bias of a layer.
+
+    Args:
+        work: The rewrite, all normalizations in their places.
+        layer: Its path.
+        edited: The flattened graph as it will be.
+
+    Returns:
+        The change, or why there is none.
+    """
+    first = work.flat.calls[layer][0]
+    if not (is_linear(work.flat.nodes[first]) and has_bias(work.flat.nodes[first])):
+        return "it has no bias"
+    norms = _cancelling(edited, layer)
+    if not norms:
+        return "no normalization right behind all of its calls cancels its bias"
+    work.configure(work.levels.spot(first), {"use_bias": False})
+    work.rule(layer, _without_bias)
+    for norm in norms:
+        work.rule(norm, _shifted(layer))
+    return Change(layer, f"bias dropped, {norms[0]} cancels it")
+
+
+def add_bias(work: Work, index: int) -> Change | str:
+    """Gives a layer without a bias one that is zero.
+
+    Args:
+        work: The rewrite.
+        index: A call of the layer in the flattened graph.
+
+    Returns:
+        The change, or why there is none.
+    """
+    node, channels = work.flat.nodes[index], channels_of(work.flat, index)
+    if not is_linear(node) or has_bias(node):
+        return "it has a bias, or can't have one"
+    if channels is None:
+        return "the number of its channels is not known"
+    spot = work.levels.spot(index)
+    work.configure(spot, {"use_bias": True})
+    work.rule(node.layer, _with_zero_bias(channels))
+    return Change(node.layer, "has a bias now, of zero")
 
 
 def _cancelling(edited: Graph, layer: str) -> list[str]:
@@ -72,15 +105,39 @@ def _cancelling(edited: Graph, layer: str) -> list[str]:
     calls = edited.calls[layer]
     norms: dict[str, None] = {}
     for index in calls:
+        reader = _only_reader(edited, index)
+        if reader is None or not _cancels(edited, index, reader):
+            return []
+        norms[edited.nodes[reader].layer] = None
+    # The mean of a normalization moves for all that it reads.
+    read = [_read(edited, i) for norm in norms for i in edited.calls[norm]]
+    return list(norms) if sorted(read) == sorted(calls) else []
+
+
+def _only_reader(edited: Graph, index: int) -> int | None:
+    """What reads a tensor, behind what does nothing; None if there are more."""
+    while True:
         readers = edited.consumers[index]
         if len(readers) != 1 or Tensor(index) in edited.output_tensors:
-            return []
-        if not _cancels(edited, index, readers[0]):
-            return []
-        norms[edited.nodes[readers[0]].layer] = None
-    # The mean of a normalization moves for all that it reads.
-    read = [edited.producers[i][0] for norm in norms for i in edited.calls[norm]]
-    return list(norms) if sorted(read) == sorted(calls) else []
+            return None
+        if not _does_nothing(edited.nodes[readers[0]]):
+            return readers[0]
+        index = readers[0]
+
+
+def _read(edited: Graph, norm: int) -> int:
+    """What makes the tensor that a normalization reads, before what does nothing."""
+    index = edited.producers[norm][0]
+    while _does_nothing(edited.nodes[index]):
+        index = edited.producers[index][0]
+    return index
+
+
+def _does_nothing(node: Node) -> bool:
+    """Whether a call changes nothing, in training neither."""
+    if role_of(node) is not Role.PASS or len(node.inputs) != 1:
+        return False
+    return node.class_name in {"Identity", "Activation"} or node.config.get("rate") == 0
 
 
 def _cancels(edited: Graph, linear: int, norm: int) -> bool:
@@ -99,6 +156,13 @@ def _cancels(edited: Graph, linear: int, norm: int) -> bool:
 
 def _without_bias(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in values.items() if name != "bias"}
+
+
+def _with_zero_bias(channels: int) -> Step:
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        return {**values, "bias": np.zeros(channels, "float32")}
+
+    return step
 
 
 def _shifted(linear: str) -> Step:

@@ -9,20 +9,18 @@ from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any
 
-from normwise.errors import PlanError, PromiseError, SurgeryError
+from normwise.errors import PlanError, SurgeryError
 from normwise.graph.graph import Graph
 from normwise.keras_format.reading import read_graph
-from normwise.keras_format.replay import replay
-from normwise.keras_format.replayed import Replayed
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
 from normwise.surgery.bias import drop_biases
 from normwise.surgery.calibrate import calibrate, standardize
+from normwise.surgery.copying import copied, verified, verified_plain_copy
 from normwise.surgery.edits import Edit, How, Want, Where, edits_of, left_in_head, unmet, wants_of
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.sites import Site, name_of, site_of
-from normwise.surgery.verify import Verification, verify, verify_plain_copy
 from normwise.surgery.work import Settings, Work, placement_of
 
 PASSES: Mapping[How, ModuleType] = {
@@ -73,25 +71,25 @@ def place(
     _refuse_missing_kinds(plan)
     edited, done = edited_graph(work, plan, layers)
     notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, edited)]
-    doubts = [] if settings.keep else _plain_copy(graph, model)
-    copy = _copied(work, edited, model)
+    doubts = [] if settings.keep else verified_plain_copy(graph, model)
+    copy = copied(work, edited, model)
     notes += copy.notes
     if data is not None and work.standardized and not settings.keep:
         standardize(work, copy, data)
         del copy  # its layers have settings that are others now
         gc.collect()
-        copy = _copied(work, work.freeze(), model)
+        copy = copied(work, work.freeze(), model)
     if data is not None:
         notes += calibrate(work, copy, data)
     difference = None
     if settings.keep:
-        proof = _verified(graph, model, copy, done)
+        proof = verified(graph, model, copy, len(done.changed))
         difference, doubts = proof.difference, list(proof.notes)
     notes += doubts
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT
     report = Report(promise, tuple(done.changed), tuple(done.skipped), difference, tuple(notes))
-    return Rewrite(copy.model, report)
+    return Rewrite(copy.model, report, dict(work.names))
 
 
 def edited_graph(work: Work, plan: NormPlan, layers: str | None = None) -> tuple[Graph, Done]:
@@ -112,30 +110,6 @@ def edited_graph(work: Work, plan: NormPlan, layers: str | None = None) -> tuple
     edited = work.freeze()
     _find_unmet(edited, plan, layers, done)
     return edited, done
-
-
-def _copied(work: Work, edited: Graph, model: Any) -> Replayed:
-    return replay(edited, model, work.rules(), original=work.graph, names=work.names)
-
-
-def _plain_copy(graph: Graph, model: Any) -> list[str]:
-    """Compares a copy without edits, and is rid of it before the next one is made."""
-    copy = replay(graph, model, original=graph)
-    doubts = verify_plain_copy(graph, model, copy)
-    del copy
-    gc.collect()  # a Keras model refers to itself, and two copies of the weights are enough
-    return doubts
-
-
-def _verified(graph: Graph, model: Any, copy: Replayed, done: Done) -> Verification:
-    found = verify(graph, model, copy)
-    if not found.kept:
-        raise PromiseError(
-            f"model {model.name!r}: the outputs should stay the same and differ by "
-            f"{found.difference:.2g} of their largest value (allowed {found.tolerance:.0e}), first "
-            f"at layer {found.layer!r}. Edits: {len(done.changed)}."
-        )
-    return found
 
 
 def _refuse_missing_kinds(plan: NormPlan) -> None:

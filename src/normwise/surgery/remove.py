@@ -1,14 +1,16 @@
-"""Takes out a normalization that the plan doesn't name.
+"""Takes out a normalization that the plan doesn't name, or that is a mistake.
 
 Before: `norm(linear(x))`. After: `linear'(x)` where outputs are kept, `linear(x)` where they
 needn't be.
 
 Algebra: in inference a batch normalization is `s * y + t` for each channel, with s = gamma /
 sqrt(moving_variance + epsilon) and t = beta - s * moving_mean. The linear layer before it takes
-that over: its kernel is scaled along its output channels, its bias b becomes s * b + t.
+that over: its kernel is scaled along its output channels, its bias b becomes s * b + t. So does a
+batch normalization before it: gamma becomes s * gamma, beta s * beta + t.
 
 Conditions: where outputs must be kept, a batch normalization over the channels that reads a
-convolution or dense layer without an activation, which nothing else reads.
+convolution or dense layer without an activation, or another batch normalization, which nothing
+else reads.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ import numpy as np
 from normwise.graph.catalogue import activation_of
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Node
-from normwise.keras_format.weights import Weights
-from normwise.surgery.algebra import batch_norm_affine, folded_after
+from normwise.keras_format.weights import LayerWeights, Weights
+from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after
 from normwise.surgery.passing import is_keras
 from normwise.surgery.rewrite import Change
 from normwise.surgery.routes import KINDS, is_linear
@@ -42,27 +44,28 @@ def _loss(  # noqa: PLR0911 - one reason, one return
 ) -> str | None:
     """Why outputs can't be kept."""
     flat, node = work.flat, work.flat.nodes[norm]
-    if node.class_name not in {"BatchNormalization", "SyncBatchNormalization"} or not (
-        is_keras(node)
-    ):
+    if not _is_batch_norm(node):
         return f"taking out a {node.class_name} changes the outputs"
     before = flat.producers[norm][0]
-    linear = flat.nodes[before]
+    read, taker = flat.nodes[before], flat.nodes[work.takers.get(before, before)]
     if in_training(node):
         return "it is called in training mode, so it normalizes by each batch"
-    if not is_linear(linear) or activation_of(linear) is not None:
-        return f"it can't be folded into {linear.name}, so taking it out changes the outputs"
-    if not _computes_with_its_kernel(linear):
-        return f"{linear.name} is quantized or adapted by LoRA, so its kernel can't take it over"
-    pairs = zip(flat.calls[linear.layer], flat.calls[node.layer], strict=False)
-    alone = len(flat.calls[linear.layer]) == len(flat.calls[node.layer]) and all(
+    if not _takes(taker):
+        return f"it can't be folded into {read.name}, so taking it out changes the outputs"
+    if not _computes_with_its_kernel(taker):
+        return f"{taker.name} is quantized or adapted by LoRA, so its kernel can't take it over"
+    pairs = zip(flat.calls[read.layer], flat.calls[node.layer], strict=False)
+    alone = len(flat.calls[read.layer]) == len(flat.calls[node.layer]) and all(
         work.immediate(a) == {b} for a, b in pairs
     )
     if not alone:
-        return f"{linear.name} is also read by others, so it can't be folded into it"
-    shape = flat.nodes[before].shape
+        return f"{read.name} is also read by others, so it can't be folded into it"
+    shape = read.shape
     axis = node.config.get("axis", -1)
-    if shape is None or axis % len(shape) != output_channel_axis(flat, before) % len(shape):
+    own = (
+        taker.config.get("axis", -1) if _is_batch_norm(taker) else output_channel_axis(flat, before)
+    )
+    if shape is None or axis % len(shape) != own % len(shape):
         return "it doesn't normalize the channels"
     return None
 
@@ -74,6 +77,17 @@ def _computes_with_its_kernel(linear: Node) -> bool:
     return not linear.config.get("lora_rank") and not str(kind).startswith("Quantized")
 
 
+def _is_batch_norm(node: Node) -> bool:
+    return node.class_name in {"BatchNormalization", "SyncBatchNormalization"} and is_keras(node)
+
+
+def _takes(node: Node) -> bool:
+    """Whether a layer can do a scale and a shift of what it makes."""
+    if _is_batch_norm(node):
+        return not in_training(node)
+    return is_linear(node) and activation_of(node) is None
+
+
 def rewrite(work: Work, site: Site) -> Change | str:
     """Takes it out."""
     norm, spot = site.edit.norm, site.spot
@@ -83,25 +97,44 @@ def rewrite(work: Work, site: Site) -> Change | str:
     said = f"{node.class_name} removed"
     if work.settings.keep:
         before = work.flat.producers[norm][0]
-        linear = work.levels.spot(before)
-        work.configure(linear, {"use_bias": True})
-        work.rule(work.levels.layer_path(linear), _folded(work.flat.nodes[before], node, path))
-        said += f", folded into {work.flat.nodes[before].name}"
+        work.takers[norm] = taker = work.takers.get(before, before)
+        takes, there = work.flat.nodes[taker], work.levels.spot(taker)
+        composed = _is_batch_norm(takes)
+        work.configure(there, {"scale": True, "center": True} if composed else {"use_bias": True})
+        step = _composed(node, path) if composed else _folded(takes, node, path)
+        work.rule(work.levels.layer_path(there), step)
+        said += f", folded into {takes.name}"
     work.levels.draft(spot.level).remove(spot.index)
     return Change(path, said)
 
 
 def _folded(linear: Node, norm: Node, path: str) -> Step:
-    epsilon = float(norm.config.get("epsilon", 1e-3))
-
     def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
-        theirs = {name: np.asarray(v, "float64") for name, v in source.of(path).items()}
-        mean, variance = theirs["moving_mean"], theirs["moving_variance"]
-        gamma, beta = theirs.get("gamma", np.ones_like(mean)), theirs.get("beta", 0 * mean)
-        scale, shift = batch_norm_affine(mean, variance, gamma, beta, epsilon)
+        scale, shift = _affine(norm, source.of(path))
         return folded_after(KINDS[linear.class_name], values, scale, shift)
 
     return step
+
+
+def _composed(norm: Node, path: str) -> Step:
+    """For the batch normalization that reads what the linear layer makes."""
+
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        scale, shift = _affine(norm, source.of(path))
+        gamma = np.asarray(values.get("gamma", np.ones_like(scale)), "float64")
+        beta = np.asarray(values.get("beta", np.zeros_like(scale)), "float64")
+        return {**values, "gamma": scale * gamma, "beta": scale * beta + shift}
+
+    return step
+
+
+def _affine(norm: Node, weights: LayerWeights) -> tuple[Doubles, Doubles]:
+    """Scale and shift of every channel that a batch normalization applies in inference."""
+    theirs = {name: np.asarray(v, "float64") for name, v in weights.items()}
+    mean, variance = theirs["moving_mean"], theirs["moving_variance"]
+    gamma, beta = theirs.get("gamma", np.ones_like(mean)), theirs.get("beta", 0 * mean)
+    epsilon = float(norm.config.get("epsilon", 1e-3))
+    return batch_norm_affine(mean, variance, gamma, beta, epsilon)
 
 
 def in_training(node: Node) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -79,7 +80,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A rewritten model with its report; the source model is as it was."""
+    """A rewritten model with its report; the source model is as it was.
+
+    Attributes:
+        model: The new model.
+        report: What was done.
+        names: Layers that are called otherwise: from their new names to those in the source.
+    """
 
     model: Any
     report: Report
+    names: Mapping[str, str] = field(default_factory=dict)

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from normwise.graph.catalogue import LINEAR, Role, has_bias, role_of
 from normwise.graph.channels import channels_of
 from normwise.graph.graph import Node
 from normwise.keras_format.weights import Weights
@@ -33,6 +32,7 @@ from normwise.norms.kinds import (
     refuse_unfitting_groups,
     spec_of,
 )
+from normwise.surgery.bias import add_bias
 from normwise.surgery.remove import in_training
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import BATCH_FAMILY, Site, class_of, epsilon_of, layer_config
@@ -154,19 +154,6 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
 def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:
     """Gives the layer before a bias again where the new kind doesn't cancel it."""
     before = work.flat.producers[norm][0]
-    node = work.flat.nodes[before]
-    if role_of(node) is not Role.LINEAR or has_bias(node) or cancels_bias(spec, channels):
+    if cancels_bias(spec, channels) or isinstance(add_bias(work, before), str):
         return ""
-    if node.class_name not in LINEAR - {"EinsumDense"}:
-        return ""
-    spot = work.levels.spot(before)
-    work.configure(spot, {"use_bias": True})
-    work.rule(work.levels.layer_path(spot), _with_zero_bias(channels))
-    return f"; {node.name} has its bias again"
-
-
-def _with_zero_bias(channels: int) -> Step:
-    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
-        return {**values, "bias": np.zeros(channels, "float32")}
-
-    return step
+    return f"; {work.flat.nodes[before].name} has its bias again"

@@ -69,6 +69,10 @@ class Work:
         """Paths of new fixed normalizations of inputs."""
         self.normalized_before: set[int] = set()
         """Activations that have a normalization before them by an edit."""
+        self.takers: dict[int, int] = {}
+        """For normalizations that were taken out: the nodes that do their work too."""
+        self.copies: dict[str, str] = {}
+        """Layers that start as copies of others: from their paths to those of the others."""
         self.names: dict[str, str] = {}
         """Layers of the outermost model that are called otherwise: from new names to old ones."""
         self._steps: dict[str, list[Step]] = {}
@@ -197,10 +201,15 @@ class Work:
             tensor = Tensor(index)
             made = draft.insert(tensor, draft.readers(tensor), name, class_name, config, call=call)
             self._behind[path, tensor] = made
-        draft.configure(node.layer, activation="linear")
-        self.rule(f"{path}{node.layer}", _without_activation)
+        self.unbend(flat)
         if class_name != "Activation":
             self.rule(f"{path}{name}", _activation_weights(f"{path}{node.layer}"), new=True)
+
+    def unbend(self, flat: int) -> None:
+        """Takes the fused activation from a layer, in all its calls."""
+        spot = self.levels.spot(flat)
+        self.configure(spot, {"activation": "linear"})
+        self.rule(self.levels.layer_path(spot), _without_activation)
 
     def before_activation(self, flat: int) -> Cut:
         """All that reads a linear layer by now, whatever it was before."""

@@ -83,7 +83,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
             print(finding.severity, finding.name, finding.message)
         ```
     """
-    training = _training(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
+    training = training_of(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
     on = None if data is None else Data(data, new_data, limit, nodata, bands, tile, progress)
     if isinstance(model, Graph):
         if on is not None:
@@ -103,7 +103,7 @@ def _check_live(model: Any, live: Any, training: Training, data: Data | None) ->
     graph = read_graph(live)
     from normwise.keras_format.live_weights import LiveWeights  # noqa: PLC0415 - needs Keras
 
-    context = Context(graph, LiveWeights(live), training, _running_keras())
+    context = Context(graph, LiveWeights(live), training, running_keras())
     return look(_with_live(context, model, live, data))
 
 
@@ -121,7 +121,8 @@ def _with_live(context: Context, model: Any, live: Any, data: Data | None) -> Co
     return replace(context, measured=found, live=TriedState(live, context.model))
 
 
-def _running_keras() -> tuple[int, ...]:
+def running_keras() -> tuple[int, ...]:
+    """The version of the Keras that is loaded, or would be."""
     import keras  # noqa: PLC0415 - loaded already, with the live model
 
     return version_of(keras.__version__) or ()
@@ -131,7 +132,7 @@ def _weights(path: Path) -> AbstractContextManager[Weights | None]:
     return nullcontext() if path.suffix.lower() == ".json" else WeightsFile(path)
 
 
-def _training(
+def training_of(
     batch_size: int | None,
     samples: int | None,
     epochs: int | None,
@@ -140,6 +141,11 @@ def _training(
     accumulation: int,
     optimizer: Mapping[str, Any] | None,
 ) -> Training:
+    """What is known of a training.
+
+    Raises:
+        CheckError: A count that is none.
+    """
     counts = {
         "batch_size": batch_size, "samples": samples, "epochs": epochs,
         "replicas": replicas, "accumulation": accumulation,

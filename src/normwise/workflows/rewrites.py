@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normwise.errors import NormwiseError, OutputExistsError
 
@@ -34,7 +34,16 @@ def write_rewrite(rewrite: Rewrite, out: Path, overwrite: bool) -> None:
     Raises:
         OutputExistsError: The file exists and may not be replaced.
     """
+    write_model(rewrite.model, out, overwrite)
+
+
+def write_model(model: Any, out: Path, overwrite: bool) -> None:
+    """Writes a model, whole or not at all.
+
+    Raises:
+        OutputExistsError: The file exists and may not be replaced.
+    """
     from normwise.keras_format.saving import save_model  # noqa: PLC0415 - light start-up
 
     refuse_output(out, overwrite)
-    save_model(rewrite.model, out, overwrite=overwrite)
+    save_model(model, out, overwrite=overwrite)

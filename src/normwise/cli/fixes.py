@@ -1,0 +1,112 @@
+"""`normwise check --fix`: what the option takes, and what is printed of it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from typer.core import TyperCommand
+
+from normwise.cli.console import output, print_json
+from normwise.errors import CheckError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from normwise.workflows.fix import Fixed
+
+FIX = "--fix"
+
+
+class Level(StrEnum):
+    """Which fixes are made."""
+
+    safe = "safe"
+    unsafe = "unsafe"
+
+
+class FixCommand(TyperCommand):
+    """A command whose `--fix` may stand alone: then it means the safe ones."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Gives `--fix` its value before the options are told apart."""
+        return super().parse_args(ctx, with_level(args))
+
+
+def with_level(words: "Sequence[str]") -> list[str]:
+    """Words of a command line in which `--fix` has a value wherever it stands.
+
+    Example:
+        >>> with_level(["--fix", "model.keras", "-o", "out.keras"])
+        ['--fix=safe', 'model.keras', '-o', 'out.keras']
+    """
+    found: list[str] = []
+    for index, word in enumerate(words):
+        if word == "--":
+            return [*found, *words[index:]]
+        following = words[index + 1] if index + 1 < len(words) else None
+        alone = word == FIX and following not in set(Level)
+        found.append(f"{FIX}={Level.safe}" if alone else word)
+    return found
+
+
+def refuse_impossible(
+    models: "Sequence[str]", fix: Level | None, out: Path | None, overwrite: bool
+) -> None:
+    """Says at once what can't be fixed so, before other work starts.
+
+    Raises:
+        CheckError: Several models, or one of the two options without the other.
+        OutputExistsError: The file exists and may not be replaced.
+    """
+    if fix is None and out is None:
+        return
+    if fix is None:
+        raise CheckError(f"check: got -o {out} without {FIX}, so there is nothing to write.")
+    if out is None:
+        raise CheckError(
+            f"check: {FIX} writes another model and leaves this one as it is; say where to: "
+            "-o OUT.keras."
+        )
+    if len(models) != 1:
+        raise CheckError(f"check: {FIX} mends one model at a time, got {len(models)}.")
+    from normwise.workflows.rewrites import refuse_output  # noqa: PLC0415 - light start-up
+
+    refuse_output(out, overwrite)
+
+
+def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> None:
+    """Prints what was mended, what was not and why, and where the model was written."""
+    if as_json:
+        print_json({"model": model, **done.to_dict(), "written": str(out) if out else None})
+        return
+    output.print(
+        f"[bold]{escape(model)}[/]: {len(done.mended)} fixed, {len(done.left)} left",
+        highlight=False,
+    )
+    for finding in done.mended:
+        _line(f"  [green]fixed[/] {finding.code} [bold]{finding.name}[/]", finding.layers)
+    for change in done.report.changed:
+        _text(f"    {change.layer}: {change.action}")
+    for one in done.left:
+        found = one.finding
+        _line(f"  left {found.severity} {found.code} [bold]{found.name}[/]", found.layers)
+        _text(f"    {one.reason}")
+    for note in done.report.notes:
+        _text(note)
+    if done.report.max_difference is not None:
+        _text(
+            f"{done.report.promise}: the largest difference is {done.report.max_difference:.1e} "
+            "of an output's largest value"
+        )
+    _text(f"Written to {out}" if out else "Nothing was fixed, so nothing is written.")
+
+
+def _line(head: str, layers: "Sequence[str]") -> None:
+    from normwise.cli.check import shown_layers  # noqa: PLC0415 - it imports this file
+
+    output.print(f"{head}  {escape(shown_layers(layers, False))}", highlight=False)
+
+
+def _text(text: str) -> None:
+    output.print(text, highlight=False, markup=False, soft_wrap=True)

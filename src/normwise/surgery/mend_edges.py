@@ -1,0 +1,102 @@
+"""Edits that mend what reads what, and where activations stand.
+
+None of them but `move_behind` can promise anything of the outputs: a dropout or a batch norm that
+is moved behind what it changes places with in inference keeps them, which is verified.
+"""
+
+from __future__ import annotations
+
+from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.editing import Draft
+from normwise.graph.graph import Tensor
+from normwise.norms.mends import AddActivation, DropActivation, MoveBefore, MoveBehind, Reread
+from normwise.surgery.levels import Cut, Spot
+from normwise.surgery.rewrite import Change
+from normwise.surgery.work import Work
+
+ELSEWHERE = "it stands in one model and would have to stand in another"
+OVERTAKEN = "another edit has changed what stands there"
+
+
+def reread(work: Work, mend: Reread) -> Change | str:
+    """Has a call read another tensor; what nothing reads any more goes."""
+    reader, old, new = (spot_of(work, name) for name in mend.calls)
+    draft = work.levels.draft(reader.level)
+    if not all(spot.index in draft.nodes for spot in (reader, old, new)):
+        return OVERTAKEN
+    if Tensor(old.index) not in draft.nodes[reader.index].inputs:
+        return OVERTAKEN
+    if draft.depends(new.index, reader.index):
+        return f"{mend.new} is made from what it reads"
+    draft.reroute(Tensor(old.index), Tensor(new.index), [reader.index])
+    _drop_unread(draft, old.index)
+    return Change(_layer(work, reader), f"reads {mend.new} instead of {mend.old}")
+
+
+def _drop_unread(draft: Draft, index: int) -> None:
+    if role_of(draft.nodes[index]) is not Role.INPUT and not draft.readers(Tensor(index)):
+        draft.remove(index)
+
+
+def move_behind(work: Work, mend: MoveBehind) -> Change | str:
+    """Takes a call out and puts it behind another one."""
+    moved, target = (spot_of(work, name) for name in mend.calls)
+    draft = work.levels.draft(moved.level)
+    if not all(spot.index in draft.nodes for spot in (moved, target)):
+        return OVERTAKEN
+    if draft.depends(moved.index, target.index):
+        return OVERTAKEN
+    tensor = Tensor(target.index)
+    draft.move(moved.index, tensor, draft.readers(tensor))
+    return Change(_layer(work, moved), f"moved, now behind {mend.target}")
+
+
+def move_before(work: Work, mend: MoveBefore) -> Change | str:
+    """Takes a call out and puts it before another one."""
+    moved, target = (spot_of(work, name) for name in mend.calls)
+    draft = work.levels.draft(moved.level)
+    if not all(spot.index in draft.nodes for spot in (moved, target)):
+        return OVERTAKEN
+    tensor = draft.nodes[target.index].inputs[0]
+    if draft.depends(tensor.node, moved.index):
+        return OVERTAKEN
+    draft.move(moved.index, tensor, [target.index])
+    return Change(_layer(work, moved), f"moved, now before {mend.target}")
+
+
+def add_activation(work: Work, mend: AddActivation) -> Change | str:
+    """Puts an activation behind a call: into a linear layer, else as a layer of its own."""
+    index, spot = work.flat.index[mend.behind], spot_of(work, mend.behind)
+    node = work.flat.nodes[index]
+    if role_of(node) is Role.LINEAR:
+        if activation_of(node) is not None:
+            return OVERTAKEN
+        work.configure(spot, {"activation": mend.activation})
+        return Change(node.layer, f"applies {mend.activation} now")
+    draft, tensor = work.levels.draft(spot.level), Tensor(spot.index)
+    if spot.index not in draft.nodes:
+        return OVERTAKEN
+    name = draft.free_name(f"{work.label(index)}_{mend.activation}")
+    config = {"activation": mend.activation, "dtype": work.policy(index)}
+    cut = Cut(spot.level, tensor, tuple(draft.readers(tensor)))
+    path = work.insert(cut, tensor, name, "Activation", config)
+    return Change(path, f"Activation {mend.activation} inserted behind {node.name}")
+
+
+def drop_activation(work: Work, mend: DropActivation) -> Change | str:
+    """Takes the fused activation from a linear layer."""
+    index = work.flat.calls[mend.layer][0]
+    name = activation_of(work.flat.nodes[index])
+    if name is None:
+        return OVERTAKEN
+    work.unbend(index)
+    return Change(mend.layer, f"activation {name} dropped")
+
+
+def spot_of(work: Work, name: str) -> Spot:
+    """Where a call of the flattened graph is."""
+    return work.levels.spot(work.flat.index[name])
+
+
+def _layer(work: Work, spot: Spot) -> str:
+    return work.levels.layer_path(spot)
