@@ -1,4 +1,4 @@
-"""Writes docs/rules from the rules' own files.
+"""Writes docs/rules from the rules' own files, and docs/question.md from the network it is about.
 
 python tools/make_rule_pages.py
 """
@@ -6,9 +6,11 @@ python tools/make_rule_pages.py
 from pathlib import Path
 
 from normwise.rules import RULES, Rule
-from normwise.rules.page import markdown
+from normwise.rules.page import levels_of, markdown
+from normwise.workflows.question import answer
 
 FOLDER = Path("docs/rules")
+QUESTION = Path("docs/question.md")
 
 
 def pages() -> dict[Path, str]:
@@ -17,15 +19,21 @@ def pages() -> dict[Path, str]:
     return {FOLDER / "README.md": _index(), **found}
 
 
+def question() -> str:
+    """docs/question.md: what `normwise explain question` prints."""
+    return f"<!-- written by tools/make_rule_pages.py -->\n\n{answer()}"
+
+
 def _index() -> str:
     lines = [
         "# The rules of `normwise check`",
         "",
-        "| code | rule | severity | |",
-        "|---|---|---|---|",
+        "| code | rule | severity | | `--fix` |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity} | {_said(rule)} |"
+        f"| {rule.code} | [{rule.name}]({rule.name}.md) | {rule.severity} | {_said(rule)} "
+        f"| {', '.join(levels_of(rule)) or 'by hand'} |"
         for rule in RULES
     ]
     return "\n".join([*lines, ""])
@@ -40,6 +48,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, text in pages().items():
         path.write_text(text)
+    QUESTION.write_text(question())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`normwise explain RULE`: the page of a rule."""
+"""`normwise explain RULE`: the page of a rule; `normwise explain question`: the answer to it."""
 
 from typing import Annotated
 
@@ -16,10 +16,17 @@ def add_to(app: typer.Typer) -> None:
 
 def explain(
     rule: Annotated[
-        str | None, typer.Argument(help="Name or code of a rule; without it, all are listed.")
+        str | None,
+        typer.Argument(
+            help="Name or code of a rule, or 'question'; without it, all rules are listed."
+        ),
     ] = None,
 ) -> None:
-    """Explain a rule: what it finds, why it matters, on what evidence, how to mend it."""
+    """Explain a rule: what it finds, why it matters, on what evidence, how to mend it.
+
+    `normwise explain question` answers how to include batch normalization in a non-sequential
+    model, point by point, with the network it was asked with.
+    """
     from rich.markdown import Markdown  # noqa: PLC0415 - light start-up
 
     from normwise.workflows.explain import all_rules, page_of  # noqa: PLC0415

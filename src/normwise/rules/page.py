@@ -103,7 +103,8 @@ def _automatic(rule: Rule) -> str:
     lines = [_MADE[level] for level in levels_of(rule)]
     head = "Not everywhere" if lines else "Not made"
     reasons = dict.fromkeys(finding.by_hand for finding in found if finding.by_hand)
-    return "\n\n".join([*lines, *(f"{head}: {reason}" for reason in reasons)])
+    told = [*lines, *(f"{head}: {reason}" for reason in reasons)]
+    return "\n\n".join(told or ["Not made: what data show is mended by data or by training."])
 
 
 def _said(example: Example) -> str:

@@ -1,4 +1,4 @@
-"""What the rules say about themselves."""
+"""What the rules say about themselves, and the answer to the question that all began with."""
 
 from __future__ import annotations
 
@@ -18,14 +18,21 @@ def all_rules() -> Sequence[Rule]:
     return RULES
 
 
+QUESTION = "question"
+
+
 def page_of(rule: str) -> str:
-    """The page of a rule as Markdown.
+    """The page of a rule as Markdown, or the answer to the question.
 
     Args:
-        rule: Its name or code.
+        rule: Its name or code, or `"question"`.
 
     Raises:
         CheckError: There is no such rule.
     """
+    if rule == QUESTION:
+        from normwise.workflows.question import answer  # noqa: PLC0415 - reads a network
+
+        return answer()
     named = Allowance(rule).rule
     return markdown(next(each for each in RULES if named in (each.name, each.code)))

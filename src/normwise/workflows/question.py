@@ -1,0 +1,315 @@
+"""The question that normwise comes from, answered from the network that it was asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+from normwise.graph.catalogue import Role, role_of
+from normwise.graph.channels import channels_of
+from normwise.graph.editing import Draft
+from normwise.graph.flatten import flatten
+from normwise.graph.graph import Graph, Tensor
+from normwise.graph.parameters import total_parameters
+from normwise.graph.regions import layout_of
+from normwise.graph.shapes import pair, with_shapes
+from normwise.graph.text import shape_text
+from normwise.keras_format.reading import read_graph
+from normwise.norms.inference import infer_plan
+from normwise.norms.plan import NormPlan
+from normwise.norms.positions import Placement
+from normwise.rules import BY_NAME, Context, Finding, check
+from normwise.rules.comparing import new_in
+from normwise.surgery.edits import wants_of
+
+NETWORK = Path(__file__).parents[1] / "networks" / "question.json"
+"""The network as it was asked, as Keras writes it (tools/make_question.py)."""
+
+BATCH = 8
+PLANS = (
+    "batch@encoder:post-activation/raw-skip",
+    "batch@before-downsampling",
+    "batch@pre-activation",
+    "batch@input",
+    "standardize@input",
+)
+"""As asked; as advised; before every activation; and the two ways to scale the input."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the normalizations of a plan cost.
+
+    Attributes:
+        plan: The plan.
+        norms: Their number.
+        trained: Parameters that are learned.
+        kept: Statistics that are not.
+        values: Values that they normalize for each image.
+    """
+
+    plan: str
+    norms: int
+    trained: int
+    kept: int
+    values: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """The network of the question, and what is found in it."""
+
+    graph: Graph
+
+    @classmethod
+    def read(cls) -> Question:
+        """The network as it was asked, from the file that ships; no backend is loaded."""
+        return cls(read_graph(NETWORK))
+
+    @cached_property
+    def context(self) -> Context:
+        """It as rules see it."""
+        return Context(self.graph)
+
+    @cached_property
+    def findings(self) -> Sequence[Finding]:
+        """What `check` finds."""
+        return check(self.context).findings
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where its normalizations stand."""
+        return Placement(layout_of(flatten(self.graph)))
+
+    @cached_property
+    def parameters(self) -> int:
+        """All of its parameters."""
+        counted = total_parameters(self.graph)
+        assert counted is not None
+        return counted.total
+
+    def of_rule(self, name: str) -> list[Finding]:
+        """The findings of one rule."""
+        return [finding for finding in self.findings if finding.name == name]
+
+    def names(self, indices: Iterable[int]) -> str:
+        """Names of calls, outputs left out."""
+        return ", ".join(self.graph.nodes[i].name for i in indices)
+
+    def before_downsampling(self) -> str:
+        """The layers whose results are the last of a resolution."""
+        wants = wants_of(self.placement, NormPlan.parse("batch@before-downsampling"))
+        return self.names(want.tensor for want in wants)
+
+    def cost(self, plan: str) -> Cost:
+        """What a plan's normalizations cost in this network."""
+        placement = self.placement
+        wants = wants_of(placement, NormPlan.parse(plan))
+        widths = [channels_of(placement.graph, want.tensor) or 0 for want in wants]
+        shapes = [placement.graph.nodes[want.tensor].shape or () for want in wants]
+        learns = not plan.startswith("standardize")
+        trained = 2 * sum(widths) if learns else 0
+        values = sum(prod(size or 1 for size in shape[1:]) for shape in shapes)
+        return Cost(plan, len(wants), trained, 2 * sum(widths), values)
+
+    def with_norm_behind(self, layer: str) -> Sequence[Finding]:
+        """The faults that a batch norm behind one layer would bring about."""
+        draft, tensor = Draft(self.graph), Tensor(self.graph.calls[layer][0])
+        name, readers = draft.free_name(f"{layer}_norm"), draft.readers(tensor)
+        draft.insert(tensor, readers, name, "BatchNormalization", {"axis": -1})
+        after = check(Context(with_shapes(draft.freeze())))
+        return new_in(after, check(self.context))
+
+
+def answer() -> str:
+    """The answer as Markdown, point by point; every number is read from the network's graph."""
+    question = Question.read()
+    points = (
+        _including, _axis, _order, _skips, _decoder, _pooling, _where, _input, _costs, _doing,
+    )  # fmt: skip
+    lines = list(_asked(question))
+    for number, point in enumerate(points, 1):
+        title, *paragraphs = point(question)
+        lines += [f"## {number}. {title}", *paragraphs]
+    return "\n\n".join(lines) + "\n"
+
+
+def _asked(question: Question) -> Iterator[str]:
+    graph, norms = question.graph, question.context.norms
+    linear = question.context.linears
+    yield "# The question, point by point"
+    yield (
+        "*How do I include batch normalization in a non-sequential Keras model, and is it in the "
+        f"right place?* It was asked with a network of {len(linear)} convolutions, the last "
+        f"{sum(_is_transposed(question, i) for i in linear)} of them transposed, "
+        f"{question.parameters:,} parameters and {len(norms)} batch normalizations, for images of "
+        f"{shape_text(graph.nodes[0].shape)}. As a plan that is `{infer_plan(graph)}`. The numbers "
+        "here are read from its graph, and the faults are what `normwise check` finds in it."
+    )
+
+
+def _is_transposed(question: Question, index: int) -> bool:
+    return "Transpose" in question.context.nodes[index].class_name
+
+
+def _including(question: Question) -> Iterator[str]:
+    graph = question.graph
+    yield "How it gets into a functional model"
+    yield (
+        "By a call like any other: `y = BatchNormalization()(x)`. What counts is which tensor the "
+        "next layers read, `x` or `y`; nothing follows from the order of the lines. Here:"
+    )
+    rows = ["| normalization | reads | is read by | and its input also by |", "|---|---|---|---|"]
+    for norm in question.context.norms:
+        source = graph.producers[norm][0]
+        others = [i for i in graph.consumers[source] if i != norm]
+        rows.append(
+            f"| {graph.nodes[norm].name} | {graph.nodes[source].name} "
+            f"| {question.names(graph.consumers[norm])} | {question.names(others) or '-'} |"
+        )
+    yield "\n".join(rows)
+    yield (
+        "The way down is right: each next convolution reads the normalized tensor. The last column "
+        "is where it is not (point 4)."
+    )
+
+
+def _axis(question: Question) -> Iterator[str]:
+    context = question.context
+    norm = context.norms[0]
+    shape = context.shape_read(norm) or ()
+    yield "Is `axis=3` right?"
+    wrong = len(question.of_rule("wrong-axis"))
+    yield (
+        f"Yes. {context.name(context.producers[norm][0])} makes {shape_text(shape)}, so the "
+        f"channels are axis {len(shape) - 1}, the last one, and `axis={len(shape) - 1}` is the "
+        f"default `axis=-1`. `wrong-axis` reports {wrong or 'none'} of the {len(context.norms)}."
+    )
+
+
+def _order(question: Question) -> Iterator[str]:
+    context = question.context
+    bent = [i for i in context.norms if context.activations[context.producers[i][0]]]
+    yield "Before or after the activation?"
+    yield (
+        f"Both are possible, and which is better is contested. Here {len(bent)} of "
+        f"{len(context.norms)} stand after it. What is known:"
+    )
+    yield "\n".join(f"- {text}" for text in BY_NAME["mixed-order"].page.evidence)
+    dead = len(question.of_rule("redundant-bias"))
+    yield (
+        "What follows from the order: after the activation the convolution needs its bias "
+        f"(`redundant-bias` reports {dead or 'none'} here), and in inference the normalization can "
+        "become part of the layers behind it only; before the activation the bias is dead weight, "
+        "and it becomes part of the convolution before it. Only a comparison on your own data says "
+        "which trains better: `normwise compare`."
+    )
+
+
+def _skips(question: Question) -> Iterator[str]:
+    found = question.of_rule("unnormalized-skip")
+    yield "The skips go around it"
+    yield (f"{len(found)} findings that nobody had named. {BY_NAME['unnormalized-skip'].page.why}")
+    yield "\n".join(f"- {finding.message} {finding.fix}" for finding in found)
+
+
+def _decoder(question: Question) -> Iterator[str]:
+    (chain,) = question.of_rule("affine-chain")
+    yield "The decoder is one affine map"
+    yield f"{chain.message} {chain.why}"
+    yield f"Mend that first: {chain.fix[0].lower()}{chain.fix[1:]}"
+    hidden = chain.layers[:-1]
+    new = [question.with_norm_behind(layer) for layer in hidden]
+    faults = [finding for findings in new for finding in findings]
+    rules = ", ".join(f"`{name}`" for name in dict.fromkeys(f.name for f in faults))
+    yield (
+        "A batch normalization in there bends nothing, and as it stands it would be a new fault "
+        f"behind {sum(map(bool, new))} of the {len(hidden)} hidden layers ({rules}): "
+        f"{faults[0].message}"
+    )
+
+
+def _pooling(question: Question) -> Iterator[str]:
+    nodes = question.graph.nodes
+    pools = [node for node in nodes if role_of(node) in (Role.POOL, Role.GLOBAL_POOL)]
+    down = [
+        i
+        for i in question.context.linears
+        if max(pair(nodes[i].config.get("strides", 1), 2)) > 1 and not _is_transposed(question, i)
+    ]
+    yield "Before max-pooling, where there is none"
+    yield (
+        f"The network has {len(pools) or 'no'} pooling layers; {len(down)} convolutions with "
+        "strides make the tensor smaller. So the advice for U-Nets, to normalize right before each "
+        "max-pooling, has to mean: the last tensor of each resolution, the one that both the next "
+        f"down-sampling step and a skip may read. Here these are {question.before_downsampling()}: "
+        "every activation of the encoder, which is why `batch@before-downsampling` and "
+        "`batch@encoder:post-activation` are the same here, and the question's network differs "
+        "from both by its raw skips alone."
+    )
+
+
+def _where(question: Question) -> Iterator[str]:
+    context = question.context
+    shapes = {i: context.shape_read(i) or () for i in context.norms}
+    behind = {i: BATCH * prod(size or 1 for size in s[1:-1]) for i, s in shapes.items()}
+    least = min(behind, key=lambda i: behind[i])
+    yield "Where it pays"
+    yield (
+        "The answer was: at the layers right before each down-sampling, because skips use those "
+        "tensors a second time, and elsewhere the gain is small. The first half is sound here once "
+        "the skips read the normalized tensors; the second is a claim: published comparisons go "
+        "both ways (point 3), and only your own data say it for your network."
+    )
+    for finding in question.of_rule("partial-coverage"):
+        yield f"What is left out: {finding.message} That can be meant; it is a note, no fault."
+    yield (
+        f"The batches are large enough: at {BATCH} images the fewest values behind a statistic "
+        f"are {behind[least]:,}, in {context.name(least)}. Where batches are small, batch "
+        "normalization loses:"
+    )
+    yield f"- {BY_NAME['tiny-batch'].page.evidence[0]}"
+
+
+def _input(question: Question) -> Iterator[str]:
+    rule = BY_NAME["norm-on-input"]
+    yield "Right behind the input?"
+    yield f"Possible. {rule.page.why} {rule.fix}"
+
+
+def _costs(question: Question) -> Iterator[str]:
+    yield "What it costs"
+    rows = [
+        "| plan | normalizations | learned | statistics | of all parameters | values an image |",
+        "|---|---|---|---|---|---|",
+    ]
+    for cost in map(question.cost, PLANS):
+        share = (cost.trained + cost.kept) / question.parameters
+        rows.append(
+            f"| `{cost.plan}` | {cost.norms} | {cost.trained:,} | {cost.kept:,} | {share:.2%} "
+            f"| {cost.values:,} |"
+        )
+    yield "\n".join(rows)
+    stuck = sum(len(finding.layers) for finding in question.of_rule("unfoldable-norm"))
+    norms = len(question.context.norms)
+    yield (
+        "Parameters are no argument. Time is: in training each normalization goes over its values "
+        "several times, which is memory traffic and no arithmetic, and depends on the machine "
+        f"(docs/speed.md has what was measured). In inference {norms - stuck} of the {norms} can "
+        "become part of the layers beside them (`normwise fold`), but for an addition where zeros "
+        "are padded."
+    )
+
+
+def _doing(question: Question) -> Iterator[str]:
+    mended = [finding for finding in question.findings if finding.mended_by == "unsafe"]
+    yield "What to do"
+    yield (
+        f"`normwise check MODEL --fix unsafe -o OUT` mends {len(mended)} of the "
+        f"{len(question.findings)} findings: the skips read the normalized tensors, and the "
+        "decoder bends. Then train again. `normwise place MODEL --norm PLAN -o OUT` brings the "
+        "network to any of the plans above, and `normwise demo` trains it as asked and mended."
+    )
