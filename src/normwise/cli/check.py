@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from normwise.cli.console import Imports, errors, output, print_json
 from normwise.cli.fixes import FixCommand, Level, print_fixed, refuse_impossible
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from normwise.workflows.check_many import Checked
 
 _SHOWN = 6
+_INDENT = "    "
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 
 
@@ -49,8 +51,8 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     models: Annotated[
         list[str],
         typer.Argument(
-            help=".keras, .h5 or .json files, run folders, package.module:callable, or folders "
-            "of models."
+            help=".keras, .h5 or .json files, run folders, folders of models, or "
+            "package.module:callable, which imports that module and runs its code."
         ),
     ],
     batch_size: Annotated[
@@ -113,6 +115,8 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
 ) -> None:
     """Find normalization mistakes; without data, nothing in a file runs and no backend loads.
 
+    Only package.module:callable imports and runs your code.
+
     With --fix the model is loaded, mended, verified and written as another file.
     """
     from normwise.workflows.check_many import check_many, exit_code  # noqa: PLC0415 - light start-up
@@ -127,6 +131,7 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     }
     refuse_impossible(models, fix, out, overwrite)
     _import(imports or [])
+    _tell_what_runs(models)
     if fix is not None and out is not None:
         _fix(models[0], fix, ignore or (), out, overwrite, format, fail_on, training)
         return
@@ -157,6 +162,19 @@ def _import(modules: "Sequence[str]") -> None:
         from normwise.workflows.models import import_modules  # noqa: PLC0415 - rarely needed
 
         import_modules(modules)
+
+
+def _tell_what_runs(models: "Sequence[str]") -> None:
+    from normwise.workflows.models import is_callable_name  # noqa: PLC0415 - light start-up
+
+    for model in filter(is_callable_name, models):
+        module = model.partition(":")[0]
+        errors.print(
+            f"Imports {module} and calls {model}, which runs their code.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _channels(bands: str | None) -> list[int] | None:
@@ -254,8 +272,6 @@ def _fixable(findings: "Sequence[Finding]") -> str:
 
 
 def _print_finding(finding: "Finding", verbose: bool) -> None:
-    from rich.padding import Padding  # noqa: PLC0415
-
     layers = escape(printable(shown_layers(finding.layers, verbose)))
     style = _STYLES[finding.severity]
     output.print(
@@ -267,8 +283,16 @@ def _print_finding(finding: "Finding", verbose: bool) -> None:
     if verbose:
         lines += [f"[dim]- {escape(text)}[/]" for text in finding.evidence]
     for index, line in enumerate(lines):
-        shown = printable(line if index > 1 else escape(line))
-        output.print(Padding(shown, (0, 0, 0, 4)), highlight=False)
+        _print_indented(printable(line if index > 1 else escape(line)))
+
+
+def _print_indented(markup: str) -> None:
+    """Prints a text with an indent in front of each line, and no blanks behind."""
+    for line in output.render_str(markup, highlight=False).wrap(
+        output, output.width - len(_INDENT)
+    ):
+        line.rstrip()
+        output.print(Text(_INDENT).append_text(line), highlight=False)
 
 
 def shown_layers(layers: "Sequence[str]", verbose: bool) -> str:

@@ -18,8 +18,9 @@ def _width(stream: Any) -> int | None:
     return None if stream.isatty() else max(WIDTH_OF_FILES, shutil.get_terminal_size().columns)
 
 
-output = Console(width=_width(sys.stdout))
-errors = Console(stderr=True, width=_width(sys.stderr))
+# Names hold colons, and `:x:` is no picture.
+output = Console(emoji=False, width=_width(sys.stdout))
+errors = Console(emoji=False, stderr=True, width=_width(sys.stderr))
 
 
 Imports = Annotated[

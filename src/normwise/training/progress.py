@@ -122,7 +122,7 @@ def watcher(progress: bool, metric: str) -> Watcher:
         progress: False for silence.
         metric: The metric that decides.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if not progress:
         return Silent()
     return Bar(console, metric) if console.is_terminal else Lines(console, metric)

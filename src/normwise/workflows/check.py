@@ -17,7 +17,7 @@ from normwise.keras_format.weights_file import WeightsFile
 from normwise.rules import Context, Training
 from normwise.rules import check as look
 from normwise.workflows.check_data import LIMIT, Data
-from normwise.workflows.models import is_callable_name, live_model
+from normwise.workflows.models import graph_named, is_callable_name, live_model
 
 if TYPE_CHECKING:
     from normwise.rules import Report, Weights
@@ -100,7 +100,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
 
 
 def _check_live(model: Any, live: Any, training: Training, data: Data | None) -> Report:
-    graph = read_graph(live)
+    graph = graph_named(model, live)
     from normwise.keras_format.live_weights import LiveWeights  # noqa: PLC0415 - needs Keras
 
     context = Context(graph, LiveWeights(live), training, running_keras())

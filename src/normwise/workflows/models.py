@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from normwise.backend import require_backend
@@ -16,6 +17,8 @@ from normwise.keras_format.legacy import is_legacy
 from normwise.keras_format.reading import model_file, read_graph
 
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_FAILURES = (Exception, SystemExit)
+"""What the user's code may raise; a script that exits must not end a check as if all were well."""
 
 
 def graph_of(model: Any) -> Graph:
@@ -28,9 +31,21 @@ def graph_of(model: Any) -> Graph:
     Raises:
         ModelReadError: It can't be read.
     """
-    if is_callable_name(model):
-        return read_graph(_called(model))
-    return read_graph(model)
+    return graph_named(model, _called(model) if is_callable_name(model) else model)
+
+
+def graph_named(name: Any, model: Any) -> Graph:
+    """The graph of a model, with errors that say what names it.
+
+    Raises:
+        ModelReadError: It can't be read.
+    """
+    try:
+        return read_graph(model)
+    except ModelReadError as error:
+        if not is_callable_name(name):
+            raise
+        raise ModelReadError(f"{name}: {error}") from error
 
 
 def refuse_missing(model: Any) -> None:
@@ -108,20 +123,30 @@ def is_callable_name(model: Any) -> bool:
 def _called(name: str) -> Any:
     require_backend()
     module_name, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    module = _imported(module_name, name)
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+        found = getattr(module, attribute)
+    except AttributeError as error:
         raise ModelReadError(f"{name}: {error}.") from error
     if not callable(found) or hasattr(found, "layers"):
         return found
     try:
         return found()
-    except Exception as error:
-        # It is the user's code: whatever it raises is the answer.
+    except _FAILURES as error:
         raise ModelReadError(
             f"{name}: calling it failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _imported(module: str, asked: str) -> ModuleType:
+    """A module of the user's; `asked` is what they asked for."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(module)
+    except _FAILURES as error:
+        raise ModelReadError(
+            f"{asked}: importing {module} failed: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -133,13 +158,5 @@ def import_modules(names: Sequence[str]) -> None:
     """
     if names:
         require_backend()
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            # It is the user's code: whatever it raises is the answer.
-            raise ModelReadError(
-                f"--import {name}: importing it failed: {type(error).__name__}: {error}"
-            ) from error
+        _imported(name, f"--import {name}")

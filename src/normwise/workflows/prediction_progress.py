@@ -31,7 +31,7 @@ def watching(wanted: bool, name: str, tiles: int, done: int, note: str) -> Itera
         done: How many of them an interrupted prediction has done.
         note: How the image is cut, in a few words.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if not wanted or tiles < 2:
         yield lambda: None
         return

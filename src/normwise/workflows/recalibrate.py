@@ -176,7 +176,7 @@ def tracked(batches: Iterable[_Batch], title: str, total: int) -> Iterable[_Batc
     from rich.console import Console  # noqa: PLC0415 - light start-up
     from rich.progress import track  # noqa: PLC0415
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if console.is_terminal:
         return track(batches, f"Statistics, {title}", total or None, console=console,
                      transient=True)  # fmt: skip

@@ -1,0 +1,84 @@
+"""What `normwise check` makes of its words: the user's modules, names with colons, options."""
+
+import json
+import sys
+
+import pytest
+
+from tests.commands import normwise
+
+IMAGE = (None, 8, 8, 3)
+
+
+def network(*named):
+    """The configuration of a Sequential model, as `model.to_json()` writes it."""
+    first = {"class_name": "InputLayer", "config": {"batch_shape": IMAGE, "name": "in"}}
+    made = [{"class_name": kind, "config": config} for kind, config in named]
+    config = {"name": "net", "layers": [first, *made]}
+    return json.dumps({"class_name": "Sequential", "config": config})
+
+
+def convolution(name):
+    sizes = {"kernel_size": [3, 3], "strides": [1, 1], "dilation_rate": [1, 1], "groups": 1}
+    config = {"name": name, "filters": 4, "padding": "same", "data_format": "channels_last"}
+    return "Conv2D", config | sizes
+
+
+def over_rows(name):
+    return "BatchNormalization", {"name": name, "axis": 1}
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A working folder with a model whose one finding is an error."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    layers = (
+        convolution("conv"),
+        over_rows("n:fire:"),
+        ("ReLU", {"name": "relu"}),
+        convolution("out"),
+    )
+    (tmp_path / "wrong.json").write_text(network(*layers))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "said"),
+    [
+        ("exits_0", "import sys; sys.exit(0)", "importing exits_0 failed: SystemExit: 0"),
+        ("boom", "raise ValueError('bang')", "importing boom failed: ValueError: bang"),
+        ("unclosed", "def make(:", "importing unclosed failed: SyntaxError"),
+        ("exits_3", "def make(): raise SystemExit(3)", "calling it failed: SystemExit: 3"),
+        ("three", "def make(): return 3", "expected a Keras model"),
+        ("nothing", "", "has no attribute 'make'"),
+    ],
+)
+def test_a_module_that_fails_is_named_and_the_others_are_checked(desk, module, code, said):
+    (desk / f"{module}.py").write_text(code)
+    done = normwise("check", f"{module}:make", "wrong.json", cwd=desk)
+    assert done.returncode == 2
+    assert f"Error: {module}:make: " in done.stderr and said in done.stderr
+    assert "fault of normwise" not in done.stderr
+    assert "wrong.json: 1 error" in done.stdout
+    assert "2 models: 0 without a finding, 1 with findings, 1 not readable." in done.stdout
+
+
+def test_an_imported_module_may_not_exit_either(desk):
+    (desk / "registers.py").write_text("raise SystemExit")
+    done = normwise("check", "wrong.json", "--import", "registers", cwd=desk)
+    assert done.returncode == 2 and "--import registers: " in done.stderr
+
+
+def test_what_runs_is_said(desk):
+    done = normwise("check", "absent:make", "wrong.json", cwd=desk)
+    assert done.stderr.startswith("Imports absent and calls absent:make, which runs their code.\n")
+    assert "Imports" not in normwise("check", "wrong.json", cwd=desk).stderr
+    help = " ".join(normwise("check", "--help").stdout.split())
+    assert "Only package.module:callable imports and runs your code." in help
+
+
+def test_names_with_colons_are_no_pictures_and_lines_end_without_blanks(desk):
+    done = normwise("check", "wrong.json", "absent:x:", cwd=desk)
+    assert "wrong-axis  n:fire:" in done.stdout and "\n    n:fire: normalizes" in done.stdout
+    assert "absent:x:: no such file" in done.stderr
+    assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
