@@ -107,6 +107,17 @@ def test_check_says_what_fix_would_mend(model):
     assert "Can be mended here: 2 by --fix, 1 by --fix unsafe" in text
 
 
+@pytest.mark.parametrize("words", [("net.keras", "net.keras"), (".", "sub/../model.keras")])
+def test_the_model_itself_is_never_replaced(model, tmp_path, words):
+    (tmp_path / "sub").mkdir()
+    for name in ("net.keras", "model.keras"):
+        (tmp_path / name).write_bytes(model.read_bytes())
+    source, out = words
+    done = normwise("check", source, "--fix", "-o", out, "--overwrite", cwd=tmp_path)
+    assert done.returncode == 2 and "the model itself" in " ".join(done.stderr.split())
+    assert (tmp_path / out).read_bytes() == model.read_bytes()
+
+
 def test_what_is_left_is_printed_for_other_programs(model, tmp_path):
     out = tmp_path / "out.keras"
     done = normwise("check", model, "--fix", "-o", out, "--format", "github")

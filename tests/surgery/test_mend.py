@@ -76,6 +76,20 @@ def test_what_moves():
     assert read_by(edited, "pool") == ["norm"] and read_by(edited, "relu") == ["pool"]
 
 
+def test_what_was_made_to_read_a_tensor_that_moves_away_is_not_claimed():
+    mends = (Reread("join", "a", "norm"), MoveBefore("norm", "norm_pad"))
+    net = Sketch()
+    a = net.conv(8, net.input(32, 32, 8), name="a", activation="relu")
+    x = net.norm(net.add("ZeroPadding2D", a, name="norm_pad"), name="norm")
+    x = net.conv(8, x, name="c")
+    (reread, moved), edited = made(
+        net.graph(net.conv(1, net.add("Concatenate", x, a, name="join"))), *mends
+    )
+    assert "another edit" in reread and moved == Change("norm", "moved, now before norm_pad")
+    assert read_by(edited, "join") == ["c", "a"] and read_by(edited, "norm_pad") == ["norm"]
+    assert read_by(edited, "c") == ["norm_pad"]
+
+
 def test_activations_come_and_go():
     (_, change), edited = made(unet(), DropActivation("a"), AddActivation("norm", "elu"))
     assert change == Change("norm_elu", "Activation elu inserted behind norm")
@@ -99,6 +113,7 @@ def test_a_norm_that_goes_leaves_a_bias():
         ((Reread("join", "a", "norm"), Reread("join", "a", "relu")), "another edit"),
         ((Reread("norm", "a", "pool"),), "pool is made from what it reads"),
         ((MoveBehind("pool", "norm"),), "another edit"),
+        ((Reread("join", "a", "norm"), MoveBehind("norm", "relu")), "others read it too"),
         ((MoveBefore("norm", "pool"),), "another edit"),
         ((AddActivation("a", "relu"),), "another edit"),
         ((DropActivation("head"),), "another edit"),

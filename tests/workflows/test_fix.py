@@ -9,6 +9,7 @@ from keras import layers
 
 import normwise as nw
 from normwise.errors import CheckError, PromiseError
+from normwise.keras_format import read_graph
 from normwise.rules import RULES, Severity, check
 from normwise.rules.comparing import new_in
 from normwise.surgery import remove
@@ -143,6 +144,40 @@ def test_that_fix_is_made_where_it_brings_about_nothing():
     assert [f.name for f in done.mended] == ["double-activation", "redundant-bias"]
     assert not done.model.get_layer("inner").use_bias
     assert not nw.check(done.model).findings
+
+
+def unet(pool):
+    """The usual U-Net with raw skips: convolution with relu, norm, pooling."""
+    inputs = image(3)
+    a = conv(4, activation="relu", name="a")(inputs)
+    x = pool(2, name="pool")(layers.BatchNormalization(name="norm")(a))
+    x = layers.UpSampling2D(name="up")(conv(4, activation="relu")(x))
+    x = layers.Concatenate(name="join")([x, a])
+    return shaken(keras.Model(inputs, conv(1)(conv(4, activation="relu")(x))))
+
+
+def read_by(model, layer):
+    graph = read_graph(model)
+    return [graph.nodes[t.node].name for n in graph.nodes if n.name == layer for t in n.inputs]
+
+
+@pytest.mark.parametrize("pool", [layers.MaxPooling2D, layers.AveragePooling2D])
+def test_a_skip_that_is_to_read_a_norm_before_a_pooling_does(pool):
+    model = unet(pool)
+    first = nw.check(model)
+    safe, done = nw.fix(model), nw.fix(model, unsafe=True)
+    assert {f.name for f in first.findings} >= {"unnormalized-skip", "norm-before-pool"}
+    assert safe.model is model and not safe.mended and safe.after == first
+    assert read_by(done.model, "join") == ["up", "norm"]
+    assert read_by(done.model, "pool") == ["norm"] and read_by(done.model, "norm") == ["a"]
+    assert [f.name for f in done.mended] == ["unnormalized-skip"]
+    # What else was found is accounted for, though the skip leaves the norm where it is.
+    reasons = {one.finding.name: one.reason for one in done.left}
+    assert reasons["norm-before-pool"].startswith("it is no longer found")
+    there = {(f.name, f.layers) for f in (*done.mended, *(one.finding for one in done.left))}
+    assert {(f.name, f.layers) for f in first.findings} <= there
+    reasons = {one.finding.name: one.reason for one in safe.left}
+    assert "is read by others" in reasons["norm-before-pool"]
 
 
 def stacked():

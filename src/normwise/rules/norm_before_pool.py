@@ -27,7 +27,8 @@ x = keras.layers.BatchNormalization()(x)
 
 ## Fix safety
 Outputs in inference stay with average pooling, and with max-pooling where every gamma is positive;
-further training starts from statistics that no longer fit.
+further training starts from statistics that no longer fit. Left to you where something else reads
+what is normalized: a skip that should read the norm needs it before the pooling.
 """
 
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ from normwise.norms.mends import MoveBehind
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
+
+_SKIP = (
+    "what it normalizes is read by others too, and a skip that should read the norm needs it "
+    "before the pooling"
+)
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -54,8 +60,18 @@ def _look(context: Context) -> Iterator[Spot]:
             names,
             f"{names[0]} stands before {names[1]}; behind it it would cost 1/{times} of the time.",
             keeps_outputs="Average" in context.nodes[reader].class_name,
-            mends=(MoveBehind(context.name(index), context.name(reader)),),
+            mends=() if _shared(context, index) else (_move(context, index, reader),),
+            by_hand=_SKIP,
         )
+
+
+def _shared(context: Context, norm: int) -> bool:
+    """Whether something else reads what a norm reads, such as a skip."""
+    return len(context.users[context.sources[context.producers[norm][0]]]) > 1
+
+
+def _move(context: Context, norm: int, pool: int) -> MoveBehind:
+    return MoveBehind(context.name(norm), context.name(pool))
 
 
 def _before_max() -> Context:

@@ -7,7 +7,7 @@ edits in a draft of the graph, `finish` builds the model and verifies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -34,12 +34,14 @@ from normwise.surgery.bias import add_bias, drop_bias
 from normwise.surgery.copying import copied, verified, verified_plain_copy
 from normwise.surgery.mend_edges import (
     ELSEWHERE,
+    OVERTAKEN,
     add_activation,
     drop_activation,
     move_before,
     move_behind,
     reread,
     spot_of,
+    still_reads,
 )
 from normwise.surgery.mend_norms import configure, remove_norm, restart, set_arguments, split
 from normwise.surgery.outputs import keep_output_names
@@ -118,6 +120,12 @@ def bench(graph: Graph, mends: Sequence[Mend], keep: bool) -> Bench:
         # Which of them are dead is seen once all normalizations are in their places.
         edited = flatten(work.freeze())
         done.update({mend: drop_bias(work, mend.layer, edited) for mend in biases})
+    rereads = [mend for mend in done if isinstance(mend, Reread)]
+    lost = [m for m in rereads if isinstance(done[m], Change) and not still_reads(work, m)]
+    if lost:
+        # A later edit took away what they read: they were never made, the others are.
+        other = bench(graph, [mend for mend in mends if mend not in lost], keep)
+        return replace(other, done={**other.done, **dict.fromkeys(lost, OVERTAKEN)})
     renamed = keep_output_names(work)
     return Bench(work, with_shapes(work.freeze()), done, tuple(renamed))
 

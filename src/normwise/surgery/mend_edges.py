@@ -16,6 +16,9 @@ from normwise.surgery.work import Work
 
 ELSEWHERE = "it stands in one model and would have to stand in another"
 OVERTAKEN = "another edit has changed what stands there"
+SHARED = "others read it too, and would read what stands before it"
+_BETWEEN = frozenset({Role.PASS, Role.ACTIVATION})
+"""What may come between a norm and what was made to read it: dropout, an added activation."""
 
 
 def reread(work: Work, mend: Reread) -> Change | str:
@@ -33,19 +36,37 @@ def reread(work: Work, mend: Reread) -> Change | str:
     return Change(_layer(work, reader), f"reads {mend.new} instead of {mend.old}")
 
 
+def still_reads(work: Work, mend: Reread) -> bool:
+    """Whether a call reads what it was made to read, after all edits."""
+    reader, _, new = (spot_of(work, name) for name in mend.calls)
+    nodes = work.levels.draft(reader.level).nodes
+    if reader.index not in nodes:
+        return False
+    pending = [tensor.node for tensor in nodes[reader.index].inputs]
+    while pending:
+        index = pending.pop()
+        if index == new.index:
+            return True
+        if role_of(nodes[index]) in _BETWEEN:
+            pending += [tensor.node for tensor in nodes[index].inputs]
+    return False
+
+
 def _drop_unread(draft: Draft, index: int) -> None:
     if role_of(draft.nodes[index]) is not Role.INPUT and not draft.readers(Tensor(index)):
         draft.remove(index)
 
 
 def move_behind(work: Work, mend: MoveBehind) -> Change | str:
-    """Takes a call out and puts it behind another one."""
+    """Takes a call that has one reader out and puts it behind another one."""
     moved, target = (spot_of(work, name) for name in mend.calls)
     draft = work.levels.draft(moved.level)
     if not all(spot.index in draft.nodes for spot in (moved, target)):
         return OVERTAKEN
     if draft.depends(moved.index, target.index):
         return OVERTAKEN
+    if len(draft.readers(Tensor(moved.index))) != 1:
+        return SHARED
     tensor = Tensor(target.index)
     draft.move(moved.index, tensor, draft.readers(tensor))
     return Change(_layer(work, moved), f"moved, now behind {mend.target}")

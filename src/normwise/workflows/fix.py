@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from normwise.surgery.mend import Bench
     from normwise.surgery.rewrite import Change, Report
 
+OVERTAKEN = "it is no longer found: another fix changed what it is about, its own was not made"
 RETRAINING = "the outputs would change, and the model has to be trained again: --fix unsafe"
 ONLY_IN_FILES = "newer-config"
 """The rule that looks at what a file says, which a loaded model says otherwise."""
@@ -36,7 +37,7 @@ STALE = frozenset({"dropout-before-norm", "shared-batch-norm", "norm-before-pool
 
 @dataclass(frozen=True)
 class Left:
-    """A finding that is still there, and why."""
+    """A finding whose own fix was not made, and why; nearly always it is still there."""
 
     finding: Finding
     reason: str
@@ -49,8 +50,8 @@ class Fixed:
     Attributes:
         model: The mended model, not compiled; the source itself where nothing was mended.
         report: The edits, what they promise of the outputs, and what was left alone.
-        mended: The findings that are gone.
-        left: Those that are still there, each with the reason.
+        mended: The findings that are gone because their fix was made.
+        left: The others of the first check and of the last, each with the reason.
         after: What `check` finds now.
     """
 
@@ -168,12 +169,17 @@ class _Mending:
     mended: list[Finding] = field(default_factory=list)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why fixes were not made, by rule and layer."""
+    first: list[Finding] = field(default_factory=list)
+    """What each stage started from."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Layers that are called otherwise by now: to their first names."""
 
     def stage(self, keep: bool, also: Iterable[Finding] = ()) -> None:
         """Makes all fixes that keep the outputs, or all that don't."""
         from normwise.surgery.mend import finish  # noqa: PLC0415 - needs the backend
 
         graph, before = read_graph(self.model), self.found()
+        self.first += [replace(f, layers=self._once(f.layers)) for f in before.findings]
         level = "safe" if keep else "unsafe"
         chosen = [f for f in (*before.findings, *also) if f.mended_by == level]
         if not chosen:
@@ -185,7 +191,8 @@ class _Mending:
         self.model = rewrite.model
         self._refuse_surprises(before, rewrite.names)
         self.reports.append(rewrite.report)
-        self.mended += accepted
+        self.mended += [replace(f, layers=self._once(f.layers)) for f in accepted]
+        self.names |= {now: self.names.get(old, old) for now, old in rewrite.names.items()}
 
     def tidy(self) -> None:
         """Makes what keeps outputs once others have changed them, if that can be proved."""
@@ -267,12 +274,28 @@ class _Mending:
     def done(self, in_file: Sequence[Finding]) -> Fixed:
         """What came of it."""
         after = self.found()
-        still = {(f.name, f.layers) for f in after.findings}
+        still = {(f.name, self._once(f.layers)) for f in after.findings}
         mended = [f for f in self.mended if (f.name, f.layers) not in still]
         files = [f for f in in_file if f not in mended]
-        left = tuple(Left(f, self._reason(f)) for f in (*after.findings, *files))
+        left = (
+            *(Left(f, self._reason(f)) for f in (*after.findings, *files)),
+            *(Left(f, OVERTAKEN) for f in self._overtaken(after, mended)),
+        )
         report = _joined(self.reports, left, {f.name for f in mended})
         return Fixed(self.model, report, tuple(dict.fromkeys(mended)), left, after)
+
+    def _overtaken(self, after: Findings, mended: Sequence[Finding]) -> Iterable[Finding]:
+        """The findings that are gone although their own fix was not made."""
+        known = [(f.name, frozenset(self._once(f.layers))) for f in (*after.findings, *mended)]
+        gone = {(f.name, f.layers): f for f in self.first}
+        for (name, layers), finding in gone.items():
+            # One that concerns fewer layers than before is an old one, as for `new_in`.
+            if not any(name == rule and some <= set(layers) for rule, some in known):
+                yield finding
+
+    def _once(self, layers: Iterable[str]) -> tuple[str, ...]:
+        """Layers by the names that they had at first."""
+        return tuple(self.names.get(layer, layer) for layer in layers)
 
     def _reason(self, finding: Finding) -> str:
         keys = ((finding.name, layer) for layer in finding.layers)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from normwise.errors import CheckError
+from normwise.keras_format.reading import RUN_MODEL
 from normwise.rules.allowing import Allowance
 from normwise.workflows.check_many import Checked
 from normwise.workflows.check_settings import project_allowances
@@ -39,11 +41,25 @@ def fix_file(
 
     Raises:
         OutputExistsError: The file exists and may not be replaced.
+        CheckError: It is the model itself, which stays as it is.
         NormwiseError: As for `fix`.
     """
     refuse_output(out, overwrite)
+    _refuse_source(model, out)
     allowances = (*map(Allowance.parse, ignore), *project_allowances())
     done = fix(model, unsafe=unsafe, ignore=allowances, **training)
     if done.mended:
         write_model(done.model, out, overwrite)
     return done, Checked(str(out if done.mended else model), done.after)
+
+
+def _refuse_source(model: str, out: Path) -> None:
+    """Says at once that the model itself is not replaced, however its path is written."""
+    if not out.exists():
+        return
+    for source in (Path(model), Path(model) / RUN_MODEL):
+        if source.is_file() and source.samefile(out):
+            raise CheckError(
+                f"check: got -o {out}, which is the model itself ({model}); --fix leaves it as it "
+                "is, so name another file."
+            )
