@@ -14,6 +14,7 @@ from normwise.rules import RULES, Severity, check
 from normwise.rules.comparing import new_in
 from normwise.surgery import remove
 from normwise.surgery.mend import bench
+from normwise.workflows.fix import _Mending
 from tests.rules.live_sketches import live
 from tests.rules.test_examples import named
 from tests.surgery.models import fit_once, inputs_of, outputs_of, shaken, weights_of
@@ -133,6 +134,26 @@ def test_a_fix_that_would_bring_about_another_fault_is_not_made():
     assert done.model.get_layer("inner").activation is keras.activations.relu
     # What is all right beside it is done, by itself and together with the one that isn't.
     assert [f.name for f in done.mended] == ["norm-on-output"]
+
+
+def test_who_is_to_blame_for_another_fault_is_looked_for_near_it(monkeypatch):
+    model = gate()
+    x = layers.ReLU()(model.outputs[0])
+    for number in range(4):
+        x = layers.BatchNormalization()(conv(4, activation="relu", name=f"c{number}")(x))
+        x = layers.ReLU(name=f"r{number}")(x)
+    looks = []
+    right = _Mending._new
+    monkeypatch.setattr(_Mending, "_new", lambda *a: looks.append(1) or right(*a))
+    before = nw.check(model := shaken(keras.Model(model.inputs, conv(1)(x))))
+    done = nw.fix(model, unsafe=True)
+    double = [f.layers[0] for f in done.mended if f.name == "double-activation"]
+    assert [f.name for f in before.findings].count("double-activation") == 5
+    assert double == [f"c{number}" for number in range(4)]
+    (left,) = (one for one in done.left if one.finding.name == "double-activation")
+    assert left.reason.startswith("it would bring about warning dropout-before-norm")
+    # All together, all but those near the fault, these one by one; once more for what is tidied.
+    assert len(looks) <= 5
 
 
 def test_that_fix_is_made_where_it_brings_about_nothing():

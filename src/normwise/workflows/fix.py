@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -231,16 +231,12 @@ class _Mending:
 
         together = made(chosen)
         accepted = list(chosen)
-        if self._new(together, before):
-            # Which of them it is shows one at a time, each beside those that are all right.
-            accepted = []
-            for finding in chosen:
-                new = self._new(made([*accepted, finding]), before)
-                if new:
-                    reason = f"it would bring about {_said(new[0])}"
-                    self._refuse(finding, reason, finding.layers)
-                else:
-                    accepted.append(finding)
+        if new := self._new(together, before):
+            accepted = self._harmless(
+                chosen,
+                _about(chosen, new, together.names),
+                lambda findings: self._new(made(findings), before),
+            )
             together = made(accepted)
         for finding in accepted:
             for mend in finding.mends:
@@ -248,6 +244,33 @@ class _Mending:
                 if isinstance(outcome, str):
                     self._refuse(finding, outcome, _layers_of(mend) or finding.layers)
         return together, [f for f in accepted if self._is_mended(f, together)]
+
+    def _harmless(
+        self,
+        chosen: Sequence[Finding],
+        suspects: Sequence[int],
+        new_of: Callable[[Sequence[Finding]], Sequence[Finding]],
+    ) -> list[Finding]:
+        """The findings whose edits bring about no new ones together; the others are refused.
+
+        Args:
+            chosen: All of them.
+            suspects: The numbers of those that are tried one at a time, each beside those that
+                are all right; all are, if the others aren't all right.
+            new_of: What the edits of some bring about.
+        """
+        right = [number for number in range(len(chosen)) if number not in suspects]
+        if new_of([chosen[number] for number in right]):
+            suspects, right = range(len(chosen)), []
+        for number in suspects:
+            tried = sorted([*right, number])
+            new = new_of([chosen[each] for each in tried])
+            if new:
+                reason = f"it would bring about {_said(new[0])}"
+                self._refuse(chosen[number], reason, chosen[number].layers)
+            else:
+                right = tried
+        return [chosen[number] for number in right]
 
     def _is_mended(self, finding: Finding, bench: Bench) -> bool:
         return any(not isinstance(bench.done[mend], str) for mend in finding.mends)
@@ -311,6 +334,21 @@ def _layers_of(mend: Mend) -> tuple[str, ...]:
     """The one layer that an edit is about, where it names a layer."""
     named = (getattr(mend, "layer", None), getattr(mend, "norm", None))
     return tuple(name for name in named if isinstance(name, str))
+
+
+def _about(
+    findings: Sequence[Finding], new: Sequence[Finding], names: Mapping[str, str]
+) -> list[int]:
+    """Which findings' edits are about layers of new ones, by their numbers."""
+    layers = {names.get(layer, layer) for finding in new for layer in finding.layers}
+    found = []
+    for number, finding in enumerate(findings):
+        own = set(finding.layers)
+        for mend in finding.mends:
+            own.update(_layers_of(mend), getattr(mend, "calls", ()))
+        if own & layers:
+            found.append(number)
+    return found
 
 
 def _said(finding: Finding) -> str:
