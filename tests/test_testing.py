@@ -145,8 +145,8 @@ def test_misuse_is_told(before):
         assert_no_findings(before, ignore=["wrong-axes"])
     with pytest.raises(ModelReadError, match="no such file"):
         assert_no_findings("gone.keras")
-    with pytest.raises(TypeError, match="batchsize"):
-        assert_no_findings(before, batchsize=8)
+    with pytest.raises(CheckError, match=r"'bach_size' is no setting.* Did you mean 'batch_size'"):
+        assert_no_findings(before, bach_size=8)
 
 
 def test_files_are_judged_without_loading_keras(before, tmp_path):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from os import PathLike
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def assert_no_findings(
 
     severity = _severity(at_least)
     _refuse_text(ignore, "ignore")
+    _refuse_unknown(set_up, list(signature(check).parameters)[1:])
     allowances = (*map(Allowance.parse, ignore), *project_allowances())
     report, _ = allowed(check(model, **set_up), allowances)
     found = report.at_least(severity)
@@ -122,6 +124,14 @@ def _severity(text: str) -> Severity:
     near = get_close_matches(str(text), known, 1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise CheckError(f"at_least is {text!r}; expected one of {', '.join(known)}.{meant}")
+
+
+def _refuse_unknown(given: Collection[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise CheckError(f"{name!r} is no setting of `nw.check`.{meant}")
 
 
 def _refuse_text(names: Collection[str], argument: str) -> None:

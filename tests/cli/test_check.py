@@ -133,6 +133,8 @@ def test_a_project_says_what_it_allows_and_why(desk, tmp_path):
         ("[tool.normwise]\nignore = ['wrong-axes']", "Did you mean wrong-axis"),
         ("[[tool.normwise.allow]]\nrule = 'wrong-axis'", "expected rule and reason"),
         ("[tool.normwise", "pyproject.toml"),
+        ("tool = 3", "received tool = 3; expected a table"),
+        ("[[tool.normwise.allow]]\nrule = 'NW101'\nlayers = ''\nreason = 'r'", "a pattern"),
     ],
 )
 def test_a_table_that_cannot_be_read(desk, tmp_path, table, said):

@@ -82,3 +82,38 @@ def test_names_with_colons_are_no_pictures_and_lines_end_without_blanks(desk):
     assert "wrong-axis  n:fire:" in done.stdout and "\n    n:fire: normalizes" in done.stdout
     assert "absent:x:: no such file" in done.stderr
     assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--limit", "3"), "got limit without data"),
+        (("--tile", "64", "--nodata", "0"), "got nodata, tile without data"),
+        (("--training-data", "--bands", "0,1"), "got new_data, bands without data"),
+        (("--fix", "-o", "out.keras", "--limit", "3"), "got limit without data"),
+        (("--fix", "-o", "out.keras", "--data", "."), "--fix mends what the graph"),
+        (("--loss", "mse"), "No such option: --loss"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(desk, words, said):
+    done = normwise("check", "wrong.json", *words, cwd=desk)
+    assert done.returncode == 2 and said in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+def test_a_folder_has_models_under_all_their_names(desk):
+    whole = (desk / "wrong.json").read_text()
+    (desk / "loud.JSON").write_text(json.dumps(json.loads(whole), indent=2))
+    (desk / "CUT.KERAS").write_text("")
+    for name, text in (("check.json", "{}"), ("list.json", "[1]"), ("adam.json", ADAM)):
+        (desk / name).write_text(text)
+    (desk / "folder.json").mkdir()
+    done = normwise("check", ".", "--format", "json", cwd=desk)
+    assert [one["source"] for one in json.loads(done.stdout)] == [
+        "./CUT.KERAS",
+        "./loud.JSON",
+        "./wrong.json",
+    ]
+
+
+ADAM = '{"module": "keras.optimizers", "class_name": "Adam", "config": {}}'

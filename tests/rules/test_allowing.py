@@ -11,8 +11,8 @@ def finding(name="wrong-axis", code="NW101", layers=("audio_norm",)):
     return Finding(code, name, Severity.ERROR, layers, "m", "w", (), "f", False)
 
 
-def left(text, *findings):
-    report, taken = allowed(Report.of("m", "s", findings), [Allowance.parse(text)])
+def left(texts, *findings):
+    report, taken = allowed(Report.of("m", "s", findings), [*map(Allowance.parse, texts.split())])
     assert len(report.findings) + len(taken) == len(findings)
     return report.findings
 
@@ -40,3 +40,30 @@ def test_others_stay_in_their_order():
 def test_an_unknown_rule_names_a_near_one():
     with pytest.raises(CheckError, match="Did you mean wrong-axis"):
         Allowance.parse("wrong-axes")
+
+
+def test_exceptions_add_up():
+    both = finding(layers=("audio_norm", "video_norm"))
+    assert not left("wrong-axis:audio_* NW101:video_*", both)
+    assert left("wrong-axis:audio_* stacked-norm:video_*", both) == (both,)
+    assert left("wrong-axis:audio_* wrong-axis:text_*", both) == (both,)
+
+
+def test_without_layers_the_rule_decides():
+    assert not left("wrong-axis:audio_*", finding(layers=()))
+    assert left("stacked-norm", finding(layers=())) == (finding(layers=()),)
+
+
+def test_brackets_stand_for_themselves():
+    named = finding(layers=("blk[1]/norm",))
+    assert not left("wrong-axis:blk[1]/*", named)
+    assert left("wrong-axis:blk[1]/*", finding(layers=("blk1/norm",)))
+    assert left("wrong-axis:blk[!2]/*", named)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Allowance("NW101", ""), lambda: Allowance.parse("NW101:")]
+)
+def test_an_empty_pattern_is_refused(make):
+    with pytest.raises(CheckError, match="expected a pattern"):
+        make()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from normwise.rules import Finding, Report, Severity
-from normwise.workflows.check_formats import to_github
+from normwise.workflows.check_formats import to_github, to_sarif
 from normwise.workflows.check_many import Checked
 
 FINDING = Finding(
@@ -44,3 +44,15 @@ def test_severities_are_githubs(severity):
     report = Report.of("m", "s", [replace(FINDING, severity=severity)])
     (line,) = to_github([Checked("m.keras", report)])
     assert read_back(line)[0] == SEVERITIES[severity]
+
+
+@pytest.mark.parametrize(
+    ("model", "uri"),
+    [("a b/na me%41#x.keras", "a%20b/na%20me%2541%23x.keras"), ("mine.nets:build", None)],
+)
+def test_places_in_sarif_are_uris_of_files(model, uri):
+    (run,) = to_sarif([Checked(model, Report.of("m", "s", [FINDING]))])["runs"]
+    (place,) = run["results"][0]["locations"]
+    assert place.get("physicalLocation", {}).get("artifactLocation", {}).get("uri") == uri
+    assert ("physicalLocation" in place) is (uri is not None)
+    assert place["logicalLocations"] == [{"fullyQualifiedName": "a::b"}]

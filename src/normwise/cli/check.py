@@ -11,7 +11,7 @@ from rich.text import Text
 from normwise.cli.console import Imports, errors, output, print_json
 from normwise.cli.fixes import FixCommand, Level, print_fixed, refuse_impossible
 from normwise.errors import printable
-from normwise.workflows.check_data import LIMIT
+from normwise.workflows.check_data import LIMIT, refuse_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,6 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         int | None, typer.Option(min=1, help="Training samples of an epoch.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the training.")] = None,
-    loss: Annotated[str | None, typer.Option(help="Name of the loss.")] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Devices that share a batch.")] = 1,
     accumulation: Annotated[
         int, typer.Option(min=1, help="Batches whose gradients make a step.")
@@ -125,11 +124,11 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         "batch_size": batch_size,
         "samples": samples,
         "epochs": epochs,
-        "loss": loss,
         "replicas": replicas,
         "accumulation": accumulation,
     }
-    refuse_impossible(models, fix, out, overwrite)
+    refuse_impossible(models, fix, out, overwrite, data)
+    refuse_without_data(data, new_data, limit, nodata, bands, tile)
     _import(imports or [])
     _tell_what_runs(models)
     if fix is not None and out is not None:

@@ -51,12 +51,16 @@ def with_level(words: "Sequence[str]") -> list[str]:
 
 
 def refuse_impossible(
-    models: "Sequence[str]", fix: Level | None, out: Path | None, overwrite: bool
+    models: "Sequence[str]",
+    fix: Level | None,
+    out: Path | None,
+    overwrite: bool,
+    data: Path | None = None,
 ) -> None:
     """Says at once what can't be fixed so, before other work starts.
 
     Raises:
-        CheckError: Several models, or one of the two options without the other.
+        CheckError: Several models, data, or one of the two options without the other.
         OutputExistsError: The file exists and may not be replaced.
     """
     if fix is None and out is None:
@@ -67,6 +71,11 @@ def refuse_impossible(
         raise CheckError(
             f"check: {FIX} writes another model and leaves this one as it is; say where to: "
             "-o OUT.keras."
+        )
+    if data is not None:
+        raise CheckError(
+            f"check: {FIX} mends what the graph and the weights show, and reads no data; check "
+            "the mended model with --data."
         )
     if len(models) != 1:
         raise CheckError(f"check: {FIX} mends one model at a time, got {len(models)}.")

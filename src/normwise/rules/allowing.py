@@ -21,12 +21,12 @@ class Allowance:
 
     Attributes:
         rule: The rule's name or its code.
-        layers: A pattern of layer paths with `*` and `?`; a finding is allowed if all of its
-            layers match.
+        layers: A pattern of layer paths with `*` and `?`; a finding is allowed if each of its
+            layers matches that of an exception from its rule.
         reason: Why it is allowed.
 
     Raises:
-        CheckError: There is no such rule.
+        CheckError: There is no such rule, or the pattern is empty.
     """
 
     rule: str
@@ -41,21 +41,25 @@ class Allowance:
             raise CheckError(
                 f"there is no rule {self.rule!r}.{meant} `normwise explain` lists all rules."
             )
+        if not self.layers.strip():
+            raise CheckError(
+                f"the layers of {self.rule} are {self.layers!r}; expected a pattern such as "
+                "'audio_*', or no layers where the exception holds everywhere."
+            )
 
     @classmethod
     def parse(cls, text: str) -> Allowance:
         """Reads `wrong-axis`, `NW101` or `wrong-axis:audio_*`.
 
         Raises:
-            CheckError: There is no such rule.
+            CheckError: There is no such rule, or no pattern behind the colon.
         """
-        rule, _, layers = text.partition(":")
-        return cls(rule.strip(), layers.strip() or EVERYWHERE)
+        rule, colon, layers = text.partition(":")
+        return cls(rule.strip(), layers.strip() if colon else EVERYWHERE)
 
-    def covers(self, finding: Finding) -> bool:
-        """Whether a finding is allowed."""
-        named = self.rule in (finding.name, finding.code)
-        return named and all(fnmatchcase(layer, self.layers) for layer in finding.layers)
+    def covers(self, layer: str) -> bool:
+        """Whether it holds for a layer; brackets in a name stand for themselves."""
+        return fnmatchcase(layer, self.layers.replace("[", "[[]"))
 
 
 def allowed(
@@ -63,8 +67,11 @@ def allowed(
 ) -> tuple[Report, tuple[tuple[Finding, Allowance], ...]]:
     """Takes what is allowed out of a report.
 
+    Several exceptions from a rule add up: a finding goes if each of its layers has one.
+
     Returns:
-        The report without it, and each allowed finding with what allows it.
+        The report without it, and each allowed finding with what allows it (its first layer, where
+        several exceptions do).
     """
     taken = tuple(
         (finding, one) for finding in report.findings if (one := _of(finding, allowances))
@@ -75,4 +82,9 @@ def allowed(
 
 
 def _of(finding: Finding, allowances: Iterable[Allowance]) -> Allowance | None:
-    return next((one for one in allowances if one.covers(finding)), None)
+    """What allows a finding; None if one of its layers isn't allowed."""
+    of_rule = [one for one in allowances if one.rule in (finding.name, finding.code)]
+    if not finding.layers:
+        return next(iter(of_rule), None)
+    each = [next((a for a in of_rule if a.covers(layer)), None) for layer in finding.layers]
+    return each[0] if all(each) else None

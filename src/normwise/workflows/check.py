@@ -16,7 +16,8 @@ from normwise.keras_format.reading import model_file, read_graph
 from normwise.keras_format.weights_file import WeightsFile
 from normwise.rules import Context, Training
 from normwise.rules import check as look
-from normwise.workflows.check_data import LIMIT, Data
+from normwise.workflows.check_data import LIMIT, Data, refuse_without_data
+from normwise.workflows.check_training import count_of, settings_of
 from normwise.workflows.models import graph_named, is_callable_name, live_model
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
     loss: str | None = None,
     replicas: int = 1,
     accumulation: int = 1,
-    optimizer: Mapping[str, Any] | None = None,
+    optimizer: Mapping[str, Any] | Any = None,
     data: Any = None,
     new_data: bool | None = None,
     limit: int = LIMIT,
@@ -52,10 +53,12 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
         batch_size: Samples of a training batch, over all replicas.
         samples: Training samples of an epoch.
         epochs: Their number.
-        loss: Name of the loss.
+        loss: Name of the loss, for rules of the training set-up; none of those that there are
+            judges by it.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
-        optimizer: Settings of the optimizer in Keras' names, such as `weight_decay`.
+        optimizer: Settings of the optimizer in Keras' names, such as `weight_decay`; or a live
+            Keras optimizer.
         data: Raw input that the model was trained on, or is used on: a data folder or a folder of
             images, an array of samples, or batches as for `recalibrate`, in their order.
         new_data: Whether the data are not of the training, but from where the model is used; by
@@ -74,7 +77,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
 
     Raises:
         ModelReadError: The model can't be read.
-        CheckError: An impossible training set-up.
+        CheckError: An impossible training set-up, or settings of data without data.
         DataError, NetworkError: The data can't be used, or don't fit the model.
 
     Example:
@@ -84,6 +87,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
         ```
     """
     training = training_of(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
+    refuse_without_data(data, new_data, limit, nodata, bands, tile)
     on = None if data is None else Data(data, new_data, limit, nodata, bands, tile, progress)
     if isinstance(model, Graph):
         if on is not None:
@@ -139,28 +143,24 @@ def training_of(
     loss: str | None,
     replicas: int,
     accumulation: int,
-    optimizer: Mapping[str, Any] | None,
+    optimizer: Any,
 ) -> Training:
     """What is known of a training.
 
     Raises:
-        CheckError: A count that is none.
+        CheckError: A count that is none, or an optimizer that is none.
     """
     counts = {
         "batch_size": batch_size, "samples": samples, "epochs": epochs,
         "replicas": replicas, "accumulation": accumulation,
     }  # fmt: skip
-    for name, count in counts.items():
-        if count is not None and (
-            isinstance(count, bool) or not isinstance(count, int) or count < 1
-        ):
-            raise CheckError(f"check: {name} is {count!r}; expected a whole number, 1 or more.")
+    known = {name: count_of(name, count) for name, count in counts.items() if count is not None}
     return Training(
-        batch_size,
-        samples,
-        epochs,
+        known.get("batch_size"),
+        known.get("samples"),
+        known.get("epochs"),
         loss=loss,
-        optimizer=optimizer or {},
-        replicas=replicas,
-        accumulation=accumulation,
+        optimizer=settings_of(optimizer),
+        replicas=known.get("replicas", 1),
+        accumulation=known.get("accumulation", 1),
     )

@@ -43,3 +43,31 @@ class Data:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (whole and value >= 1) and (name == "limit" or value is not None):
                 raise CheckError(f"check: {name} is {value!r}; expected a whole number, 1 or more.")
+
+
+def refuse_without_data(
+    data: Any,
+    new_data: bool | None,
+    limit: int,
+    nodata: float | None,
+    bands: Sequence[int] | str | None,
+    tile: int | None,
+) -> None:
+    """Says that a setting of the data would do nothing, as there are none.
+
+    Raises:
+        CheckError: A setting other than the default, without data.
+    """
+    told = {
+        "new_data": new_data is not None,
+        "limit": limit != LIMIT,
+        "nodata": nodata is not None,
+        "bands": bands is not None,
+        "tile": tile is not None,
+    }
+    without = [name for name, given in told.items() if given]
+    if data is None and without:
+        raise CheckError(
+            f"check: got {', '.join(without)} without data, where nothing would be done with it; "
+            "say which data (data=, --data FOLDER), or leave it out."
+        )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from normwise import __version__
 from normwise.errors import printable
 from normwise.rules import RULES, Finding, Severity
 from normwise.workflows.check_many import Checked
+from normwise.workflows.models import is_callable_name
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -67,11 +71,19 @@ def _result(finding: Finding, model: str) -> dict[str, Any]:
         "message": {"text": f"{finding.message} {finding.fix}"},
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": model}},
+                **_file(model),
                 "logicalLocations": [{"fullyQualifiedName": layer} for layer in finding.layers],
             }
         ],
     }
+
+
+def _file(model: str) -> dict[str, Any]:
+    """Where the file of a model is; what a callable makes is in none."""
+    if is_callable_name(model):
+        return {}
+    uri = quote(os.fsencode(Path(model).as_posix()))
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}}}
 
 
 def to_github(checked: Iterable[Checked]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from normwise.rules import Finding, Report
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
+_START = 512
+_ARCHITECTURE = re.compile(
+    rb'\s*{\s*(?:"module"\s*:\s*"[^"]*"\s*,\s*)?"class_name"\s*:\s*"(?:Functional|Model|Sequential)"'
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def check_many(
 
     Args:
         models: Model files, run folders, `package.module:callable`, or folders that are searched
-            for `.keras` and `.h5` files.
+            for `.keras` and `.h5` files, and for `.json` files that hold an architecture.
         ignore: Rules to leave out, where wanted only for layers that match a pattern:
             `"wrong-axis:audio_*"`. What the project's pyproject.toml allows is left out as well.
         **settings: What is known of the training, and data, as for `check`.
@@ -121,8 +126,29 @@ def _models_in(name: str) -> list[str]:
         os.path.join(folder, file)  # noqa: PTH118 - as the user wrote the folder
         for folder, _, files in os.walk(path)
         for file in files
-        if file.endswith(SUFFIXES) and not file.endswith(".weights.h5")
+        if _is_model(Path(folder, file))
     )
     if not found:
-        raise ModelReadError(f"{name}: the folder holds no {' or '.join(SUFFIXES[:2])} file.")
+        raise ModelReadError(
+            f"{name}: the folder holds no {' or '.join(SUFFIXES[:2])} file, and no architecture in "
+            "a .json file."
+        )
     return found
+
+
+def _is_model(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(".json"):
+        return _is_architecture(path)
+    return name.endswith(SUFFIXES) and not name.endswith(".weights.h5")
+
+
+def _is_architecture(path: Path) -> bool:
+    """Whether a `.json` file, which may hold anything, starts like what `to_json` writes."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return _ARCHITECTURE.match(file.read(_START)) is not None
+    except OSError:
+        return False

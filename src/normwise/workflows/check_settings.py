@@ -38,11 +38,13 @@ def project_allowances(folder: Path | None = None) -> tuple[Allowance, ...]:
     if found is None:
         return ()
     try:
-        table = tomllib.loads(found.read_text(encoding="utf-8")).get("tool", {}).get("normwise", {})
+        tools = tomllib.loads(found.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CheckError(f"{found}: {error}.") from error
     try:
-        return tuple(_allowances(table))
+        if not isinstance(tools, dict):
+            raise CheckError(f"received tool = {tools!r}; expected a table.")
+        return tuple(_allowances(tools.get("normwise", {})))
     except CheckError as error:
         raise CheckError(f"{found}: {error}") from error
 
