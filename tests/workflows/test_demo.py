@@ -8,7 +8,7 @@ import pytest
 from normwise.data import open_dataset
 from normwise.errors import OutputExistsError
 from normwise.samples import sample_folder
-from normwise.workflows.demo import AS_ASKED, MENDED, asked_network, demo
+from normwise.workflows.demo import AS_ASKED, MENDED, asked_findings, asked_network, demo
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,17 @@ def test_the_table_says_what_is_wrong():
     assert elements["conv5_norm"] == 8 * 16 * 16
 
 
+def test_the_check_names_the_faults_of_the_network_as_asked():
+    assert [finding.name for finding in asked_findings()] == [
+        "affine-chain", "unnormalized-skip", "unnormalized-skip",
+    ]  # fmt: skip
+
+
 def test_both_runs_and_the_picture(found):
     result, said = found
     assert len(said) == 2
+    # After a single step the moving statistics are cold in both.
+    assert result.warnings == {AS_ASKED: 3 + 1, MENDED: 0 + 1}
     for name in (AS_ASKED, MENDED):
         test = json.loads((result.folder / name / "test.json").read_text())
         assert test["values"]["correlation"] == result.metrics[name].values["correlation"]

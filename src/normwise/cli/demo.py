@@ -30,18 +30,16 @@ def demo(
 
     output.rule("The network of the question, as it was asked")
     print_table(workflow.asked_network())
-    for line in EXPLANATION:
-        output.print(f"  • {line}", highlight=False)
+    output.print(f"  {EXPLANATION}\n", highlight=False)
+    output.print("  normwise check says of it:", highlight=False)
+    for finding in workflow.asked_findings():
+        output.print(f"  • {finding.name}: {finding.message}", highlight=False, markup=False)
     output.rule("Nine focal planes in, one fluorescence channel out")
     found = workflow.demo(out, overwrite=overwrite, say=lambda text: output.print(f"\n{text}"))
     _print_scores(found)
 
 
-EXPLANATION = (
-    "Normalization stands after conv1 to conv5, each right before a down-sampling step.",
-    "Both skips tap conv1 and conv2 before it: un-normalized tensors are concatenated.",
-    "Nothing behind conv6 is nonlinear: 1,575,505 parameters, half of all, make one affine map.",
-)
+EXPLANATION = "Normalization stands after conv1 to conv5, each right before a down-sampling step."
 
 
 def _print_scores(found: "Demo") -> None:
@@ -50,11 +48,14 @@ def _print_scores(found: "Demo") -> None:
 
     title = "Test crop, columns 384 to 511 of the field"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for index, name in enumerate(("network", "correlation", "R2", "RMSE", "MAE")):
+    for index, name in enumerate(
+        ("network", "correlation", "R2", "RMSE", "MAE", "warnings of check")
+    ):
         table.add_column(name, justify="left" if index == 0 else "right")
     for name, metrics in found.metrics.items():
         values = [metrics.values[key] for key in ("correlation", "r2", "rmse", "mae")]
-        table.add_row(name.replace("-", " "), *_scores(values))
+        warned = f"{found.warnings[name]}"
+        table.add_row(name.replace("-", " "), *_scores(values), warned)
     differences = [found.difference(key) for key in ("correlation", "r2", "rmse", "mae")]
     table.add_section()
     table.add_row("difference", *_scores(differences, "+"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError
 from normwise.files import whole_file
+from normwise.rules import Severity
 from normwise.samples import sample_folder
+from normwise.workflows.check import check
 from normwise.workflows.evaluate import evaluate
 from normwise.workflows.show import NetworkTable, draw, show
 from normwise.workflows.train import train
 
 if TYPE_CHECKING:
+    from normwise.rules import Finding
     from normwise.training.metrics import Metrics
     from normwise.training.run import Run
 
@@ -41,12 +45,14 @@ class Demo:
         folder: Where the two run folders and the picture are.
         runs: The two runs, by name.
         metrics: Their metrics on the test crop, by name.
+        warnings: How many warnings and errors the check had of each before its training, by name.
         picture: Input planes, truth and both predictions.
     """
 
     folder: Path
     runs: dict[str, Run]
     metrics: dict[str, Metrics]
+    warnings: dict[str, int]
     picture: Path
 
     def difference(self, metric: str) -> float:
@@ -61,6 +67,14 @@ def asked_network() -> NetworkTable:
     from normwise.networks import build  # noqa: PLC0415 - needs the backend
 
     return show(build("question", (512, 512, 9), 1))
+
+
+def asked_findings() -> tuple[Finding, ...]:
+    """The warnings that `check` has of the question's network."""
+    require_backend()
+    from normwise.networks import build  # noqa: PLC0415 - needs the backend
+
+    return check(build("question", (512, 512, 9), 1)).at_least(Severity.WARNING)
 
 
 def demo(
@@ -97,16 +111,22 @@ def demo(
         raise OutputExistsError(
             f"{folder} holds a demo already; name another folder with -o, or add --overwrite."
         )
-    runs, metrics = {}, {}
+    runs, metrics, warnings = {}, {}, {}
     for name, mends, what in ((AS_ASKED, {}, "nothing changed"), (MENDED, MENDS, MENDED_IN_WORDS)):
         say(f"Training the network {name.replace('-', ' ')}: {what}")
         runs[name] = train(
             _recipe(mends, epochs, steps), out=folder / name, overwrite=True, progress=progress
         )
         metrics[name] = evaluate(folder / name, out=folder / name / "test.json", overwrite=True)
+        warnings[name] = _warnings(folder / name)
         draw(folder / name, folder / f"network-{name}.svg", overwrite=True)
     picture = _picture(runs, folder / PICTURE)
-    return Demo(folder, runs, metrics, picture)
+    return Demo(folder, runs, metrics, warnings, picture)
+
+
+def _warnings(run: Path) -> int:
+    findings = json.loads((run / "check.json").read_text())["findings"]
+    return sum(finding["severity"] != Severity.INFO for finding in findings)
 
 
 def _recipe(mends: dict[str, Any], epochs: int, steps: int) -> dict[str, Any]:
