@@ -145,7 +145,14 @@ LINES: list[tuple[str, Callable[..., object], list[str]]] = [
         chain(("Pad", {"pad_width": ((0, 0),) * 4, "mode": "reflect"}), BN),
         [],
     ),
-    ("padding-before-norm", chain(("Pad", {"pad_width": ((0, 0),) * 4}), BN), ["info"]),
+    ("padding-before-norm", chain(("Pad", {"pad_width": ((0, 0), (1, 0)) * 2}), BN), ["info"]),
+    ("padding-before-norm", chain(("Pad", {"pad_width": ((0, 0),) * 4}), BN), []),
+    ("padding-before-norm", chain(("ZeroPadding2D", {"padding": ((0, 0), (0, 0))}), BN), []),
+    (
+        "padding-before-norm",
+        chain(CONV, ("Pad", {"pad_width": (*((0, 0),) * 3, (0, 2))}), BN, CONV),
+        [],
+    ),
     # norm-before-pool
     ("norm-before-pool", chain(BN, "UpSampling2D"), []),
     ("norm-before-pool", chain(BN, ("Mine", {})), []),
@@ -465,3 +472,47 @@ def test_a_nested_model_inside_one_that_is_called_off():
     (finding,) = BY_NAME["frozen-batch-norm"].check(Context(net.graph(head(net, net.relu(x)))))
     assert finding.layers == ("outer/inner/n",)
     assert "outer is called with training=False, but 1 batch normalization in it" in finding.message
+
+
+@pytest.mark.parametrize("name", ["missing-bias", "selu-with-norm"])
+def test_many_layers_are_not_all_named(name):
+    layers = [(CONV, {"use_bias": False, "activation": "selu"}), BN] * 40
+    messages = [finding.message for finding in findings(name, chain(*layers))]
+    assert any(" more" in message for message in messages)
+    assert max(map(len, messages)) < 400
+
+
+def test_steps_of_a_huge_data_set_are_exact():
+    assert Training(batch_size=3, samples=10**400, epochs=1).total_steps == (10**400 + 2) // 3
+
+
+def test_a_statistic_has_no_more_samples_than_the_data_set():
+    assert Training(batch_size=32, samples=2).samples_per_statistic == 2
+    assert Training(batch_size=32, samples=36, replicas=4).samples_per_statistic == 8
+
+
+def test_a_huge_number_of_steps_leaves_nothing_cold():
+    known = Training(steps=10**400)
+    assert findings("cold-statistics", chain(CONV, BN, RELU), training=known) == []
+
+
+def test_a_cast_to_integers_is_not_affine():
+    def cast(dtype):
+        return chain(CONV, ("Cast", {"dtype": dtype}), CONV, ("Cast", {"dtype": dtype}), CONV)
+
+    assert severities("affine-chain", cast("int32")) == []
+    assert severities("affine-chain", cast("float32")) == ["warning"]
+
+
+def test_only_the_numerator_is_affine():
+    def divided(**call):
+        def draw(net, x):
+            for _ in range(2):
+                x = net.conv(8, x)
+                x = net.add("TrueDivide", call={k: x if v is None else v for k, v in call.items()})
+            return head(net, x)
+
+        return severities("affine-chain", draw)
+
+    assert divided(x1=1.0, x2=None) == []
+    assert divided(x1=None, x2=2.0) == ["warning"]

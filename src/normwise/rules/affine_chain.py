@@ -41,6 +41,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normwise.graph.catalogue import Role
+from normwise.graph.graph import Node, Tensor
 from normwise.norms.mends import AddActivation, Mend
 from normwise.rules.channels import ELEMENTWISE
 from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
@@ -53,6 +54,9 @@ _HIDDEN = frozenset({"relu", "relu6", "elu", "selu", "gelu", "silu", "mish"})
 _AFFINE_ROLES = frozenset({Role.PASS, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 _SUMS = frozenset({"Add", "Subtract", "Average"})
 _SCALINGS = ELEMENTWISE & {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
+
+_QUOTIENTS = frozenset({"Divide", "TrueDivide"})
+_CASTS = frozenset({"Cast", "SaturateCast"})
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,25 @@ def _is_affine(context: Context, index: int) -> bool:
         return node.class_name == "Concatenate" or node.class_name in _SUMS
     if role in (Role.POOL, Role.GLOBAL_POOL):
         return "Average" in node.class_name or node.class_name == "Mean"
+    if node.class_name in _CASTS and _is_integer(node.config.get("dtype")):
+        return False
     if role is Role.OTHER:
-        return len(node.inputs) == 1 and (
-            node.class_name in _SCALINGS or node.class_name == "Rescaling"
-        )
+        return _is_affine_op(node)
     return role in _AFFINE_ROLES
+
+
+def _is_affine_op(node: Node) -> bool:
+    """Whether an op of one tensor is affine; a tensor as the denominator bends."""
+    first = node.kwargs.get("x1", node.args[0] if node.args else None)
+    if node.class_name in _QUOTIENTS and not isinstance(first, Tensor):
+        return False
+    return len(node.inputs) == 1 and (
+        node.class_name in _SCALINGS or node.class_name == "Rescaling"
+    )
+
+
+def _is_integer(dtype: object) -> bool:
+    return isinstance(dtype, str) and dtype.startswith(("int", "uint", "bool"))
 
 
 def _runs(context: Context, carries: Sequence[bool]) -> _Runs:

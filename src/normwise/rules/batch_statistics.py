@@ -54,7 +54,7 @@ def samples_behind(context: Context, index: int, shared: bool = False) -> int | 
     """
     training = context.training
     together = shared or is_synchronized(context, index)
-    return training.batch_size if together else training.samples_per_statistic
+    return training.largest_batch if together else training.samples_per_statistic
 
 
 def values_of_a_sample(context: Context, index: int) -> int | None:
@@ -160,3 +160,9 @@ def span(layers: Iterable[str]) -> str:
     """Layers for a message: the first and the last where there are many."""
     names = list(layers)
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Names for a message, the first few where there are many."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -64,7 +64,7 @@ def _look(context: Context) -> Iterator[Spot]:
     for index in learning(context, renorm=True):
         momentum = number(context.nodes[index].config.get("momentum", 0.99))
         # 1 and more is another rule's: it never moves.
-        if momentum is not None and 0 < momentum < 1 and momentum**steps > WARNING:
+        if momentum is not None and 0 < momentum < 1 and _left(momentum, steps) > WARNING:
             cold.setdefault(momentum, []).append(index)
     weights = {i: weights_of(context, i) for norms in cold.values() for i in norms}
     cold = _from_the_start(cold, weights, steps)
@@ -77,7 +77,8 @@ def _from_the_start(
 ) -> dict[float, list[int]]:
     """Without the norms that hold statistics from before this training."""
     warm = any(
-        (own := weights[i]) is not None and share_below(own.variance, momentum**steps * 0.999) > 0
+        (own := weights[i]) is not None
+        and share_below(own.variance, _left(momentum, steps) * 0.999) > 0
         for momentum, norms in cold.items()
         for i in norms
     )
@@ -88,13 +89,18 @@ def _from_the_start(
     return {momentum: norms for momentum, norms in left.items() if norms}
 
 
+def _left(momentum: float, steps: int) -> float:
+    """The weight of the initial values; beyond so many steps no float tells it from the next."""
+    return float(momentum ** min(steps, 10**15))
+
+
 def _is_new(weights: Weights | None) -> bool:
     return weights is not None and weights.has_initial_statistics
 
 
 def _spot(context: Context, norms: Sequence[int], momentum: float, steps: int) -> Spot:
     names = counted(len(norms), "batch normalization")
-    left, layers, fitting_momentum = momentum**steps, context.layers(norms), _fitting(steps)
+    left, layers, fitting_momentum = _left(momentum, steps), context.layers(norms), _fitting(steps)
     fitting = None if fitting_momentum is None else (("momentum", fitting_momentum),)
     return Spot(
         layers,
@@ -111,7 +117,7 @@ def _spot(context: Context, norms: Sequence[int], momentum: float, steps: int) -
 def _fitting(steps: int) -> float | None:
     """A momentum for so many steps, None if there is none."""
     momentum = round(min(_LARGEST, max(_SMALLEST, 1 - 10 / steps)), 3)
-    return momentum if momentum**steps <= WARNING else None
+    return momentum if _left(momentum, steps) <= WARNING else None
 
 
 def _fix(steps: int) -> str:

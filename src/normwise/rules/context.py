@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from normwise.graph.catalogue import Role, activation_of, role_of
@@ -96,12 +95,20 @@ class Training:
             return self.steps
         if self.samples is None or self.batch_size is None or self.epochs is None:
             return None
-        return self.epochs * ceil(self.samples / self.batch_size)
+        return self.epochs * -(-self.samples // self.batch_size)
 
     @property
     def samples_per_statistic(self) -> int | None:
         """N: the samples behind a batch statistic, which replicas take each by themselves."""
-        return None if self.batch_size is None else max(1, self.batch_size // self.replicas)
+        batch = self.largest_batch
+        return None if batch is None else max(1, batch // self.replicas)
+
+    @property
+    def largest_batch(self) -> int | None:
+        """Samples of the largest batch: no more than the data set has."""
+        if self.batch_size is None or self.samples is None:
+            return self.batch_size
+        return max(1, min(self.batch_size, self.samples))
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,32 @@ def _behind_frozen_layers(context: Context) -> list[int]:
             continue
         before = {frozen[p] for p in context.producers[index]}
         frozen.append(False if False in before else (True if True in before else None))
-    return [i for i in context.batch_norms if frozen[i] and not context.is_frozen(i)]
+    behind = [i for i in context.batch_norms if frozen[i] and not context.is_frozen(i)]
+    inner = _inside_frozen_layers(context, behind)
+    if len(inner) < SMALLEST_BACKBONE - 1:
+        return []  # New norms on the taps of a frozen backbone have to learn.
+    return [i for i in behind if i in inner or _is_only_reader(context, i)]
+
+
+def _inside_frozen_layers(context: Context, norms: Iterable[int]) -> frozenset[int]:
+    """The norms before another frozen layer, or in a nested model that has frozen layers."""
+    leads = [False] * len(context.nodes)
+    for index in reversed(range(len(leads))):
+        leads[index] = any(
+            context.is_frozen(r) if context.roles[r] is Role.LINEAR else leads[r]
+            for r in context.graph.consumers[index]
+        )
+    frozen = {_folder(context.layer(i)) for i in context.linears if context.is_frozen(i)} - {""}
+    return frozenset(i for i in norms if leads[i] or _folder(context.layer(i)) in frozen)
+
+
+def _folder(layer: str) -> str:
+    return layer.rpartition("/")[0]
+
+
+def _is_only_reader(context: Context, norm: int) -> bool:
+    source = context.read(norm)
+    return source is not None and context.only_reader(source) == norm
 
 
 def _backbone(net: Sketch, count: int, trainable: bool, norms: bool) -> Graph:
@@ -218,6 +243,16 @@ def _norms_alone() -> Context:
     return Context(graph)
 
 
+def _taps() -> Context:
+    """New batch norms on the taps of a frozen backbone without norms."""
+    net = Sketch()
+    x, taps = net.input(32, 32, 3), []
+    for _ in range(3):
+        x = net.conv(8, x, activation="relu", trainable=False)
+        taps.append(net.norm(x))
+    return net.context(net.conv(1, net.relu(net.add("Concatenate", *taps))))
+
+
 def _fixed_filter() -> Context:
     """One convolution with fixed filters before a trainable batch norm."""
     net = Sketch()
@@ -239,5 +274,5 @@ RULE = Rule(
         Invalid(_one_moves, ("backbone/norm1",)),
         Invalid(_frozen_but_for_norms, tuple(f"backbone/norm{i}" for i in range(3))),
     ),
-    valid=(_all_frozen, _none_moves, _newer_keras, _norms_alone, _fixed_filter),
+    valid=(_all_frozen, _none_moves, _newer_keras, _norms_alone, _taps, _fixed_filter),
 )

@@ -37,6 +37,7 @@ from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import Role, has_bias
 from normwise.norms.mends import AddBias
+from normwise.rules.batch_statistics import named
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -58,7 +59,7 @@ def _look(context: Context) -> Iterator[Spot]:
         said = "; the beta before it is all that moves it" if offset else ""
         yield Spot(
             layers,
-            f"{', '.join(layers)} {have} no bias, but the normalization comes only after the "
+            f"{named(layers)} {have} no bias, but the normalization comes only after the "
             f"activation{said}.",
             Severity.INFO if offset else None,
             mends=tuple(map(AddBias, layers)),

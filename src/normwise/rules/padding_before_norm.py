@@ -45,7 +45,7 @@ def _look(context: Context) -> Iterator[Spot]:
             continue
         padding = context.nodes[source]
         pads = "Pad" in padding.class_name and padding.config.get("mode", "constant") == "constant"
-        if context.roles[source] is Role.BORDER and pads:
+        if context.roles[source] is Role.BORDER and pads and _pads_space(context, source):
             names = (context.layer(source), context.layer(index))
             alone = context.users[source] == (index,)
             yield Spot(
@@ -54,6 +54,22 @@ def _look(context: Context) -> Iterator[Spot]:
                 mends=(MoveBefore(context.name(index), context.name(source)),) if alone else (),
                 by_hand=f"others read {names[0]} too.",
             )
+
+
+def _pads_space(context: Context, index: int) -> bool:
+    """Whether a layer pads anything but channels, which have statistics of their own."""
+    config = context.nodes[index].config
+    widths, axis = config.get("pad_width"), context.axis_read(index)
+    if widths is None:
+        return _is_any(config.get("padding", 1))
+    if axis is not None and isinstance(widths, tuple) and len(widths) > 1:
+        channels = axis.axis % len(widths)
+        widths = tuple(width for place, width in enumerate(widths) if place != channels)
+    return _is_any(widths)
+
+
+def _is_any(widths: object) -> bool:
+    return any(map(_is_any, widths)) if isinstance(widths, (tuple, list)) else widths != 0
 
 
 def _padded() -> Context:

@@ -33,6 +33,7 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import RemoveNorm
+from normwise.rules.batch_statistics import named
 from normwise.rules.context import OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -46,7 +47,7 @@ def _look(context: Context) -> Iterator[Spot]:
             found.setdefault(source, index)
     if found:
         norms = context.layers(found)
-        told = ", ".join(f"{context.layer(n)} beside {context.layer(o)}" for n, o in found.items())
+        told = named([f"{context.layer(n)} beside {context.layer(o)}" for n, o in found.items()])
         stand = "normalization stands" if len(norms) == 1 else "normalizations stand"
         yield Spot(
             norms,

@@ -37,6 +37,7 @@ from math import prod
 
 from normwise.graph.text import shape_text
 from normwise.norms.mends import RemoveNorm
+from normwise.rules.batch_statistics import learning
 from normwise.rules.context import BATCH_NORMS, Context, Training
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -44,7 +45,10 @@ from normwise.rules.sketch import Sketch
 
 def _look(context: Context) -> Iterator[Spot]:
     seen: set[str] = set()
+    resting = set(context.batch_norms) - set(learning(context))
     for index in context.norms:
+        if index in resting:
+            continue
         node, shape = context.nodes[index], context.shape_read(index)
         if node.layer in seen or shape is None or _values(context, index) != 1:
             continue
@@ -121,6 +125,14 @@ def _batch_of_one() -> Context:
     return net.context(net.dense(1, x), training=Training(batch_size=1))
 
 
+def _frozen_in_a_batch_of_one() -> Context:
+    """A frozen batch norm and a batch renormalization, trained one by one."""
+    net = Sketch()
+    x = net.relu(net.norm(net.dense(8, net.input(4)), trainable=False))
+    x = net.relu(net.norm(net.dense(8, x), renorm=True))
+    return net.context(net.dense(1, x), training=Training(batch_size=1))
+
+
 def _before_pooling() -> Context:
     """An instance norm before the pooling."""
     net = Sketch()
@@ -157,5 +169,5 @@ RULE = Rule(
         Invalid(_one_feature, ("norm",)),
         Invalid(_batch_of_one, ("norm",)),
     ),
-    valid=(_before_pooling, _groups_of_features, _unknown_batch),
+    valid=(_before_pooling, _frozen_in_a_batch_of_one, _groups_of_features, _unknown_batch),
 )
