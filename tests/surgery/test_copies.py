@@ -13,8 +13,8 @@ from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.weights import Weights
 from normwise.norms import NormPlan
+from normwise.surgery import copying
 from normwise.surgery import fold as folding
-from normwise.surgery import place as placing
 from normwise.surgery import recalibrate as recalibrating
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
@@ -42,7 +42,7 @@ def copies(monkeypatch):
         made.append(weakref.ref(copy.model))
         return copy
 
-    for module in (folding, placing, recalibrating):
+    for module in (folding, copying, recalibrating):
         monkeypatch.setattr(module, "replay", counted)
     return made
 
