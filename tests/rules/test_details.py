@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from normwise.rules import BY_NAME, Context, Severity, Training
+from normwise.rules.frozen_batch_norm import _frozen_but_for_norms
 from normwise.rules.groups_mismatch import fitting
 from normwise.rules.sketch import Sketch
 
@@ -516,3 +517,13 @@ def test_only_the_numerator_is_affine():
 
     assert divided(x1=1.0, x2=None) == []
     assert divided(x1=None, x2=2.0) == ["warning"]
+
+
+def test_norms_that_hold_no_statistics_yet_are_not_frozen_by_a_safe_fix():
+    def found(variance):
+        (finding,) = BY_NAME["frozen-batch-norm"].check(_frozen_but_for_norms(variance))
+        return finding
+
+    assert found(1.0).mends == ()
+    assert "0 and 1" in found(1.0).by_hand
+    assert len(found(0.8).mends) == len(found(None).mends) == 3

@@ -3,8 +3,9 @@
 ## What it does
 Finds batch norms that are trainable but called with `training=False` inside the model, alone or in
 a nested model that is called so, and those of a backbone whose learned layers are all set to
-`trainable=False` while the batch norms are not. Where a live model is at hand it is tried: norms
-whose statistics one call in training mode doesn't move are not reported.
+`trainable=False` while the batch norms are not. New norms that only read a frozen backbone's taps
+have to learn, so nothing is said of them. Where a live model is at hand it is tried: norms whose
+statistics one call in training mode doesn't move are not reported.
 
 ## Why is this bad
 In Keras up to 3.15 the `training=True` of `fit` overwrites the `training=False` of the inner call,
@@ -42,14 +43,16 @@ from dataclasses import dataclass
 from normwise.graph.catalogue import Role
 from normwise.graph.graph import Graph, Node
 from normwise.norms.mends import Mend, configure
-from normwise.rules.batch_statistics import counted, span
+from normwise.rules.batch_statistics import counted, span, weights_of
 from normwise.rules.context import BATCH_NORMS, Context
 from normwise.rules.measurements import StateChange
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
+from normwise.rules.sketched_weights import SketchedWeights
 
 HONOURED_FROM = (3, 16)
 """The first Keras in which `training=False` in an inner call holds."""
+_FRESH = "statistics are still 0 and 1: frozen like that these norms would never learn any."
 SMALLEST_BACKBONE = 3
 """Batch norms behind frozen layers from which on they are a frozen backbone's."""
 
@@ -72,13 +75,21 @@ def _look(context: Context) -> Iterator[Spot]:
             yield _spot_of_call(caller, new, tried)
     rest = _kept(rest, moved)
     if rest:
+        fresh = _holds_nothing_yet(context, (i for i in behind if context.layer(i) in rest))
         yield Spot(
             rest,
             f"{counted(len(rest), 'batch normalization')}, {span(rest)}, still "
             f"{'learns' if len(rest) == 1 else 'learn'} statistics behind layers that are all "
             f"frozen.{tried}",
-            mends=_frozen_norms(rest),
+            mends=() if fresh else _frozen_norms(rest),
+            by_hand=_FRESH if fresh else None,
         )
+
+
+def _holds_nothing_yet(context: Context, norms: Iterable[int]) -> bool:
+    """Whether a norm still has the statistics that it began with, by its weights."""
+    weights = (weights_of(context, norm) for norm in norms)
+    return any(own is not None and own.has_initial_statistics for own in weights)
 
 
 def _frozen_norms(layers: Iterable[str]) -> tuple[Mend, ...]:
@@ -213,12 +224,19 @@ def _norm_called_off() -> Context:
     return net.context(net.conv(1, net.relu(x)))
 
 
-def _frozen_but_for_norms() -> Context:
+def _frozen_but_for_norms(variance: float | None = None) -> Context:
     """A backbone in which everything but the batch norms is frozen."""
     backbone = _backbone(Sketch("backbone"), 3, trainable=False, norms=True)
     net = Sketch()
     x = net.nest(backbone, net.input(32, 32, 3), name="backbone")
-    return net.context(net.conv(1, x))
+    names = (f"backbone/norm{i}" for i in range(3))
+    norms = {} if variance is None else dict.fromkeys(names, (0.0, variance))
+    return net.context(net.conv(1, x), weights=SketchedWeights.of_norms(**norms))
+
+
+def _frozen_but_for_new_norms() -> Context:
+    """The same, with norms that hold no statistics yet, so that freezing them mends nothing."""
+    return _frozen_but_for_norms(1.0)
 
 
 def _all_frozen() -> Context:
@@ -273,6 +291,7 @@ RULE = Rule(
         Invalid(_norm_called_off, ("norm",)),
         Invalid(_one_moves, ("backbone/norm1",)),
         Invalid(_frozen_but_for_norms, tuple(f"backbone/norm{i}" for i in range(3))),
+        Invalid(_frozen_but_for_new_norms, tuple(f"backbone/norm{i}" for i in range(3))),
     ),
     valid=(_all_frozen, _none_moves, _newer_keras, _norms_alone, _taps, _fixed_filter),
 )
