@@ -97,7 +97,7 @@ def fix(  # noqa: PLR0913 - as for `check`
         batch_size: Samples of a training batch; this and what follows as for `check`.
         samples: Training samples of an epoch.
         epochs: Their number.
-        loss: Name of the loss.
+        loss: Name of the loss; no present rule judges by it.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Settings of the optimizer in Keras' names.
