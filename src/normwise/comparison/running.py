@@ -14,12 +14,12 @@ from normwise.comparison.measuring import (
 )
 from normwise.comparison.outcome import Cost, Outcome, Row
 from normwise.data.dataset import Dataset
-from normwise.data.folder import open_dataset
 from normwise.data.patches import epoch_patches
 from normwise.data.reading import read_record
 from normwise.errors import DivergedError, RunError
 from normwise.training.evaluate import evaluate
 from normwise.training.history import History, read_history
+from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import differences
 from normwise.training.run import Run, train
@@ -72,20 +72,6 @@ def finished(recipe: Recipe, folder: Path) -> Outcome | None:
             "the comparison (`--overwrite`), or name another folder."
         )
     return done
-
-
-def opened(recipe: Recipe) -> Dataset:
-    """The data of a trial, split as the trial sees them."""
-    data = recipe.data
-    return open_dataset(
-        data.path,
-        labels=data.labels,
-        bands=data.bands,
-        targets=data.targets,
-        validation=data.validation,
-        fold=data.fold,
-        seed=recipe.training.seed,
-    )
 
 
 def split_of(recipe: Recipe, dataset: Dataset) -> str:

@@ -54,15 +54,14 @@ class Parts:
     network: keras.Model
 
 
-def parts_of(recipe: Recipe) -> Parts:
-    """Opens the data and builds the network of a recipe.
+def opened(recipe: Recipe) -> Dataset:
+    """The data of a recipe, split as its training sees them.
 
     Raises:
         DataError: If the data folder can't be used, with every problem.
-        RecipeError: If a setting doesn't suit the data or the network.
     """
     data = recipe.data
-    dataset = open_dataset(
+    return open_dataset(
         data.path,
         labels=data.labels,
         bands=data.bands,
@@ -71,7 +70,16 @@ def parts_of(recipe: Recipe) -> Parts:
         fold=data.fold,
         seed=recipe.training.seed,
     )
-    dataset = replace(dataset, scaling=scaling_of(data))
+
+
+def parts_of(recipe: Recipe) -> Parts:
+    """Opens the data and builds the network of a recipe.
+
+    Raises:
+        DataError: If the data folder can't be used, with every problem.
+        RecipeError: If a setting doesn't suit the data or the network.
+    """
+    dataset = replace(opened(recipe), scaling=scaling_of(recipe.data))
     images = channel_statistics(dataset, "train", of="images")
     output = _output(recipe, dataset)
     seed_run(recipe.training.seed)

@@ -125,7 +125,7 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     require_backend()
     from normwise.comparison.feasibility import refuse_impossible  # noqa: PLC0415
     from normwise.comparison.fingerprint import fingerprint_of  # noqa: PLC0415 - needs the backend
-    from normwise.comparison.running import opened  # noqa: PLC0415
+    from normwise.training.preparing import opened  # noqa: PLC0415
 
     dataset = opened(asked[0][1])
     fingerprint = fingerprint_of(dataset)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from normwise.comparison.running import opened, split_of
+from normwise.comparison.running import split_of
 from normwise.data.dataset import Dataset
 from normwise.data.reading import read_record
 from normwise.inference.whole import predict_whole
@@ -19,6 +19,7 @@ from normwise.training.distribution import Distribution
 from normwise.training.evaluate import input_mean, output_of
 from normwise.training.output import predicted_classes
 from normwise.training.pictures import meaning_of
+from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe
 from normwise.training.scaling import scaling_of_model
 from normwise.training.whole_items import whole_items
