@@ -1,4 +1,7 @@
-"""All benchmarks in turn: prints the page and writes it to `docs/speed.md`."""
+"""All benchmarks in turn: prints the page and writes it to `docs/speed.md`.
+
+Those of scenes are written to `docs/results.md`.
+"""
 
 import json
 import os
@@ -128,6 +131,8 @@ def main() -> None:
     page = "\n\n".join("\n".join(part) for part in [head, *parts]) + "\n"
     print(page)
     (HERE.parent / "docs" / "speed.md").write_text(page)
+    told("scenes.py")
+    subprocess.run([sys.executable, str(HERE / "results.py"), "--render"], check=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The two networks in PyTorch, for comparison."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -39,16 +40,24 @@ def _up(inputs: int, outputs: int) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """A U-Net with 32 filters and batch normalization before each activation."""
+    """A U-Net of depth 4 with batch normalization before each activation."""
 
-    def __init__(self) -> None:
+    def __init__(self, filters: int = 32) -> None:
         super().__init__()
-        widths = [32, 64, 128, 256]
+        widths = [filters * 2**level for level in range(4)]
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise([9, *widths]))
-        self.bottom = _block(256, 512)
+        self.bottom = _block(widths[-1], 2 * widths[-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths))
         self.decode = nn.ModuleList(_block(2 * w, w) for w in reversed(widths))
-        self.head = nn.Conv2d(32, 1, 1)
+        self.head = nn.Conv2d(filters, 1, 1)
+
+    def in_order(self) -> Iterator[nn.Module]:
+        """Its layers in the order in which they are applied."""
+        yield from self.down.modules()
+        yield from self.bottom.modules()
+        for up, block in zip(self.up, self.decode, strict=True):
+            yield from (up, *block.modules())
+        yield self.head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From (batch, 9, rows, columns) to (batch, 1, rows, columns)."""
