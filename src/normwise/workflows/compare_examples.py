@@ -1,19 +1,19 @@
 """What each variant makes of one image that it hasn't trained on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import keras
-import numpy as np
 import numpy.typing as npt
 
 from normwise.comparison.running import split_of
 from normwise.data.dataset import Dataset
 from normwise.data.reading import read_record
 from normwise.inference.whole import predict_whole
+from normwise.report.page.examples import Example, middle
 from normwise.report.preview import Meaning
 from normwise.training.distribution import Distribution
 from normwise.training.evaluate import input_mean, output_of
@@ -28,26 +28,6 @@ Array = npt.NDArray[Any]
 _Row = tuple[str, Array, Array, Array, Array]
 
 IMAGES: Final = 2
-_SHOWN: Final = 256
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image with its truth and what each variant predicts; of a volume the middle slice.
-
-    Attributes:
-        name: The image's name.
-        image: Raw pixel values, shape (rows, columns, channels).
-        truth: Class ids or values of the first target, shape (rows, columns).
-        valid: False where there is no label, likewise.
-        predicted: By the variant's name, likewise.
-    """
-
-    name: str
-    image: Array
-    truth: Array
-    valid: Array
-    predicted: Mapping[str, Array]
 
 
 def examples_of(
@@ -90,7 +70,7 @@ def _rows(
         else:
             point = distribution.point(predicted)[..., 0]
             drawn = (image, truth[..., 0], weight[..., 0] > 0, point)
-        first, second, third, fourth = (_middle(part, item.depth) for part in drawn)
+        first, second, third, fourth = (middle(part, item.depth) for part in drawn)
         yield item.name, first, second, third, fourth
 
 
@@ -101,11 +81,3 @@ def _examples(found: Mapping[str, list[_Row]]) -> list[Example]:
         predicted = {variant: row[4] for variant, row in zip(found, same, strict=True)}
         made.append(Example(name, image, truth, valid, predicted))
     return made
-
-
-def _middle(part: Array, depth: int | None) -> Array:
-    """The middle slice of a volume, and the middle of a large image."""
-    shown = part if depth is None else part[depth // 2]
-    rows, columns = shown.shape[:2]
-    top, left = (max(0, (size - _SHOWN) // 2) for size in (rows, columns))
-    return np.asarray(shown[top : top + _SHOWN, left : left + _SHOWN])

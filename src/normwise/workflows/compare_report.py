@@ -3,8 +3,8 @@
 import json
 import math
 import statistics
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,23 +16,15 @@ from normwise.comparison.verdicts import Pair
 from normwise.files import write_text
 from normwise.keras_format.reading import read_graph
 from normwise.report.compared.charts import letter_of
-from normwise.report.compared.facts import (
-    Cell,
-    Curve,
-    Drawing,
-    Facts,
-    Gap,
-    Point,
-    Table,
-    Tile,
-)
+from normwise.report.compared.facts import Curve, Drawing, Facts, Gap, Point, Table
 from normwise.report.compared.markdown import markdown_page
-from normwise.report.compared.numbers import number
 from normwise.report.compared.page import html_page
-from normwise.report.network.drawing import draw_network
+from normwise.report.network.inline import inline_svg
+from normwise.report.page.examples import example_row
+from normwise.report.page.facts import Cell, Row
+from normwise.report.page.numbers import number
 from normwise.training.recipe import Recipe
 from normwise.workflows.compare_examples import examples_of
-from normwise.workflows.compare_pictures import example_rows
 from normwise.workflows.compare_words import command, equal, intervals, limits
 from normwise.workflows.env import environment
 
@@ -184,9 +176,7 @@ def _gap(summary: Summary, pair: Pair, letters: Mapping[str, str]) -> Gap:
     )
 
 
-def _examples(
-    folder: Path, summary: Summary, letters: Mapping[str, str]
-) -> tuple[tuple[str, tuple[Tile, ...]], ...]:
+def _examples(folder: Path, summary: Summary, letters: Mapping[str, str]) -> tuple[Row, ...]:
     recipe = Recipe(**summary.first.recipe)
     # Images of one trial's split: what another seed evaluates may have trained this one.
     shown = next(summary.experiment.blocks())
@@ -194,7 +184,14 @@ def _examples(
     examples, meaning = examples_of(recipe, runs)
     if meaning is None:
         return ()
-    return tuple(example_rows(example, meaning, letters) for example in examples)
+    return tuple(
+        example_row(replace(example, predicted=_lettered(example.predicted, letters)), meaning)
+        for example in examples
+    )
+
+
+def _lettered(predicted: Mapping[str, Any], letters: Mapping[str, str]) -> dict[str, Any]:
+    return {letters[name]: values for name, values in predicted.items()}
 
 
 def _block(trial: Trial) -> tuple[int, tuple[int, int] | None]:
@@ -213,11 +210,8 @@ def _runs(folder: Path, summary: Summary) -> Iterator[tuple[str, Trial, Path]]:
 
 
 def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Iterator[Drawing]:
-    with tempfile.TemporaryDirectory() as temporary:
-        for name, _, run in _runs(folder, summary):
-            picture = Path(temporary, f"{letters[name]}.svg")
-            draw_network(read_graph(run / "model.keras"), picture, title=name)
-            yield Drawing(letters[name], name, picture.read_text(encoding="utf-8"))
+    for name, _, run in _runs(folder, summary):
+        yield Drawing(letters[name], name, inline_svg(read_graph(run / "model.keras"), name))
 
 
 def _versions(summary: Summary, fingerprint: str) -> dict[str, str]:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from normwise.report.compared.facts import Cell, Curve, Drawing, Facts, Gap, Point, Table, Tile
-from normwise.report.compared.numbers import MISSING
-from normwise.report.compared.pictures import image_png, wrong_png
+from normwise.report.compared.facts import Curve, Drawing, Facts, Gap, Point, Table
+from normwise.report.page.facts import Cell, Tile
+from normwise.report.page.numbers import MISSING
+from normwise.report.page.pictures import image_png, wrong_png
 
 NAN = math.nan
 
@@ -47,7 +48,7 @@ def facts():
         ),
         axes=("seconds", "mean iou"),
         examples=(("scene1", (tile, other)),),
-        drawings=(Drawing("A", "batch@skip", "<svg xmlns='http://www.w3.org/2000/svg'/>"),),
+        drawings=(Drawing("A", "batch@skip", "<svg viewBox='0 0 9 9'></svg>"),),
         equal=("Seeds 0 to 2.",),
         limits=("One split.",),
         command="normwise compare rivers --norm 'batch@skip'",

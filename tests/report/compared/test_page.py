@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from normwise.report.compared.axis import axis_of, written
 from normwise.report.compared.charts import (
     curves_chart,
     gaps_chart,
@@ -19,9 +18,10 @@ from normwise.report.compared.charts import (
 )
 from normwise.report.compared.facts import Curve, Point
 from normwise.report.compared.markdown import markdown_page
-from normwise.report.compared.numbers import MINUS, MISSING
 from normwise.report.compared.page import html_page
-from normwise.report.compared.pictures import (
+from normwise.report.page.axis import axis_of, written
+from normwise.report.page.numbers import MINUS, MISSING
+from normwise.report.page.pictures import (
     classes_png,
     error_png,
     image_png,
@@ -66,7 +66,7 @@ def test_the_page_is_whole_and_asks_no_server(facts):
     tags.feed(page)
     assert tags.open == []
     assert all(source.startswith("data:") for source in tags.loaded)
-    assert len(tags.loaded) == 4
+    assert len(tags.loaded) == 3
     assert not re.search(r"@import|url\((?!#)|fetch\(|https?://", page)
     text = " ".join(tags.text)
     for part in (facts.answer, "Seeds 0 to 2.", facts.command, "One split.", "scene1", "+0.01 to"):

@@ -31,6 +31,7 @@ from normwise.report.network.drawing import (
     draw_network,
     network_axes,
 )
+from normwise.report.network.inline import inline_svg
 from normwise.report.network.layout import drawing_of
 from normwise.report.network.page import page_of
 from normwise.report.network.shapes import Box, Drawing
@@ -408,6 +409,23 @@ class TestFile:
             assert svg_of("groups", tmp_path) == first
         assert "dc:date" not in first
         assert svg_of("bare", tmp_path) != first
+
+    def test_in_a_page_it_has_the_same_boxes_and_words(self, tmp_path: Path) -> None:
+        for name in ("groups", "raw", "bare"):
+            root = ElementTree.fromstring(inline_svg(graph_of(name)))
+            drawing = drawn(name)
+            titles = [box.findtext("title") for box in root.iter("rect")]
+            assert [title for title in titles if title] == [box.name for box in drawing.boxes]
+            said = {text.text for text in root.iter("text")}
+            assert {row.label.resolution for row in drawing.rows} <= said
+            kinds = {colour_of(b.part.kind) for b in drawing.boxes if b.part.name == "norm"}
+            assert kinds <= {box.get("fill") for box in root.iter("rect")}
+            raw = [w for w in drawing.wires if w.skip and w.skip.kind is None]
+            dashed = [line for line in root.iter("polyline") if line.get("stroke-dasharray")]
+            assert len(dashed) == len(raw) + bool(raw), "and one in the key"
+
+    def test_in_a_page_names_are_text(self) -> None:
+        assert "<c>" not in inline_svg(_chain(2, "a$b_<c>&$"), "<c>")
 
     def test_no_picture_is_wider_than_the_limit(self, tmp_path: Path) -> None:
         draw_network(_chain(560), tmp_path / "long.svg")

@@ -3,13 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the table: its text, and what it is sorted by (None: last)."""
-
-    text: str
-    sorts: float | str | None = None
+from normwise.report.page.facts import Cell, Row
 
 
 @dataclass(frozen=True)
@@ -74,15 +68,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A small picture: PNG, its title, and words below it."""
-
-    title: str
-    png: bytes = field(repr=False)
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Drawing:
     """The network of a variant, as SVG."""
 
@@ -128,7 +113,7 @@ class Facts:
     intervals: str
     points: tuple[Point, ...]
     axes: tuple[str, str]
-    examples: tuple[tuple[str, tuple[Tile, ...]], ...]
+    examples: tuple[Row, ...]
     drawings: tuple[Drawing, ...]
     equal: tuple[str, ...]
     limits: tuple[str, ...]

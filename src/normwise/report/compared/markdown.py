@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from normwise.report.compared.facts import Facts
-from normwise.report.compared.numbers import MINUS, number, signed, span
+from normwise.report.page.numbers import MINUS, number, signed, span
 
 
 def markdown_page(facts: Facts) -> str:

@@ -1,12 +1,13 @@
-"""Draws the page of a network into matplotlib axes."""
+"""Draws the page of a network, with a pen that knows what it is drawn on."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from normwise.report.network.colours import (
     BANDS,
+    EDGES,
     INK,
     PART_COLOURS,
     QUIET_INK,
@@ -24,26 +25,15 @@ from normwise.report.network.page import (
     KeyEntry,
     Page,
 )
+from normwise.report.network.pens import BANDS_AT, BOXES_AT, SKIPS_AT, WIRES_AT, Pen
 from normwise.report.network.shapes import Box, Point, Wire
 from normwise.report.network.sizes import POINTS, shortened, text_width
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-LEAST_POINTS = 2.0
-"""Smaller words are left out: they would be dust."""
-
 _HEAD: Final = 0.075
-_BANDS_AT, _WIRES_AT, _SKIPS_AT, _BOXES_AT, _WORDS_AT = 0, 1, 2, 3, 4
 
 
-def draw_page(page: Page, axes: Axes) -> None:
-    """Draws a page into axes, as large as fits."""
-    axes.set_axis_off()
-    axes.set_xlim(0.0, page.width)
-    axes.set_ylim(page.height, 0.0)
-    axes.set_aspect("equal")
-    pen = _Pen(axes, page)
+def draw_page(page: Page, pen: Pen) -> None:
+    """Draws a page with a pen that was made for it."""
     _draw_rows(pen, page)
     _draw_regions(pen, page)
     for wire in page.drawing.wires:
@@ -53,57 +43,7 @@ def draw_page(page: Page, axes: Axes) -> None:
     _draw_header(pen, page)
 
 
-class _Pen:
-    """Draws in inches of the page, whatever the size of the axes."""
-
-    def __init__(self, axes: Axes, page: Page) -> None:
-        self.axes = axes
-        self.page = page
-        dpi = axes.figure.dpi
-        width, height = axes.bbox.width / dpi, axes.bbox.height / dpi
-        self.scale = min(width / page.width, height / page.height)
-
-    def at(self, point: Point) -> Point:
-        """A point of the drawing on the page."""
-        return point[0] + self.page.left, point[1] + self.page.top
-
-    def text(self, at: Point, words: str, points: float, **style: Any) -> None:
-        """Words at a point of the page."""
-        size = points * self.scale
-        if words and size >= LEAST_POINTS:
-            # Names of layers may hold dollar signs, which are no formulas.
-            style = {"va": "center", "color": INK, "zorder": _WORDS_AT, **style}
-            self.axes.text(*at, words, fontsize=size, parse_math=False, **style)
-
-    def box(self, at: Point, width: float, height: float, **style: Any) -> None:
-        """A rectangle by its upper left corner."""
-        from matplotlib.patches import Rectangle  # noqa: PLC0415
-
-        style["linewidth"] = style.get("linewidth", 0.6) * self.scale
-        self.axes.add_patch(Rectangle(at, width, height, **style))
-
-    def line(self, points: list[Point], **style: Any) -> None:
-        """A line with corners."""
-        from matplotlib.lines import Line2D  # noqa: PLC0415
-
-        style["linewidth"] = style["linewidth"] * self.scale
-        xs, ys = zip(*points, strict=True)
-        line = Line2D(xs, ys, solid_joinstyle="round", dash_joinstyle="round", **style)
-        self.axes.add_line(line)
-
-    def head(self, tip: Point, before: Point, size: float, **style: Any) -> None:
-        """An arrow's head that points from `before` to `tip`."""
-        from matplotlib.patches import Polygon  # noqa: PLC0415
-
-        dx = (tip[0] > before[0]) - (tip[0] < before[0])
-        dy = (tip[1] > before[1]) - (tip[1] < before[1])
-        x, y = tip[0] - dx * size, tip[1] - dy * size
-        side = size * 0.5
-        corners = [tip, (x + dy * side, y + dx * side), (x - dy * side, y - dx * side)]
-        self.axes.add_patch(Polygon(corners, closed=True, linewidth=0, **style))
-
-
-def _draw_rows(pen: _Pen, page: Page) -> None:
+def _draw_rows(pen: Pen, page: Page) -> None:
     for index, row in enumerate(page.drawing.rows):
         top = page.top + row.top
         pen.box(
@@ -112,7 +52,7 @@ def _draw_rows(pen: _Pen, page: Page) -> None:
             row.bottom - row.top,
             facecolor=BANDS[index % 2],
             linewidth=0,
-            zorder=_BANDS_AT,
+            zorder=BANDS_AT,
         )
         middle = page.top + row.middle
         lift = 0.09 if row.label.size else 0.0
@@ -120,28 +60,28 @@ def _draw_rows(pen: _Pen, page: Page) -> None:
         pen.text((EDGE, middle + lift), row.label.size, ROW_POINTS - 1, color=QUIET_INK)
 
 
-def _draw_regions(pen: _Pen, page: Page) -> None:
+def _draw_regions(pen: Pen, page: Page) -> None:
     y = page.top + page.drawing.height + 0.1
     free = 0.0
     for region, (left, right) in sorted(page.drawing.regions.items(), key=lambda r: r[1]):
         ends = [(page.left + left, y - 0.05), (page.left + left, y)]
         ends += [(page.left + right, y), (page.left + right, y - 0.05)]
-        pen.line(ends, color=WIRE, linewidth=0.9, zorder=_WIRES_AT)
+        pen.line(ends, color=WIRE, linewidth=0.9, zorder=WIRES_AT)
         half = text_width(region, ROW_POINTS) / 2
         middle = max(page.left + (left + right) / 2, free + half)
         free = middle + half + 0.1
         pen.text((middle, y + 0.13), region, ROW_POINTS, color=QUIET_INK, ha="center")
 
 
-def _draw_wire(pen: _Pen, wire: Wire) -> None:
+def _draw_wire(pen: Pen, wire: Wire) -> None:
     points = [pen.at(point) for point in wire.points]
     length = sum(abs(b[0] - a[0]) + abs(b[1] - a[1]) for a, b in pairwise(points))
     small = pen.page.drawing.sizes.gap
-    style: dict[str, Any] = {"color": WIRE, "linewidth": 0.9, "zorder": _WIRES_AT}
+    style: dict[str, Any] = {"color": WIRE, "linewidth": 0.9, "zorder": WIRES_AT}
     if wire.skip:
         raw = wire.skip.kind is None
         colour = RAW_SKIP if raw else colour_of(wire.skip.kind)
-        style = {"color": colour, "linewidth": 1.6, "zorder": _SKIPS_AT}
+        style = {"color": colour, "linewidth": 1.6, "zorder": SKIPS_AT}
         style |= {"linestyle": (0, (4, 2))} if raw else {}
         style |= {"gid": f"skip:{_name(pen, wire.source)}>{_name(pen, wire.target)}"}
     pen.line(points, **style)
@@ -152,7 +92,7 @@ def _draw_wire(pen: _Pen, wire: Wire) -> None:
         _draw_skip_words(pen, wire, points)
 
 
-def _draw_skip_words(pen: _Pen, wire: Wire, points: list[Point]) -> None:
+def _draw_skip_words(pen: Pen, wire: Wire, points: list[Point]) -> None:
     """In the middle of the longest level stretch, where there is room."""
     assert wire.skip is not None
     words = f"{wire.skip.kind}-normalized" if wire.skip.kind else "un-normalized"
@@ -175,21 +115,21 @@ def _draw_skip_words(pen: _Pen, wire: Wire, points: list[Point]) -> None:
     )
 
 
-def _name(pen: _Pen, node: int) -> str:
+def _name(pen: Pen, node: int) -> str:
     return pen.page.drawing.boxes[node].name
 
 
-def _draw_box(pen: _Pen, box: Box) -> None:
+def _draw_box(pen: Pen, box: Box) -> None:
     part = box.part
     colour = colour_of(part.kind) if part.name == "norm" else PART_COLOURS[part.name]
-    edge = colour if part.name == "norm" else "#8a8a86"
+    edge = colour if part.name == "norm" else EDGES
     pen.box(
         pen.at((box.left, box.top)),
         box.width,
         box.height,
         facecolor=colour,
         edgecolor=edge,
-        zorder=_BOXES_AT,
+        zorder=BOXES_AT,
         gid=f"{part.name}:{box.name}",
     )
     if part.name == "linear":
@@ -200,7 +140,7 @@ def _draw_box(pen: _Pen, box: Box) -> None:
         _draw_upright(pen, box.centre, _bar_words(pen, box), box.height, color=ink, weight=weight)
 
 
-def _bar_words(pen: _Pen, box: Box) -> str:
+def _bar_words(pen: Pen, box: Box) -> str:
     """An input's name gives way to its number of channels."""
     words, channels = box.part.words, box.part.channels
     if not channels:
@@ -211,14 +151,14 @@ def _bar_words(pen: _Pen, box: Box) -> str:
     return f"{shown} · {channels}" if shown == words or len(shown) > 4 else channels
 
 
-def _draw_upright(pen: _Pen, centre: Point, words: str, room: float, **style: Any) -> None:
+def _draw_upright(pen: Pen, centre: Point, words: str, room: float, **style: Any) -> None:
     points = pen.page.drawing.sizes.bar_text
     if points:
         shown = shortened(words, points, room - 0.04)
         pen.text(pen.at(centre), shown, points, rotation=90, ha="center", **style)
 
 
-def _draw_linear_words(pen: _Pen, box: Box) -> None:
+def _draw_linear_words(pen: Pen, box: Box) -> None:
     sizes = pen.page.drawing.sizes
     strip = sizes.slim if box.part.fused else 0.0
     if strip:
@@ -246,7 +186,7 @@ def _draw_linear_words(pen: _Pen, box: Box) -> None:
         )
 
 
-def _draw_fused(pen: _Pen, box: Box, strip: float) -> None:
+def _draw_fused(pen: Pen, box: Box, strip: float) -> None:
     """The activation inside a layer: a strip at its right end."""
     left = box.right - strip
     pen.box(
@@ -254,14 +194,14 @@ def _draw_fused(pen: _Pen, box: Box, strip: float) -> None:
         strip,
         box.height,
         facecolor=PART_COLOURS["activation"],
-        edgecolor="#8a8a86",
-        zorder=_BOXES_AT,
+        edgecolor=EDGES,
+        zorder=BOXES_AT,
     )
     words = box.part.fused or ""
     _draw_upright(pen, (left + strip / 2, box.centre[1]), words, box.height)
 
 
-def _draw_header(pen: _Pen, page: Page) -> None:
+def _draw_header(pen: Pen, page: Page) -> None:
     y = EDGE + 0.1
     pen.text((EDGE, y), page.title, TITLE_POINTS, weight="bold")
     y += 0.26
@@ -272,13 +212,13 @@ def _draw_header(pen: _Pen, page: Page) -> None:
         _draw_entry(pen, entry, y + 0.02 + 0.2 * entry.line)
 
 
-def _draw_entry(pen: _Pen, entry: KeyEntry, y: float) -> None:
+def _draw_entry(pen: Pen, entry: KeyEntry, y: float) -> None:
     left = EDGE + entry.left
     if entry.mark == "box":
-        style = {"facecolor": entry.colour, "edgecolor": "#8a8a86", "zorder": _BOXES_AT}
+        style = {"facecolor": entry.colour, "edgecolor": EDGES, "zorder": BOXES_AT}
         pen.box((left + 0.06, y - 0.065), 0.18, 0.13, **style)
     else:
         dashes: Any = (0, (4, 2)) if entry.mark == "dashed" else "-"
         ends = [(left, y), (left + 0.3, y)]
-        pen.line(ends, color=entry.colour, linewidth=1.8, linestyle=dashes, zorder=_BOXES_AT)
+        pen.line(ends, color=entry.colour, linewidth=1.8, linestyle=dashes, zorder=BOXES_AT)
     pen.text((left + 0.38, y), entry.text, KEY_POINTS)

@@ -25,6 +25,8 @@ WIRE = "#9a9a9a"
 INK = "#222222"
 QUIET_INK = "#666666"
 BANDS = ("#ffffff", "#f6f6f4")
+EDGES = "#8a8a86"
+"""Of boxes that are no normalization."""
 
 PART_COLOURS: Mapping[str, str] = MappingProxyType(
     {

@@ -15,6 +15,7 @@ from normwise.files import whole_file
 from normwise.graph.graph import Graph
 from normwise.report.network.canvas import draw_page
 from normwise.report.network.page import Page, page_of
+from normwise.report.network.pens import AxesPen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,8 @@ def network_axes(graph: Graph, axes: Axes, *, title: str | None = None) -> None:
         axes: Their limits and aspect are set, and their frame is hidden.
         title: In the place of the model's name.
     """
-    draw_page(page_of(graph, title), axes)
+    page = page_of(graph, title)
+    draw_page(page, AxesPen(axes, page))
 
 
 def _write(page: Page, path: Path) -> None:
@@ -86,7 +88,7 @@ def _write(page: Page, path: Path) -> None:
         shrink = min(1.0, MAX_INCHES / page.width)
         figure = Figure(figsize=(page.width * shrink, page.height * shrink), facecolor="white")
         FigureCanvasAgg(figure)
-        draw_page(page, figure.add_axes((0.0, 0.0, 1.0, 1.0)))
+        draw_page(page, AxesPen(figure.add_axes((0.0, 0.0, 1.0, 1.0)), page))
         vector = path.suffix.lower() == ".svg"
         dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
         figure.savefig(path, dpi=dpi, metadata={"Date": None} if vector else {})
