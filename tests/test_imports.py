@@ -17,6 +17,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "memory": frozenset(),
     "syntax_trees": frozenset(),
     "backend": frozenset({"errors", "syntax_trees"}),
+    "environment": frozenset({"errors", "backend"}),
     "graph": frozenset({"errors"}),
     "keras_format": frozenset({"errors", "files", "graph", "memory"}),
     "norms": frozenset({"errors", "graph"}),
@@ -29,12 +30,12 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
         {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}
-        | {"report", "distributed", "rules"}
+        | {"report", "distributed", "rules", "environment", "graph"}
     ),
     "distributed": frozenset({"errors"}),
     "comparison": frozenset(
         {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
-        | {"networks", "keras_format", "graph", "training"}
+        | {"networks", "keras_format", "graph", "training", "probes"}
     ),
     "testing": frozenset({"errors", "norms", "rules", "workflows"}),
     "probes": frozenset({"errors", "graph", "keras_format", "rules", "surgery"}),

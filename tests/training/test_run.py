@@ -16,6 +16,7 @@ from normwise.training.recipe_changes import with_settings
 from normwise.training.resolve import patch_notes
 from normwise.training.run import train
 from normwise.training.run_folder import FILES
+from normwise.training.run_record import RunRecord, State
 from normwise.training.whole_items import whole_items
 from normwise.workflows.evaluate import evaluate as evaluate_run
 
@@ -77,6 +78,47 @@ def test_the_folder_is_complete(finished):
     log = (run.folder / "log.txt").read_text()
     assert "epoch 2/2" in log
     assert f"best epoch {run.best_epoch}" in log
+
+
+def test_the_page_tells_what_was_reached(finished):
+    task, _, run = finished
+    kept, page = RunRecord.read(run.folder), (run.folder / "report.html").read_text()
+    assert kept.state is State.finished
+    assert kept.told["training.learning_rate"] == 0.02
+    (found,) = kept.evaluations
+    assert json.loads(found.metrics.to_json()) == json.loads(run.metrics.to_json())
+    metric = "iou" if task == "segmentation" else "r2"
+    floor = found.floor.metrics.values[metric]
+    assert floor < found.metrics.values[metric]
+    for part in (
+        f"It reaches {metric} {found.metrics.values[metric]:.4g} on 2 validation images",
+        f"reaches {floor:.4g}.", kept.fingerprint, "On 2 validation images", "wrong</fig" if (
+            task == "segmentation") else "red: too high",
+    ):  # fmt: skip
+        assert part in page, part
+    assert page.count("data:image/png;base64") == 2 * 4
+    assert page.count('class="chart"') == 2
+    assert page.count('class="network"') == 1
+    assert ("Which class is taken for which" in page) == (task == "segmentation")
+
+
+def test_an_evaluation_is_added_to_the_page(finished, tmp_path):
+    _, data, run = finished
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    found = evaluate_run(folder / "model.keras", split="test")
+    kept, page = RunRecord.read(folder), (folder / "report.html").read_text()
+    assert [one.split for one in kept.evaluations] == ["val", "test"]
+    test = kept.evaluations[1]
+    assert (test.data, test.images, test.tta) == (str(data), 1, "none")
+    assert json.loads(test.metrics.to_json()) == json.loads(found.to_json())
+    assert test.floor.constant == kept.evaluations[0].floor.constant
+    assert page.index("On 1 test image<") < page.index("On 2 validation images<")
+    assert "From 1 test image, of" in page
+    (folder / "report.json").unlink()
+    (folder / "report.html").unlink()
+    assert evaluate_run(folder, split="test").values == found.values
+    assert not (folder / "report.html").exists()
 
 
 def test_it_learnt(finished):

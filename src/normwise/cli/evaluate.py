@@ -51,3 +51,5 @@ def evaluate(
     print_metrics(metrics, f"{split}, {metrics.pixels:,} pixels")
     if out is not None:
         output.print(f"Written to {out}", highlight=False, markup=False)
+    if (page := Path(model) / "report.html").is_file():
+        output.print(f"Report: {page}", highlight=False, markup=False)

@@ -77,6 +77,7 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
         return
     print_metrics(run.metrics, f"best epoch {run.best_epoch}, whole validation images")
     output.print(f"Run folder: {run.folder}", highlight=False, markup=False)
+    output.print(f"Report: {run.folder / 'report.html'}", highlight=False, markup=False)
 
 
 def _cross_validate(

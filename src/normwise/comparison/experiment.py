@@ -12,7 +12,7 @@ import yaml
 from normwise.errors import RecipeError
 from normwise.norms.plan import NormPlan, with_standardized_input
 from normwise.training.recipe import Recipe
-from normwise.training.recipe_changes import with_settings
+from normwise.training.recipe_changes import as_setting, with_settings
 from normwise.training.yaml_values import read_yaml
 
 _OURS: Final = {
@@ -157,8 +157,3 @@ def _axis(text: str) -> tuple[str, ...]:
     if key in _OURS:
         raise RecipeError(f"--vary {text}: {key} is no setting to vary; {_OURS[key]}.")
     return tuple(f"{key}={as_setting(value)}" for value in found)
-
-
-def as_setting(value: Any) -> str:
-    """A value as `--set` and `--vary` read it."""
-    return str(yaml.safe_dump(value, default_flow_style=True)).removesuffix("...\n").strip()

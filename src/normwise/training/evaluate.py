@@ -1,6 +1,6 @@
 """The metrics of a finished model on the whole images of a split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from normwise.data.dataset import Dataset
+from normwise.data.dataset import Dataset, Item
 from normwise.errors import DataError
 from normwise.inference.ensembles import predict_views
 from normwise.inference.mixtures import combined
 from normwise.inference.views import Views
 from normwise.training.distribution import SINGLE, Distribution
+from normwise.training.loading import Array
 from normwise.training.metrics import Metrics
 from normwise.training.output import (
     Output,
@@ -25,6 +26,9 @@ from normwise.training.scaling import scaling_of_model
 from normwise.training.validation import measure, metrics_for
 from normwise.training.whole_items import Whole, whole_items
 
+Seen = Callable[[Item, Array, Array, Array, Any], None]
+"""Is handed an item, its image, truth and weight, and class ids or the outputs of a regression."""
+
 
 def evaluate(
     model: keras.Model | str | Path | Sequence[keras.Model],
@@ -32,6 +36,7 @@ def evaluate(
     split: str = "test",
     fills: Sequence[Sequence[float] | None] | None = None,
     views: Sequence[Views] | None = None,
+    seen: Seen | None = None,
 ) -> Metrics:
     """Measures a model on whole images.
 
@@ -46,6 +51,7 @@ def evaluate(
             with, or 0 if it doesn't.
         views: For each model, the flips and turns of an image whose predictions are averaged; by
             default none.
+        seen: Is handed each image with what is predicted, for pictures of it and the like.
 
     Returns:
         Metrics over all pixels that have a label, in the target's units.
@@ -68,16 +74,18 @@ def evaluate(
     told = fills or [None] * len(members)
     augmented: Sequence[Views] = views or ["none"] * len(members)
     readers = (_whole(m, dataset, split, fill) for m, fill in zip(members, told, strict=True))
-    for seen in zip(*readers, strict=True):
-        item, _, truth, weight = seen[0]
+    for same in zip(*readers, strict=True):
+        item, image, truth, weight = same[0]
         each = (
-            predict_views(m, image, tta, distribution.gaussian)
-            for m, (_, image, _, _), tta in zip(members, seen, augmented, strict=True)
+            predict_views(m, own, tta, distribution.gaussian)
+            for m, (_, own, _, _), tta in zip(members, same, augmented, strict=True)
         )
         predicted = combined(each, distribution.gaussian)
         if output.task == "segmentation":
             predicted = predicted_classes(predicted)
         measure(metrics, truth, predicted, weight, item.name)
+        if seen is not None:
+            seen(item, image, truth, weight, predicted)
     return metrics.result()
 
 

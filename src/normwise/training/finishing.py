@@ -8,16 +8,18 @@ from typing import Any
 from normwise.files import write_text
 from normwise.keras_format.saving import save_model
 from normwise.training.evaluate import evaluate
+from normwise.training.floors import constants_of
 from normwise.training.metrics import Metrics
 from normwise.training.output import finished_model
-from normwise.training.pictures import draw_run
+from normwise.training.pictures import draw_run, meaning_of
 from normwise.training.preparing import Parts
+from normwise.training.seen import SeenImages
 from normwise.training.standing import Standing
 
 log = logging.getLogger("normwise.training")
 
 
-def finish(parts: Parts, standing: Standing, folder: Path) -> Metrics:
+def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, SeenImages]:
     """Writes the model of a trained run, its metrics and its pictures.
 
     Args:
@@ -26,19 +28,20 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> Metrics:
         folder: The run folder.
 
     Returns:
-        The metrics of the model on the whole validation images.
+        The metrics of the model on the whole validation images, and what was seen of those.
     """
     recipe, dataset, output = parts.recipe, parts.dataset, parts.output
     model, fill = finished_model(parts.network, output), parts.images.mean.tolist()
     save_model(model, folder / "model.keras", overwrite=True)
     dataset.record.model_copy(update={"fill": fill}).write(folder)
-    metrics = evaluate(model, dataset, "val", [fill])
+    seen = SeenImages(output, constants_of(output))
+    metrics = evaluate(model, dataset, "val", [fill], seen=seen)
     _write_metrics(folder / "metrics.json", metrics, standing)
-    draw_run(model, recipe, dataset, output, standing, folder, fill)
+    draw_run(seen.panels, meaning_of(dataset, output), recipe, standing, folder)
     if standing.stopped:
         log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
     log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))
-    return metrics
+    return metrics, seen
 
 
 def _write_metrics(path: Path, metrics: Metrics, standing: Standing) -> None:

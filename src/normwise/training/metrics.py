@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from normwise.training.distribution import SINGLE, Distribution
 
@@ -51,6 +51,17 @@ class Metrics:
             content["confusion"] = [list(row) for row in self.confusion]
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """What `to_json` told, read from JSON."""
+        return cls(
+            task=content["task"],
+            values=_numbers(content["values"]),
+            per_class={name: _numbers(own) for name, own in content["per_class"].items()},
+            pixels=content["pixels"],
+            confusion=tuple(tuple(row) for row in content.get("confusion", ())),
+        )
+
     def _mean(self, column: str) -> float:
         return self.values.get(f"mean_{column}", self.values.get(column, math.nan))
 
@@ -87,6 +98,10 @@ def is_better(metric: str, value: float, best: float | None) -> bool:
 
 def _text(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: math.nan if value is None else float(value) for name, value in values.items()}
 
 
 def _nulled(values: Mapping[str, float]) -> dict[str, Any]:

@@ -53,6 +53,21 @@ def flat_settings(recipe: Recipe) -> dict[str, Any]:
     return _flat(recipe.model_dump(mode="json"))
 
 
+def as_setting(value: Any) -> str:
+    """A value as `--set` and `--vary` read it."""
+    return str(yaml.safe_dump(value, default_flow_style=True)).removesuffix("...\n").strip()
+
+
+def told_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a recipe that aren't at their defaults, without the data's path and `out`."""
+    default = flat_settings(Recipe(data={"path": recipe.data.path}))
+    return {
+        key: value
+        for key, value in flat_settings(recipe).items()
+        if key != "out" and default.get(key) != value
+    }
+
+
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in settings.items():

@@ -1,6 +1,8 @@
 """A training run from its recipe to the files that it leaves."""
 
 import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from normwise.training.history import History
 from normwise.training.metrics import Metrics
 from normwise.training.preparing import Parts, parts_of, with_rate
 from normwise.training.progress import watcher
-from normwise.training.recipe import Recipe, to_yaml
-from normwise.training.recipe_changes import flat_settings
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import flat_settings, told_settings
+from normwise.training.recipe_reasons import reasoned_yaml
+from normwise.training.reporting import LivePage, reported
 from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.trackers import Tracked, Tracker, trackers_of
@@ -54,6 +58,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    reasons: Mapping[str, str] | None = None,
 ) -> Run:
     """Trains the network of a recipe on its data.
 
@@ -63,12 +68,14 @@ def train(
         resume: Go on with the run in that folder where it was interrupted.
         overwrite: Replace the run in that folder.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
+        reasons: Why settings are as they are, by dotted key; they stay with the run.
 
     Returns:
         The run. Its folder holds `recipe.yaml` (everything resolved), `model.keras` (takes raw
         pixel values and loads without normwise), `images.yaml` (how images are read for it),
         `check.json` (what `check` finds in the network), `checkpoints/`, `history.csv`,
-        `metrics.json`, `curves.png`, `preview.png` and `log.txt`.
+        `metrics.json`, `curves.png`, `preview.png` and `log.txt`, and a page about all of it:
+        `report.html`, with `report.json`.
 
     Raises:
         DataError: If the data folder can't be used, with every problem.
@@ -88,16 +95,21 @@ def train(
     prepare_folder(folder, resume, overwrite)
     with logged(folder / "log.txt"):
         parts = replace(parts, recipe=with_rate(parts, folder, resume))
-        _describe(parts, folder)
+        _describe(parts, folder, reasons or {})
         findings = check_network(parts, folder) if is_first() else None
         trackers = _trackers(parts.recipe, folder, resume)
         watch = watcher(progress, str(parts.recipe.training.metric))
-        if trackers:
-            watch = Tracked(watch, trackers, folder / "history.csv")
         for line in described(findings) if findings else ():
             watch.note(f"check: {line}")
-        standing = fitted(parts, folder, resume, watch)
-        metrics = finish(parts, standing, folder)
+        told = told_settings(recipe)
+        with reported(parts, told, folder) if is_first() else nullcontext() as page:
+            live = (LivePage(page),) if page else ()
+            if trackers or live:
+                watch = Tracked(watch, (*trackers, *live), folder / "history.csv")
+            standing = fitted(parts, folder, resume, watch)
+            metrics, seen = finish(parts, standing, folder)
+            if page:
+                page.finish(parts, metrics, seen, standing.stopped)
         for tracker in trackers:
             tracker.record(standing.history)
             tracker.finish(folder / "preview.png")
@@ -109,11 +121,11 @@ def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]
     return trackers_of(names, folder, flat_settings(recipe), resume)
 
 
-def _describe(parts: Parts, folder: Path) -> None:
+def _describe(parts: Parts, folder: Path, reasons: Mapping[str, str]) -> None:
     recipe, dataset, network = parts.recipe, parts.dataset, parts.network
     if not ((folder / "recipe.yaml").exists() and (folder / LAST).exists()):
         # A resumed run keeps its own: it may yet be refused because the two differ.
-        write_text(folder / "recipe.yaml", to_yaml(recipe))
+        write_text(folder / "recipe.yaml", reasoned_yaml(recipe, reasons))
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)
     for note in (*dataset.notes, *patch_notes(recipe, dataset)):

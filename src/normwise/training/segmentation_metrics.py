@@ -57,7 +57,16 @@ class SegmentationMetrics:
         size = len(self._classes)
         valid = np.ones(truth.shape, bool) if weight is None else np.asarray(weight) > 0
         pairs = truth[valid].astype(np.int64) * size + predicted[valid]
-        counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
+        self.add(np.bincount(pairs, minlength=size * size).reshape(size, size), image)
+
+    def add(self, counts: Counts, image: str = "") -> None:
+        """Adds pixels that are counted already.
+
+        Args:
+            counts: Pixels by truth (row) and prediction (column), shape (classes, classes).
+            image: Which image they are from.
+        """
+        size = len(self._classes)
         self._images[image] = self._images.get(image, np.zeros((size, size), np.int64)) + counts
 
     def result(self) -> Metrics:

@@ -123,12 +123,12 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         (trial, experiment.recipe(trial), folder / trial.folder) for trial in experiment.trials()
     ]
     require_backend()
-    from normwise.comparison.feasibility import refuse_impossible  # noqa: PLC0415
-    from normwise.comparison.fingerprint import fingerprint_of  # noqa: PLC0415 - needs the backend
+    from normwise.comparison.feasibility import refuse_impossible  # noqa: PLC0415 - needs the backend
+    from normwise.data.content_hash import content_hash  # noqa: PLC0415
     from normwise.training.preparing import opened  # noqa: PLC0415
 
     dataset = opened(asked[0][1])
-    fingerprint = fingerprint_of(dataset)
+    fingerprint = content_hash(dataset)
     if not overwrite:
         _refuse_others(folder, experiment, fingerprint)
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):

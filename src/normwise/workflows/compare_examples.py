@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import keras
-import numpy.typing as npt
 
 from normwise.comparison.running import split_of
 from normwise.data.dataset import Dataset
 from normwise.data.reading import read_record
 from normwise.inference.whole import predict_whole
 from normwise.report.page.examples import Example, middle
-from normwise.report.preview import Meaning
+from normwise.report.preview import Meaning, Panel
 from normwise.training.distribution import Distribution
 from normwise.training.evaluate import input_mean, output_of
-from normwise.training.output import predicted_classes
+from normwise.training.output import Output, predicted_classes
 from normwise.training.pictures import meaning_of
 from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe
 from normwise.training.scaling import scaling_of_model
+from normwise.training.seen import panel_of
 from normwise.training.whole_items import whole_items
-
-Array = npt.NDArray[Any]
-_Row = tuple[str, Array, Array, Array, Array]
 
 IMAGES: Final = 2
 
@@ -46,38 +43,35 @@ def examples_of(
         return (), None
     dataset = opened(recipe)
     split = split_of(recipe, dataset)
-    found: dict[str, list[_Row]] = {}
+    found: dict[str, list[Panel]] = {}
     meaning = None
     for name, folder in folders.items():
         model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
         distribution = Distribution.of_layers(layer.name for layer in model.layers)
-        meaning = meaning or meaning_of(dataset, output_of(dataset, distribution))
-        found[name] = list(_rows(model, folder, dataset, split, distribution))
+        output = output_of(dataset, distribution)
+        meaning = meaning or meaning_of(dataset, output)
+        found[name] = list(_panels(model, folder, dataset, split, output))
     return tuple(_examples(found)), meaning
 
 
-def _rows(
-    model: keras.Model, folder: Path, dataset: Dataset, split: str, distribution: Distribution
-) -> Iterator[_Row]:
-    """Name, image, truth, valid pixels and prediction of the first images."""
+def _panels(
+    model: keras.Model, folder: Path, dataset: Dataset, split: str, output: Output
+) -> Iterator[Panel]:
+    """The first images with what is predicted of them."""
     record = read_record(folder)
     fill = (record.fill if record else None) or input_mean(model)
     own = replace(dataset, scaling=scaling_of_model(model))
     for item, image, truth, weight in islice(whole_items(own, split, fill), IMAGES):
-        predicted = predict_whole(model, image)
-        if dataset.task == "segmentation":
-            drawn = (image, truth, weight > 0, predicted_classes(predicted))
-        else:
-            point = distribution.point(predicted)[..., 0]
-            drawn = (image, truth[..., 0], weight[..., 0] > 0, point)
-        first, second, third, fourth = (middle(part, item.depth) for part in drawn)
-        yield item.name, first, second, third, fourth
+        predicted: Any = predict_whole(model, image)
+        if output.task == "segmentation":
+            predicted = predicted_classes(predicted)
+        yield panel_of(item, image, truth, weight, predicted, output)
 
 
-def _examples(found: Mapping[str, list[_Row]]) -> list[Example]:
-    made = []
+def _examples(found: Mapping[str, list[Panel]]) -> Iterator[Example]:
     for same in zip(*found.values(), strict=True):
-        name, image, truth, valid, _ = same[0]
-        predicted = {variant: row[4] for variant, row in zip(found, same, strict=True)}
-        made.append(Example(name, image, truth, valid, predicted))
-    return made
+        image, truth, valid = (middle(p) for p in (same[0].image, same[0].truth, same[0].valid))
+        predicted = {
+            variant: middle(panel.predicted) for variant, panel in zip(found, same, strict=True)
+        }
+        yield Example(same[0].name, image, truth, valid, predicted)

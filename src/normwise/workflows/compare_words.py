@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from normwise.comparison.experiment import as_setting
 from normwise.comparison.statistics import LEAST_FOR_BOOTSTRAP
 from normwise.comparison.summary import Summary
-from normwise.training.recipe import Recipe
-from normwise.training.recipe_changes import flat_settings
+from normwise.training.recipe_changes import as_setting, told_settings
 
 _CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "training.epochs"})
 
@@ -113,8 +111,7 @@ def limits(summary: Summary) -> Iterator[str]:
 def command(summary: Summary, folder: Path, processes: int | None) -> str:
     """The command that repeats the comparison, or goes on with it."""
     experiment = summary.experiment
-    base, default = experiment.base, Recipe(data={"path": experiment.base.data.path})
-    was = flat_settings(default)
+    base = experiment.base
     words = ["normwise", "compare", base.data.path]
     words += [w for plan in dict.fromkeys(v.plan for v in experiment.variants)
               for w in ("--norm", plan)]  # fmt: skip
@@ -124,8 +121,8 @@ def command(summary: Summary, folder: Path, processes: int | None) -> str:
             key, _, value = text.partition("=")
             axes.setdefault(key, {})[value] = None
     words += [w for key, values in axes.items() for w in ("--vary", f"{key}={','.join(values)}")]
-    for key, value in flat_settings(base).items():
-        if key not in ("data.path", "norm") and was.get(key) != value:
+    for key, value in told_settings(base).items():
+        if key != "norm":
             words += ["--set", f"{key}={as_setting(value)}"]
     words += ["--seeds", str(experiment.seeds)]
     words += ["--folds", str(experiment.folds)] if experiment.folds else []

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError, RecipeError
 from normwise.files import write_text
-from normwise.training.recipe import Recipe, to_yaml
+from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
+from normwise.training.recipe_reasons import reasoned_yaml
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -120,7 +121,8 @@ def configure(
     if preview is not None:
         _draw(Path(fspath(preview)), recipe, dataset, overwrite)
     if out is not None:
-        write_text(Path(fspath(out)), _commented(recipe, choices), overwrite)
+        reasons = {choice.key: choice.reason for choice in choices}
+        write_text(Path(fspath(out)), reasoned_yaml(recipe, reasons), overwrite)
     return Configuration(found, choices, recipe)
 
 
@@ -225,8 +227,3 @@ def _flat(key: str, value: Any) -> dict[str, Any]:
 def _recipe(told: Recipe, choices: Sequence[Choice]) -> Recipe:
     made = [f"{choice.key}={json.dumps(choice.value)}" for choice in choices]
     return with_settings(told, made)
-
-
-def _commented(recipe: Recipe, choices: Sequence[Choice]) -> str:
-    reasons = "".join(f"# {choice.key}: {choice.reason}\n" for choice in choices)
-    return f"{to_yaml(recipe)}\n# Why:\n{reasons}"

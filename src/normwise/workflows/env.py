@@ -1,27 +1,5 @@
-"""Versions and backends, without loading any of them."""
+"""What `normwise env` tells."""
 
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
+from normwise.environment import environment
 
-import normwise
-from normwise.backend import chosen_backend
-from normwise.errors import BackendMissingError
-
-PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "rasterio")
-
-
-def environment() -> dict[str, str]:
-    """Versions by name; packages that aren't installed say so."""
-    facts = {"normwise": normwise.__version__, "python": platform.python_version()}
-    facts["platform"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-    for package in PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "not installed"
-    try:
-        facts["backend"] = chosen_backend()
-    except BackendMissingError as error:
-        facts["backend"] = str(error)
-    return facts
+__all__ = ["environment"]

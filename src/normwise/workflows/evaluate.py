@@ -23,6 +23,8 @@ from normwise.workflows.runs import (
 if TYPE_CHECKING:
     from normwise.data import Dataset
     from normwise.training.metrics import Metrics
+    from normwise.training.reporting import RunPage
+    from normwise.training.seen import SeenImages
 
 
 def evaluate(
@@ -36,6 +38,8 @@ def evaluate(
     overwrite: bool = False,
 ) -> Metrics:
     """Measures a model on the whole images of a split.
+
+    The page of a run (`report.html` in its folder) is given what was measured.
 
     Args:
         model: A live model, model file or run folder; it takes raw pixel values. A list of
@@ -68,14 +72,49 @@ def evaluate(
     dataset = _dataset(members, data, labels, split)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
+    from normwise.training.run_record import Evaluation  # noqa: PLC0415
 
     fills = [fill_of_run(member) for member in members]
     views = [views_of_run(member, tta) for member in members]
     models = [live_model(member) for member in members]
-    metrics = measure(models, dataset, split, fills, views)
+    page = _page(members)
+    seen = None if page is None else _seen(page, models[0], dataset)
+    metrics = measure(models, dataset, split, fills, views, seen)
     if out is not None:
         write_text(Path(fspath(out)), metrics.to_json(), overwrite)
+    if page is not None and seen is not None:
+        images, floor = len(dataset.split(split)), seen.floors.best("")
+        found = Evaluation(_named(dataset, page), split, images, metrics, floor, views[0])
+        page.add(found, seen, dataset)
     return metrics
+
+
+def _page(members: Sequence[Any]) -> RunPage | None:
+    """The page of the run that is measured; None for anything else."""
+    from normwise.training.reporting import MODEL, page_of  # noqa: PLC0415 - light start-up
+
+    if len(members) != 1 or not isinstance(members[0], (str, PathLike)):
+        return None
+    path = Path(fspath(members[0]))
+    folder = path.parent if path.name == MODEL else path
+    return page_of(folder) if (folder / MODEL).is_file() else None
+
+
+def _seen(page: RunPage, model: Any, dataset: Dataset) -> SeenImages:
+    from normwise.training.distribution import Distribution  # noqa: PLC0415
+    from normwise.training.evaluate import output_of  # noqa: PLC0415
+    from normwise.training.reporting import constants_in  # noqa: PLC0415
+    from normwise.training.seen import SeenImages  # noqa: PLC0415
+
+    output = output_of(dataset, Distribution.of_layers(layer.name for layer in model.layers))
+    return SeenImages(output, constants_in(page.kept))
+
+
+def _named(dataset: Dataset, page: RunPage) -> str:
+    """The data folder, called as the run calls it if it is the run's own."""
+    root, own = dataset.root.resolve(), Path(page.kept.data).resolve()
+    own = own.parent if own.suffix == ".csv" else own
+    return page.kept.data if root == own else str(root)
 
 
 def _dataset(members: Sequence[Any], data: Any, labels: str | None, split: str) -> Dataset:

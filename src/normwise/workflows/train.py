@@ -11,6 +11,7 @@ from normwise.backend import require_backend
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import with_settings
+from normwise.training.recipe_reasons import read_reasons, still_true
 from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
@@ -65,7 +66,14 @@ def train(
     require_backend()
     from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
 
-    return run_training(chosen, out=folder, resume=resume, overwrite=overwrite, progress=progress)
+    return run_training(
+        chosen,
+        out=folder,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        reasons=_reasons(recipe, chosen),
+    )
 
 
 def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) -> Recipe:
@@ -77,6 +85,16 @@ def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) ->
     """
     chosen = _recipe(given, resume)
     return with_settings(chosen, settings) if settings else chosen
+
+
+def _reasons(given: Any, chosen: Recipe) -> dict[str, str]:
+    """Why settings are as they are, where the recipe comes from a file that says so."""
+    if not isinstance(given, (str, PathLike)):
+        return {}
+    path = Path(fspath(given))
+    path = path / RECIPE_FILE if path.is_dir() else path
+    reasons = read_reasons(path) if path.suffix == ".yaml" else {}
+    return still_true(reasons, load_recipe(path), chosen) if reasons else {}
 
 
 def find_rate(

@@ -42,17 +42,10 @@ class Example:
     predicted: Mapping[str, Array]
 
 
-def middle(part: Array, depth: int | None) -> Array:
-    """The middle slice of a volume, and the middle of a large image.
-
-    Args:
-        part: Shape (rows, columns, ...), of a volume with slices before.
-        depth: How many slices; None for an image.
-    """
-    shown = part if depth is None else part[depth // 2]
-    rows, columns = shown.shape[:2]
-    top, left = (max(0, (size - SHOWN) // 2) for size in (rows, columns))
-    return np.asarray(shown[top : top + SHOWN, left : left + SHOWN])
+def middle(part: Array) -> Array:
+    """The middle of a large image; shape (rows, columns, ...)."""
+    top, left = (max(0, (size - SHOWN) // 2) for size in part.shape[:2])
+    return np.asarray(part[top : top + SHOWN, left : left + SHOWN])
 
 
 def example_row(example: Example, meaning: Meaning) -> Row:

@@ -9,9 +9,10 @@ from html import escape
 from normwise.report.page.facts import Cell, Row, Tile
 
 
-def head(title: str, answer: str) -> str:
-    """The title, and below it what the page says in a paragraph."""
-    return f'<h1>{escape(title)}</h1><p class="answer">{escape(answer)}</p>'
+def head(title: str, answer: str, troubled: bool = False) -> str:
+    """The title, and below it what the page says in a paragraph, in another colour for trouble."""
+    kind = "answer troubled" if troubled else "answer"
+    return f'<h1>{escape(title)}</h1><p class="{kind}">{escape(answer)}</p>'
 
 
 def breakable(name: str) -> str:

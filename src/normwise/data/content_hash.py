@@ -1,4 +1,4 @@
-"""A short name of the data that a comparison was made on, for those who want to repeat it."""
+"""A short name of what a data set holds, for those who want to repeat what was made of it."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -10,7 +10,7 @@ from normwise.data.dataset import Dataset
 _END: Final = 65536
 
 
-def fingerprint_of(dataset: Dataset) -> str:
+def content_hash(dataset: Dataset) -> str:
     """A hash of the names of all items, the sizes of their files, and 64 KiB at both ends of each.
 
     Files are not read whole, for data may be large: a change in the middle of a file that keeps

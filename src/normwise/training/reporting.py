@@ -1,0 +1,179 @@
+"""A run's page, `report.html`: written when it begins, while it trains, and however it ends."""
+
+import logging
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from normwise.data.content_hash import content_hash
+from normwise.data.dataset import SPLITS, Dataset
+from normwise.environment import installed
+from normwise.errors import DivergedError
+from normwise.files import write_text
+from normwise.graph.graph import Graph
+from normwise.keras_format.reading import read_graph
+from normwise.report.page.examples import SHOWN
+from normwise.report.page.facts import Row
+from normwise.report.trained.page import html_page
+from normwise.training.floors import Constant
+from normwise.training.history import History
+from normwise.training.metrics import Metrics
+from normwise.training.output import Output
+from normwise.training.pictures import meaning_of
+from normwise.training.preparing import Parts
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import as_setting, told_settings
+from normwise.training.run_facts import facts_of
+from normwise.training.run_record import Evaluation, RunRecord, State
+from normwise.training.run_words import named
+from normwise.training.seen import SeenImages
+
+PAGE: Final = "report.html"
+MODEL: Final = "model.keras"
+PAUSE: Final = 30.0
+"""Seconds between two pages of a run that trains."""
+
+log = logging.getLogger("normwise.training")
+
+
+@dataclass
+class RunPage:
+    """The page of a run.
+
+    Args:
+        folder: The run folder.
+        kept: What its other files don't tell.
+        graph: Its network.
+    """
+
+    folder: Path
+    kept: RunRecord
+    graph: Graph = field(repr=False)
+
+    def write(self, examples: tuple[Row, ...] = (), shown: str = "") -> None:
+        """Writes `report.json` and `report.html`.
+
+        A page that can't be written is logged: it must not cost the run that it is about.
+
+        Args:
+            examples: Pictures of some images.
+            shown: Which those are.
+        """
+        try:
+            self.kept.write(self.folder)
+            facts = facts_of(self.folder, self.kept, self.graph, examples, shown)
+            write_text(self.folder / PAGE, html_page(facts))
+        except Exception as error:
+            log.warning("%s isn't written: %s %s", PAGE, type(error).__name__, error)
+
+    def end(self, state: State, why: str = "") -> None:
+        """Says how a run ended that has no model."""
+        self.kept = replace(self.kept, state=state, why=why)
+        self.write()
+
+    def finish(self, parts: Parts, metrics: Metrics, seen: SeenImages, stopped: str) -> None:
+        """Says what the finished model reaches on the validation images.
+
+        Args:
+            parts: What the run is made of.
+            metrics: Of the whole validation images.
+            seen: What was seen of them.
+            stopped: Why the run ended before its last epoch; empty if it did not.
+        """
+        self.kept = replace(self.kept, state=State.finished, why=stopped)
+        self.graph = read_graph(self.folder / MODEL)
+        images, metric = len(parts.dataset.split("val")), str(parts.recipe.training.metric)
+        floor = seen.floors.best(metric)
+        self.add(Evaluation(self.kept.data, "val", images, metrics, floor), seen, parts.dataset)
+
+    def add(self, found: Evaluation, seen: SeenImages, dataset: Dataset) -> None:
+        """Adds what the model reaches on some images, and shows the first of them."""
+        self.kept = self.kept.having(found)
+        shown = _shown(found, self.kept, seen.output)
+        self.write(seen.rows(meaning_of(dataset, seen.output)), shown)
+
+
+class LivePage:
+    """A tracker that writes the page of a run anew while it trains, now and then."""
+
+    def __init__(self, page: RunPage) -> None:
+        self._page, self._written = page, time.monotonic()
+
+    def record(self, history: History) -> None:
+        """An epoch is done; the folder has its history."""
+        if time.monotonic() - self._written >= PAUSE:
+            self._page.write()
+            self._written = time.monotonic()
+
+    def finish(self, preview: Path) -> None:
+        """Whoever made the page finishes it."""
+
+
+@contextmanager
+def reported(parts: Parts, told: Mapping[str, Any], folder: Path) -> Iterator[RunPage]:
+    """Leaves a page in the run folder, however the training inside ends.
+
+    Args:
+        parts: What the run is made of, with every choice made.
+        told: The settings that were told, by dotted key.
+        folder: The run folder, with the recipe and the check in it.
+    """
+    page = RunPage(folder, _begun(parts, told, folder), read_graph(parts.network))
+    page.write()
+    try:
+        yield page
+    except KeyboardInterrupt:
+        page.end(State.interrupted)
+        raise
+    except DivergedError as error:
+        page.end(State.diverged, str(error))
+        raise
+    except BaseException as error:
+        page.end(State.failed, f"{type(error).__name__}: {error}")
+        raise
+
+
+def page_of(folder: Path) -> RunPage | None:
+    """The page of a finished run, to add to; None for a folder without.
+
+    Raises:
+        RunError: If its record can't be read.
+    """
+    kept = RunRecord.read(folder)
+    return RunPage(folder, kept, read_graph(folder / MODEL)) if kept else None
+
+
+def constants_in(record: RunRecord) -> tuple[Constant, ...]:
+    """The constant answer that a run has chosen on its validation images."""
+    floors = [own.floor for own in record.evaluations if own.split == "val" and own.floor]
+    return tuple(floor.constant for floor in floors[:1])
+
+
+def _begun(parts: Parts, told: Mapping[str, Any], folder: Path) -> RunRecord:
+    recipe, dataset = parts.recipe, parts.dataset
+    return RunRecord(
+        command=_command(recipe, folder),
+        told=told,
+        data=recipe.data.path,
+        fingerprint=content_hash(dataset),
+        images={split: len(dataset.split(split)) for split in SPLITS},
+        versions=installed(),
+    )
+
+
+def _command(recipe: Recipe, folder: Path) -> str:
+    words = ["normwise", "train", recipe.data.path]
+    for key, value in told_settings(recipe).items():
+        words += ["--set", f"{key}={as_setting(value)}"]
+    return shlex.join([*words, "-o", str(folder)])
+
+
+def _shown(found: Evaluation, record: RunRecord, output: Output) -> str:
+    first = "" if len(output.names) == 1 or output.task == "segmentation" else (
+        f" Of the targets {output.names[0]} is shown."
+    )  # fmt: skip
+    return f"From {named(found, record)}, of large ones the middle {SHOWN} x {SHOWN} pixels.{first}"

@@ -1,0 +1,150 @@
+"""What a run's page shows, read from the files of its folder."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from normwise.graph.graph import Graph
+from normwise.report.network.inline import inline_svg
+from normwise.report.page.facts import Row
+from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores
+from normwise.training.checking import CHECK
+from normwise.training.history import History, read_history
+from normwise.training.metrics import Metrics
+from normwise.training.pictures import IN_UNITS
+from normwise.training.recipe import Recipe, load_recipe, to_yaml
+from normwise.training.recipe_changes import as_setting, flat_settings, told_settings
+from normwise.training.recipe_reasons import read_reasons
+from normwise.training.run_record import Evaluation, RunRecord, State
+from normwise.training.run_words import answer, best_epoch, course_note, named, telling
+
+_AS_TOLD: Final = "as told"
+_CHOSEN: Final = {
+    "data.labels": "what the data folder has",
+    "data.patch": "the largest image, at most 128 pixels a side (of volumes 48), in whole strides",
+    "norm": "the network's own plan, its input scaled",
+    "training.loss": "the usual one of the task",
+    "training.metric": "the usual one of the task",
+    "training.learning_rate": "found by a trial of rates: learning_rate.png",
+}
+"""Why a run has chosen what nobody told it."""
+_MOST_CLASSES: Final = 12
+_MOST_LAYERS: Final = 6
+
+
+def facts_of(
+    folder: Path, record: RunRecord, graph: Graph, examples: tuple[Row, ...], shown: str
+) -> RunFacts:
+    """All that the page shows.
+
+    Args:
+        folder: The run folder.
+        record: What its other files don't tell.
+        graph: Its network.
+        examples: Pictures of some images.
+        shown: Which those are.
+    """
+    recipe = load_recipe(folder / "recipe.yaml")
+    path = folder / "history.csv"
+    history = read_history(path) if path.is_file() else ()
+    reasons = read_reasons(folder / "recipe.yaml")
+    return RunFacts(
+        title=f"{recipe.network.name} on {Path(record.data).name}",
+        plan=str(recipe.norm),
+        answer=answer(record, recipe, history, str(folder)),
+        troubled=record.state not in (State.finished, State.running),
+        scores=tuple(_scores(found, record) for found in telling(record)),
+        course=_course(recipe, history),
+        examples=examples,
+        shown=shown,
+        network=inline_svg(graph, recipe.network.name),
+        faults=tuple(_faults(folder / CHECK)),
+        choices=tuple(_choices(recipe, record, reasons)),
+        recipe=to_yaml(recipe),
+        command=record.command,
+        versions={
+            "data": record.data,
+            "images": ", ".join(f"{count} {name}" for name, count in record.images.items()),
+            "data fingerprint": record.fingerprint,
+            **record.versions,
+        },
+    )
+
+
+def _scores(found: Evaluation, record: RunRecord) -> Scores:
+    head, *rows = found.metrics.table()
+    mean = rows.pop()
+    foot = [mean] if len(rows) > 1 else []
+    if found.floor is not None:
+        _, *others = found.floor.metrics.table()
+        foot.append((f"simplest answer: {found.floor.constant.name}", *others[-1][1:]))
+    return Scores(
+        title=named(found, record),
+        note=_note(found),
+        head=head,
+        rows=tuple(rows),
+        foot=tuple(foot),
+        confusion=_confusion(found.metrics),
+    )
+
+
+def _note(found: Evaluation) -> str:
+    pixels = f"Over all {found.metrics.pixels:,} pixels that have a label, of whole images."
+    extra = "" if found.metrics.task == "segmentation" else " In the units of the targets."
+    chose = " These images have chosen the epoch." if found.split == "val" else ""
+    return f"{pixels}{extra}{chose}"
+
+
+def _confusion(metrics: Metrics) -> dict[str, tuple[float, ...]]:
+    if not 0 < len(metrics.confusion) <= _MOST_CLASSES:
+        return {}
+    rows = zip(metrics.per_class, metrics.confusion, strict=True)
+    return {
+        name: tuple(count / sum(counts) if sum(counts) else math.nan for count in counts)
+        for name, counts in rows
+    }
+
+
+def _course(recipe: Recipe, history: History) -> Course:
+    metric, loss = str(recipe.training.metric), str(recipe.training.loss)
+    unit = " (target units)" if metric in IN_UNITS else ""
+    columns = ("epoch", "loss", "val_loss", f"val_{metric}")
+    epochs, training, validation, values = (
+        tuple(row.get(name, math.nan) for row in history) for name in columns
+    )
+    best, note = best_epoch(history, metric), course_note(history, recipe)
+    return Course(loss, f"{metric}{unit}", epochs, training, validation, values, best, note)
+
+
+def _faults(path: Path) -> Iterator[Fault]:
+    if not path.is_file():
+        return
+    for found in json.loads(path.read_text(encoding="utf-8"))["findings"]:
+        layers, more = found["layers"][:_MOST_LAYERS], len(found["layers"]) - _MOST_LAYERS
+        if more > 0:
+            layers.append(f"and {more} more")
+        name = f"{found['code']} {found['name']}"
+        told = (found[key] for key in ("message", "why", "fix"))
+        yield Fault(found["severity"], name, tuple(layers), *told)
+
+
+def _choices(recipe: Recipe, record: RunRecord, reasons: Mapping[str, str]) -> Iterator[Choice]:
+    """The settings that are not at their defaults, and those that have a reason to be."""
+    other = told_settings(recipe)
+    for key, value in flat_settings(recipe).items():
+        if key in reasons:
+            yield Choice(key, as_setting(value), reasons[key])
+        elif key in other:
+            yield Choice(key, as_setting(value), _reason(key, value, record.told))
+
+
+def _reason(key: str, value: Any, told: Mapping[str, Any]) -> str:
+    if key not in told:
+        return _CHOSEN.get(key, "chosen for these data")
+    if told[key] == value:
+        return _AS_TOLD
+    if key == "norm":
+        return f"{_AS_TOLD}, its input scaled"
+    return f"{_AS_TOLD}: {as_setting(told[key])}"
