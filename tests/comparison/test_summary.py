@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from normwise.comparison.answer import answer
-from normwise.comparison.outcome import Outcome
+from normwise.comparison.outcome import Outcome, Probes
 from normwise.comparison.verdicts import Outcome as Said
 from normwise.errors import RunError
 from tests.comparison.made_up import outcome, summary
@@ -78,7 +78,8 @@ def test_numbers_for_machines_are_plain():
 
 
 def test_what_a_trial_gave_is_kept_and_read_back(tmp_path):
-    for one in (outcome(0.7, seed=2, fold=(1, 3)), outcome(None)):
+    known = replace(outcome(0.6), probes=Probes(16, 0.5, 0.0, math.nan, 1e-7))
+    for one in (outcome(0.7, seed=2, fold=(1, 3)), outcome(None), known):
         one.write(tmp_path)
         text = (tmp_path / "trial.json").read_text()
         assert "NaN" not in text
@@ -87,6 +88,7 @@ def test_what_a_trial_gave_is_kept_and_read_back(tmp_path):
         assert again.history == one.history
         assert repr(again.cost) == repr(one.cost)
         assert again.norms == one.norms
+        assert repr(again.probes) == repr(one.probes)
         assert (again.images, again.diverged) == (one.images, one.diverged)
     assert Outcome.read(tmp_path / "none") is None
 

@@ -102,6 +102,10 @@ def test_trials_are_runs_and_the_numbers_are_theirs(found):
     assert batch.norms.foldable == 6
     assert batch.cost.statistics == 2 * sum((4, 4, 8, 8, 4, 4))
     assert none.cost.statistics == 0
+    assert batch.probes.disparity > 0
+    assert batch.probes.batch_dependence > 0
+    assert (none.probes.disparity, none.probes.batch_dependence) == (0, 0)
+    assert [one.probes.tile_mismatch for one in (batch, none)] == [0, 0]
     assert found.summary.metric == "r2"
 
 
@@ -143,6 +147,8 @@ def test_the_folder_has_the_page_and_the_numbers(found):
     content = json.loads((found.folder / "comparison.json").read_text())
     assert content["answer"] == found.answer
     assert [v["values"] for v in content["variants"]] == [list(line.values) for line in found.lines]
+    assert content["variants"][0]["disparity"] > 0 == content["variants"][1]["disparity"]
+    assert content["trials"][PLANS[0]][0]["probes"]["samples"] == 16
     assert content["pairs"][0]["verdict"] == found.pairs[0].verdict()
     page = (found.folder / "report.html").read_text()
     assert page.count('class="network"') == 2

@@ -72,8 +72,13 @@ def seconds_per_step(history: Sequence[Mapping[str, float]], batch_size: int) ->
     return statistics.median(times) if times else math.nan
 
 
-def norms_of(folder: Path) -> Norms:
-    """The normalization of a run's network, from its model file and its `check.json`."""
+def norms_of(folder: Path, measured: Sequence[tuple[str, str]] = ()) -> Norms:
+    """The normalization of a run's network, from its model file and its `check.json`.
+
+    Args:
+        folder: The run folder.
+        measured: Findings of the rules that need data, with their severity.
+    """
     findings = json.loads((folder / CHECK).read_text(encoding="utf-8"))["findings"]
     stuck = {layer for f in findings if f["name"] == "unfoldable-norm" for layer in f["layers"]}
     layers, batch = 0, set()
@@ -83,8 +88,8 @@ def norms_of(folder: Path) -> Norms:
             layers += 1
             if node.class_name in _BATCH_NORMS:
                 batch.add(node.name)
-    told = dict.fromkeys((f"{f['code']} {f['name']}", str(f["severity"])) for f in findings)
-    return Norms(layers, len(batch - stuck), tuple(told))
+    told = ((f"{f['code']} {f['name']}", str(f["severity"])) for f in findings)
+    return Norms(layers, len(batch - stuck), tuple(dict.fromkeys((*told, *measured))))
 
 
 def images_of(dataset: Dataset, split: str) -> Images:

@@ -48,12 +48,36 @@ class Norms:
         layers: How many.
         foldable: How many are batch normalizations that convolutions beside them can take over.
         findings: Codes and names of what `check` says, such as `NW109 unnormalized-skip`, with
-            their severity.
+            their severity; of a trained network also by the rules that need data.
     """
 
     layers: int = 0
     foldable: int = 0
     findings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What was measured of a trained network itself; NaN where it wasn't.
+
+    All are root mean squares in standard deviations of the output.
+
+    Attributes:
+        samples: Training patches that were looked at.
+        disparity: By how much outputs differ between training mode, in which batch normalizations
+            use the statistics of batches of the training's size, and inference.
+        tile_mismatch: By how much those of a pixel differ in two tiles that overlap; 0 where tiles
+            with a halo are exact, since no layer sees the whole tile.
+        batch_dependence: By how much those of a patch differ in training mode between two batches
+            whose other patches differ.
+        inference_dependence: The same in inference, where it should be rounding.
+    """
+
+    samples: int = 0
+    disparity: float = math.nan
+    tile_mismatch: float = math.nan
+    batch_dependence: float = math.nan
+    inference_dependence: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -89,6 +113,7 @@ class Outcome:
             images. NaN where undefined.
         cost: What it costs.
         norms: Its normalization.
+        probes: What was measured of the trained network itself.
     """
 
     asked: Mapping[str, Any]
@@ -103,6 +128,7 @@ class Outcome:
     metrics: Mapping[str, Row] = field(default_factory=dict)
     cost: Cost = Cost()
     norms: Norms = Norms()
+    probes: Probes = Probes()
 
     @property
     def value(self) -> float:
@@ -147,6 +173,7 @@ class Outcome:
                 "metrics": {split: _numbers(row) for split, row in found["metrics"].items()},
                 "cost": Cost(**{**found["cost"], **_numbers(found["cost"], "seconds")}),
                 "norms": Norms(**{**found["norms"], "findings": findings}),
+                "probes": Probes(**_numbers(found.get("probes", {}))),
             }
         )
 

@@ -13,6 +13,7 @@ from normwise.comparison.measuring import (
     seconds_per_step,
 )
 from normwise.comparison.outcome import Cost, Outcome, Row
+from normwise.comparison.probing import probed
 from normwise.data.dataset import Dataset
 from normwise.data.patches import epoch_patches
 from normwise.data.reading import read_record
@@ -83,6 +84,7 @@ def _trained(asked: Recipe, run: Run, alone: bool, at_once: int) -> Outcome:
     recipe, memory = load_recipe(run.folder / "recipe.yaml"), peak_memory() if alone else None
     dataset, training = opened(recipe), recipe.training
     model, patch = run.model, _sides(recipe, dataset)
+    probes, findings = probed(run, model, recipe, dataset, split_of(recipe, dataset))
     trained, state = parameters_of(model)
     cost = Cost(
         steps=_steps(recipe, dataset, run.history),
@@ -102,7 +104,8 @@ def _trained(asked: Recipe, run: Run, alone: bool, at_once: int) -> Outcome:
         history=run.history,
         metrics=_metrics(run, model, recipe, dataset),
         cost=cost,
-        norms=norms_of(run.folder),
+        norms=norms_of(run.folder, findings),
+        probes=probes,
     )
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.summary import Line, Summary, decided
 from normwise.comparison.verdicts import Pair
+from normwise.environment import installed
 from normwise.files import write_text
 from normwise.keras_format.reading import read_graph
 from normwise.report.compared.charts import letter_of
@@ -22,12 +23,12 @@ from normwise.report.compared.page import html_page
 from normwise.report.network.inline import inline_svg
 from normwise.report.page.examples import example_row
 from normwise.report.page.facts import Cell, Row
-from normwise.report.page.numbers import number
+from normwise.report.page.numbers import number, small
 from normwise.training.recipe import Recipe
 from normwise.workflows.compare_examples import examples_of
 from normwise.workflows.compare_words import command, equal, intervals, limits
-from normwise.workflows.env import environment
 
+_SHARE: Final = "in standard deviations of the output"
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
 
@@ -108,7 +109,21 @@ def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
         ("predict", "median time of predicting a million pixels (or voxels)"),
         ("memory", "largest of a trial's own process, with --processes"),
         ("norms", "normalization layers, and how many can be folded into convolutions"),
-        ("findings", "of check, without notes; see check.json of the runs"),
+        (
+            "modes",
+            f"by how much outputs in training mode, with statistics of batches, are others "
+            f"than in inference, {_SHARE}",
+        ),
+        (
+            "tiles",
+            f"by how much a pixel is another in two overlapping tiles, {_SHARE}; 0: no layer "
+            "sees the whole tile, so that tiles are exact",
+        ),
+        (
+            "batch",
+            f"by how much a patch is another in training mode beside other patches, {_SHARE}",
+        ),
+        ("findings", "of check, without notes: check.json of the runs, and what was measured"),
     )
     rows = {letters[line.variant.name]: tuple(_cells(line)) for line in summary.lines}
     return Table(head, rows)
@@ -130,6 +145,12 @@ def _cells(line: Line) -> Iterator[Cell]:
         yield Cell(number(of, form), of)
     norms = line.median(lambda one: one.norms.layers)
     yield Cell(f"{norms:.0f} ({line.median(lambda one: one.norms.foldable):.0f})", norms)
+    for share in (
+        line.median(lambda one: one.probes.disparity),
+        line.median(lambda one: one.probes.tile_mismatch),
+        line.median(lambda one: one.probes.batch_dependence),
+    ):
+        yield Cell(small(share), share)
     found = {name for one in line.outcomes for name, severity in one.norms.findings
              if severity != "info"}  # fmt: skip
     yield Cell(", ".join(sorted(name.partition(" ")[0] for name in found)) or "none", len(found))
@@ -215,9 +236,8 @@ def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Ite
 
 
 def _versions(summary: Summary, fingerprint: str) -> dict[str, str]:
-    facts = {k: v for k, v in environment().items() if v != "not installed"}
     path = summary.experiment.base.data.path
-    return {"data": path, "data fingerprint": fingerprint, **facts}
+    return {"data": path, "data fingerprint": fingerprint, **installed()}
 
 
 def _trial(outcome: Outcome) -> dict[str, Any]:
@@ -228,6 +248,9 @@ def _trial(outcome: Outcome) -> dict[str, Any]:
         "stopped": outcome.stopped,
         "best_epoch": outcome.best_epoch,
         "metrics": {split: dict(values) for split, values in outcome.metrics.items()},
+        "probes": asdict(outcome.probes),
+        "peak_memory": outcome.cost.peak_memory,
+        "findings": [list(finding) for finding in outcome.norms.findings],
         "steps": outcome.cost.steps,
         "seconds": outcome.cost.seconds,
     }
