@@ -1,5 +1,6 @@
 """Reads a page tag by tag."""
 
+import re
 from html.parser import HTMLParser
 
 
@@ -28,3 +29,17 @@ class Tags(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+def text_of(page, loaded):
+    """The words of a page that is whole, asks no server, and holds so many pictures and icons."""
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert all(source.startswith("data:") for source in tags.loaded)
+    assert len(tags.loaded) == loaded
+    assert not re.search(r"@import|url\((?!#)|fetch\(|https?://", page)
+    assert page.count("<script>") == 1, "a name is text, never a script"
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+    return " ".join(tags.text)

@@ -173,7 +173,7 @@ class Outcome:
                 "metrics": {split: _numbers(row) for split, row in found["metrics"].items()},
                 "cost": Cost(**{**found["cost"], **_numbers(found["cost"], "seconds")}),
                 "norms": Norms(**{**found["norms"], "findings": findings}),
-                "probes": Probes(**_numbers(found.get("probes", {}))),
+                "probes": Probes(**dict[str, Any](_numbers(found.get("probes", {})))),
             }
         )
 

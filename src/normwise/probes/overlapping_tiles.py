@@ -182,8 +182,10 @@ class _Statistics:
     def run(self, model: Any, inputs: Array, wraps: dict[str, Wrap]) -> Doubles:
         from normwise.surgery.taps import eager, wrapped_calls  # noqa: PLC0415
 
+        # Keras warns of an array where the model was made with a list of one input.
+        given = [inputs] if isinstance(getattr(model, "input", None), list) else inputs
         with wrapped_calls(self._norms, wraps), eager():
-            return outputs_of(model, inputs)[0].astype(np.float64)
+            return outputs_of(model, given)[0].astype(np.float64)
 
     def _taking(self, path: str) -> Wrap:
         from normwise.surgery.taps import as_array  # noqa: PLC0415

@@ -17,12 +17,12 @@ from normwise.files import write_text
 from normwise.graph.graph import Graph
 from normwise.keras_format.reading import read_graph
 from normwise.report.page.examples import SHOWN
-from normwise.report.page.facts import Row
+from normwise.report.preview import class_colour
+from normwise.report.trained.facts import Shown
 from normwise.report.trained.page import html_page
 from normwise.training.floors import Constant
 from normwise.training.history import History
 from normwise.training.metrics import Metrics
-from normwise.training.output import Output
 from normwise.training.pictures import meaning_of
 from normwise.training.preparing import Parts
 from normwise.training.recipe import Recipe
@@ -54,18 +54,17 @@ class RunPage:
     kept: RunRecord
     graph: Graph = field(repr=False)
 
-    def write(self, examples: tuple[Row, ...] = (), shown: str = "") -> None:
+    def write(self, shown: Shown | None = None) -> None:
         """Writes `report.json` and `report.html`.
 
         A page that can't be written is logged: it must not cost the run that it is about.
 
         Args:
-            examples: Pictures of some images.
-            shown: Which those are.
+            shown: Example predictions.
         """
         try:
             self.kept.write(self.folder)
-            facts = facts_of(self.folder, self.kept, self.graph, examples, shown)
+            facts = facts_of(self.folder, self.kept, self.graph, shown)
             write_text(self.folder / PAGE, html_page(facts))
         except Exception as error:
             log.warning("%s isn't written: %s %s", PAGE, type(error).__name__, error)
@@ -93,8 +92,7 @@ class RunPage:
     def add(self, found: Evaluation, seen: SeenImages, dataset: Dataset) -> None:
         """Adds what the model reaches on some images, and shows the first of them."""
         self.kept = self.kept.having(found)
-        shown = _shown(found, self.kept, seen.output)
-        self.write(seen.rows(meaning_of(dataset, seen.output)), shown)
+        self.write(_shown(found, self.kept, seen, dataset))
 
 
 class LivePage:
@@ -172,8 +170,13 @@ def _command(recipe: Recipe, folder: Path) -> str:
     return shlex.join([*words, "-o", str(folder)])
 
 
-def _shown(found: Evaluation, record: RunRecord, output: Output) -> str:
-    first = "" if len(output.names) == 1 or output.task == "segmentation" else (
-        f" Of the targets {output.names[0]} is shown."
-    )  # fmt: skip
-    return f"From {named(found, record)}, of large ones the middle {SHOWN} x {SHOWN} pixels.{first}"
+def _shown(found: Evaluation, record: RunRecord, seen: SeenImages, dataset: Dataset) -> Shown:
+    meaning, names = meaning_of(dataset, seen.output), seen.output.names
+    several = not meaning.classes and len(names) > 1
+    first = f" Of the targets {names[0]} is shown." if several else ""
+    middle = f"of large ones the middle {SHOWN} x {SHOWN} pixels"
+    return Shown(
+        seen.rows(meaning),
+        f"From {named(found, record)}, {middle}.{first}",
+        tuple((name, class_colour(meaning, k)) for k, name in enumerate(meaning.classes)),
+    )

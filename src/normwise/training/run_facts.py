@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from normwise.graph.graph import Graph
 from normwise.report.network.inline import inline_svg
-from normwise.report.page.facts import Row
-from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores
+from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores, Shown
 from normwise.training.checking import CHECK
 from normwise.training.history import History, read_history
 from normwise.training.metrics import Metrics
@@ -34,17 +33,14 @@ _MOST_CLASSES: Final = 12
 _MOST_LAYERS: Final = 6
 
 
-def facts_of(
-    folder: Path, record: RunRecord, graph: Graph, examples: tuple[Row, ...], shown: str
-) -> RunFacts:
+def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None) -> RunFacts:
     """All that the page shows.
 
     Args:
         folder: The run folder.
         record: What its other files don't tell.
         graph: Its network.
-        examples: Pictures of some images.
-        shown: Which those are.
+        shown: Example predictions.
     """
     recipe = load_recipe(folder / "recipe.yaml")
     path = folder / "history.csv"
@@ -57,7 +53,6 @@ def facts_of(
         troubled=record.state not in (State.finished, State.running),
         scores=tuple(_scores(found, record) for found in telling(record)),
         course=_course(recipe, history),
-        examples=examples,
         shown=shown,
         network=inline_svg(graph, recipe.network.name),
         faults=tuple(_faults(folder / CHECK)),

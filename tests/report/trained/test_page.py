@@ -1,7 +1,6 @@
 """The page of a run: complete, by itself, and safe against names from outside."""
 
 import math
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +8,10 @@ import pytest
 
 from normwise.report.page.facts import Tile
 from normwise.report.page.pictures import image_png
-from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores
+from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores, Shown
 from normwise.report.trained.page import html_page
 from tests.report.browser import needs_browser, opened, seen
-from tests.report.tags import Tags
+from tests.report.tags import text_of
 
 NAN = math.nan
 
@@ -32,12 +31,11 @@ def facts():
     return RunFacts(
         title="unet on <rivers>",
         plan="batch@skip",
-        answer="It reaches iou 0.5 & more.",
+        answer="It reaches iou 0.5 & more. `normwise <x>` goes on.",
         troubled=False,
         scores=(scores,),
         course=Course("dice", "iou", epochs, loss, (NAN, 0.6, 0.5), (0.1, 0.4, 0.5), 3, "3 s."),
-        examples=(("scene1", (tile,)),),
-        shown="The first test images.",
+        shown=Shown((("scene1", (tile,)),), "The first test images.", (("<i>", "#0072b2"),)),
         network='<svg viewBox="0 0 9 9"></svg>',
         faults=(
             Fault("warning", "NW109 unnormalized-skip", ("a", "b"), "What.", "Why.", "Mend it."),
@@ -51,27 +49,23 @@ def facts():
 
 def test_the_page_is_whole_and_asks_no_server(facts):
     page = html_page(facts)
-    tags = Tags()
-    tags.feed(page)
-    assert tags.open == []
-    assert all(source.startswith("data:") for source in tags.loaded)
-    assert len(tags.loaded) == 2
-    assert not re.search(r"@import|url\((?!#)|fetch\(|https?://", page)
-    text = " ".join(tags.text)
+    text = text_of(page, loaded=2)
     for part in (
-        facts.title, facts.answer, "2 test images", "<b>river</b>", "simplest answer",
+        facts.title, "It reaches iou 0.5 & more.", "normwise <x>", "2 test images", "<b>river</b>",
+        "simplest answer",
         "NW109 unnormalized-skip", "Mend it.", "3 <epochs> take a minute", "  path: <rivers>",
-        facts.command, "The first test images.", "Marked: epoch 3", "90.0%",
+        facts.command, "The first test images.", "Marked: epoch 3", "90.0%", "<i>",
     ):  # fmt: skip
         assert part in text, part
     assert page.count('class="chart"') == 2
     assert 'class="answer"' in page
+    assert "<code>normwise &lt;x&gt;</code> goes on." in page
 
 
 def test_a_page_of_little(facts):
     course = Course("dice", "iou", (), (), (), (), 0, "")
     page = html_page(
-        replace(facts, troubled=True, scores=(), course=course, examples=(), faults=(), network="")
+        replace(facts, troubled=True, scores=(), course=course, shown=None, faults=(), network="")
     )
     assert 'class="answer troubled"' in page
     assert 'class="chart"' not in page

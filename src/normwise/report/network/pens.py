@@ -123,7 +123,7 @@ _NEUTRAL: Final = {
 _INKS: Final = {INK: "ink", QUIET_INK: "quiet"}
 """The same of words; those on normalizations stay."""
 
-_LEAST, _MOST = 1.1, 1.7
+_LEAST, _MOST = 0.9, 1.7
 """Pixels for a point, so that words can be read on a phone and don't shout on a wide screen."""
 
 _ANCHORS: Final = {"center": "middle", "left": "start"}

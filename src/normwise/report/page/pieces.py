@@ -10,9 +10,16 @@ from normwise.report.page.facts import Cell, Row, Tile
 
 
 def head(title: str, answer: str, troubled: bool = False) -> str:
-    """The title, and below it what the page says in a paragraph, in another colour for trouble."""
+    """The title, and below it what the page says in a paragraph.
+
+    Args:
+        title: Text.
+        answer: Text; what stands between backticks is set as code.
+        troubled: Whether it tells of trouble, which has another colour.
+    """
     kind = "answer troubled" if troubled else "answer"
-    return f'<h1>{escape(title)}</h1><p class="{kind}">{escape(answer)}</p>'
+    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(answer))
+    return f'<h1>{escape(title)}</h1><p class="{kind}">{said}</p>'
 
 
 def breakable(name: str) -> str:

@@ -84,6 +84,21 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Example predictions.
+
+    Attributes:
+        rows: The pictures.
+        note: Which images they are.
+        classes: Names of the classes with their colours; empty for values.
+    """
+
+    rows: tuple[Row, ...] = field(repr=False)
+    note: str
+    classes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """All that stands on the page.
 
@@ -94,8 +109,7 @@ class RunFacts:
         troubled: Whether the run came to no good end.
         scores: What the model reaches, the most telling images first.
         course: How the training went.
-        examples: Pictures by row.
-        shown: Which images those are.
+        shown: Example predictions; None without a model.
         network: The network as SVG.
         faults: Findings of the check.
         choices: Settings with their reasons.
@@ -110,8 +124,7 @@ class RunFacts:
     troubled: bool
     scores: tuple[Scores, ...]
     course: Course
-    examples: tuple[Row, ...]
-    shown: str
+    shown: Shown | None
     network: str = field(repr=False)
     faults: tuple[Fault, ...]
     choices: tuple[Choice, ...]

@@ -113,10 +113,17 @@ def _marked(course: Course) -> str:
 
 
 def _examples(facts: RunFacts) -> str:
-    rows = pieces.examples(facts.examples)
-    if not rows:
+    shown = facts.shown
+    if shown is None:
         return ""
-    return f'<h2>Example predictions</h2><p class="quiet">{escape(facts.shown)}</p>{rows}'
+    classes = "".join(
+        f'<span class="class"><i style="background:{escape(colour)}"></i>{escape(name)}</span>'
+        for name, colour in shown.classes
+    )
+    return (
+        f'<h2>Example predictions</h2><p class="quiet">{escape(shown.note)}</p>'
+        f"<p>{classes}</p>{pieces.examples(shown.rows)}"
+    )
 
 
 def _network(facts: RunFacts) -> str:
