@@ -179,7 +179,8 @@ def test_a_page_says_how_the_run_ended(parts, folder, error, state, words):
     assert kept.images == {"train": 1, "val": 1, "test": 1}
     assert kept.command.startswith("normwise train ")
     for part in (
-        "NW000 made-up", "and 2 more", kept.fingerprint,
+        "<code>normwise check</code> has 1 warning of the network", "NW000 made-up",
+        "and 2 more", kept.fingerprint,
         "the images are small", "as told, its input scaled", "as told",
         "the usual one of the task", "standardize@input",
     ):  # fmt: skip

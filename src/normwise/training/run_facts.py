@@ -17,7 +17,7 @@ from normwise.training.recipe import Recipe, load_recipe, to_yaml
 from normwise.training.recipe_changes import as_setting, flat_settings, told_settings
 from normwise.training.recipe_reasons import read_reasons
 from normwise.training.run_record import Evaluation, RunRecord, State
-from normwise.training.run_words import answer, best_epoch, course_note, named, telling
+from normwise.training.run_words import answer, best_epoch, checked, course_note, named, telling
 
 _AS_TOLD: Final = "as told"
 _CHOSEN: Final = {
@@ -46,16 +46,18 @@ def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None)
     path = folder / "history.csv"
     history = read_history(path) if path.is_file() else ()
     reasons = read_reasons(folder / "recipe.yaml")
+    faults = tuple(_faults(folder / CHECK))
+    said = answer(record, recipe, history, str(folder))
     return RunFacts(
         title=f"{recipe.network.name} on {Path(record.data).name}",
         plan=str(recipe.norm),
-        answer=answer(record, recipe, history, str(folder)),
+        answer=f"{said} {checked(faults)}".rstrip(),
         troubled=record.state not in (State.finished, State.running),
         scores=tuple(_scores(found, record) for found in telling(record)),
         course=_course(recipe, history),
         shown=shown,
         network=inline_svg(graph, recipe.network.name),
-        faults=tuple(_faults(folder / CHECK)),
+        faults=faults,
         choices=tuple(_choices(recipe, record, reasons)),
         recipe=to_yaml(recipe),
         command=record.command,

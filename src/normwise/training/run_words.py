@@ -1,10 +1,11 @@
 """The words of a run's page: what was reached, on which images, beside what is easily reached."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from normwise.report.page.numbers import number
+from normwise.report.trained.facts import Fault
 from normwise.training.history import History
 from normwise.training.metrics import is_better
 from normwise.training.recipe import Recipe
@@ -111,6 +112,13 @@ def best_epoch(history: History, metric: str) -> int:
         if math.isfinite(own) and is_better(metric, own, value):
             best, value = place + 1, own
     return best
+
+
+def checked(faults: Sequence[Fault]) -> str:
+    """How many errors and warnings the check has; nothing where there are none."""
+    counts = {kind: sum(one.severity == kind for one in faults) for kind in ("error", "warning")}
+    told = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+    return f"`normwise check` has {' and '.join(told)} of the network: see below." if told else ""
 
 
 def course_note(history: History, recipe: Recipe) -> str:

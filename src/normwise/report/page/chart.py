@@ -14,6 +14,8 @@ HEIGHT: Final = 320
 EPOCHS: Final = "epoch"
 """The axis that has whole numbers only."""
 _LABEL_ROOM: Final = 16.0
+_MOST_STRETCH: Final = 2.5
+"""By how much the first quarter of all lines may widen the range."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def lines_chart(
     if x.low == x.high:
         x = Axis(x.low - 0.5, x.high + 0.5, x.start, x.end)
     marked = () if mark is None else (mark[1],)
-    late = (value for line in drawn for value in _late(line))
-    y = axis_of((*late, *marked), HEIGHT - FOOT, TOP)
+    y = axis_of((*_range(drawn), *marked), HEIGHT - FOOT, TOP)
     # A picture of its own is clipped without a name, which would have to differ on a page.
     box = f"{LEFT} {TOP} {WIDTH - LEFT - RIGHT} {HEIGHT - TOP - FOOT}"
     where = 'x="{}" y="{}" width="{}" height="{}"'.format(*box.split())
@@ -122,9 +123,20 @@ def svg(inside: str, height: float, title: str) -> str:
     )
 
 
-def _late(line: Line) -> Iterable[float]:
+def _range(lines: Sequence[Line]) -> list[float]:
     """What decides the range: the first values can be far off and would flatten all else."""
-    start = len(line.xs) // 4
+    everything, late = (
+        [value for line in lines for value in _from(line, share) if math.isfinite(value)]
+        for share in (0.0, 0.25)
+    )
+    if not late or max(everything) - min(everything) <= _MOST_STRETCH * (max(late) - min(late)):
+        return everything
+    return late
+
+
+def _from(line: Line, share: float) -> Iterable[float]:
+    """The values behind the first ones."""
+    start = int(len(line.xs) * share)
     return (*line.low[start:], *line.high[start:]) if line.low else line.ys[start:]
 
 
