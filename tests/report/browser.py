@@ -19,7 +19,8 @@ addEventListener("error", event => problems.push(event.message || event.target.o
 </script>"""
 LAST = """<script>
 addEventListener("load", () => {
-  const order = () => [...document.querySelectorAll("table.sortable tbody tr")].map(
+  const sorted = document.querySelector("table.sortable");
+  const order = () => [...(sorted ? sorted.tBodies[0].rows : [])].map(
     row => row.querySelector(".letter").textContent).join("");
   const head = document.querySelectorAll("table.sortable th button")[1];
   const orders = [order()];

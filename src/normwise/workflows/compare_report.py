@@ -28,7 +28,6 @@ from normwise.training.recipe import Recipe
 from normwise.workflows.compare_examples import examples_of
 from normwise.workflows.compare_words import command, equal, intervals, limits
 
-_SHARE: Final = "in standard deviations of the output"
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
 
@@ -73,6 +72,7 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, processes: int | 
         answer=answer(summary),
         variants={letter: name for name, letter in letters.items()},
         table=_table(summary, letters),
+        measured=_measured(summary, letters),
         metric=f"{summary.metric} of {_WORDS[summary.split]}, {kind}",
         curve_metric=f"validation {summary.metric}",
         curves=tuple(_curve(line, letters[line.variant.name]) for line in summary.lines),
@@ -108,25 +108,8 @@ def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
         ("step", "median time of a training step, loading included"),
         ("predict", "median time of predicting a million pixels (or voxels)"),
         ("memory", "largest of a trial's own process, with --processes"),
-        ("norms", "normalization layers, and how many can be folded into convolutions"),
-        (
-            "modes",
-            f"by how much outputs in training mode, with statistics of batches, are others "
-            f"than in inference, {_SHARE}",
-        ),
-        (
-            "tiles",
-            f"by how much a pixel is another in two overlapping tiles, {_SHARE}; 0: no layer "
-            "sees the whole tile, so that tiles are exact",
-        ),
-        (
-            "batch",
-            f"by how much a patch is another in training mode beside other patches, {_SHARE}",
-        ),
-        ("findings", "of check, without notes: check.json of the runs, and what was measured"),
     )
-    rows = {letters[line.variant.name]: tuple(_cells(line)) for line in summary.lines}
-    return Table(head, rows)
+    return Table(head, {letters[line.variant.name]: tuple(_cells(line)) for line in summary.lines})
 
 
 def _cells(line: Line) -> Iterator[Cell]:
@@ -138,22 +121,46 @@ def _cells(line: Line) -> Iterator[Cell]:
         (line.median(lambda one: one.cost.parameters), "{:,.0f}"),
         (line.median(lambda one: one.cost.statistics), "{:,.0f}"),
         (line.median(lambda one: one.cost.seconds), "{:,.1f} s"),
-        (line.median(lambda one: _thousandfold(one.cost.seconds_per_step)), "{:,.3g} ms"),
+        (line.median(lambda one: _thousandfold(one.cost.seconds_per_step)), "{:,.1f} ms"),
         (line.median(lambda one: one.cost.seconds_per_megapixel), "{:,.2g} s"),
         (line.median(lambda one: _megabytes(one.cost.peak_memory)), "{:,.0f} MB"),
     ):
         yield Cell(number(of, form), of)
-    norms = line.median(lambda one: one.norms.layers)
-    yield Cell(f"{norms:.0f} ({line.median(lambda one: one.norms.foldable):.0f})", norms)
+
+
+def _measured(summary: Summary, letters: Mapping[str, str]) -> Table:
+    share = "in standard deviations of the output"
+    head = (
+        ("norms", "normalization layers"),
+        ("foldable", "how many of them convolutions can take over"),
+        ("modes", "by how much outputs in training mode, where batch normalizations use the "
+         f"statistics of the batch, differ from those in inference, {share}"),
+        ("tiles", f"by how much a pixel differs between two tiles that overlap, {share}; 0: no "
+         "layer sees the whole tile, so that tiles with a halo are exact"),
+        ("batch", "by how much a patch's output in training mode differs beside other patches, "
+         f"{share}"),
+        ("findings", "of check, without notes: those in check.json of the runs, and what the rules "
+         "that need data find in the trained network"),
+    )  # fmt: skip
+    rows = {letters[line.variant.name]: tuple(_traits(line)) for line in summary.lines}
+    return Table(head, rows)
+
+
+def _traits(line: Line) -> Iterator[Cell]:
+    for count in (
+        line.median(lambda one: one.norms.layers),
+        line.median(lambda one: one.norms.foldable),
+    ):
+        yield Cell(number(count, "{:.0f}"), count)
     for share in (
         line.median(lambda one: one.probes.disparity),
         line.median(lambda one: one.probes.tile_mismatch),
         line.median(lambda one: one.probes.batch_dependence),
     ):
         yield Cell(small(share), share)
-    found = {name for one in line.outcomes for name, severity in one.norms.findings
-             if severity != "info"}  # fmt: skip
-    yield Cell(", ".join(sorted(name.partition(" ")[0] for name in found)) or "none", len(found))
+    found = {name.partition(" ")[2] for one in line.outcomes
+             for name, severity in one.norms.findings if severity != "info"}  # fmt: skip
+    yield Cell(", ".join(sorted(found)) or "none", len(found))
 
 
 def _thousandfold(value: float) -> float:

@@ -35,6 +35,9 @@ def facts():
             (("iou", "mean"), ("findings", "of check")),
             {"A": cells, "B": (Cell("0.62", 0.62), cells[1]), "C": (Cell(MISSING, NAN), Cell("x"))},
         ),
+        measured=Table(
+            (("modes", "how far"),), {k: (Cell(f"0.{n}", n),) for n, k in enumerate("ABC")}
+        ),
         metric="iou of test images, higher is better",
         curve_metric="validation iou",
         curves=(curve("A", -40.0, 0.5, 0.6, 0.7), curve("B", 0.2, 0.4, 0.5, 0.6), curve("C")),

@@ -41,7 +41,7 @@ def test_the_page_is_whole_and_asks_no_server(facts):
 
 def test_the_table_tells_the_script_what_to_sort_by(facts):
     page = html_page(facts)
-    assert page.count("<button>") == 3
+    assert page.count("<button>") == 3 + 2
     assert 'data-sorts="0.71"' in page
     assert page.count('data-sorts=""') == 2, "NaN and None go last"
 
@@ -85,6 +85,7 @@ def test_markdown_says_the_same(facts):
     assert f"| A {MINUS} B | +0.05 | +0.01 to +0.09 | 1.20 | 0.03 | better |" in text
     assert f"| A {MINUS} C | {' | '.join([MISSING] * 4)} | nothing |" in text
     assert facts.answer in text
+    assert "| B | `<script>alert(1)</script>` | 0.1 |" in text
 
 
 def test_letters():

@@ -84,7 +84,8 @@ class Facts:
         title: The data and the metric.
         answer: The answer in a paragraph.
         variants: From letter to name, in the order of the colours.
-        table: The numbers of each variant.
+        table: What each variant reaches and costs.
+        measured: What its trained networks are like.
         metric: What is compared, such as `IoU of test images, higher is better`.
         curve_metric: What the curves show.
         curves: How training went.
@@ -105,6 +106,7 @@ class Facts:
     answer: str
     variants: Mapping[str, str]
     table: Table
+    measured: Table
     metric: str
     curve_metric: str
     curves: tuple[Curve, ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from normwise.report.compared.facts import Facts
+from normwise.report.compared.facts import Facts, Table
 from normwise.report.page.numbers import MINUS, number, signed, span
 
 
@@ -13,14 +13,9 @@ def markdown_page(facts: Facts) -> str:
 
 def _lines(facts: Facts) -> Iterator[str]:
     yield from (f"# {facts.title}", "", facts.answer, "", "## The variants", "", facts.metric, "")
-    heads = ["", "variant", *(name for name, _ in facts.table.head)]
-    rows = (
-        [letter, f"`{facts.variants[letter]}`", *(cell.text for cell in cells)]
-        for letter, cells in facts.table.rows.items()
-    )
-    yield from _table(heads, rows)
-    yield ""
-    yield from (f"- {name}: {meaning}" for name, meaning in facts.table.head)
+    yield from _variants(facts, facts.table)
+    yield from ("", "## What the trained networks are like", "")
+    yield from _variants(facts, facts.measured)
     if facts.gaps:
         yield from ("", "## Paired differences", "", facts.intervals, "")
         yield from _table(
@@ -34,6 +29,17 @@ def _lines(facts: Facts) -> Iterator[str]:
         yield from ("", f"## {title}", "", *(f"- {point}" for point in points))
     yield from ("", "## How to reproduce it", "", "```", facts.command, "```", "")
     yield from (f"- {name}: {value}" for name, value in facts.versions.items())
+
+
+def _variants(facts: Facts, table: Table) -> Iterator[str]:
+    heads = ["", "variant", *(name for name, _ in table.head)]
+    rows = (
+        [letter, f"`{facts.variants[letter]}`", *(cell.text for cell in cells)]
+        for letter, cells in table.rows.items()
+    )
+    yield from _table(heads, rows)
+    yield ""
+    yield from (f"- {name}: {meaning}" for name, meaning in table.head)
 
 
 def _gaps(facts: Facts) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from normwise.report.compared.charts import colour, curves_chart, gaps_chart, points_chart
-from normwise.report.compared.facts import Facts, Gap
+from normwise.report.compared.facts import Facts, Gap, Table
 from normwise.report.page import pieces
 from normwise.report.page.document import document
 from normwise.report.page.numbers import number, signed, span
@@ -19,16 +19,26 @@ def _head(facts: Facts) -> str:
     return pieces.head(facts.title, facts.answer)
 
 
-def _table(facts: Facts) -> str:
-    heads = (("variant", "the norm plan and what varies"), *facts.table.head)
-    rows = (
-        f"{_named(letter, facts.variants[letter])}{''.join(map(pieces.cell, cells))}"
-        for letter, cells in facts.table.rows.items()
-    )
-    meanings = " · ".join(f"{name}: {meaning}" for name, meaning in facts.table.head)
+def _tables(facts: Facts) -> str:
     return (
         f'<h2>The variants</h2><p class="quiet">{escape(facts.metric)}. Click a head to sort.</p>'
-        f'{pieces.sortable(heads, rows)}<p class="quiet">{escape(meanings)}</p>'
+        f"{_table(facts, facts.table)}<h2>What the trained networks are like</h2>"
+        f"{_table(facts, facts.measured)}"
+    )
+
+
+def _table(facts: Facts, table: Table) -> str:
+    heads = (("variant", "the norm plan and what varies"), *table.head)
+    rows = (
+        f"{_named(letter, facts.variants[letter])}{''.join(map(pieces.cell, cells))}"
+        for letter, cells in table.rows.items()
+    )
+    meanings = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in table.head
+    )
+    return (
+        f"{pieces.sortable(heads, rows)}<details><summary>What the columns mean</summary>"
+        f"<dl>{meanings}</dl></details>"
     )
 
 
@@ -117,5 +127,5 @@ def _ground(facts: Facts) -> str:
 
 
 _SECTIONS: tuple[Callable[[Facts], str], ...] = (
-    _head, _table, _charts, _gaps, _examples, _drawings, _ground,
+    _head, _tables, _charts, _gaps, _examples, _drawings, _ground,
 )  # fmt: skip
