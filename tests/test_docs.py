@@ -11,6 +11,7 @@ import pytest
 import normwise as nw
 from normwise.files import write_text
 from normwise.rasters import write_raster
+from normwise.training.configure import Cost
 from tests.commands import normwise
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,10 @@ PAGES = [
     "docs/compare.md",
     "docs/predict.md",
 ]
-SMALL = "--set training.epochs=1 --set training.steps=2 --set network.filters=4 --set data.patch=32"
+SMALL = (
+    "--set training.epochs=1 --set training.steps=2 --set network.filters=4 "
+    "--set network.depth=1 --set data.patch=32"
+)
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -47,13 +51,22 @@ def make_rivers(folder: Path) -> None:
     write_text(folder / "split.csv", "name,split\n" + "".join(f"{n},{s}\n" for n, s in splits))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """`configure` trains no network to measure it; tests/workflows/test_configure.py does."""
+    with pytest.MonkeyPatch.context() as patch:
+        cost = "normwise.training.configure.cost.measured_cost"
+        patch.setattr(cost, lambda *_: Cost(0.1, 10**8))
+        yield
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """A folder as the reader of the pages has it: a model, data, a recipe, images."""
     folder = tmp_path_factory.mktemp("desk")
     make_rivers(folder / "rivers")
-    nw.build("question", (512, 512, 9)).save(folder / "model.keras")
-    scene = np.random.default_rng(1).normal(size=(300, 520, 9)).astype(np.float32)
+    nw.build("question", (128, 128, 9)).save(folder / "model.keras")
+    scene = np.random.default_rng(1).normal(size=(75, 130, 9)).astype(np.float32)
     (folder / "new_images").mkdir()
     write_raster(folder / "new_images" / "scene.npy", scene)
     recipe = next(b for b in blocks("docs/data.md", "yaml") if "path: rivers" in b)
@@ -70,13 +83,14 @@ def test_commands_and_code_of(page, desk):
                 continue
             trains = command.startswith("normwise train") and "--resume" not in command
             compares = command.startswith("normwise compare")
-            small = f"{SMALL} --seeds 1 --set network.depth=1" if compares else SMALL
+            small = f"{SMALL} --seeds 1" if compares else SMALL
             words = shlex.split(f"{command} {small}" if trains or compares else command)
             done = normwise(*words[1:], cwd=desk)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     for block in blocks(page, "python"):
+        small = block.replace("512, 512", "128, 128")
         with chdir(desk):
-            exec(compile(block, page, "exec"), {"__name__": "__main__"})
+            exec(compile(small, page, "exec"), {"__name__": "__main__"})
 
 
 def test_the_findings_that_the_readme_shows(desk):
