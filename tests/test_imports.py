@@ -160,7 +160,10 @@ def test_starting_loads_no_backend(code):
     assert done.stdout.strip() == "[]"
 
 
-def test_starting_check_sees_a_loaded_backend():
+def test_starting_check_sees_a_loaded_backend(tmp_path):
+    (tmp_path / "keras.py").touch()  # the first on the path, and loaded at once
     check = f"import keras\nimport sys; print(sorted({set(BACKENDS)!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert "keras" in done.stdout

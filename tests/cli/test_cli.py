@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -213,12 +214,10 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
 
 
 def test_brackets_in_names_are_printed(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "import keras\n\n\ndef network():\n"
-        "    i = keras.Input((4,))\n"
-        "    return keras.Model(i, keras.layers.Dense(2, name='blk[bold]x')(i), name='m[x]')\n"
-    )
-    done = normwise_process("show", "mine:network", cwd=tmp_path)
+    inputs = keras.Input((4,))
+    dense = keras.layers.Dense(2, name="blk[bold]x")
+    keras.Model(inputs, dense(inputs), name="m[x]").save(tmp_path / "m.keras")
+    done = normwise("show", "m.keras", cwd=tmp_path)
     assert "blk[bold]x" in done.stdout
     assert "m[x]" in done.stdout
 

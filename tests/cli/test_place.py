@@ -1,7 +1,6 @@
 """`normwise place` writes what it proved, and nothing else."""
 
 import json
-import subprocess
 import sys
 
 import keras
@@ -90,22 +89,28 @@ class Twice(keras.layers.Layer):
 """
 
 
-def test_custom_layers_are_imported_on_demand(tmp_path):
+def forget_mine():
+    del keras.saving.get_custom_objects()["mine>Twice"]
+    sys.modules.pop("mine", None)
+
+
+def test_custom_layers_are_imported_on_demand(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "mine.py").write_text(CUSTOM)
-    code = (
-        "import keras, mine; i = keras.Input((8, 8, 2)); "
-        "x = keras.layers.Conv2D(3, 3, activation='relu', name='a')(mine.Twice()(i)); "
-        "keras.Model(i, keras.layers.Conv2D(1, 1)(x)).save('m.keras')"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    exec(CUSTOM, names := {"__name__": "mine"})
+    inputs = image(2)
+    x = conv(3, activation="relu", name="a")(names["Twice"]()(inputs))
+    keras.Model(inputs, conv(1)(x)).save(tmp_path / "m.keras")
+    forget_mine()
     words = ("place", "m.keras", "--norm", "batch@pre-activation", "-o", "out.keras")
     fold = ("fold", "m.keras", "-o", "folded.keras")
     done = normwise(*words, cwd=tmp_path)
     assert done.returncode == 2 and "import" in done.stderr
     assert normwise(*fold, cwd=tmp_path).returncode == 2
     assert normwise_process(*words, "--import", "mine", cwd=tmp_path).returncode == 0
-    done = normwise_process(*fold, "--import", "mine", cwd=tmp_path)
+    done = normwise(*fold, "--import", "mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    forget_mine()
     done = normwise(*words, "--overwrite", "--import", "gone", cwd=tmp_path)
     assert done.returncode == 2 and "--import gone" in done.stderr
 

@@ -30,8 +30,8 @@ def losses(plan, batch_size, steps=240):
     model.compile(keras.optimizers.Adam(0.01), loss)
     images, targets = brightness(steps * batch_size, seed=1)
     model.fit(images, targets, batch_size=batch_size, shuffle=False, verbose=0)
-    images, targets = brightness(32, seed=2)
-    parts = [images[at : at + batch_size] for at in range(0, 32, batch_size)]
+    images, targets = brightness(16, seed=2)
+    parts = [images[at : at + batch_size] for at in range(0, 16, batch_size)]
     trained = np.concatenate([np.asarray(model(part, training=True)) for part in parts])
     inferred = np.asarray(model.predict_on_batch(images))
     return float(((trained - targets) ** 2).mean()), float(((inferred - targets) ** 2).mean())

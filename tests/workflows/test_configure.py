@@ -37,7 +37,8 @@ def data(tmp_path):
 
 def test_the_recipe_is_written_with_its_reasons_and_trains(data, tmp_path):
     out = tmp_path / "recipe.yaml"
-    settings = ["network.filters=4", "training.steps=3", "training.epochs=2", "training.seed=7"]
+    settings = ["network.filters=4", "network.depth=1", "training.steps=3", "training.epochs=2"]
+    settings.append("training.seed=7")
     found = nw.configure(data, settings=settings, out=out, budget="2min")
     recipe = load_recipe(out)
     assert recipe == found.recipe

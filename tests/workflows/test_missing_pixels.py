@@ -9,6 +9,8 @@ from normwise.data import channel_statistics, open_dataset
 from normwise.rasters import write_raster
 from normwise.workflows.recalibrate import fill_of
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SIZE = (16, 16)
 SMALL = [
     "training.epochs=1", "training.steps=4", "training.batch_size=2", "network.filters=4",
@@ -38,7 +40,7 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("kind", ["layer", "instance", "group(groups=3)", "batch"])
+@pytest.mark.parametrize("kind", ["layer", "group(groups=3)", "batch"])
 def test_training_and_prediction_fill_alike(data, tmp_path, kind):
     recipe = {"data": {"path": str(data)}, "norm": f"{kind}@input,batch@pre-activation"}
     run = nw.train(recipe, out=tmp_path / "run", settings=SMALL, progress=False)
