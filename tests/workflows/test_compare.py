@@ -31,6 +31,8 @@ from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
 from tests.commands import normwise
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 PLANS = ("batch@pre-activation", "none")
 SETTINGS = (
     "network.filters=4", "network.depth=1", "training.epochs=2", "training.steps=2",

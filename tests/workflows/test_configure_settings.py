@@ -2,6 +2,7 @@
 
 import random
 import re
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -45,13 +46,24 @@ VALUES = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def built():
+    """What networks were built from already; the size of a batch makes no other one."""
+    return set()
+
+
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Networks are built as for measuring, but narrow and without a step."""
+def quick(monkeypatch, built):
+    """Networks are built as for measuring, but narrow, without a step and once."""
 
     def cost(channels, outputs, filters, chosen):
         narrow = filters if isinstance(filters, (list, tuple)) else 2
-        network_to_measure(channels, outputs, narrow, chosen)
+        of_network = {key: chosen[key] for key in chosen if key.startswith("network.")}
+        of_network |= {"network.filters": narrow, "data.patch": chosen["data.patch"]}
+        key = str((channels, outputs, sorted(of_network.items())))
+        if key not in built:
+            network_to_measure(channels, outputs, narrow, chosen)
+            built.add(key)
         return Cost(0.1, 10**8)
 
     monkeypatch.setattr("normwise.training.configure.cost.measured_cost", cost)
@@ -95,6 +107,12 @@ def combinations(kind):
 
 def settings_of(told):
     return [f"{key}={value}" for key, value in told.items()]
+
+
+@cache
+def fine(folder, *settings):
+    """What `configure` makes of settings that go together; many tests ask for the same."""
+    return configure(folder, settings=settings).recipe
 
 
 def trainable(recipe):
@@ -154,14 +172,14 @@ def test_what_is_written_can_be_trained(folders, tmp_path, kind, count):
     ],
 )  # fmt: skip
 def test_choices_follow_from_what_is_set(folders, kind, told, chosen):
-    recipe = configure(folders[kind], settings=settings_of(told)).recipe
+    recipe = fine(folders[kind], *settings_of(told))
     for key, value in chosen.items():
         section, _, name = key.rpartition(".")
         found = getattr(getattr(recipe, section) if section else recipe, name)
         assert found == value, key
     if "network.filters" not in told:
         narrow = {"network.filters": 2, **told}
-        recipe = configure(folders[kind], settings=settings_of(narrow)).recipe
+        recipe = fine(folders[kind], *settings_of(narrow))
     trainable(recipe)
 
 
@@ -213,7 +231,7 @@ def test_what_cannot_go_together_names_both(folders, tmp_path, kind, told):
     for key in told:  # each by itself is fine
         alone = {other: value for other, value in told.items() if other != key}
         narrow = {} if key == "network.filters" else {"network.filters": 2}
-        configure(folders[kind], settings=settings_of({**narrow, **alone}))
+        fine(folders[kind], *settings_of({**narrow, **alone}))
 
 
 def test_an_encoder_has_a_stride_and_a_plan_of_its_own(folders):
