@@ -36,6 +36,8 @@ def test_training_learns_saves_and_predicts(stripes, tmp_path):
     assert losses[-1] < 0.5 * losses[0]
     metrics = nw.evaluate(tmp_path / "run")
     assert metrics.values["r2"] > 0.3
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "On 1 test image<" in page and "On 1 validation image<" in page
     image = np.load(stripes / "images" / "d.npy")
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     plain = keras.ops.convert_to_numpy(model(image[None]))[0]

@@ -62,6 +62,9 @@ def test_a_run_on_volumes_leaves_a_network_of_three_dimensions_and_its_pictures(
     assert (run.folder / "preview.png").stat().st_size > 5000
     again = nw.evaluate(run.folder, split="val")
     assert again.values["iou"] == pytest.approx(run.metrics.values["iou"], abs=1e-6)
+    page = (run.folder / "report.html").read_text()
+    assert ", slice 5: " in page
+    assert page.count("data:image/png;base64") == 4
 
 
 def test_predictions_of_volumes_keep_format_and_affine(run, tmp_path):
