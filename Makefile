@@ -66,7 +66,7 @@ check-quality: $(VENV)/.ready
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel
 
-$(VENV)/.ready: EXTRAS := tensorflow,dev
+$(VENV)/.ready: EXTRAS := tensorflow,ray,dev
 .venv-jax/.ready: EXTRAS := jax,dev
 .venv-torch/.ready: EXTRAS := torch,dev
 

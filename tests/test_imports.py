@@ -32,10 +32,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}
         | {"report", "distributed", "rules", "environment", "graph"}
     ),
-    "distributed": frozenset({"errors"}),
+    "distributed": frozenset({"errors", "backend"}),
     "comparison": frozenset(
         {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
-        | {"networks", "keras_format", "graph", "training", "probes"}
+        | {"networks", "keras_format", "graph", "training", "probes", "distributed"}
     ),
     "testing": frozenset({"errors", "norms", "rules", "workflows"}),
     "probes": frozenset({"errors", "graph", "keras_format", "rules", "surgery"}),

@@ -13,7 +13,7 @@
     ├── RunError                  a run folder that can't be used or resumed
     │   └── DivergedError             a training whose loss is no number any more
     ├── OutputExistsError         an output that would be overwritten
-    ├── DistributionError         processes that can't train together
+    ├── DistributionError         processes or machines that can't work together
     └── BackendMissingError       no Keras backend is installed
 
 Each message says what was received, what was expected and how to fix it, and names the layer
@@ -100,7 +100,7 @@ class OutputExistsError(NormwiseError):
 
 
 class DistributionError(NormwiseError):
-    """Processes or devices that can't train together."""
+    """Processes, devices or machines that can't work together."""
 
 
 class BackendMissingError(NormwiseError):

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import threading
 import time
@@ -30,7 +31,9 @@ from normwise.training.preparing import parts_of, training_batches
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
 from tests.commands import normwise
+from tests.ray_cluster import a_worker_killed_once, ray_cluster
 
+__all__ = ["ray_cluster"]
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 PLANS = ("batch@pre-activation", "none")
@@ -197,6 +200,28 @@ def test_a_killed_trial_goes_on_and_ends_with_the_bits_of_one_in_this_process(
     assert bits(outcome) == bits(found.lines[0].outcomes[1])
     assert bits(outcome) != bits(found.lines[0].outcomes[0])
     assert outcome.cost.peak_memory > 1e8
+
+
+@pytest.mark.slow
+def test_on_ray_a_comparison_is_the_same_though_a_worker_is_killed(
+    found, data, tmp_path, ray_cluster, caplog
+):
+    """A trial of `found` is made anew, in a worker that is killed after its first epoch."""
+    again = tmp_path / "again"
+    shutil.copytree(found.folder, again)
+    folder = again / Trial(found.lines[1].variant, 1).folder
+    shutil.rmtree(folder)
+    asked = {"out": again, "seeds": 2, "settings": SETTINGS, "progress": False, "on": "ray"}
+    said = []
+    with a_worker_killed_once(folder / "history.csv"):
+        more = nw.compare(data, PLANS, say=said.append, **asked)
+    assert said[0] == "4 trials, 3 of them done already"
+    assert "none, seed 1: its worker died; tried again, 1 of 3" in caplog.text
+    for here, there in zip(found.lines, more.lines, strict=True):
+        assert [bits(one) for one in there.outcomes] == [bits(one) for one in here.outcomes]
+    assert more.lines[1].outcomes[1].cost.peak_memory > 1e8
+    content = json.loads((again / "comparison.json").read_text())
+    assert "--on ray" in content["command"]
 
 
 def kill_after_an_epoch(folder):

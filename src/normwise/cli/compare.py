@@ -42,6 +42,14 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
     processes: Annotated[
         int | None, typer.Option(min=1, help="A process for each trial, so many at once.")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="processes|ray[=ADDRESS]",
+            help="Where trials run: processes here, or a Ray cluster (HOST:PORT, auto or local).",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a comparison.")] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
@@ -62,6 +70,7 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
         steps=steps,
         budget=budget,
         processes=processes,
+        on=on,
         overwrite=overwrite,
         progress=True,
         say=lambda text: errors.print(text, highlight=False, markup=False, soft_wrap=True),

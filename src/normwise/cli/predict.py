@@ -57,6 +57,17 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted prediction.")
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ray[=ADDRESS]",
+            help="A Ray cluster: HOST:PORT or auto, or a local one.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Tasks at once with --on; by default all that fit.")
+    ] = None,
 ) -> None:
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
@@ -74,6 +85,8 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         overwrite=overwrite,
         resume=resume,
         progress=True,
+        on=on,
+        processes=processes,
     )
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)

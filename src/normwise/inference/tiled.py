@@ -103,9 +103,17 @@ class ExactTiles:
         Returns:
             The pixels that are done, and their values; NaN where there is no data.
         """
+        return self.placed(piece, self.predicted(piece, images, empty))
+
+    def placed(self, piece: Piece, values: Array) -> tuple[Region, Array]:
+        """The pixels that are done by what was predicted of a piece; see `add`."""
+        return piece.core, values
+
+    def predicted(self, piece: Piece, images: Sequence[Array], empty: Array) -> Array:
+        """What is predicted of a piece, by any process that has the same tiles; see `add`."""
         missing = empty[_within(piece.core, piece.context)]
         if missing.all():
-            return piece.core, _nothing(missing, self.members)
+            return _nothing(missing, self.members)
         each = (
             combined(
                 (self._seen(piece, image, member, view) for view in member.views),
@@ -114,7 +122,7 @@ class ExactTiles:
             for member, image in zip(self.members, images, strict=True)
         )
         values = combined(each, self._mean_and_std)
-        return piece.core, np.where(missing, np.nan, values)
+        return np.where(missing, np.nan, values)
 
     def _seen(self, piece: Piece, image: Array, member: Member, view: View) -> Array:
         look = self._look(piece.core, member, view)
@@ -184,6 +192,14 @@ class BlendedTiles:
         self, piece: Piece, images: Sequence[Array], empty: Array
     ) -> tuple[Region, Array] | None:
         """Predicts a tile; as for `ExactTiles`, or None if no pixels are done by it."""
+        return self.placed(piece, self.predicted(piece, images, empty))
+
+    def placed(self, piece: Piece, values: Array) -> tuple[Region, Array] | None:
+        """Adds what was predicted of the next tile; as for `ExactTiles`, or None."""
+        return self._blender.add(next(self._places), values)
+
+    def predicted(self, piece: Piece, images: Sequence[Array], empty: Array) -> Array:
+        """What is predicted of a tile, by any process that has the same tiles."""
         each = (
             combined(
                 (view.back(member.predict(view.of(image))) for view in member.views),
@@ -192,10 +208,8 @@ class BlendedTiles:
             for member, image in zip(self.members, images, strict=True)
         )
         if empty.all():
-            values = _nothing(empty, self.members)
-        else:
-            values = np.where(empty, np.nan, combined(each, self._mean_and_std))
-        return self._blender.add(next(self._places), values)
+            return _nothing(empty, self.members)
+        return np.where(empty, np.nan, combined(each, self._mean_and_std))
 
 
 Tiles = ExactTiles | BlendedTiles

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.backend import require_backend
 from normwise.comparison.experiment import Experiment, Trial, variants_of
 from normwise.comparison.outcome import TRIAL_FILE, Outcome
+from normwise.distributed.where import PROCESSES, RAY, Where, where_of
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.training.recipe import Recipe
@@ -71,6 +72,7 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     steps: int | None = None,
     budget: str | float | None = None,
     processes: int | None = None,
+    on: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
     say: Say = lambda text: None,
@@ -95,6 +97,8 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         budget: Time of each trial's training, in seconds or a text such as `"10min"`.
         processes: Make each trial in a process of its own, so many at once; their memory is
             measured then. By default they are made one after another in this process.
+        on: `"processes"`, two at once unless `processes` says how many; `"ray"` or
+            `"ray=ADDRESS"` makes each a task of a Ray cluster, with the same result.
         overwrite: Replace the comparison in that folder.
         progress: Show the course of each training.
         say: Is told of each trial.
@@ -108,6 +112,8 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         DataError: The data can't be used.
         RunError: The folder holds another comparison, or a trial's process failed.
         OutputExistsError: The folder holds results of something else.
+        DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
+            see the same files or have other versions.
 
     Example:
         ```python
@@ -116,7 +122,8 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         ```
     """
     recipe = with_whole_path(recipe_of(data, [*settings, *_limits(steps, budget)]))
-    _refuse_odd(seeds, folds, processes)
+    _refuse_odd(seeds, folds)
+    where = where_of(on, processes, (PROCESSES, RAY))
     experiment = Experiment(recipe, variants_of(plans, vary), seeds, folds)
     folder = Path(fspath(out))
     asked = [
@@ -134,14 +141,12 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):
         refuse_impossible({trial.variant.name: own for trial, own, _ in asked}, dataset)
     _prepare(folder, experiment, fingerprint, overwrite)
-    outcomes = _made(asked, processes, progress, say)
-    return _reported(folder, experiment, outcomes, fingerprint, processes)
+    outcomes = _made(asked, where, progress, say)
+    return _reported(folder, experiment, outcomes, fingerprint, where)
 
 
-def _refuse_odd(seeds: int, folds: int | None, processes: int | None) -> None:
+def _refuse_odd(seeds: int, folds: int | None) -> None:
     _positive("seeds", seeds)
-    if processes is not None:
-        _positive("processes", processes)
     if folds is not None and folds < 2:
         raise RecipeError(f"folds is {folds}; expected 2 or more, or none.")
 
@@ -209,11 +214,12 @@ def _refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> No
 
 def _made(
     asked: Sequence[tuple[Trial, Recipe, Path]],
-    processes: int | None,
+    where: Where,
     progress: bool,
     say: Say,
 ) -> dict[str, list[Outcome]]:
     """Makes what is missing; what each trial gave, by the variant's name."""
+    from normwise.comparison.on_ray import on_ray  # noqa: PLC0415
     from normwise.comparison.processes import in_processes  # noqa: PLC0415
     from normwise.comparison.running import finished, run_trial  # noqa: PLC0415
 
@@ -222,8 +228,10 @@ def _made(
     say(f"{len(asked)} trials, {done} of them done already" if done else f"{len(asked)} trials")
     count = _Count(done, len(asked), {trial: folder for trial, _, folder in asked}, say)
     try:
-        if processes is not None:
-            in_processes(missing, processes, count)
+        if where.kind == RAY:
+            on_ray(missing, where, count)
+        elif where.at_once is not None:
+            in_processes(missing, where.at_once, count)
         else:
             for trial, recipe, folder in missing:
                 run_trial(recipe, folder, progress=progress)
@@ -263,7 +271,7 @@ def _reported(
     experiment: Experiment,
     outcomes: Mapping[str, Sequence[Outcome]],
     fingerprint: str,
-    processes: int | None,
+    where: Where,
 ) -> Comparison:
     from normwise.comparison.answer import answer  # noqa: PLC0415
     from normwise.comparison.summary import Summary  # noqa: PLC0415
@@ -271,5 +279,5 @@ def _reported(
 
     summary = Summary(experiment, outcomes)
     found = Comparison(folder, answer(summary), summary)
-    write_report(folder, summary, fingerprint, processes)
+    write_report(folder, summary, fingerprint, where)
     return found

@@ -13,6 +13,7 @@ from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.summary import Line, Summary, decided
 from normwise.comparison.verdicts import Pair
+from normwise.distributed.where import Where
 from normwise.environment import installed
 from normwise.files import write_text
 from normwise.keras_format.reading import read_graph
@@ -31,16 +32,16 @@ from normwise.workflows.compare_words import command, equal, intervals, limits
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
 
-def write_report(folder: Path, summary: Summary, fingerprint: str, processes: int | None) -> None:
+def write_report(folder: Path, summary: Summary, fingerprint: str, where: Where) -> None:
     """Writes `comparison.json`, `report.md` and `report.html`.
 
     Args:
         folder: The comparison's folder, with the runs of its trials.
         summary: Its numbers.
         fingerprint: Of the data.
-        processes: Trials at once in processes of their own, None for one after another.
+        where: Where trials were made.
     """
-    facts = facts_of(folder, summary, fingerprint, processes)
+    facts = facts_of(folder, summary, fingerprint, where)
     content = {
         "answer": facts.answer,
         **summary.to_dict(),
@@ -61,7 +62,7 @@ def write_report(folder: Path, summary: Summary, fingerprint: str, processes: in
     write_text(folder / "report.html", html_page(facts))
 
 
-def facts_of(folder: Path, summary: Summary, fingerprint: str, processes: int | None) -> Facts:
+def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> Facts:
     """All that the page shows."""
     letters = {line.variant.name: letter_of(i) for i, line in enumerate(summary.lines)}
     recipe = summary.experiment.base
@@ -89,7 +90,7 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, processes: int | 
         drawings=tuple(_drawings(folder, summary, letters)),
         equal=tuple(equal(summary)),
         limits=tuple(limits(summary)),
-        command=command(summary, folder, processes),
+        command=command(summary, folder, where),
         versions=_versions(summary, fingerprint),
     )
 
@@ -107,7 +108,7 @@ def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
         ("train", "median time of a training, with validation"),
         ("step", "median time of a training step, loading included"),
         ("predict", "median time of predicting a million pixels (or voxels)"),
-        ("memory", "largest of a trial's own process, with --processes"),
+        ("memory", "largest of a trial's own process, with --processes or --on"),
     )
     return Table(head, {letters[line.variant.name]: tuple(_cells(line)) for line in summary.lines})
 

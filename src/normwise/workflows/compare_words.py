@@ -8,6 +8,7 @@ from typing import Final
 
 from normwise.comparison.statistics import LEAST_FOR_BOOTSTRAP
 from normwise.comparison.summary import Summary
+from normwise.distributed.where import Where
 from normwise.training.recipe_changes import as_setting, told_settings
 
 _CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "training.epochs"})
@@ -108,7 +109,7 @@ def limits(summary: Summary) -> Iterator[str]:
         yield "A difference beyond chance needn't be one that matters: look at its size."
 
 
-def command(summary: Summary, folder: Path, processes: int | None) -> str:
+def command(summary: Summary, folder: Path, where: Where) -> str:
     """The command that repeats the comparison, or goes on with it."""
     experiment = summary.experiment
     base = experiment.base
@@ -126,5 +127,4 @@ def command(summary: Summary, folder: Path, processes: int | None) -> str:
             words += ["--set", f"{key}={as_setting(value)}"]
     words += ["--seeds", str(experiment.seeds)]
     words += ["--folds", str(experiment.folds)] if experiment.folds else []
-    words += ["--processes", str(processes)] if processes else []
-    return shlex.join([*words, "-o", str(folder)])
+    return shlex.join([*words, *where.words, "-o", str(folder)])

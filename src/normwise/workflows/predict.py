@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +11,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NormwiseError
 from normwise.rasters import ImageFiles, suffix_of
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
+from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import (
     is_done,
     predict_array,
@@ -44,6 +47,8 @@ def predict(  # noqa: PLR0913 - the public interface
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
+    on: str | None = None,
+    processes: int | None = None,
 ) -> Array | Path | list[Path]:
     """Predicts an image of any size, or every image of a folder.
 
@@ -85,6 +90,9 @@ def predict(  # noqa: PLR0913 - the public interface
         overwrite: Whether existing files may be replaced.
         resume: Go on with an interrupted prediction by tiles; outputs that are there are done.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
+        on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
+            that are predicted whole, are its tasks. The result is the same bit for bit.
+        processes: How many such tasks at once; by default as many as the cluster has room for.
 
     Returns:
         float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
@@ -99,12 +107,25 @@ def predict(  # noqa: PLR0913 - the public interface
             doesn't know; or some failed: each with its reason, after the others are done.
         NetworkError: The image has other channels than the model takes, or the tile is too small.
         OutputExistsError: `out` exists and `overwrite` is False.
+        DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
+            see the same files or have other versions.
     """
     for member in members_of(model):
         refuse_missing(member)
     told = Settings(
         classes, bands, nodata, tta, tile, bytes_of(memory), overwrite, resume, progress
     )
+    with remotely(where_of(on, processes, (RAY,)), model) as remote:
+        return _predicted(model, image, out, replace(told, remote=remote))
+
+
+def _predicted(
+    model: Any,
+    image: Array | str | PathLike[str] | Sequence[str | PathLike[str]],
+    out: str | PathLike[str] | None,
+    told: Settings,
+) -> Array | Path | list[Path]:
+    """What `predict` gives."""
     if isinstance(image, np.ndarray):
         predictor = Predictor(model, told)
         pixels = image[..., None] if image.ndim == 2 else image
@@ -131,11 +152,15 @@ def _folder(model: Any, folder: Path, target: Path, told: Settings) -> list[Path
     problems: list[str] = []
     found = images_in(model, folder, problems)
     predictor = Predictor(model, told)
+    scenes = {target / f"{name}{_suffix(files)}": files for name, files in sorted(found.items())}
+    ended = told.remote.whole_scenes(predictor, scenes, folder.name) if told.remote else {}
     written = []
-    for name, files in sorted(found.items()):
-        out = target / f"{name}{_suffix(files)}"
+    for out, files in scenes.items():
         try:
-            written.append(out if is_done(out, told) else predict_file(predictor, files, out))
+            if error := ended.get(out):
+                raise error
+            there = out in ended or is_done(out, told)
+            written.append(out if there else predict_file(predictor, files, out))
         except NormwiseError as error:
             problems.append(str(error))
     if problems:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +27,7 @@ from normwise.workflows.prediction_progress import Watcher, watching
 from normwise.workflows.predictor import NO_CLASS, Image, Predictor, Settings
 
 if TYPE_CHECKING:
-    from normwise.inference.tiled import Tiles
+    from normwise.inference.tiled import Piece, Tiles
 
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
@@ -57,14 +57,14 @@ def predict_array(predictor: Predictor, pixels: Array) -> Array:
 
 def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, RasterInfo]:
     """The prediction of one file, in memory; its name stands in errors."""
-    with _opened(predictor, path) as (image, info):
+    with opened(predictor, path) as (image, info):
         return _predicted(predictor, image, info.path.name), info
 
 
 def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Path:
     """Predicts one file into another."""
     is_done(out, predictor.settings)
-    with _opened(predictor, path) as (image, info):
+    with opened(predictor, path) as (image, info):
         tiles = predictor.tiles(image)
         if len(tiles) == 1:
             return write_array(predictor, _predicted(predictor, image, info.path.name), info, out)
@@ -83,7 +83,8 @@ def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, ou
 
 
 @contextmanager
-def _opened(predictor: Predictor, path: ImageFiles) -> Iterator[tuple[Image, RasterInfo]]:
+def opened(predictor: Predictor, path: ImageFiles) -> Iterator[tuple[Image, RasterInfo]]:
+    """An image, read as the predictor's models take it; its name stands in errors."""
     axes: dict[int, Dimensions] = {2: 2, 3: 3}
     with open_raster(path, axes.get(predictor.axes)) as raster:
         nodata = predictor.nodata if predictor.nodata is not None else raster.info.nodata
@@ -145,21 +146,40 @@ def _run(
     watch: Watcher,
 ) -> None:
     """Reads, predicts and hands on piece by piece, the three at the same time."""
-    from normwise.inference.pipeline import ahead, behind  # noqa: PLC0415 - light start-up
+    from normwise.inference.pipeline import behind  # noqa: PLC0415 - light start-up
 
-    read = predictor.reader(image)
-    pieces = ahead((piece, read(piece.context)) for piece in tiles.pieces(done))
+    remote = predictor.settings.remote
+    if remote is None:
+        values_of = values_here(tiles, predictor.reader(image), tiles.pieces(done))
+    else:
+        values_of = remote.values(predictor, image, tiles, tiles.pieces(done))
 
     def finish(found: tuple[Region, Array]) -> None:
         put(found[0], predictor.finished(found[1]))
 
-    with behind(finish) as hand:
-        for piece, (images, empty) in pieces:
-            found = tiles.add(piece, images, empty)
+    with closing(values_of), behind(finish) as hand:
+        for piece, values in values_of:
+            found = tiles.placed(piece, values)
             if found is not None:
                 hand(found)
             watch()
     _report(predictor, tiles)
+
+
+def values_here(
+    tiles: Tiles, read: Callable[[Region], Any], pieces: Iterable[Piece]
+) -> Generator[tuple[Piece, Array], None, None]:
+    """Pieces with what is predicted of them; the next ones are read meanwhile.
+
+    Args:
+        tiles: How the image is cut.
+        read: As `Predictor.reader` gives it.
+        pieces: Of these tiles.
+    """
+    from normwise.inference.pipeline import ahead  # noqa: PLC0415 - light start-up
+
+    for piece, (images, empty) in ahead((piece, read(piece.context)) for piece in pieces):
+        yield piece, tiles.predicted(piece, images, empty)
 
 
 def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out: Path) -> None:

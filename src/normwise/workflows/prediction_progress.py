@@ -21,7 +21,9 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(wanted: bool, name: str, tiles: int, done: int, note: str) -> Iterator[Watcher]:
+def watching(
+    wanted: bool, name: str, tiles: int, done: int, note: str, unit: str = "tiles"
+) -> Iterator[Watcher]:
     """What says how a prediction by tiles goes.
 
     Args:
@@ -30,6 +32,7 @@ def watching(wanted: bool, name: str, tiles: int, done: int, note: str) -> Itera
         tiles: How many there are.
         done: How many of them an interrupted prediction has done.
         note: How the image is cut, in a few words.
+        unit: What there are so many of.
     """
     console = Console(stderr=True, emoji=False)
     if not wanted or tiles < 2:
@@ -38,7 +41,7 @@ def watching(wanted: bool, name: str, tiles: int, done: int, note: str) -> Itera
     gone_on = f", going on after {done}" if done else ""
     console.print(f"{name}: {tiles} {note}{gone_on}", highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
-        yield _Lines(console, name, tiles, done)
+        yield _Lines(console, name, tiles, done, unit)
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -49,8 +52,9 @@ def watching(wanted: bool, name: str, tiles: int, done: int, note: str) -> Itera
 class _Lines:
     """A line after each tenth."""
 
-    def __init__(self, console: Console, name: str, tiles: int, done: int) -> None:
+    def __init__(self, console: Console, name: str, tiles: int, done: int, unit: str) -> None:
         self._console, self._name, self._tiles, self._done = console, name, tiles, done
+        self._unit = unit
 
     def __call__(self) -> None:
         tenth = self._done * _LINES // self._tiles
@@ -58,6 +62,6 @@ class _Lines:
         if self._done * _LINES // self._tiles > tenth:
             share = f"{self._done / self._tiles:.0%}"
             self._console.print(
-                f"{self._name}: {self._done} of {self._tiles} tiles ({share})",
+                f"{self._name}: {self._done} of {self._tiles} {self._unit} ({share})",
                 highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from normwise.backend import require_backend
 from normwise.errors import NetworkError, NormwiseError, RasterError
 from normwise.memory import available_memory
-from normwise.rasters import Raster, suffix_of
+from normwise.rasters import ImageFiles, Raster, suffix_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
 from normwise.workflows.runs import (
@@ -29,6 +29,7 @@ from normwise.workflows.runs import (
 if TYPE_CHECKING:
     from normwise.inference.members import Member
     from normwise.inference.tiled import Tiles
+    from normwise.workflows.predict_on_ray import Remote
 
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
@@ -54,6 +55,7 @@ class Settings:
     overwrite: bool = False
     resume: bool = False
     progress: bool = False
+    remote: Remote | None = None
 
 
 class Image:
@@ -71,6 +73,11 @@ class Image:
             self.size, self.channels = pixels.info.shape, pixels.info.channels
         else:
             self.size, self.channels = pixels.shape[:-1], pixels.shape[-1]
+
+    @property
+    def files(self) -> ImageFiles | None:
+        """What it is read from; None for an array in memory."""
+        return self._pixels.files if isinstance(self._pixels, Raster) else None
 
     def read(self, region: Region, bands: Sequence[int] | None) -> Array:
         """A window of some channels, None for all."""

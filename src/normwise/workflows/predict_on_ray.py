@@ -1,0 +1,270 @@
+"""Predictions as tasks of a Ray cluster: blocks of a scene's tiles, and whole scenes.
+
+A block goes back to the process that asks, which alone writes: blending, what `--resume` needs and
+the output are those of a prediction on one machine. An image that is predicted whole is read,
+predicted and written by the worker.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from math import prod
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy.typing as npt
+
+from normwise.distributed.alike import as_here
+from normwise.distributed.ray_tasks import Cluster, Task, cluster
+from normwise.distributed.shared_files import Seen, refuse_unseen, refuse_unwritten, seen
+from normwise.distributed.where import HERE, Where
+from normwise.errors import DistributionError, NormwiseError
+from normwise.memory import keep_freed_memory
+from normwise.rasters import ImageFiles
+from normwise.workflows.ensembles import members_of
+from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
+from normwise.workflows.prediction_progress import watching
+from normwise.workflows.predictor import Image, Predictor, Settings
+
+if TYPE_CHECKING:
+    from normwise.inference.tiled import Piece, Tiles
+
+Array = npt.NDArray[Any]
+
+_PIXELS: Final = 2**24
+_MOST_TILES: Final = 16
+_SHARES: Final = 4
+"""A scene is at least so many blocks for each worker, so that they end at about the same time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What all tasks of a prediction have in common; it is pickled once, and loaded once a worker.
+
+    Attributes:
+        models: Their files or run folders.
+        settings: What is asked for.
+        fingerprint: Of the models' weights.
+    """
+
+    models: tuple[Seen, ...]
+    settings: Settings
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image as a worker is asked for it.
+
+    Attributes:
+        asked: The pickled `Asked`.
+        files: Of the image.
+        single: Whether it is one file, and not the files of its bands.
+        tile: Pixels along each axis.
+    """
+
+    asked: bytes
+    files: tuple[Seen, ...]
+    single: bool
+    tile: tuple[int, ...]
+
+    @property
+    def paths(self) -> ImageFiles:
+        """The file, or the files of the bands."""
+        paths = tuple(Path(file.path) for file in self.files)
+        return paths[0] if self.single else paths
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some pieces of an image."""
+
+    scene: Scene
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An image that is predicted in one piece, into a file of a folder that is there."""
+
+    scene: Scene
+    out: str
+
+
+class Remote:
+    """Predicts on a cluster in the place of this process.
+
+    Args:
+        cluster: The cluster.
+        model: Whatever names a model or an ensemble by paths.
+    """
+
+    def __init__(self, cluster: Cluster, model: Any) -> None:
+        self._cluster = cluster
+        self._models = seen(Path(fspath(member)) for member in members_of(model))
+
+    def values(
+        self, predictor: Predictor, image: Image, tiles: Tiles, pieces: Iterable[Piece]
+    ) -> Generator[tuple[Piece, Array], None, None]:
+        """Pieces with what is predicted of them, in their order.
+
+        Raises:
+            DistributionError: The image isn't a file.
+        """
+        if image.files is None:
+            raise DistributionError(
+                "An array in memory can't be predicted on Ray: write it to a file that all "
+                "machines of the cluster see, and name that."
+            )
+        scene = self._scene(predictor, image.files, tiles)
+        tasks = _blocks(scene, pieces, self._block_size(tiles))
+        with closing(self._cluster.results(predict_block, tasks, ordered=True)) as results:
+            for done in results:
+                if done.error is not None:
+                    raise done.error
+                yield from zip(done.task.argument.pieces, done.value, strict=True)
+
+    def whole_scenes(
+        self, predictor: Predictor, scenes: Mapping[Path, ImageFiles], name: str
+    ) -> dict[Path, NormwiseError | None]:
+        """Predicts those images of a folder that need no tiles, each as a task.
+
+        Args:
+            predictor: What is asked for.
+            scenes: The images by their outputs.
+            name: Of the folder.
+
+        Returns:
+            For each of them that was a task why it failed, or None.
+        """
+        tasks = list(self._wholes(predictor, scenes))
+        ended: dict[Path, NormwiseError | None] = {}
+        note, wanted = "images, each a task", predictor.settings.progress
+        with (
+            watching(wanted, name, len(tasks), 0, note, "images") as watch,
+            closing(self._cluster.results(predict_whole_scene, tasks)) as results,
+        ):
+            for done in results:
+                out = Path(done.task.name)
+                ended[out] = done.error
+                if done.error is None:
+                    refuse_unwritten(out)
+                watch()
+        return ended
+
+    def _wholes(self, predictor: Predictor, scenes: Mapping[Path, ImageFiles]) -> Iterator[Task]:
+        for out, files in scenes.items():
+            try:
+                if is_done(out, predictor.settings):
+                    continue
+                with opened(predictor, files) as (image, _):
+                    tiles = predictor.tiles(image)
+            except NormwiseError:
+                continue  # said by who predicts it here
+            if len(tiles) == 1:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                scene = self._scene(predictor, files, tiles)
+                yield Task(str(out), Whole(scene, str(out.absolute())))
+
+    def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
+        told = replace(predictor.settings, tile=None, progress=False, remote=None)
+        asked = pickle.dumps(Asked(self._models, told, predictor.fingerprint))
+        single = isinstance(files, Path)
+        return Scene(asked, seen([files] if isinstance(files, Path) else files), single, tiles.tile)
+
+    def _block_size(self, tiles: Tiles) -> int:
+        """How many tiles are a task: enough for it to be worth it, few enough for all workers."""
+        most = min(_MOST_TILES, _PIXELS // prod(tiles.tile))
+        return max(1, min(most, len(tiles) // (_SHARES * self._cluster.room)))
+
+
+@contextmanager
+def remotely(where: Where, model: Any) -> Iterator[Remote | None]:
+    """What predicts in the place of this process; None if nothing does.
+
+    Args:
+        where: Where predictions are made.
+        model: Whatever names a model or an ensemble.
+
+    Raises:
+        DistributionError: The model has no file, or the cluster can't be used.
+    """
+    if where.kind == HERE:
+        yield None
+        return
+    for member in members_of(model):
+        if not isinstance(member, (str, PathLike)) or not Path(fspath(member)).exists():
+            raise DistributionError(
+                f"{type(member).__name__ if not isinstance(member, str) else member}: only model "
+                "files and run folders can be used on Ray, where all machines of the cluster see "
+                "them. Save the model."
+            )
+    with cluster(where, as_here()) as found:
+        yield Remote(found, model)
+
+
+def predict_block(block: Block) -> list[Array]:
+    """Predicts some pieces of an image, in a worker."""
+    predictor = _told(block.scene)
+    image, read = _read(block.scene)
+    tiles = predictor.tiles(image)
+    return [values for _, values in values_here(tiles, read, block.pieces)]
+
+
+def predict_whole_scene(whole: Whole) -> None:
+    """Predicts an image into a file, in a worker."""
+    out = Path(whole.out)
+    refuse_unseen((*whole.scene.files, Seen(str(out.parent))))
+    predict_file(_told(whole.scene), whole.scene.paths, out)
+
+
+def _told(scene: Scene) -> Predictor:
+    predictor = _predictor(scene.asked)
+    predictor.settings = replace(predictor.settings, tile=scene.tile)
+    return predictor
+
+
+@lru_cache(maxsize=1)
+def _predictor(packed: bytes) -> Predictor:
+    keep_freed_memory()
+    asked: Asked = pickle.loads(packed)
+    refuse_unseen(asked.models)
+    predictor = Predictor([model.path for model in asked.models], asked.settings)
+    if predictor.fingerprint != asked.fingerprint:
+        raise DistributionError(
+            f"{asked.models[0].path}: holds other weights for a worker than for the machine that "
+            "asked. All machines of a Ray cluster must see the same files."
+        )
+    return predictor
+
+
+_held: dict[Scene, tuple[ExitStack, Image, Any]] = {}
+"""The image that was opened last: the next block is probably of the same one."""
+
+
+def _read(scene: Scene) -> tuple[Image, Any]:
+    """An open image and what reads it, with its percentiles where they are needed."""
+    if scene not in _held:
+        for stack, *_ in _held.values():
+            stack.close()
+        _held.clear()
+        refuse_unseen(scene.files)
+        predictor, stack = _told(scene), ExitStack()
+        image, _ = stack.enter_context(opened(predictor, scene.paths))
+        _held[scene] = stack, image, predictor.reader(image)
+    _, image, read = _held[scene]
+    return image, read
+
+
+def _blocks(scene: Scene, pieces: Iterable[Piece], size: int) -> Iterator[Task]:
+    waiting, first = iter(pieces), Path(scene.files[0].path).name
+    number = 0
+    while some := tuple(islice(waiting, size)):
+        number += 1
+        yield Task(f"{first}, block {number}", Block(scene, some))

@@ -1,0 +1,50 @@
+"""What workers are asked for in tests; they find it by its name."""
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from normwise.distributed.shared_files import Seen, refuse_unseen
+from normwise.errors import RunError
+
+
+def doubled(number):
+    return 2 * number
+
+
+def dying(asked):
+    """Kills its worker some times; attempts are counted by files in a folder."""
+    folder, deaths = Path(asked[0]), asked[1]
+    made = len(list(folder.iterdir()))
+    (folder / f"{made}").touch()
+    if made < deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made
+
+
+def failing(number):
+    logging.getLogger("normwise.tests").warning("a warning of every task")
+    if number == 1:
+        raise RunError("the second can't be done")
+    return number
+
+
+def broken(number):
+    return 1 / number
+
+
+def blind(path):
+    refuse_unseen([Seen(path)], patience=0.0)
+
+
+def told(_):
+    return os.getpid(), {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "TF_MADE_UP")}
+
+
+def slow(asked):
+    """Leaves a file when it ends."""
+    seconds, path = asked
+    time.sleep(seconds)
+    Path(path).touch()

@@ -1,0 +1,152 @@
+"""Tasks and predictions on a Ray cluster of two workers, some of which die."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+import normwise as nw
+from normwise.distributed.alike import Alike
+from normwise.distributed.ray_connection import connected
+from normwise.distributed.ray_tasks import RETRIES, Task, cluster
+from normwise.distributed.where import RAY, Where
+from normwise.errors import DataError, DistributionError, RunError
+from normwise.rasters import partial, read_raster, write_raster
+from normwise.rasters.partial import partial_folder
+from tests.distributed import ray_jobs
+from tests.ray_cluster import kill_a_worker, ray_cluster
+from tests.surgery.randomize import randomize
+
+__all__ = ["ray_cluster"]
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+TILE = 48
+
+
+@pytest.fixture
+def two():
+    with cluster(Where(RAY, at_once=2), Alike(2)) as found:
+        yield found
+
+
+def tasks(*arguments):
+    return [Task(f"task {index}", argument) for index, argument in enumerate(arguments)]
+
+
+def test_few_tasks_are_in_flight_and_come_in_order_where_wanted(two):
+    asked = []
+
+    def watched():
+        for task in tasks(*range(6)):
+            asked.append(task.argument)
+            yield task
+
+    seen = []
+    for done in two.results(ray_jobs.doubled, watched(), ordered=True):
+        seen.append(done.value)
+        assert len(asked) - len(seen) < 2
+    assert seen == [0, 2, 4, 6, 8, 10]
+    assert (two.claim, two.room, two.sharing) == (2, 2, 2)
+
+
+def test_a_task_whose_worker_dies_is_tried_again_but_not_for_ever(two, tmp_path, caplog):
+    for name in ("some", "many"):
+        (tmp_path / name).mkdir()
+    asked = tasks((str(tmp_path / "some"), 1), (str(tmp_path / "many"), 99))
+    some, many = two.results(ray_jobs.dying, asked, ordered=True)
+    assert some.value == 1
+    assert isinstance(many.error, DistributionError)
+    assert f"task 1: its worker died {RETRIES + 1} times" in str(many.error)
+    assert "task 0: its worker died; tried again, 1 of 3" in caplog.text
+
+
+def test_errors_of_ours_are_results_and_faults_are_raised(two, tmp_path, caplog):
+    results = two.results(ray_jobs.failing, tasks(0, 1, 2), ordered=True)
+    assert [done.value if done.error is None else done.error.args for done in results] == [
+        0, RunError("the second can't be done").args, 2,
+    ]  # fmt: skip
+    assert caplog.text.count("a warning of every task") == 1
+    with pytest.raises(ZeroDivisionError):
+        list(two.results(ray_jobs.broken, tasks(0)))
+    with pytest.raises(DistributionError, match=r"nowhere: can't be seen on .*share"):
+        list(two.results(ray_jobs.blind, tasks(str(tmp_path / "nowhere"))))
+
+
+def test_what_is_in_flight_is_cancelled_when_nobody_waits_any_more(two, tmp_path):
+    late = tmp_path / "late"
+    results = two.results(ray_jobs.slow, tasks((0, str(tmp_path / "soon")), (1.5, str(late))))
+    next(results)
+    results.close()
+    time.sleep(2)
+    assert not late.exists()
+
+
+def test_workers_are_like_this_process_and_fresh_where_wanted(ray_cluster):
+    alike = Alike(2, {"OMP_NUM_THREADS": "2", "TF_MADE_UP": "1"})
+    with cluster(Where(RAY), alike) as found:
+        told = [done.value for done in found.results(ray_jobs.told, tasks(0, 1, 2), fresh=True)]
+    assert len({process for process, _ in told}) == 3
+    assert all(kept == alike.environment for _, kept in told)
+    with (
+        pytest.raises(DistributionError, match="connected to the cluster at"),
+        connected("10.0.0.1:6379", 2),
+    ):
+        pass
+    assert ray_cluster.is_initialized()
+
+
+def network(folder, norm):
+    model = randomize(nw.build("unet", (None, None, 2), norm=norm, filters=2, depth=1))
+    model.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def test_a_scene_is_the_same_bit_for_bit_though_a_worker_is_killed(tmp_path, monkeypatch, caplog):
+    model = network(tmp_path, "batch@pre-activation")
+    pixels = np.random.default_rng(0).normal(size=(150, 117, 2)).astype(np.float32)
+    pixels[:60, :70] = np.nan
+    write_raster(tmp_path / "scene.tif", pixels)
+    wanted = nw.predict(model, tmp_path / "scene.tif", tmp_path / "here.tif", tile=TILE)
+    real, killed = partial.PartialImage.write, []
+
+    def killing(self, region, values, name):
+        real(self, region, values, name)
+        if not killed:
+            killed.append(kill_a_worker())
+
+    monkeypatch.setattr(partial.PartialImage, "write", killing)
+    found = nw.predict(model, tmp_path / "scene.tif", tmp_path / "ray.tif", tile=TILE, on="ray")
+    assert killed == [True]
+    assert re.search(r"scene\.tif, block \d+: its worker died; tried again, 1 of 3", caplog.text)
+    assert found.read_bytes() == wanted.read_bytes()
+    assert np.isfinite(read_raster(found)).any()
+    assert not partial_folder(found).exists()
+
+
+def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):
+    model = network(tmp_path, "instance@pre-activation")
+    chance = np.random.default_rng(1)
+    for name, side in (("a", 40), ("c", 100)):
+        write_raster(tmp_path / "in" / f"{name}.npy", chance.normal(size=(44, side, 2)))
+    (tmp_path / "in" / "b.npy").write_bytes(b"no image")
+    said = []
+    for out, on in (("here", None), ("ray", "ray")):
+        caplog.clear()
+        with pytest.raises(DataError, match=r"(?s)2 predicted, 1 failed.*b\.npy") as failed:
+            nw.predict(model, tmp_path / "in", tmp_path / out, tile=TILE, on=on)
+        said.append((str(failed.value), [r.getMessage() for r in caplog.records]))
+    assert said[0] == said[1]
+    assert "differ by" in said[1][1][0]
+    for name in ("a.npy", "c.npy"):
+        one, other = ((tmp_path / out / name).read_bytes() for out in ("here", "ray"))
+        assert one == other
+    assert (tmp_path / "here" / "a.npy").read_bytes() != (tmp_path / "in" / "a.npy").read_bytes()
+
+
+def test_what_workers_could_not_see_is_refused(tmp_path):
+    model = network(tmp_path, "none")
+    image = np.zeros((8, 8, 2), np.float32)
+    with pytest.raises(DistributionError, match="An array in memory"):
+        nw.predict(model, image, on="ray")
+    with pytest.raises(DistributionError, match="only model files and run folders"):
+        nw.predict(nw.build("unet", (None, None, 2), filters=2, depth=1), image, on="ray")

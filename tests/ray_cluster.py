@@ -1,0 +1,68 @@
+"""A Ray cluster of two workers for tests that need one, and the death of a worker."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TWO_WORKERS = 4
+"""Processors as Ray counts them: tests compute with two threads."""
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """This process is connected to two workers; tests without Ray are skipped."""
+    from normwise.distributed.ray_connection import installed
+
+    pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    kept = os.environ.get("PYTHONPATH")
+    # Workers find what tests ask for.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    ray = installed()
+    ray.init("local", num_cpus=TWO_WORKERS, include_dashboard=False, log_to_driver=False,
+             logging_level=logging.ERROR)  # fmt: skip
+    yield ray
+    ray.shutdown()
+    os.environ.pop("PYTHONPATH")
+    if kept is not None:
+        os.environ["PYTHONPATH"] = kept
+
+
+def kill_a_worker():
+    """Kills a worker that is at work, without a chance to clean up."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name().startswith("ray::carried"):
+                child.kill()
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def a_worker_killed_once(there):
+    """Kills a worker as soon as a path is there."""
+    killed = []
+
+    def watch():
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and not killed:
+            if there.exists() and kill_a_worker():
+                killed.append(True)
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        killed_in_time = bool(killed)
+        killed.append(True)
+        thread.join()
+    assert killed_in_time
