@@ -16,6 +16,8 @@ from normwise.training.recipe import Recipe
 from normwise.training.run import train
 from normwise.training.scaling import name_input, scaling_of_model
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def write_folder(root):
     """Images of one scene whose exposures differ 400-fold; the mask is what is bright in each."""

@@ -10,6 +10,8 @@ from normwise.data import open_dataset
 from normwise.errors import DataError
 from normwise.rasters import read_raster, write_raster
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 BANDS = ("B02", "B08", "B11")
 OWN_ORDER = ("B11", "B02", "B08")
 NODATA = 7
