@@ -10,8 +10,6 @@ from normwise.training.output import finished_model, regression_output
 
 from .stand_in import network
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 QUANTILES = Distribution((0.1, 0.5, 0.9))
 GAUSSIAN = Distribution(gaussian=True)
 X = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
@@ -176,6 +174,9 @@ def test_a_run_gives_an_honest_spread(noisy, tmp_path, loss, metric, names):
     assert run.history[-1]["loss"] < run.history[0]["loss"]
     values = nw.evaluate(tmp_path / "run").values
     assert values["r2"] > 0.7
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"It reaches {metric} {values[metric]:.4g} on 1 test image, where the simplest" in page
+    assert "the normal law of the training targets everywhere, reaches" in page
     assert abs(values["coverage"] - values["expected_coverage"]) < 0.15
     image = np.load(noisy / "images" / "d.npy")
     found = nw.predict(tmp_path / "run", image)
