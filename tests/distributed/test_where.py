@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from normwise.distributed.alike import THREADS, Alike, as_here, become
-from normwise.distributed.ray_connection import installed, refuse_unreachable
+from normwise.distributed.ray_connection import _reason, installed, refuse_unreachable
 from normwise.distributed.shared_files import Seen, refuse_unseen, refuse_unwritten, seen
 from normwise.distributed.where import PROCESSES, RAY, Where, where_of
 from normwise.errors import DistributionError
@@ -64,6 +64,17 @@ def test_an_address_that_does_not_answer_is_said_in_time():
         listener.listen()
         with pytest.raises(DistributionError, match=r"answers within 0\.2 s|can't connect"):
             refuse_unreachable(address, 0.2)
+
+
+def test_the_first_cause_of_a_failed_connection_is_told():
+    said = (
+        "[W] gcs_client.cc: Failed\nTraceback (most recent call last):\n"
+        "RuntimeError: Failed. Last connection error: Traceback (most recent call last):\n"
+        "ray.exceptions.AuthenticationError: the token is missing\n\nTraceback:\n"
+        "ConnectionError: Failed to connect to Ray cluster at 10.0.0.1:6379\n"
+    )
+    assert _reason(said) == "ray.exceptions.AuthenticationError: the token is missing"
+    assert _reason("killed\n") == "killed"
 
 
 def test_files_that_a_machine_sees_otherwise_are_named(tmp_path):

@@ -103,10 +103,19 @@ def refuse_unreachable(address: str, limit: float = LIMIT) -> None:
             f"--on ray={address}: no Ray cluster answers within {limit:g} s. {_HELP}"
         ) from None
     if tried.returncode:
-        said = [line for line in tried.stderr.splitlines() if line.strip()] or ["no reason"]
-        raise DistributionError(f"--on ray={address}: can't connect ({said[-1]}). {_HELP}")
+        raise DistributionError(
+            f"--on ray={address}: can't connect ({_reason(tried.stderr)}). {_HELP}"
+        )
 
 
+def _reason(said: str) -> str:
+    """The first cause that a traceback names, such as a token that the cluster asks for."""
+    causes = [line for line in said.splitlines() if _CAUSE.match(line)]
+    return causes[0][:_LONGEST] if causes else said.strip()[-_LONGEST:] or "no reason"
+
+
+_CAUSE: Final = re.compile(r"[\w.]+(Error|Exception): (?!.*Traceback)")
+_LONGEST: Final = 500
 _HELP: Final = (
     "Give the address that `ray start --head` printed, and call normwise on a machine of the "
     "cluster."
