@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from normwise.errors import ModelReadError
+from normwise.keras_format import read_graph
 from normwise.keras_format.live import describe
 from tests.zoo import ZOO, built, conv, image
 
@@ -74,3 +75,14 @@ def test_constants_that_keras_cannot_write_are_told_apart_by_their_text() -> Non
 def test_what_is_no_model() -> None:
     with pytest.raises(ModelReadError, match="got Conv2D"):
         describe(conv(2))
+
+
+@pytest.mark.parametrize("name", ["conv:1", "conv:2"])
+def test_a_layer_called_like_a_further_call_of_another(name: str) -> None:
+    inputs, twice = image(4), conv(4, name="conv")
+    model = keras.Model(inputs, twice(conv(4, name=name)(twice(inputs))))
+    if name == "conv:2":
+        assert len(read_graph(model).nodes) == 4
+        return
+    with pytest.raises(ModelReadError, match=r"'conv:1', and so is .* another \('conv'\)"):
+        read_graph(model)

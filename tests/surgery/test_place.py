@@ -8,6 +8,8 @@ import pytest
 from keras import layers, ops
 
 from normwise.errors import PlanError, PromiseError, SurgeryError
+from normwise.graph.channels import channels_of
+from normwise.graph.flatten import flatten
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
@@ -305,6 +307,37 @@ def test_whole_numbers_are_not_normalized():
     model = ZOO["integer_input"]()
     done = placed(model, "batch@input")
     assert "holds int32 values" in done.report.skipped[0].reason
+
+
+class Both(layers.Layer):
+    """A layer of a user's own, of which nothing is known but what Keras found out."""
+
+    def call(self, x, y=None):
+        return x if y is None else x + y
+
+
+def test_an_input_that_may_be_left_out_gets_no_norm_and_shapes_inside_nested_models_are_known():
+    ins = lambda: [image(4, name="first"), keras.Input((16, 16, 4), name="second", optional=True)]
+    inner_in = ins()
+    x = conv(4, activation="relu", name="c")(Both(name="both")(*inner_in))
+    inner = keras.Model(inner_in, layers.ReLU(name="r")(Both(name="again")(x)), name="inner")
+    inputs = ins()
+    model = shaken(keras.Model(inputs, conv(1, name="head")(inner(inputs))))
+    done = assert_contract(model, "batch@input+pre-activation")
+    assert norms_of(done.model) == {"first_norm", "inner/c_norm"}
+    assert [s.layer for s in done.report.skipped] == ["second_norm"]
+    assert "second may be left out" in done.report.skipped[0].reason
+    assert channels_of(flatten(read_graph(model)), -2) == 4  # what `again` makes
+
+
+def test_the_report_of_another_kind_names_the_norm_that_is_gone():
+    inputs = image(4)
+    x = layers.ReLU()(layers.BatchNormalization(name="old")(conv(4, name="a")(inputs)))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = check_pass(model, lambda m: placed(m, "layer@pre-activation", RETRAIN), trains=False)
+    assert [c.action for c in done.report.changed] == [
+        "batch swapped for layer, in the place of old"
+    ]
 
 
 def test_residue_is_left_alone_and_named():

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from normwise.graph.catalogue import Role, role_of
-from normwise.graph.graph import Graph, Node, Tensor, map_tensors
+from normwise.graph.graph import Graph, Node, Shape, Tensor, map_tensors
 from normwise.graph.shapes import with_shapes
 
 
@@ -20,7 +20,7 @@ def flatten(graph: Graph) -> Graph:
     if all(node.model is None for node in graph.nodes):
         return graph
     nodes: list[Node] = []
-    made = _inline(graph, nodes, "", "", None)
+    made = _inline(graph, nodes, "", "", None, told=True)
     flat = replace(
         graph,
         nodes=_unique(nodes),
@@ -36,8 +36,13 @@ def _inline(
     path: str,
     layer_path: str,
     passed: Sequence[Tensor] | None,
+    *,
+    told: bool,
 ) -> dict[Tensor, Tensor]:
-    """Appends the graph's calls to `nodes`; returns where each of its tensors now is."""
+    """Appends the graph's calls to `nodes`; returns where each of its tensors now is.
+
+    Whether the shapes that it tells hold for this call, says `told`.
+    """
     made: dict[Tensor, Tensor] = {}
     if passed is not None:
         made.update(zip(graph.input_tensors, passed, strict=False))
@@ -47,19 +52,20 @@ def _inline(
         if node.model is not None:
             read = [made[tensor] for tensor in node.inputs]
             inner = _inline(
-                node.model, nodes, f"{path}{node.name}/", f"{layer_path}{node.layer}/", read
-            )
+                node.model, nodes, f"{path}{node.name}/", f"{layer_path}{node.layer}/", read,
+                told=told and _built_for(node.model, [graph.spec(t).shape for t in node.inputs]),
+            )  # fmt: skip
             for output, tensor in enumerate(node.model.output_tensors):
                 made[Tensor(index, output)] = inner[tensor]
             continue
         for output in range(max(1, len(node.outputs))):
             made[Tensor(index, output)] = Tensor(len(nodes), output)
-        nodes.append(_moved(node, path, layer_path, made, nested=passed is not None))
+        nodes.append(_moved(node, path, layer_path, made, told=told))
     return made
 
 
 def _moved(
-    node: Node, path: str, layer_path: str, made: dict[Tensor, Tensor], nested: bool
+    node: Node, path: str, layer_path: str, made: dict[Tensor, Tensor], *, told: bool
 ) -> Node:
     def now(tensor: Tensor) -> Any:
         return made[tensor]
@@ -70,8 +76,18 @@ def _moved(
         layer=f"{layer_path}{node.layer}",
         args=map_tensors(node.args, now),
         kwargs=map_tensors(node.kwargs, now),
-        outputs=tuple(replace(s, shape=None) for s in node.outputs) if nested else node.outputs,
+        outputs=node.outputs if told else tuple(replace(s, shape=None) for s in node.outputs),
     )
+
+
+def _built_for(model: Graph, passed: Sequence[Shape | None]) -> bool:
+    """Whether a nested model was built for what it is called with, free sizes left open."""
+    own = [model.spec(tensor).shape for tensor in model.input_tensors]
+    return len(own) == len(passed) and all(
+        a is not None and b is not None and len(a) == len(b)
+        and all(n in (None, m) for n, m in zip(a[1:], b[1:], strict=True))
+        for a, b in zip(own, passed, strict=True)
+    )  # fmt: skip
 
 
 def _unique(nodes: Sequence[Node]) -> tuple[Node, ...]:

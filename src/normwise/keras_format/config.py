@@ -169,6 +169,7 @@ def _functional(
         return Tensor(place[key], reference.output)
 
     nodes = [_resolved(pending[key], specs.get(key, {}), resolve) for key in order]
+    _refuse_like_names(nodes, source)
     nested = {str(layer["name"]) for layer in layers if is_model(layer)}
     ends = [
         _end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")
@@ -182,6 +183,18 @@ def _functional(
         outputs,
         source,
     )
+
+
+def _refuse_like_names(nodes: Sequence[Node], source: str) -> None:
+    """The second call of the layer `a` is known as `a:1`, so no other layer may be called so."""
+    layers: dict[str, str] = {}
+    for node in nodes:
+        other = layers.setdefault(node.name, node.layer)
+        if other != node.layer:
+            raise ModelReadError(
+                f"{source}: a layer is named {node.name!r}, and so is a further call of another "
+                f"({min(other, node.layer, key=len)!r}); rename it, by another number at its end."
+            )
 
 
 def _layer(layer: Any, source: str) -> Mapping[str, Any]:

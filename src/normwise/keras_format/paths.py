@@ -5,6 +5,8 @@ model `encoder`. A layer inside a layer that is no model has a path too, `each/n
 `TimeDistributed` named `each`, though no graph shows it.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -29,6 +31,16 @@ def layers_by_path(model: Any) -> dict[str, Any]:
         inside = layer.layers if hasattr(layer, "layers") else getattr(layer, "_layers", ())
         pending.extend((f"{path}/", inner) for inner in reversed(list(inside)))
     return found
+
+
+def shared_paths(layers: Mapping[str, Any]) -> frozenset[str]:
+    """The paths of layers that are reached in several ways: what changes at one does at all.
+
+    Args:
+        layers: A model's layers by path.
+    """
+    counts = Counter(id(layer) for layer in layers.values())
+    return frozenset(path for path, layer in layers.items() if counts[id(layer)] > 1)
 
 
 def operations_by_path(model: Any) -> dict[str, Any]:

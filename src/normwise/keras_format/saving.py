@@ -5,7 +5,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from normwise.errors import SurgeryError
 from normwise.files import whole_file
+from normwise.keras_format.live import is_model
 
 NEWER_DEFAULTS = {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
 """What Keras 3.15 writes into every BatchNormalization and older Keras 3 refuses to read."""
@@ -21,10 +23,29 @@ def save_model(model: Any, path: Path, *, overwrite: bool = False) -> None:
 
     Raises:
         OutputExistsError: The file exists and `overwrite` is False.
+        SurgeryError: Keras could write the file and not load it again.
     """
+    _refuse_shared_weights(model, path)
     with whole_file(path, overwrite=overwrite) as temporary:
         model.save(temporary)
         _drop_newer_defaults(temporary)
+
+
+def _refuse_shared_weights(model: Any, path: Path) -> None:
+    """Keras writes a layer's weights once, and makes a layer of each model that it stands in."""
+    seen: dict[int, str] = {}
+    pending = [("", layer) for layer in reversed(model.layers)]
+    while pending:
+        prefix, layer = pending.pop()
+        where = f"{prefix}{layer.name}"
+        if is_model(layer):
+            pending += [(f"{where}/", inner) for inner in reversed(layer.layers)]
+        elif layer.weights and seen.setdefault(id(layer), where) != where:
+            raise SurgeryError(
+                f"{path}: {seen[id(layer)]!r} and {where!r} are one layer in two models; Keras "
+                "writes its weights only once and can't load such a file. Nothing was written. "
+                "Let one model call the layer, or give each a layer of its own."
+            )
 
 
 def _drop_newer_defaults(path: Path) -> None:

@@ -64,9 +64,13 @@ def drop_bias(work: Work, layer: str, edited: Graph) -> Change | str:
     first = work.flat.calls[layer][0]
     if not (is_linear(work.flat.nodes[first]) and has_bias(work.flat.nodes[first])):
         return "it has no bias"
+    if edited.nodes[edited.calls[layer][0]].config.get("activity_regularizer"):
+        return "its activity is regularized, which its bias is part of"
     norms = _cancelling(edited, layer)
     if not norms:
         return "no normalization right behind all of its calls cancels its bias"
+    if not work.shared.isdisjoint((layer, *norms)):
+        return "it stands elsewhere in the model too, or the normalization does"
     work.configure(work.levels.spot(first), {"use_bias": False})
     work.rule(layer, _without_bias)
     for norm in norms:

@@ -11,6 +11,7 @@ import numpy as np
 
 from normwise.graph.editing import Draft
 from normwise.graph.graph import Graph, Tensor
+from normwise.keras_format.paths import shared_paths
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
 from normwise.surgery.passing import Affine, BlockedError, is_keras
@@ -72,10 +73,7 @@ class Plan:
         self.takes: dict[str, list[Take]] = {}
         self.changed: dict[str, Change] = {}
         self.skipped: dict[str, Skip] = {}
-        paths: dict[int, int] = {}
-        for layer in layers.values():
-            paths[id(layer)] = paths.get(id(layer), 0) + 1
-        self.several = {path for path, layer in layers.items() if paths[id(layer)] > 1}
+        self.shared = shared_paths(layers)
 
     def level(self, graph: Graph, draft: Draft, path: str) -> None:
         """Folds inside one model and then inside those nested in it."""
@@ -138,9 +136,11 @@ class _Level:
         """Why a linear layer can't take a fold, None if it can."""
         node, layer = self.graph.nodes[index], self._layer(index)
         calls = len(self.graph.calls[node.layer])
-        if calls > 1 or self._where(index) in self._plan.several:
+        if calls > 1 or self._where(index) in self._plan.shared:
             return f"{node.layer!r} is shared by several calls"
-        if layer.compute_dtype != self._dtype or layer.variable_dtype != "float32":
+        if layer.variable_dtype != "float32":
+            return f"{node.layer!r} keeps its weights in {layer.variable_dtype}"
+        if layer.compute_dtype != self._dtype:
             return f"{node.layer!r} computes in {layer.compute_dtype}, the norm in {self._dtype}"
         names = {variable.name for variable in layer.variables}
         if not names <= {*KERNELS[KINDS[node.class_name]], "bias"}:
@@ -187,7 +187,7 @@ class _Level:
         node, layer = self.graph.nodes[index], self._layer(index)
         self._dtype = layer.compute_dtype
         calls = len(self.graph.calls[node.layer])
-        if calls > 1 or self._where(index) in self._plan.several:
+        if calls > 1 or self._where(index) in self._plan.shared:
             raise BlockedError("it is shared by several calls")
         if node.kwargs.get("training") or True in node.args[1:]:
             raise BlockedError("it is called in training mode")

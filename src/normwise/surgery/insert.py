@@ -28,8 +28,9 @@ from normwise.surgery.sites import (
     layer_config,
     name_of,
     place_text,
+    refused,
 )
-from normwise.surgery.work import Work, is_lambda
+from normwise.surgery.work import Work
 
 
 def check(work: Work, site: Site) -> str | None:
@@ -41,8 +42,9 @@ def check(work: Work, site: Site) -> str | None:
         return f"{node.name} holds {node.outputs[0].dtype} values, which nothing normalizes"
     if channels is None:
         return f"the number of channels of {node.name} is not known"
-    if want.where is Where.BEFORE_ACTIVATION and is_lambda(node.config.get("activation")):
-        return f"the activation of {node.name} is a lambda, which can't be a layer of its own"
+    reason = refused(work, want)
+    if reason is not None:
+        return reason
     refuse_unfitting_groups(want.spec, channels, name_of(work, want))
     if work.settings.keep and want.spec.kind not in BATCH_FAMILY | {"standardize"}:
         return (

@@ -15,19 +15,24 @@ from normwise.graph.catalogue import activation_of
 from normwise.graph.graph import Tensor
 from normwise.surgery.edits import Want, Where
 from normwise.surgery.rewrite import Change
-from normwise.surgery.sites import BATCH_FAMILY, BLOCKED, Site, epsilon_of, place_text
-from normwise.surgery.work import Work, is_lambda
+from normwise.surgery.sites import (
+    BATCH_FAMILY,
+    BLOCKED,
+    Site,
+    epsilon_of,
+    place_text,
+    refused,
+)
+from normwise.surgery.work import Work
 
 
 def check(work: Work, site: Site) -> str | None:
     """Why the normalization can't be moved, None if it can."""
     want, norm = site.edit.want, site.edit.norm
     assert want is not None and norm is not None
-    node = work.flat.nodes[want.tensor]
-    if want.where is Where.BEFORE_ACTIVATION and is_lambda(node.config.get("activation")):
-        return f"the activation of {node.name} is a lambda, which can't be a layer of its own"
-    if not work.settings.keep:
-        return None
+    reason = refused(work, want)
+    if reason is not None or not work.settings.keep:
+        return reason
     if _same_tensor(work, norm, want):
         return (
             f"standing {place_text(work, want)} it would be read by others than now, which changes "

@@ -11,6 +11,7 @@ from typing import Any
 
 from normwise.errors import PlanError, SurgeryError
 from normwise.graph.graph import Graph
+from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import read_graph
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
@@ -67,7 +68,7 @@ def place(
     """
     settings = settings or Settings()
     graph = read_graph(model)
-    work = Work(graph, settings)
+    work = Work(graph, settings, shared_paths(layers_by_path(model)))
     _refuse_missing_kinds(plan)
     edited, done = edited_graph(work, plan, layers)
     notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, edited)]

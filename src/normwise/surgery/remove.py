@@ -60,6 +60,13 @@ def _loss(  # noqa: PLR0911 - one reason, one return
     )
     if not alone:
         return f"{read.name} is also read by others, so it can't be folded into it"
+    if taker.layer in work.shared:
+        return f"{taker.name} stands elsewhere in the model too, so it can't be folded into it"
+    constraint = next(
+        (k for k in taker.config if k.endswith("_constraint") and taker.config[k]), ""
+    )
+    if constraint:
+        return f"{taker.name} has a {constraint}, which would undo it in the first training step"
     shape = read.shape
     axis = node.config.get("axis", -1)
     own = (

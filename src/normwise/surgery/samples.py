@@ -27,7 +27,11 @@ may be dead for some of them, or saturated."""
 BOUNDS = (None, 2**16, 2**8, 4)
 """The same for integers of 32 bits and more that nothing says more of: often indices. None: any."""
 
-INDICES = {"Embedding": "input_dim", "CategoryEncoding": "num_tokens"}
+INDICES = {
+    "Embedding": "input_dim",
+    "ReversibleEmbedding": "input_dim",
+    "CategoryEncoding": "num_tokens",
+}
 NARROW_BITS = 16
 """Integers up to so many bits are raw measurements, and take every value."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from normwise.graph.catalogue import activation_of
+from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.editing import ENDS
 from normwise.graph.graph import Tensor
 from normwise.norms.kinds import KINDS, NormSpec, config_of
 from normwise.surgery.edits import Edit, How, Want, Where
 from normwise.surgery.levels import Cut, Spot
-from normwise.surgery.work import Work
+from normwise.surgery.work import Work, is_lambda
 
 BATCH_FAMILY = frozenset({"batch", "batch-renorm", "sync-batch"})
 """Kinds with fixed statistics in inference, which can start as the identity."""
@@ -64,6 +64,16 @@ def site_of(work: Work, edit: Edit) -> Site | str:
             return "it stands in one model and would have to stand in another"
     level = spot.level if spot is not None else cut.level if cut is not None else ""
     return Site(edit, spot, cut, work.levels.path(level))
+
+
+def refused(work: Work, want: Want) -> str | None:
+    """Why nothing can stand in a place, None if a normalization can."""
+    node = work.flat.nodes[want.tensor]
+    if want.where is Where.BEFORE_ACTIVATION and is_lambda(node.config.get("activation")):
+        return f"the activation of {node.name} is a lambda, which can't be a layer of its own"
+    if role_of(node) is Role.INPUT and node.config.get("optional"):
+        return f"{node.name} may be left out, and a normalization can't read what isn't there"
+    return None
 
 
 def _cut(work: Work, want: Want) -> Cut | None:

@@ -147,8 +147,9 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     work.start(path, {}, config)
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)
+    instead = "" if name == node.layer else f", in the place of {site.path}{node.layer}"
     restored = _restore_bias(work, norm, want.spec, channels)
-    return Change(path, said + restored)
+    return Change(path, said + instead + restored)
 
 
 def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:

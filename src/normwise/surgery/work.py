@@ -55,11 +55,15 @@ class Work:
     Args:
         graph: The source's graph.
         settings: How edits are made.
+        shared: Paths of layers that stand elsewhere in the model too (`shared_paths`).
     """
 
-    def __init__(self, graph: Graph, settings: Settings) -> None:
+    def __init__(
+        self, graph: Graph, settings: Settings, shared: frozenset[str] = frozenset()
+    ) -> None:
         self.graph = graph
         self.settings = settings
+        self.shared = shared
         self.placement = Placement(layout_of(graph))
         self.flat = self.placement.graph
         self.levels = Levels(graph, self.flat)
@@ -196,6 +200,9 @@ class Work:
         self._split[path, node.layer] = None
         draft = self.levels.draft(spot.level)
         class_name, config = _activation_layer(node)
+        if node.config.get("activity_regularizer"):
+            config["activity_regularizer"] = thaw(node.config["activity_regularizer"])
+            self.configure(spot, {"activity_regularizer": None})
         name = draft.free_name(f"{node.layer}_{activation_of(node)}")
         for call, index in enumerate(draft.graph.calls[node.layer]):
             tensor = Tensor(index)

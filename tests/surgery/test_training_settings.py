@@ -1,0 +1,68 @@
+"""Regularizers, constraints and the like stay with what they are about."""
+
+import keras
+import numpy as np
+import pytest
+from keras import constraints, layers, regularizers
+
+from normwise.norms import NormPlan
+from normwise.surgery.fold import fold
+from normwise.surgery.place import place
+from normwise.surgery.work import Settings
+from tests.surgery.contract import check_pass, norms_of, placed
+from tests.surgery.models import inputs_of, shaken
+from tests.zoo import conv, image
+
+
+def losses_of(model, inputs):
+    model(inputs, training=False)
+    return float(sum(model.losses))
+
+
+def test_the_regularizer_of_an_activity_goes_with_the_activation(tmp_path):
+    inputs = image(4)
+    told = {
+        "activity_regularizer": regularizers.L2(0.1),
+        "kernel_regularizer": regularizers.L1(0.1),
+        "kernel_constraint": constraints.MaxNorm(1.0),
+    }
+    shared = conv(4, activation="relu", name="a", **told)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(shared(shared(inputs)))))
+    done = check_pass(model, placed("batch@pre-activation"), tmp_path / "m.keras", trains=False)
+    assert len(norms_of(done.model)) == 2
+    given = inputs_of(model)
+    np.testing.assert_allclose(losses_of(done.model, given), losses_of(model, given), rtol=1e-5)
+    a, relu = done.model.get_layer("a"), done.model.get_layer("a_relu")
+    assert a.activity_regularizer is None and relu.activity_regularizer is not None
+    assert a.kernel_regularizer is not None and a.kernel_constraint is not None
+
+
+def one_norm(**told):
+    inputs = image(4)
+    x = layers.BatchNormalization(name="norm")(conv(4, name="a", **told)(inputs))
+    return shaken(keras.Model(inputs, conv(1, name="head")(layers.ReLU()(x))))
+
+
+def test_a_constrained_kernel_takes_a_norm_over_for_inference_only():
+    """Its constraint would be applied to it in the first step of a training."""
+    told = {"kernel_constraint": constraints.UnitNorm(axis=(0, 1, 2))}
+    done = check_pass(one_norm(**told), placed("none"), trains=False)
+    assert not done.report.changed and "kernel_constraint" in done.report.skipped[0].reason
+    assert check_pass(one_norm(**told), fold, trains=False).report.changed
+    assert check_pass(one_norm(), placed("none"), trains=False).report.changed
+
+
+@pytest.mark.parametrize("regularizer", [None, regularizers.L2(0.1)])
+def test_a_bias_that_a_regularizer_sees_is_not_dead(regularizer):
+    model = one_norm(activity_regularizer=regularizer)
+    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    assert done.model.get_layer("a").use_bias == (regularizer is not None)
+
+
+def test_a_regularizer_that_moved_away_keeps_no_bias():
+    """The activity is that of the activation, and a norm stands between the bias and it now."""
+    inputs = image(4)
+    x = conv(4, activation="relu", activity_regularizer=regularizers.L2(0.1), name="a")(inputs)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    plan = NormPlan.parse("batch@pre-activation")
+    assert not place(model, plan, Settings(drop_bias=True)).model.get_layer("a").use_bias
