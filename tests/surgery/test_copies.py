@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from normwise.graph.graph import freeze
-from normwise.keras_format import read_graph
+from normwise.keras_format import read_graph, replayed
 from normwise.keras_format.replay import replay
 from normwise.keras_format.weights import Weights
 from normwise.norms import NormPlan
@@ -112,6 +112,47 @@ def test_a_fold_holds_maps_of_channels_and_no_kernels():
     for takes in plan.takes.values():
         for take in takes:
             assert take.affine.scale.shape == take.affine.shift.shape == (4,)
+
+
+class Alive:
+    """Bytes of the arrays of weights that are alive at the same time."""
+
+    def __init__(self):
+        self.most, self.arrays, self.kept = 0, [], []
+
+    def see(self, array, keep=False):
+        self.kept += [array] if keep else []
+        self.arrays = [a for a in self.arrays if a() is not None] + [weakref.ref(array)]
+        self.most = max(self.most, sum(a().nbytes for a in self.arrays))
+        return array
+
+
+DEEP, WIDE = 6, 16
+
+
+def heavy():
+    inputs = x = image(WIDE)
+    for _ in range(DEEP):
+        x = layers.ReLU()(layers.BatchNormalization()(conv(WIDE)(x)))
+    return shaken(keras.Model(inputs, conv(1, 1)(x)))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("rewrite", [fold, lambda model: place(model, NormPlan.parse("none"))])
+def test_arrays_of_one_layer_at_a_time(rewrite, keep, monkeypatch):
+    """With the model and its copy (see above), no more than two copies of the weights exist."""
+    alive, array, assign = Alive(), Weights.array, replayed.assign
+
+    def counted(path, layer, values):
+        assign(path, layer, {name: alive.see(value, keep) for name, value in values.items()})
+
+    monkeypatch.setattr(Weights, "array", lambda self, v: alive.see(array(self, v), keep))
+    monkeypatch.setattr(replayed, "assign", counted)
+    model = heavy()
+    assert len(rewrite(model).report.changed) == DEEP
+    kernel = 3 * 3 * WIDE * WIDE * 4
+    assert (alive.most < 3 * kernel) != keep  # one that is read, what is made of it, and vectors
+    assert (alive.most > DEEP * kernel) == keep
 
 
 @pytest.mark.backends
