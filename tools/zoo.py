@@ -2,7 +2,8 @@
 
 python tools/zoo.py [--jobs N] [--seconds S] [NAME ...]
 
-A part is a network of keras.applications with all its tests, or twenty tests of hand-made models.
+A part is a network of keras.applications with all its tests, twenty tests of hand-made models, or
+those of random ones.
 One that has passed is not run again until something in src or tests changes, so a run may be
 interrupted at any time and goes on where it was. With names, only these parts are run.
 """
@@ -24,12 +25,14 @@ FILES = (
     "tests/surgery/test_applications.py",
     "tests/surgery/test_contract.py",
     "tests/surgery/test_place.py",
+    "tests/surgery/test_random_graphs.py",
 )
 MEMORY = ROOT / ".pytest_cache" / "zoo.json"
 TOGETHER = 20
 """Tests of hand-made models in one part."""
 
-ENVIRONMENT = {**os.environ, "NORMWISE_ZOO": "all"}
+ENVIRONMENT = {**os.environ, "NORMWISE_ZOO": "all", "NORMWISE_EXAMPLES": "25"}
+"""All networks, all passes on each hand-made model, and 300 random networks instead of 12."""
 
 
 def collected() -> list[str]:
