@@ -40,6 +40,16 @@ def assert_untouched(model, before):
         np.testing.assert_array_equal(a, b)
 
 
+def set_free(first, again):
+    """Whether all that a second run is about are norms that no plan described in the first.
+
+    They were left alone and said to be; with others gone, one may describe them.
+    """
+    notes = " ".join(first.notes)
+    about = [*again.changed, *again.skipped]
+    return about and all(f"{one.layer} is outside of any plan" in notes for one in about)
+
+
 @settings(max_examples=12 * MORE, deadline=None)
 @given(STEPS, STRUCTURE, PLAN, st.booleans(), st.booleans())
 def test_promises_hold(steps, structure, text, keep, drop_bias):
@@ -58,6 +68,8 @@ def test_promises_hold(steps, structure, text, keep, drop_bias):
         assert_kept(outputs, found)
     if not done.report.skipped:
         again = place(done.model, plan, Settings(keep, drop_bias)).report
+        if set_free(done.report, again):
+            return
         assert not again.changed and not again.skipped
         reached = infer_plan(read_graph(done.model))
         # Two plans can mean the same places; then the one read back asks for no edit either.
