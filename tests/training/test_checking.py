@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 
 from normwise.training.recipe import Recipe
 from normwise.training.run import train
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def folder(root):
@@ -46,7 +49,7 @@ def names_in(found):
     return [name for name in names if name != "partial-coverage"]
 
 
-UNET = {"name": "unet", "filters": 4, "depth": 2}
+UNET = {"name": "unet", "filters": 4, "depth": 1}
 
 
 def test_a_healthy_network_is_trained_without_a_word(tmp_path, capsys):

@@ -15,8 +15,10 @@ from normwise.training.training_settings import TrainingSettings
 from .stand_in import Batches, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
-def three_heads(dropout=0.0):
+
+def with_heads(count=3, dropout=0.0):
     """Heads at full, half and full resolution."""
     inputs = layers.Input((None, None, 3))
     x = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
@@ -24,8 +26,9 @@ def three_heads(dropout=0.0):
     deep = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(8, 3, padding="same")(deep))
     deep = layers.Dropout(dropout)(layers.Activation("relu")(deep))
     x = layers.Concatenate()([layers.UpSampling2D()(deep), x])
-    heads = [layers.Conv2D(1, 1, name=f"head_{i}")(t) for i, t in enumerate((x, deep, x))]
-    return keras.Model(inputs, heads, name="three_heads")
+    read = (x, deep, x)[:count]
+    heads = [layers.Conv2D(1, 1, name=f"head_{i}")(t) for i, t in enumerate(read)]
+    return keras.Model(inputs, heads, name="with_heads")
 
 
 def validate(model):
@@ -40,11 +43,11 @@ def test_weights_are_halved_from_head_to_head():
 
 
 def test_sizes_come_from_the_network():
-    assert head_sizes(three_heads(), (16, 24)) == ((16, 24), (8, 12), (16, 24))
+    assert head_sizes(with_heads(), (16, 24)) == ((16, 24), (8, 12), (16, 24))
 
 
 def test_a_main_output_of_another_size_is_refused():
-    model = three_heads()
+    model = with_heads()
     turned = keras.Model(model.inputs, model.outputs[1:])
     with pytest.raises(NetworkError, match=r"Output 1 of .* has \(8, 12\) pixels for a patch of"):
         head_sizes(turned, (16, 24))
@@ -95,7 +98,7 @@ def test_the_loss_is_the_weighted_sum_over_the_heads(tmp_path):
             found.append(loss)
 
     seed_run(0)
-    model = three_heads()
+    model = with_heads()
     x, y, weight = Batches()[0]
     outputs = [keras.ops.convert_to_numpy(output) for output in model(x, training=True)]
     settings = recipe(epochs=1, steps=1, loss="cross-entropy", learning_rate=1e-9)
@@ -118,22 +121,22 @@ def test_a_run_with_heads_resumes_exactly(tmp_path):
 
     def trained(folder, **options):
         seed_run(0)
-        model = three_heads(dropout=0.3)
-        fit(model, Batches(), validate, recipe(), folder, **options)
+        model = with_heads(2, dropout=0.3)
+        fit(model, Batches(), validate, recipe(epochs=2), folder, **options)
         return weights_of(model)
 
     whole = trained(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", watcher=Interrupted())
     assert same_weights(whole, trained(tmp_path / "parts", resume=True))
-    assert not same_weights(whole, weights_of(three_heads()))
+    assert not same_weights(whole, weights_of(with_heads(2)))
 
 
 @pytest.mark.parametrize("task", ["segmentation", "regression"])
 def test_a_supervised_network_is_finished_with_its_main_head_alone(tmp_path, task):
     data = write_folder(tmp_path / "data", task)
     settings = recipe_of(data, epochs=1)
-    network = settings.network.model_copy(update={"deep_supervision": True})
+    network = settings.network.model_copy(update={"deep_supervision": True, "depth": 2})
     run = train(
         settings.model_copy(update={"network": network}), out=tmp_path / "run", progress=False
     )

@@ -1,5 +1,6 @@
 import csv
 import io
+import shutil
 
 import keras
 import numpy as np
@@ -24,21 +25,30 @@ def trained(folder, settings=None, batches=None, seed=0, **options):
     return model, standing
 
 
-def test_a_run_leaves_its_best_weights_and_its_files(tmp_path):
-    model, standing = trained(tmp_path)
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The folder, model and standing of a run that nobody stopped, and what its lines said."""
+    folder = tmp_path_factory.mktemp("straight")
+    console = Console(file=io.StringIO(), force_terminal=False, width=200)
+    model, standing = trained(folder, watcher=Lines(console, "iou"))
+    return folder, model, standing, console.file.getvalue().splitlines()
+
+
+def test_a_run_leaves_its_best_weights_and_its_files(straight):
+    folder, model, standing, _ = straight
     assert standing.epochs == 3
     assert len(standing.history) == 3
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "history.csv"]
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [BEST.name, LAST.name]
-    rows = read_history(tmp_path / "history.csv")
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoints", "history.csv"]
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == [BEST.name, LAST.name]
+    rows = read_history(folder / "history.csv")
     assert rows == standing.history
     assert rows[standing.best_epoch - 1]["val_iou"] == standing.best
     assert validate(model)["iou"] == pytest.approx(standing.best, rel=1e-12)
     assert standing.history[2]["loss"] < standing.history[0]["loss"]
 
 
-def test_the_seed_decides(tmp_path):
-    one, _ = trained(tmp_path / "one")
+def test_the_seed_decides(straight, tmp_path):
+    _, one, _, _ = straight
     same, _ = trained(tmp_path / "same")
     other, _ = trained(tmp_path / "other", seed=1)
     assert same_weights(weights_of(one), weights_of(same))
@@ -47,36 +57,36 @@ def test_the_seed_decides(tmp_path):
 
 EVERYTHING = {
     "ema": 0.9, "clip_norm": 0.5, "accumulate": 3, "schedule": "cosine-restarts", "cycles": 2,
+    "precision": "mixed_bfloat16",
 }  # fmt: skip
 
 
+# With mixed_float16, and in processes of their own: test_killed_run.py.
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        pytest.param({**EVERYTHING, "precision": "mixed_bfloat16"}, marks=pytest.mark.backends),
-        {**EVERYTHING, "precision": "mixed_float16"},
-    ],
+    "settings", [{}, pytest.param(EVERYTHING, marks=pytest.mark.backends)], ids=["plain", "all"]
 )
-def test_stopping_and_going_on_changes_nothing(settings, tmp_path):
+def test_stopping_and_going_on_changes_nothing(settings, straight, tmp_path):
     class Interrupted(Silent):
         def step(self, epoch, step, loss, patches_per_second):
             if (epoch, step) == (2, 3):
                 raise KeyboardInterrupt
 
-    whole, straight = trained(tmp_path / "whole", recipe(**settings))
+    if settings:
+        whole, once = trained(tmp_path / "whole", recipe(**settings))
+    else:
+        _, whole, once, _ = straight
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", recipe(**settings), watcher=Interrupted())
     assert len(read_history(tmp_path / "parts" / "history.csv")) == 1
     parts, resumed = trained(tmp_path / "parts", recipe(**settings), resume=True)
     assert same_weights(weights_of(whole), weights_of(parts))
-    assert [row["loss"] for row in straight.history] == [row["loss"] for row in resumed.history]
+    assert [row["loss"] for row in once.history] == [row["loss"] for row in resumed.history]
     again, _ = trained(tmp_path / "parts", recipe(**settings), resume=True)
     assert same_weights(weights_of(parts), weights_of(again))
 
 
-def test_another_recipe_is_not_resumed(tmp_path):
-    trained(tmp_path)
+def test_another_recipe_is_not_resumed(straight, tmp_path):
+    shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
     with pytest.raises(RunError, match=r"training\.learning_rate is 0\.5, was 0\.001"):
         trained(tmp_path, recipe(learning_rate=0.5), resume=True)
 
@@ -144,10 +154,8 @@ def test_the_same_losses_as_plain_keras(tmp_path):
     assert max(abs(a - b).max() for a, b in zip(start, weights_of(plain), strict=True)) > 0.01
 
 
-def test_plain_lines(tmp_path):
-    console = Console(file=io.StringIO(), force_terminal=False, width=200)
-    trained(tmp_path, watcher=Lines(console, "iou"))
-    lines = console.file.getvalue().splitlines()
+def test_plain_lines(straight):
+    *_, lines = straight
     assert lines[0] == "training: 3 epochs of 4 steps"
     assert len(lines) == 4
     assert lines[1].startswith("epoch 1/3: loss ")
@@ -162,10 +170,9 @@ def test_a_bar_on_a_terminal_is_taken_away(tmp_path):
     assert "epoch 3/3" in text
 
 
-def test_history_is_a_table(tmp_path):
-    trained(tmp_path, recipe(epochs=1))
-    with (tmp_path / "history.csv").open() as file:
-        (row,) = csv.DictReader(file)
+def test_history_is_a_table(straight):
+    with (straight[0] / "history.csv").open() as file:
+        row, *_ = csv.DictReader(file)
     assert list(row) == [
         "epoch", "loss", "val_loss", "val_iou", "learning_rate", "patches_per_second", "seconds",
     ]  # fmt: skip

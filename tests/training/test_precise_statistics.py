@@ -11,7 +11,7 @@ from normwise.training.run import train
 from .stand_in import Batches, network, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder
 
-pytestmark = pytest.mark.backends
+pytestmark = [pytest.mark.backends, pytest.mark.usefixtures("no_pictures")]
 
 
 def moved():

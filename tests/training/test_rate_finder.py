@@ -14,6 +14,8 @@ from normwise.training.run_folder import RATES
 from .stand_in import Batches, network, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 RATE = np.geomspace(1e-6, 1, 100)
 
 

@@ -51,7 +51,7 @@ def write_folder(root, task):
 def recipe_of(data, **training):
     return Recipe(
         data={"path": str(data), "patch": 16},
-        network={"name": "unet", "filters": 4, "depth": 2},
+        network={"name": "unet", "filters": 4, "depth": 1},
         norm="batch(momentum=0.8)@pre-activation",
         training={"epochs": 2, "steps": 25, "batch_size": 4, "learning_rate": 0.02, **training},
     )
@@ -205,6 +205,7 @@ def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
     assert load_recipe(run.folder / "recipe.yaml").training.seed == 0
 
 
+@pytest.mark.parametrize("finished", ["segmentation"], indirect=True)
 def test_a_run_killed_in_its_first_epoch_starts_again(finished, tmp_path):
     _, data, run = finished
     killed = tmp_path / "run"
@@ -219,7 +220,7 @@ def test_a_run_killed_in_its_first_epoch_starts_again(finished, tmp_path):
     [
         ("training.loss=huber", r"training\.loss: received 'huber'; allowed for this segment"),
         ("training.metric=rmse", r"training\.metric: received 'rmse'"),
-        ("data.patch=18", "multiples of the network's total stride of 4 pixels"),
+        ("data.patch=17", "multiples of the network's total stride of 2 pixels"),
         ("data.patch=184", r"received \[184, 184\]; allowed: up to 4 times .* side of 45 pixels"),
         ("network.name=unett", "unet"),
         ("network.filtres=3", r"network\.filtres: unknown option of unet.*network\.filters"),

@@ -10,6 +10,8 @@ from normwise.training.sampling import SeenClasses, sampling_of
 
 from .test_run import recipe_of, write_folder
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def test_a_run_logs_what_it_sampled(tmp_path):
     data = write_folder(tmp_path / "data", "segmentation")
