@@ -1,7 +1,9 @@
 """Tasks and predictions on a Ray cluster of two workers, some of which die."""
 
 import re
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -70,6 +72,14 @@ def test_errors_of_ours_are_results_and_faults_are_raised(two, tmp_path, caplog)
         list(two.results(ray_jobs.broken, tasks(0)))
     with pytest.raises(DistributionError, match=r"nowhere: can't be seen on .*share"):
         list(two.results(ray_jobs.blind, tasks(str(tmp_path / "nowhere"))))
+
+
+def test_a_worker_that_lacks_a_module_is_told(two, monkeypatch):
+    here = types.ModuleType("only_here")
+    exec("def nothing(_): pass", here.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", here)
+    with pytest.raises(DistributionError, match=r"No module named 'only_here'.*Install normwise"):
+        list(two.results(here.nothing, tasks(0)))
 
 
 def test_what_is_in_flight_is_cancelled_when_nobody_waits_any_more(two, tmp_path):

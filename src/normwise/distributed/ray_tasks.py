@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ RETRIES: Final = 3
 """How often a task is tried again after its worker died."""
 _AHEAD: Final = 2
 """Tasks in flight for each that runs: workers don't wait for the next one."""
+
+_UNLOADED: Final = re.compile(r"ModuleNotFoundError|ImportError|failed to import")
 
 log = logging.getLogger("normwise.distributed")
 
@@ -250,10 +253,10 @@ def _processors(ray: Any) -> list[int]:
 def _fault(task: Task, failed: Any) -> Exception:
     """What a task raised that is no error of ours."""
     cause = failed.cause
-    if isinstance(cause, ImportError) or "failed to import" in str(failed):
+    if _UNLOADED.search(str(failed)):
         return DistributionError(
-            f"{task.name}: a worker can't load normwise ({_last_line(failed)}). Install the same "
-            "versions on all machines of the cluster."
+            f"{task.name}: a worker can't load what it needs ({_last_line(failed)}). Install "
+            "normwise and what it needs, in the same versions, on all machines of the cluster."
         )
     return cause if isinstance(cause, Exception) else DistributionError(f"{task.name}: {failed}")
 
