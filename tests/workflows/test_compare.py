@@ -30,6 +30,7 @@ from normwise.rasters import write_raster
 from normwise.training.preparing import parts_of, training_batches
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
+from normwise.workflows import compare_report
 from tests.commands import normwise
 from tests.ray_cluster import a_worker_killed_once, ray_cluster
 
@@ -255,6 +256,79 @@ def test_an_interrupted_comparison_goes_on_and_can_grow(found, data, monkeypatch
         assert after.values[:2] == before.values
 
 
+def test_the_worse_plan_is_stopped_and_the_others_end_as_if_nothing_had_been(
+    found, data, tmp_path, monkeypatch
+):
+    real, out, plans = running.train_until, tmp_path / "halved", (*PLANS, "group(groups=2)@skip")
+    # Pictures of predictions are another test's, and slow.
+    monkeypatch.setattr(compare_report, "examples_of", lambda recipe, folders: ((), None))
+
+    def interrupted(epoch, recipe, **more):
+        if recipe.norm == plans[2]:
+            raise KeyboardInterrupt
+        return real(epoch, recipe, **more)
+
+    asked = {"out": out, "seeds": 1, "settings": SETTINGS, "progress": False}
+    monkeypatch.setattr(running, "train_until", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="2 of 3 trials are done"):
+        nw.compare(data, plans, halving=True, **asked)
+    monkeypatch.setattr(running, "train_until", real)
+    said = []
+    halved = nw.compare(data, plans, halving=True, say=said.append, **asked)
+    assert said[0].startswith("1 of 1: ")
+    (rung,) = halved.summary.race.rungs
+    (stopped,) = rung.stopped
+    assert rung.epochs == 1
+    assert any(f"stopped after 1 of 2 epochs, by validation r2: {stopped}" in s for s in said)
+    assert stopped == min(plans, key=rung.mean)
+    assert [line.variant.name for line in halved.lines] == [p for p in plans if p != stopped]
+    full = {line.variant.name: bits(line.outcomes[0]) for line in found.lines}
+    ended = {line.variant.name: bits(line.outcomes[0]) for line in halved.lines}
+    assert full.keys() & ended.keys()
+    assert all(ended[name] == full[name] for name in full.keys() & ended.keys())
+    folder = next((out / "trials").glob(f"{variants_of(plans)[plans.index(stopped)].folder}/seed0"))
+    assert not (folder / "model.keras").exists()
+    text = (out / "report.md").read_text()
+    assert "## Stopped early" in text
+    assert f"| `{stopped}` | 2 of 4 steps |" in text
+    folders = trained(monkeypatch)
+    complete = nw.compare(data, plans, **asked)
+    assert folders == [folder]
+    assert complete.summary.race is None
+    assert [line.variant.name for line in complete.lines] == list(plans)
+    assert {line.variant.name: bits(line.outcomes[0]) for line in complete.lines}.items() >= (
+        full | ended
+    ).items()
+
+
+def test_a_budget_is_turned_into_steps_once(data, tmp_path, monkeypatch):
+    from normwise.workflows import compare_budget
+
+    asked = Experiment(Recipe(data={"path": str(data)}), variants_of(PLANS))
+    monkeypatch.setattr(compare_budget, "refuse_impossible", lambda recipes, dataset: None)
+    monkeypatch.setattr(compare_budget, "steps_for", lambda *given: 1200)
+    record, said = tmp_path / "experiment.json", []
+    found = compare_budget.planned(asked, 600.0, None, record, said.append)
+    assert found.base.training.steps == 1200 // 40
+    assert said == ["1,200 training steps to the end, as measured on this machine"]
+    recipe = found.base.model_dump(mode="json")
+    record.write_text(json.dumps({"budget": 600.0, "recipe": recipe}))
+    monkeypatch.setattr(compare_budget, "steps_for", None)
+    assert compare_budget.planned(asked, 600.0, None, record, said.append) == found
+    with pytest.raises(RunError, match="begun with a budget of 600 s, this is one of 60 s"):
+        compare_budget.planned(asked, 60.0, None, record, said.append)
+    with pytest.raises(RecipeError, match="name one of them"):
+        nw.compare(data, PLANS, out=tmp_path / "both", steps=100, budget="1min")
+
+
+def test_a_step_of_each_variant_is_measured(data):
+    from normwise.comparison.pace import _seconds
+    from normwise.training.preparing import opened
+
+    recipe = with_settings(Recipe(data={"path": str(data)}), SETTINGS)
+    assert 0 < _seconds(recipe, opened(recipe)) < 60
+
+
 def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
     found = nw.compare(
         data,
@@ -344,13 +418,12 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
         nw.compare(data, PLANS, out=tmp_path / "other", settings=SETTINGS)
 
 
-def test_steps_and_time_are_settings_of_the_trials(data, tmp_path, monkeypatch):
+def test_steps_are_settings_of_the_trials(data, tmp_path, monkeypatch):
     from normwise.workflows import compare as workflow
 
-    assert workflow._limits(1000, "2min") == [
-        "training.epochs=20", "training.steps=50", "training.budget=120.0",
-    ]  # fmt: skip
+    assert workflow._limits(1000, None) == ["training.epochs=20", "training.steps=50"]
     assert workflow._limits(7, None) == ["training.epochs=7", "training.steps=1"]
-    recipe = with_settings(Recipe(data={"path": "x"}), workflow._limits(1000, 90))
-    assert (recipe.training.epochs, recipe.training.budget) == (20, 90.0)
+    assert workflow._limits(None, "2min") == ["training.epochs=20"]
+    recipe = with_settings(Recipe(data={"path": "x"}), workflow._limits(1000, None))
+    assert (recipe.training.epochs, recipe.training.steps) == (20, 50)
     assert variants_of(PLANS)[0].plan == PLANS[0]

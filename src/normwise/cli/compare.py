@@ -36,8 +36,12 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps of each trial, validated 20 times.")
     ] = None,
+    halving: Annotated[
+        bool, typer.Option("--halving", help="Stop the worse half early, and again (many plans).")
+    ] = False,
     budget: Annotated[
-        str | None, typer.Option(help="Training time of each trial, such as 10min.")
+        str | None,
+        typer.Option(help="Time of the whole comparison, by halving, such as 30min."),
     ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="A process for each trial, so many at once.")
@@ -68,6 +72,7 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
         vary=vary or (),
         settings=settings or (),
         steps=steps,
+        halving=halving,
         budget=budget,
         processes=processes,
         on=on,
@@ -98,6 +103,10 @@ def _print(found: "Comparison") -> None:
         cells = (format(value, form) if isfinite(value) else "-" for value, form in numbers)
         table.add_row(line.variant.name, *cells)
     output.print(table)
+    if race := summary.race:
+        for name, epochs in ((name, rung.epochs) for rung in race.rungs for name in rung.stopped):
+            said = f"{name}: stopped after {epochs} of {race.epochs} epochs, no final number"
+            output.print(f"  • {said}", highlight=False, markup=False, soft_wrap=True)
     for pair in found.pairs:
         said = f"{pair.one} against {pair.other}: {pair.verdict(summary.unit)}"
         output.print(f"  • {said}", highlight=False, markup=False, soft_wrap=True)

@@ -21,6 +21,7 @@ def _sentences(summary: Summary) -> Iterator[str]:
     if rest:
         yield from _against(summary, best, rest)
     yield from _diverged(summary)
+    yield from _stopped(summary)
 
 
 def _best(summary: Summary, best: Line) -> str:
@@ -85,6 +86,16 @@ def _diverged(summary: Summary) -> Iterator[str]:
                 f"“{line.variant.name}” diverged or gave no number in {line.diverged} of "
                 f"{len(line.values)} trials."
             )
+
+
+def _stopped(summary: Summary) -> Iterator[str]:
+    race = summary.race
+    if race is not None:
+        count = race.variants - len(race.kept)
+        yield (
+            f"Stopped early, by validation {race.metric} at the time: {count} of {race.variants} "
+            "variants. They have no final number, and how they would have ended isn't known."
+        )
 
 
 def _names(lines: Sequence[Line]) -> str:

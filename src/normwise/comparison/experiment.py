@@ -51,11 +51,19 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: a variant, a seed, and a fold of a cross-validation or None."""
+    """One training.
+
+    Attributes:
+        variant: What differs.
+        seed: Of its weights and patches.
+        fold: Of a cross-validation, or None.
+        until: The epoch after which it pauses to be judged; None trains to the end.
+    """
 
     variant: Variant
     seed: int
     fold: tuple[int, int] | None = None
+    until: int | None = None
 
     @property
     def folder(self) -> str:

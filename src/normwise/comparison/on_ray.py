@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import TRIAL_FILE
@@ -15,6 +16,8 @@ from normwise.distributed.where import Where
 from normwise.errors import RunError
 from normwise.memory import keep_freed_memory
 from normwise.training.recipe import Recipe
+
+_BEGUN: Final = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ def on_ray(
             for ended in results:
                 order: _Order = ended.task.argument
                 if ended.error is None:
-                    refuse_unwritten(order.folder / TRIAL_FILE)
+                    # One that pauses has no outcome yet.
+                    paused = order.trial.until is not None
+                    refuse_unwritten(order.folder / (_BEGUN if paused else TRIAL_FILE))
                     done(order.trial)
                 else:
                     failed.append(f"The trial {ended.task.name}: {ended.error}")
@@ -76,7 +81,14 @@ def make_trial(order: _Order) -> None:
     keep_freed_memory()
     from normwise.comparison.running import run_trial  # noqa: PLC0415 - needs the backend
 
-    run_trial(order.recipe, order.folder, alone=True, at_once=order.sharing, progress=False)
+    run_trial(
+        order.recipe,
+        order.folder,
+        alone=True,
+        at_once=order.sharing,
+        progress=False,
+        until=order.trial.until,
+    )
 
 
 def _tasks(asked: Sequence[Asked], sharing: int, failed: Sequence[str]) -> Iterator[Task]:

@@ -1,5 +1,6 @@
 """Every plan against every other, with one correction for all of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -16,6 +17,7 @@ def all_pairs(
     lower_is_better: bool = False,
     overlap: float = 0.0,
     level: float = LEVEL,
+    comparisons: int | None = None,
 ) -> tuple[Pair, ...]:
     """Compares plans by the same metric of trials that are paired by their place.
 
@@ -28,13 +30,18 @@ def all_pairs(
         lower_is_better: Whether the metric is an error.
         overlap: As in `statistics.Paired`.
         level: The probability of any false difference among all of them.
+        comparisons: What is corrected for, where these plans were picked among more; by default
+            the pairs of these plans.
 
     Returns:
         A pair for each two plans, in the order of the plans.
     """
     names = list(combinations(results, 2))
     found = [paired(results[a], results[b], overlap, level) for a, b in names]
-    adjusted = holm(np.array([one.p for one in found])) if found else ()
+    made = max(comparisons or 0, len(names))
+    # Those that were not made count like those that can't be judged.
+    every = [one.p for one in found] + [math.nan] * (made - len(names))
+    adjusted = holm(np.array(every))[: len(names)] if found else ()
     failed = {name: int((~np.isfinite(values)).sum()) for name, values in results.items()}
     return tuple(
         Pair(
@@ -42,7 +49,7 @@ def all_pairs(
             b,
             one,
             float(p),
-            len(names),
+            made,
             lower_is_better,
             (failed[a], failed[b]),
             len(results[a]),

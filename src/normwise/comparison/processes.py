@@ -70,7 +70,8 @@ def in_processes(
 
 def _started(trial: Trial, recipe: Recipe, folder: Path, at_once: int) -> _Worker:
     errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-    command = [sys.executable, "-m", "normwise.comparison.worker", str(folder), str(at_once)]
+    command = [sys.executable, "-m", "normwise.comparison.worker"]
+    command += [str(folder), str(at_once), str(trial.until or 0)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, text=True
     )

@@ -23,13 +23,19 @@ from normwise.training.history import History, read_history
 from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import differences
-from normwise.training.run import Run, train
+from normwise.training.run import Run, train, train_until
 from normwise.training.run_folder import FILES
 
 
 def run_trial(
-    recipe: Recipe, folder: Path, *, alone: bool = False, at_once: int = 1, progress: bool = True
-) -> Outcome:
+    recipe: Recipe,
+    folder: Path,
+    *,
+    alone: bool = False,
+    at_once: int = 1,
+    progress: bool = True,
+    until: int | None = None,
+) -> Outcome | None:
     """Makes a trial, goes on with one that was interrupted, or hands back one that is done.
 
     A training whose loss is no number any more is a result like others.
@@ -40,6 +46,10 @@ def run_trial(
         alone: Whether this process makes nothing else, so that its memory is the trial's.
         at_once: Processes that share the machine.
         progress: Say how it goes.
+        until: Pause after this epoch, to be judged by the history so far.
+
+    Returns:
+        What it gave; None where it paused.
 
     Raises:
         RunError: If the folder holds a trial of another recipe.
@@ -49,6 +59,9 @@ def run_trial(
         return done
     begun = any((folder / name).exists() for name in FILES)
     try:
+        if until is not None:
+            train_until(until, recipe, out=folder, resume=begun, progress=progress)
+            return None
         run = train(recipe, out=folder, resume=begun, progress=progress)
     except DivergedError as error:
         outcome = _diverged(recipe, folder, str(error))

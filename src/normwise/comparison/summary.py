@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from normwise.comparison.experiment import Experiment, Variant
+from normwise.comparison.halving import Race
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.pairing import all_pairs
 from normwise.comparison.pareto import front
@@ -63,11 +64,14 @@ class Summary:
 
     Attributes:
         experiment: Which trials were made.
-        outcomes: What each gave: for each variant's name, in the order of the blocks.
+        outcomes: What each gave: for each variant's name, in the order of the blocks. Variants
+            that were stopped early are not among them: they have no final number.
+        race: What was stopped early; None if nothing was.
     """
 
     experiment: Experiment
     outcomes: Mapping[str, Sequence[Outcome]] = field(repr=False)
+    race: Race | None = None
 
     @property
     def first(self) -> Outcome:
@@ -104,7 +108,7 @@ class Summary:
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """The variants, in the order in which they were named."""
+        """The variants that were trained to the end, in the order in which they were named."""
         return tuple(
             Line(
                 variant,
@@ -115,13 +119,20 @@ class Summary:
                 ),
             )
             for variant in self.experiment.variants
+            if variant.name in self.outcomes
         )
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """Every two variants, corrected for all of them."""
         values = {line.variant.name: line.values for line in self.lines}
-        return all_pairs(values, lower_is_better=self.lower_is_better, overlap=self.overlap)
+        made = self.race.comparisons if self.race else None
+        return all_pairs(
+            values,
+            lower_is_better=self.lower_is_better,
+            overlap=self.overlap,
+            comparisons=made,
+        )
 
     @cached_property
     def ranked(self) -> tuple[Line, ...]:
@@ -173,6 +184,7 @@ class Summary:
             "overlap": self.overlap,
             "variants": [_line(line, line.variant.name in self.front) for line in self.lines],
             "pairs": [_pair(pair, self.unit) for pair in self.pairs],
+            "halving": self.race.to_dict() if self.race else None,
         }
 
 

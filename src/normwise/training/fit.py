@@ -36,7 +36,7 @@ log = logging.getLogger("normwise.training")
 Validate = Callable[[keras.Model], Mapping[str, float]]
 
 
-def fit(
+def fit(  # noqa: PLR0913, PLR0917 - a run and its parts
     model: keras.Model,
     batches: Batches,
     validate: Validate,
@@ -45,6 +45,7 @@ def fit(
     resume: bool = False,
     watcher: Watcher | None = None,
     prepare: Callable[[Batch], Batch] = lambda batch: batch,
+    until: int | None = None,
 ) -> Standing:
     """Trains a model and leaves the weights of its best epoch in it.
 
@@ -67,6 +68,8 @@ def fit(
         resume: Go on from `checkpoints/last.npz`; from the start where no epoch was finished.
         watcher: Is told about steps and epochs.
         prepare: Done to each batch in its thread.
+        until: Pause after this epoch, counted from 1, as if interrupted there: the schedule is
+            that of the whole run, and what goes on later ends as if it had never paused.
 
     Returns:
         How the run ended, with the history.
@@ -90,8 +93,9 @@ def fit(
         return validate(model)
 
     watcher.start(standing.epochs, training.epochs, steps)
+    last = min(training.epochs, until or training.epochs)
     try:
-        while standing.epochs < training.epochs and not standing.stopped:
+        while standing.epochs < last and not standing.stopped:
             row = _epoch(trainee, batches, judge, recipe, standing.epochs, watcher, prepare)
             standing = judged(standing, agreed(row), training)
             _keep(trainee, model, standing, recipe, run_folder)

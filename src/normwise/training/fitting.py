@@ -25,7 +25,9 @@ _LARGEST_TILE: Final = {2: 512, 3: 96}
 log = logging.getLogger("normwise.training")
 
 
-def fitted(parts: Parts, folder: Path, resume: bool, watch: Watcher) -> Standing:
+def fitted(
+    parts: Parts, folder: Path, resume: bool, watch: Watcher, until: int | None = None
+) -> Standing:
     """Trains the network of a run and leaves the weights of its best epoch in it.
 
     Args:
@@ -33,6 +35,7 @@ def fitted(parts: Parts, folder: Path, resume: bool, watch: Watcher) -> Standing
         folder: Where checkpoints and history go.
         resume: Go on where the run in that folder was interrupted.
         watch: Is told about steps and epochs.
+        until: Pause after this epoch; None trains to the end.
 
     Returns:
         How the run ended, with the history.
@@ -66,8 +69,9 @@ def fitted(parts: Parts, folder: Path, resume: bool, watch: Watcher) -> Standing
             resume,
             watch,
             prepare,
+            until,
         )
-        if training.precise_bn:
+        if training.precise_bn and not standing.paused(training):
             refine_statistics(network, batches, validation, training)
     if seen is not None:
         log.info(seen.describe())

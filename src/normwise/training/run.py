@@ -1,8 +1,8 @@
 """A training run from its recipe to the files that it leaves."""
 
 import logging
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,16 +14,17 @@ from normwise.training.checking import check_network, described
 from normwise.training.finishing import finish
 from normwise.training.fit import LAST
 from normwise.training.fitting import fitted
-from normwise.training.history import History
+from normwise.training.history import History, write_history
 from normwise.training.metrics import Metrics
 from normwise.training.preparing import Parts, parts_of, with_rate
-from normwise.training.progress import watcher
+from normwise.training.progress import Watcher, watcher
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import flat_settings, told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
-from normwise.training.reporting import LivePage, reported
+from normwise.training.reporting import LivePage, RunPage, reported
 from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
+from normwise.training.run_record import State
 from normwise.training.trackers import Tracked, Tracker, trackers_of
 
 log = logging.getLogger("normwise.training")
@@ -91,22 +92,10 @@ def train(
         ```
     """
     folder = folder_of(recipe, out)
-    parts = parts_of(recipe)
-    prepare_folder(folder, resume, overwrite)
-    with logged(folder / "log.txt"):
-        parts = replace(parts, recipe=with_rate(parts, folder, resume))
-        _describe(parts, folder, reasons or {})
-        findings = check_network(parts, folder) if is_first() else None
-        trackers = _trackers(parts.recipe, folder, resume)
-        watch = watcher(progress, str(parts.recipe.training.metric))
-        for line in described(findings) if findings else ():
-            watch.note(f"check: {line}")
-        told = told_settings(recipe)
-        with reported(parts, told, folder) if is_first() else nullcontext() as page:
-            live = (LivePage(page),) if page else ()
-            if trackers or live:
-                watch = Tracked(watch, (*trackers, *live), folder / "history.csv")
-            standing = fitted(parts, folder, resume, watch)
+    mode = _Mode(resume, overwrite, progress)
+    with _begun(recipe, folder, mode, reasons or {}) as (parts, watch, trackers):
+        with _paged(parts, recipe, folder) as page:
+            standing = fitted(parts, folder, resume, _watched(watch, trackers, page, folder))
             metrics, seen = finish(parts, standing, folder)
             if page:
                 page.finish(parts, metrics, seen, standing.stopped)
@@ -114,6 +103,86 @@ def train(
             tracker.record(standing.history)
             tracker.finish(folder / "preview.png")
         return Run(folder, metrics, standing.history, standing.best_epoch)
+
+
+def train_until(
+    epoch: int, recipe: Recipe, *, out: Path, resume: bool = False, progress: bool = True
+) -> History:
+    """Trains up to an epoch and leaves the run as if it had been interrupted there.
+
+    The learning rate follows the schedule of the whole run, so that `train(resume=True)` ends with
+    the very weights of a run that never paused.
+
+    Args:
+        epoch: The last epoch to train, counted from 1; a run that has come further stays.
+        recipe: What to train on what.
+        out: The run folder; it gets no model.
+        resume: Go on with the run in that folder.
+        progress: Say how it goes.
+
+    Returns:
+        One row an epoch so far.
+
+    Raises:
+        As `train` does.
+    """
+    mode = _Mode(resume, False, progress)
+    with (
+        _begun(recipe, out, mode, {}) as (parts, watch, trackers),
+        _paged(parts, recipe, out) as page,
+    ):
+        history = fitted(parts, out, resume, _watched(watch, trackers, page, out), epoch).history
+        # Killed between the last checkpoint and its history, a run resumes with nothing to train.
+        write_history(out / "history.csv", history)
+        if page:
+            page.end(State.interrupted, "It paused there, to be judged beside others.")
+        return history
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """What is done with a run that the folder holds, and whether it is said how it goes."""
+
+    resume: bool
+    overwrite: bool
+    progress: bool
+
+
+@contextmanager
+def _begun(
+    recipe: Recipe, folder: Path, mode: _Mode, reasons: Mapping[str, str]
+) -> Iterator[tuple[Parts, Watcher, tuple[Tracker, ...]]]:
+    """What a run is made of, and who is told of it, while all that happens is logged."""
+    parts = parts_of(recipe)
+    prepare_folder(folder, mode.resume, mode.overwrite)
+    with logged(folder / "log.txt"):
+        parts = replace(parts, recipe=with_rate(parts, folder, mode.resume))
+        _describe(parts, folder, reasons)
+        findings = check_network(parts, folder) if is_first() else None
+        trackers = _trackers(parts.recipe, folder, mode.resume)
+        watch = watcher(mode.progress, str(parts.recipe.training.metric))
+        for line in described(findings) if findings else ():
+            watch.note(f"check: {line}")
+        yield parts, watch, trackers
+
+
+@contextmanager
+def _paged(parts: Parts, recipe: Recipe, folder: Path) -> Iterator[RunPage | None]:
+    """The run's page, which the first of several processes writes."""
+    if not is_first():
+        yield None
+        return
+    with reported(parts, told_settings(recipe), folder) as page:
+        yield page
+
+
+def _watched(
+    watch: Watcher, trackers: tuple[Tracker, ...], page: RunPage | None, folder: Path
+) -> Watcher:
+    live = (LivePage(page),) if page else ()
+    if not trackers and not live:
+        return watch
+    return Tracked(watch, (*trackers, *live), folder / "history.csv")
 
 
 def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]:

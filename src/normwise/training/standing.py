@@ -37,6 +37,10 @@ class Standing:
         """Whether the last epoch is the best one."""
         return self.epochs > 0 and self.best_epoch == self.epochs
 
+    def paused(self, training: TrainingSettings) -> bool:
+        """Whether epochs are left that nothing but a pause keeps from being trained."""
+        return self.epochs < training.epochs and not self.stopped
+
     def to_state(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
         return asdict(self)

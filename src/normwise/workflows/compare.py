@@ -22,6 +22,7 @@ from normwise.workflows.configure import seconds_of
 from normwise.workflows.train import recipe_of, with_whole_path
 
 if TYPE_CHECKING:
+    from normwise.comparison.halving import Race
     from normwise.comparison.summary import Line, Summary
     from normwise.comparison.verdicts import Pair
 
@@ -70,6 +71,7 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     vary: Sequence[str] = (),
     settings: Sequence[str] = (),
     steps: int | None = None,
+    halving: bool = False,
     budget: str | float | None = None,
     processes: int | None = None,
     on: str | None = None,
@@ -94,7 +96,10 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         vary: Texts like `"network.decoder_activation=null,relu"`: every plan with each value.
         settings: Texts like `"training.batch_size=4"` that replace settings for all trials.
         steps: Training steps of each trial, validated 20 times; by default what the recipe says.
-        budget: Time of each trial's training, in seconds or a text such as `"10min"`.
+        halving: Successive halving, for many plans: stop the worse half after a share of the
+            steps, and again, until two are left to be trained to the end.
+        budget: Time of the whole comparison, in seconds or a text such as `"30min"`: by halving,
+            with as many steps as this machine can make in about that time.
         processes: Make each trial in a process of its own, so many at once; their memory is
             measured then. By default they are made one after another in this process.
         on: `"processes"`, two at once unless `processes` says how many; `"ray"` or
@@ -126,23 +131,35 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     where = where_of(on, processes, (PROCESSES, RAY))
     experiment = Experiment(recipe, variants_of(plans, vary), seeds, folds)
     folder = Path(fspath(out))
-    asked = [
-        (trial, experiment.recipe(trial), folder / trial.folder) for trial in experiment.trials()
-    ]
     require_backend()
     from normwise.comparison.feasibility import refuse_impossible  # noqa: PLC0415 - needs the backend
+    from normwise.comparison.racing import refuse_unequal  # noqa: PLC0415
     from normwise.data.content_hash import content_hash  # noqa: PLC0415
     from normwise.training.preparing import opened  # noqa: PLC0415
+    from normwise.workflows.compare_budget import planned  # noqa: PLC0415
 
-    dataset = opened(asked[0][1])
-    fingerprint = content_hash(dataset)
+    if halving or budget is not None:
+        refuse_unequal(experiment)
+    dataset = opened(next(recipe for _, recipe, _ in _asked(experiment, folder)))
+    seconds = None if budget is None else seconds_of(budget)
+    if seconds is not None:
+        record = None if overwrite else folder / EXPERIMENT_FILE
+        experiment = planned(experiment, seconds, dataset, record, say)
+    asked, fingerprint = _asked(experiment, folder), content_hash(dataset)
     if not overwrite:
         _refuse_others(folder, experiment, fingerprint)
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):
         refuse_impossible({trial.variant.name: own for trial, own, _ in asked}, dataset)
-    _prepare(folder, experiment, fingerprint, overwrite)
-    outcomes = _made(asked, where, progress, say)
-    return _reported(folder, experiment, outcomes, fingerprint, where)
+    _prepare(folder, experiment, fingerprint, seconds, overwrite)
+    race, outcomes = _made(asked, halving or seconds is not None, where, progress, say)
+    return _reported(folder, experiment, race, outcomes, fingerprint, where)
+
+
+def _asked(experiment: Experiment, folder: Path) -> list[tuple[Trial, Recipe, Path]]:
+    """Each trial with its recipe and its folder."""
+    return [
+        (trial, experiment.recipe(trial), folder / trial.folder) for trial in experiment.trials()
+    ]
 
 
 def _refuse_odd(seeds: int, folds: int | None) -> None:
@@ -152,13 +169,16 @@ def _refuse_odd(seeds: int, folds: int | None) -> None:
 
 
 def _limits(steps: int | None, budget: str | float | None) -> list[str]:
-    found = []
-    if steps is not None:
-        epochs = min(VALIDATIONS, _positive("steps", steps))
-        found += [f"training.epochs={epochs}", f"training.steps={steps // epochs}"]
+    if steps is None:
+        # The steps that the time suffices for are found once the data are known.
+        return [] if budget is None else [f"training.epochs={VALIDATIONS}"]
     if budget is not None:
-        found.append(f"training.budget={seconds_of(budget)}")
-    return found
+        raise RecipeError(
+            f"steps is {steps} and the budget {budget!r}, which finds the steps itself; name one "
+            "of them (--steps goes with --halving)."
+        )
+    epochs = min(VALIDATIONS, _positive("steps", steps))
+    return [f"training.epochs={epochs}", f"training.steps={steps // epochs}"]
 
 
 def _positive(name: str, value: int) -> int:
@@ -167,7 +187,13 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
-def _prepare(folder: Path, experiment: Experiment, fingerprint: str, overwrite: bool) -> None:
+def _prepare(
+    folder: Path,
+    experiment: Experiment,
+    fingerprint: str,
+    budget: float | None,
+    overwrite: bool,
+) -> None:
     """Clears what is replaced, and leaves the record of what is compared."""
     if overwrite:
         shutil.rmtree(folder / "trials", ignore_errors=True)
@@ -179,6 +205,7 @@ def _prepare(folder: Path, experiment: Experiment, fingerprint: str, overwrite: 
         "variants": [[v.plan, list(v.settings)] for v in experiment.variants],
         "seeds": experiment.seeds,
         "folds": experiment.folds,
+        "budget": budget,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
     write_text(folder / EXPERIMENT_FILE, f"{text}\n")
@@ -214,19 +241,45 @@ def _refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> No
 
 def _made(
     asked: Sequence[tuple[Trial, Recipe, Path]],
+    halving: bool,
     where: Where,
     progress: bool,
     say: Say,
-) -> dict[str, list[Outcome]]:
-    """Makes what is missing; what each trial gave, by the variant's name."""
-    from normwise.comparison.on_ray import on_ray  # noqa: PLC0415
-    from normwise.comparison.processes import in_processes  # noqa: PLC0415
-    from normwise.comparison.running import finished, run_trial  # noqa: PLC0415
+) -> tuple[Race | None, dict[str, list[Outcome]]]:
+    """Makes what is missing; what was stopped, and what each other trial gave, by variant."""
+    from normwise.comparison.racing import raced  # noqa: PLC0415
+    from normwise.comparison.running import finished  # noqa: PLC0415
 
+    race = None
+    if halving:
+        race = raced(asked, lambda part: _train(part, len(part), where, progress, say), say)
+    if race is not None:
+        asked = [one for one in asked if one[0].variant.name in race.kept]
     missing = [one for one in asked if finished(one[1], one[2]) is None]
     done = len(asked) - len(missing)
     say(f"{len(asked)} trials, {done} of them done already" if done else f"{len(asked)} trials")
-    count = _Count(done, len(asked), {trial: folder for trial, _, folder in asked}, say)
+    _train(missing, len(asked), where, progress, say)
+    outcomes: dict[str, list[Outcome]] = {}
+    for trial, recipe, folder in asked:
+        outcome = finished(recipe, folder)
+        assert outcome is not None
+        outcomes.setdefault(trial.variant.name, []).append(outcome)
+    return race, outcomes
+
+
+def _train(
+    missing: Sequence[tuple[Trial, Recipe, Path]],
+    total: int,
+    where: Where,
+    progress: bool,
+    say: Say,
+) -> None:
+    from normwise.comparison.on_ray import on_ray  # noqa: PLC0415
+    from normwise.comparison.processes import in_processes  # noqa: PLC0415
+    from normwise.comparison.running import run_trial  # noqa: PLC0415
+
+    done = total - len(missing)
+    count = _Count(done, total, {trial: folder for trial, _, folder in missing}, say)
     try:
         if where.kind == RAY:
             on_ray(missing, where, count)
@@ -234,19 +287,13 @@ def _made(
             in_processes(missing, where.at_once, count)
         else:
             for trial, recipe, folder in missing:
-                run_trial(recipe, folder, progress=progress)
+                run_trial(recipe, folder, progress=progress, until=trial.until)
                 count(trial)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"The comparison was interrupted; {count.done} of {count.all} trials are done, and "
             "finished epochs of others are kept. The same command goes on."
         ) from None
-    outcomes: dict[str, list[Outcome]] = {}
-    for trial, recipe, folder in asked:
-        outcome = finished(recipe, folder)
-        assert outcome is not None
-        outcomes.setdefault(trial.variant.name, []).append(outcome)
-    return outcomes
 
 
 @dataclass
@@ -261,7 +308,9 @@ class _Count:
     def __call__(self, trial: Trial) -> None:
         self.done += 1
         outcome = Outcome.read(self.folders[trial])
-        assert outcome is not None
+        if outcome is None:
+            self.say(f"{self.done} of {self.all}: {trial.name}: to epoch {trial.until}")
+            return
         gave = "diverged" if outcome.diverged else f"{outcome.metric} {outcome.value:.4g}"
         self.say(f"{self.done} of {self.all}: {trial.name}: {gave}, {outcome.cost.seconds:.0f} s")
 
@@ -269,6 +318,7 @@ class _Count:
 def _reported(
     folder: Path,
     experiment: Experiment,
+    race: Race | None,
     outcomes: Mapping[str, Sequence[Outcome]],
     fingerprint: str,
     where: Where,
@@ -277,7 +327,7 @@ def _reported(
     from normwise.comparison.summary import Summary  # noqa: PLC0415
     from normwise.workflows.compare_report import write_report  # noqa: PLC0415 - slow to load
 
-    summary = Summary(experiment, outcomes)
+    summary = Summary(experiment, outcomes, race)
     found = Comparison(folder, answer(summary), summary)
     write_report(folder, summary, fingerprint, where)
     return found

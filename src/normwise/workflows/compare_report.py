@@ -27,7 +27,7 @@ from normwise.report.page.facts import Cell, Row
 from normwise.report.page.numbers import number, small
 from normwise.training.recipe import Recipe
 from normwise.workflows.compare_examples import examples_of
-from normwise.workflows.compare_words import command, equal, intervals, limits
+from normwise.workflows.compare_words import command, equal, intervals, limits, stopped
 
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
@@ -74,6 +74,7 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> 
         variants={letter: name for name, letter in letters.items()},
         table=_table(summary, letters),
         measured=_measured(summary, letters),
+        stopped=stopped(summary),
         metric=f"{summary.metric} of {_WORDS[summary.split]}, {kind}",
         curve_metric=f"validation {summary.metric}",
         curves=tuple(_curve(line, letters[line.variant.name]) for line in summary.lines),

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from normwise.comparison.halving import Race
 from normwise.comparison.statistics import LEAST_FOR_BOOTSTRAP
 from normwise.comparison.summary import Summary
 from normwise.distributed.where import Where
+from normwise.report.compared.facts import Table
+from normwise.report.page.facts import Cell
+from normwise.report.page.numbers import number
 from normwise.training.recipe_changes import as_setting, told_settings
 
 _CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "training.epochs"})
@@ -16,13 +20,18 @@ _CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "tr
 
 def intervals(summary: Summary) -> str:
     """How intervals and p were made, and corrected for what."""
-    count = len(summary.pairs)
+    count = summary.race.comparisons if summary.race else len(summary.pairs)
     said = (
         f"Intervals and p by the t-distribution of the paired differences, {summary.unit[:-1]} by "
         f"{summary.unit[:-1]}, each interval for its pair alone; p adjusted for {count} "
         f"comparison{'s' if count != 1 else ''} after Holm, so that any false difference among all "
         "of them has a probability of 5 % at most. "
     )
+    if summary.race is not None:
+        said += (
+            f"Corrected for the {summary.race.comparisons} pairs of all variants that began, for "
+            "these were picked among them; intervals know nothing of that. "
+        )
     if summary.overlap:
         said += (
             "Variances are corrected for training images that the pairs share (Nadeau and Bengio "
@@ -66,6 +75,11 @@ def equal(summary: Summary) -> Iterator[str]:
         if key not in varied:
             section, name = key.split(".")
             yield f"{key}: {recipe[section][name]}"
+    if summary.race is not None:
+        yield (
+            "Halving: all variants were judged at the same steps of the same schedule, which is "
+            "that of the full length; those that went on did so from where they stood."
+        )
     if training["budget"]:
         yield f"No epoch was begun after {training['budget']:g} s."
     folds = experiment.folds
@@ -94,6 +108,8 @@ def limits(summary: Summary) -> Iterator[str]:
         f"One learning rate and one budget for all: what another would give isn't known. "
         f"{experiment.seeds} seed{'s' if experiment.seeds != 1 else ''} a variant."
     )
+    if summary.race is not None:
+        yield from _selection(summary)
     if any(line.diverged for line in summary.lines):
         yield "Trials that diverged are left out of means and differences, which flatters them."
     cut = sum(bool(one.stopped) for line in summary.lines for one in line.outcomes)
@@ -107,6 +123,46 @@ def limits(summary: Summary) -> Iterator[str]:
         yield f"Up to {max(shared)} trials shared the machine: their times are no benchmark."
     if any(pair.adjusted <= pair.paired.level for pair in summary.pairs):
         yield "A difference beyond chance needn't be one that matters: look at its size."
+
+
+def _selection(summary: Summary) -> Iterator[str]:
+    yield (
+        "Variants that were stopped have no final number and stand in no difference. Their "
+        "learning rate hadn't come down: one that gains most at the end may have been stopped "
+        "wrongly. The same command without --halving trains them to the end, too."
+    )
+    judge = "validation images" if summary.split == "test" else "very images that are measured"
+    yield (
+        f"Those that went on were picked with the same seeds, by the {judge}, so that their means "
+        "are a little too good; to compare two of them by themselves, take seeds that picked "
+        "nothing (--set training.seed=1000)."
+    )
+
+
+def stopped(summary: Summary) -> Table | None:
+    """The variants that were stopped early, by name, and what they had come to; None if none."""
+    race = summary.race
+    if race is None:
+        return None
+    head = (
+        ("stopped after", "of the full length"),
+        (f"validation {race.metric}", "the best by then, mean over the trials"),
+        ("worst that went on", "the same of the last variant that was kept there"),
+    )
+    rows = {
+        name: (
+            Cell(_length(race, rung.epochs), rung.epochs),
+            *(Cell(number(v, "{:.4g}"), v) for v in (rung.mean(name), rung.mean(rung.kept[-1]))),
+        )
+        for rung in race.rungs
+        for name in rung.stopped
+    }
+    return Table(head, rows)
+
+
+def _length(race: Race, epochs: int) -> str:
+    each, unit = (race.steps, "steps") if race.steps else (1, "epochs")
+    return f"{epochs * each:,} of {race.epochs * each:,} {unit}"
 
 
 def command(summary: Summary, folder: Path, where: Where) -> str:
@@ -126,5 +182,6 @@ def command(summary: Summary, folder: Path, where: Where) -> str:
         if key != "norm":
             words += ["--set", f"{key}={as_setting(value)}"]
     words += ["--seeds", str(experiment.seeds)]
+    words += ["--halving"] if summary.race else []
     words += ["--folds", str(experiment.folds)] if experiment.folds else []
     return shlex.join([*words, *where.words, "-o", str(folder)])

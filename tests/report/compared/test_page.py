@@ -14,10 +14,11 @@ from normwise.report.compared.charts import (
     place,
     points_chart,
 )
-from normwise.report.compared.facts import Curve, Point
+from normwise.report.compared.facts import Curve, Point, Table
 from normwise.report.compared.markdown import markdown_page
 from normwise.report.compared.page import html_page
 from normwise.report.page.axis import axis_of, written
+from normwise.report.page.facts import Cell
 from normwise.report.page.numbers import MINUS, MISSING
 from normwise.report.page.pictures import (
     classes_png,
@@ -30,6 +31,18 @@ from normwise.report.preview import Meaning
 from tests.report.tags import text_of
 
 NAN = math.nan
+
+
+def test_what_was_stopped_early_stands_apart(facts):
+    rows = {"<b>none</b>": (Cell("500 of 1,000 steps", 500), Cell("0.4", 0.4))}
+    shown = replace(facts, stopped=Table((("stopped after", "of all"), ("iou", "mean")), rows))
+    page, text = html_page(shown), markdown_page(shown)
+    text_of(page, loaded=3)
+    for told in ("Stopped early", "500 of 1,000 steps", "No final numbers"):
+        assert told in page
+        assert told in text
+        assert told not in html_page(facts) + markdown_page(facts)
+    assert "<b>none</b>" not in page
 
 
 def test_the_page_is_whole_and_asks_no_server(facts):

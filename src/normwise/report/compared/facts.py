@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from normwise.report.page.facts import Cell, Row
+
+STOPPED: Final = (
+    "No final numbers: what stands here was measured on the way, at a learning rate that hadn't "
+    "come down, and can't be compared with the numbers of variants that were trained to the end."
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Facts:
         variants: From letter to name, in the order of the colours.
         table: What each variant reaches and costs.
         measured: What its trained networks are like.
+        stopped: Variants that were stopped early, a row by name; None without any.
         metric: What is compared, such as `IoU of test images, higher is better`.
         curve_metric: What the curves show.
         curves: How training went.
@@ -121,3 +128,4 @@ class Facts:
     limits: tuple[str, ...]
     command: str
     versions: Mapping[str, str]
+    stopped: Table | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from normwise.report.compared.facts import Facts, Table
+from normwise.report.compared.facts import STOPPED, Facts, Table
 from normwise.report.page.numbers import MINUS, number, signed, span
 
 
@@ -16,6 +16,10 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield from _variants(facts, facts.table)
     yield from ("", "## What the trained networks are like", "")
     yield from _variants(facts, facts.measured)
+    if facts.stopped is not None:
+        yield from ("", "## Stopped early", "", STOPPED, "")
+        ended = ([f"`{name}`", *(c.text for c in own)] for name, own in facts.stopped.rows.items())
+        yield from _table(["variant", *(name for name, _ in facts.stopped.head)], ended)
     if facts.gaps:
         yield from ("", "## Paired differences", "", facts.intervals, "")
         yield from _table(

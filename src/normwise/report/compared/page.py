@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from normwise.report.compared.charts import colour, curves_chart, gaps_chart, points_chart
-from normwise.report.compared.facts import Facts, Gap, Table
+from normwise.report.compared.facts import STOPPED, Facts, Gap, Table
 from normwise.report.page import pieces
 from normwise.report.page.document import document
 from normwise.report.page.numbers import number, signed, span
@@ -51,6 +51,21 @@ def _named(letter: str, name: str) -> str:
 
 def _badge(letter: str) -> str:
     return f'<span class="letter {colour(letter)}">{escape(letter)}</span>'
+
+
+def _stopped(facts: Facts) -> str:
+    if facts.stopped is None:
+        return ""
+    heads = ("=variant", *(name for name, _ in facts.stopped.head))
+    rows = (
+        f'<td class="name"><code>{pieces.breakable(name)}</code></td>'
+        f"{''.join(map(pieces.cell, cells))}"
+        for name, cells in facts.stopped.rows.items()
+    )
+    return (
+        f"<h2>Stopped early</h2>{pieces.plain_table(heads, rows)}"
+        f'<p class="quiet">{escape(STOPPED)}</p>'
+    )
 
 
 def _charts(facts: Facts) -> str:
@@ -127,5 +142,5 @@ def _ground(facts: Facts) -> str:
 
 
 _SECTIONS: tuple[Callable[[Facts], str], ...] = (
-    _head, _tables, _charts, _gaps, _examples, _drawings, _ground,
+    _head, _tables, _stopped, _charts, _gaps, _examples, _drawings, _ground,
 )  # fmt: skip

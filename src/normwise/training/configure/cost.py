@@ -36,7 +36,7 @@ def measured_cost(channels: int, outputs: int, filters: Any, chosen: Chosen) -> 
     patch, batch = tuple(chosen["data.patch"]), int(chosen["training.batch_size"])
     network = network_to_measure(channels, outputs, filters, chosen)
     elements = sum(_elements(layer) for layer in network.layers)
-    return Cost(_seconds(network, (batch, *patch, channels)), 4 * _COPIES * elements)
+    return Cost(step_seconds(network, (batch, *patch, channels)), 4 * _COPIES * elements)
 
 
 def network_to_measure(channels: int, outputs: int, filters: Any, chosen: Chosen) -> keras.Model:
@@ -57,11 +57,18 @@ def _elements(layer: Any) -> int:
     return prod(side for side in shape[1:] if side is not None)
 
 
-def _seconds(network: keras.Model, shape: tuple[int, ...]) -> float:
+def step_seconds(network: keras.Model, shape: tuple[int, ...]) -> float:
+    """Trains a network for a few steps on noise; the time of the fastest.
+
+    Args:
+        network: It is compiled, and its weights change.
+        shape: Of a batch of images.
+    """
     rng = np.random.default_rng(0)
     x = rng.standard_normal(shape, dtype=np.float32)
     # With deep supervision there are several heads.
-    sizes = [(shape[0], *output.shape[1:]) for output in network.outputs]
+    made = network.compute_output_shape(shape)
+    sizes = made if isinstance(made, list) else [made]
     labels = [rng.standard_normal(size, dtype=np.float32) for size in sizes]
     y = labels[0] if len(labels) == 1 else labels
     losses = ["mean_squared_error"] * len(labels)
