@@ -1,0 +1,331 @@
+"""What `make answer` measures: the data sets, the trainings, and the claims that they speak to.
+
+Everything is fixed here before anything is trained: which two variants are compared for a claim,
+on which sets, and which comparisons are corrected together.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from normwise.comparison.experiment import Experiment, Variant, variants_of
+from normwise.training.recipe import Recipe
+from normwise.training.recipe_changes import with_settings
+
+EPOCHS, STEPS = 6, 50
+"""Of each training; steps are an epoch's."""
+
+BATCH, RAW = "batch@pre-activation", "batch@encoder:post-activation/raw-skip"
+AFTER, DOWN = "batch@post-activation", "batch@before-downsampling"
+GROUP, INSTANCE = "group(groups=4)@pre-activation", "instance@pre-activation"
+INPUT, INPUT_DOWN = "batch@input", "batch@input+before-downsampling"
+NORMALIZED = "batch@encoder:post-activation"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A real data set.
+
+    Attributes:
+        name: Of its folder.
+        what: What is learned from what.
+        source: Where it comes from, with its licence.
+        settings: What must be told for it.
+        residual: Whether the U-Net predicts what a linear function of the input leaves.
+    """
+
+    name: str
+    what: str
+    source: str
+    settings: tuple[str, ...] = ()
+    residual: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Trainings of one network under several plans.
+
+    Attributes:
+        name: For `--only`.
+        what: In words.
+        plans: Norm plans.
+        vary: Settings that vary beside them.
+        settings: The network and its patches.
+        epochs: Of each training.
+        steps: Of each epoch.
+    """
+
+    name: str
+    what: str
+    plans: tuple[str, ...]
+    settings: tuple[str, ...]
+    vary: tuple[str, ...] = ()
+    epochs: int = EPOCHS
+    steps: int = STEPS
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """What is compared."""
+        return variants_of(self.plans, self.vary)
+
+    def all_settings(self, data_set: DataSet) -> tuple[str, ...]:
+        """Every setting of its trainings on a set."""
+        residual = data_set.residual and "network.name=question" not in self.settings
+        length = (f"training.epochs={self.epochs}", f"training.steps={self.steps}")
+        more = ("network.input_residual=true",) if residual else ()
+        return (*data_set.settings, *self.settings, *more, *length)
+
+    def experiment(self, data_set: DataSet, data: Path, seeds: int) -> Experiment:
+        """The comparison on a set, as `normwise compare` makes it."""
+        base = Recipe(data={"path": str((data / data_set.name).resolve())})
+        settings = self.all_settings(data_set)
+        return Experiment(with_settings(base, settings), self.variants, seeds)
+
+    def key(self, data_set: DataSet, variant: Variant) -> str:
+        """Changes with whatever would change a training's number, but for its seed."""
+        content = [data_set.name, variant.name, *self.all_settings(data_set)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+    def command(self, data_set: DataSet, seeds: int) -> str:
+        """What a user types for the same trainings."""
+        words = ["normwise", "compare", data_set.name]
+        words += [word for plan in self.plans for word in ("--norm", plan)]
+        words += [word for text in self.vary for word in ("--vary", text)]
+        words += [word for text in self.all_settings(data_set) for word in ("--set", text)]
+        return shlex.join([*words, "--seeds", str(seeds), "-o", f"{data_set.name}-{self.name}"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The trainings of a part under one variant, and what they are called in sentences."""
+
+    part: str
+    variant: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two cells whose trainings are paired seed by seed."""
+
+    one: Cell
+    other: Cell
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.one.name} against {self.other.name}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A piece of the question or of its answers, and what was measured for it.
+
+    Attributes:
+        title: A short question.
+        said: What was said, or what nobody said.
+        contrasts: What is compared; all of them on all sets are corrected together.
+        rules: Rules of `check` whose pages hold published evidence.
+        evidence: Further evidence.
+        note: How the numbers are to be read.
+    """
+
+    title: str
+    said: str
+    contrasts: tuple[Contrast, ...]
+    note: str
+    rules: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+SETS = (
+    DataSet(
+        "isl_fluor",
+        "regression: 13 planes of phase contrast to 3 fluorescence channels; 12 images of 128x128 "
+        "train, 4 are measured",
+        "Christiansen et al. 2018 (google/in-silico-labeling, Apache-2.0)",
+    ),
+    DataSet(
+        "dsb2018_subset",
+        "segmentation of nuclei, of very uneven exposure; 94 images of 256x256 to 1024x1024 train, "
+        "36 are measured",
+        "Caicedo et al. 2019 (Data Science Bowl 2018, CC0 1.0)",
+        # A tenth validates: these images are large, and validating them costs more than training.
+        ("data.labels=masks", "data.validation=0.1"),
+    ),
+    DataSet(
+        "s2_bands",
+        "regression: sharp 20 m bands of Sentinel-2 from blurred ones, 10 channels to 6; a part of "
+        "each of 2 scenes trains, another is measured",
+        "Lanaras et al. 2018 (CC BY 4.0, European Commission (Copernicus), ESA)",
+        ("training.metric=rmse",),
+        residual=True,
+    ),
+    DataSet(
+        "hls_water",
+        "segmentation of water in 9 channels; 73 images of 128x128 train, 26 are measured",
+        "Landsat-8/9 HLS with Copernicus DEM and JRC surface water; who made the labels is not "
+        "stated, and images are not shown",
+        ("data.labels=masks",),
+    ),
+)
+
+_UNET = ("network.name=unet", "network.filters=8", "network.depth=3", "data.patch=64")
+
+PARTS = (
+    Part(
+        "where",
+        "a U-Net with 8 filters and 3 down-sampling steps, batches of 8 patches of 64x64",
+        ("none", BATCH, AFTER, DOWN, INPUT, INPUT_DOWN, GROUP, INSTANCE),
+        (*_UNET, "training.batch_size=8"),
+    ),
+    Part(
+        "small-batches",
+        "the same U-Net, with 1 and 2 patches a batch",
+        (BATCH, GROUP),
+        _UNET,
+        ("training.batch_size=1,2",),
+    ),
+    Part(
+        "question",
+        "the network of the question, batches of 8 patches of 128x128",
+        (RAW, NORMALIZED),
+        ("network.name=question", "data.patch=128", "training.batch_size=8"),
+        ("network.decoder_activation=null,relu",),
+    ),
+)
+
+
+def _where(variant: str, name: str) -> Cell:
+    return Cell("where", variant, name)
+
+
+def _small(plan: str, size: int, name: str) -> Cell:
+    return Cell("small-batches", f"{plan} · training.batch_size={size}", f"{name} at {size}")
+
+
+def _asked(plan: str, activation: str, name: str) -> Cell:
+    return Cell("question", f"{plan} · network.decoder_activation={activation}", name)
+
+
+_NONE, _PRE = _where("none", "none"), _where(BATCH, "before the activation")
+_POST, _DOWN = _where(AFTER, "after the activation"), _where(DOWN, "before down-sampling only")
+_BATCH, _GROUP = _where(BATCH, "batch norm"), _where(GROUP, "group norm")
+_AS_ASKED = _asked(RAW, "null", "as asked")
+
+CLAIMS = (
+    Claim(
+        "After the activation, or before it?",
+        "“After the activation is right, and before it is possible too.” So the network was asked, "
+        "with the batch norm behind each relu.",
+        (Contrast(_POST, _PRE),),
+        "Batch norm at every activation of encoder, bottleneck and decoder, on either side of it.",
+        ("mixed-order",),
+    ),
+    Claim(
+        "Only before each down-sampling?",
+        "“In a U-Net the best places are the convolutions right before each down-sampling, because "
+        "skips use those tensors a second time; elsewhere the gain is small.”",
+        (
+            Contrast(_DOWN, _NONE),
+            Contrast(_POST, _DOWN),
+        ),
+        "The first line is the gain at those places, the second what all other places add to it "
+        "(both behind the activation). The claim holds where the first is a gain and the second is "
+        "small beside it.",
+        evidence=("No published measurement of this is among what normwise has collected.",),
+    ),
+    Claim(
+        "Everywhere, or not at all?",
+        "“It costs time and should not be overused.”",
+        (Contrast(_PRE, _NONE), Contrast(_POST, _NONE)),
+        "Whether any of it pays after these few steps, against the same network without; what it "
+        "costs is measured below.",
+        evidence=(
+            "caffenet-benchmark: CaffeNet 0.471 without any, 0.474 and 0.499 with; GoogLeNet128 "
+            "the reverse, 0.619 without any, 0.607 and 0.596 with.",
+            "EDSR (Lim et al. 2017; super-resolution, a regression) leaves batch norm out.",
+        ),
+    ),
+    Claim(
+        "Right behind the input?",
+        "“It may stand right after the input, as preprocessing.”",
+        (
+            Contrast(_where(INPUT, "batch norm on the input"), replace(_NONE, name="standardize")),
+            Contrast(
+                _where(INPUT_DOWN, "batch norm on the input and before down-sampling"),
+                replace(_DOWN, name="standardize and batch norm before down-sampling"),
+            ),
+        ),
+        "Against the exact statistics of the training images (`standardize@input`), which scale "
+        "the input in all other comparisons: first with no other normalization, then with batch "
+        "norm before each down-sampling.",
+        ("norm-on-input",),
+    ),
+    Claim(
+        "Group or instance norm instead?",
+        "Nobody named them. They don't depend on the batch, and are the same in training and "
+        "inference.",
+        (
+            Contrast(_GROUP, _BATCH),
+            Contrast(_where(INSTANCE, "instance norm"), _BATCH),
+        ),
+        "All before the activation, with batches of 8. A prediction by tiles equals that of the "
+        "whole image with batch norm alone; this is not part of the numbers.",
+        evidence=(
+            "nnU-Net and MONAI, whose volumes allow batches of 2, take instance normalization by "
+            "default.",
+        ),
+    ),
+    Claim(
+        "And with small batches?",
+        "Nobody asked how many images a batch has.",
+        (
+            Contrast(
+                replace(_BATCH, name="batch norm at 8"), replace(_GROUP, name="group norm at 8")
+            ),
+            Contrast(_small(BATCH, 2, "batch norm"), _small(GROUP, 2, "group norm")),
+            Contrast(_small(BATCH, 1, "batch norm"), _small(GROUP, 1, "group norm")),
+        ),
+        "Both kinds at the same batch size, steps and learning rate, so that what differs is the "
+        "kind. Numbers of different batch sizes should not be compared: smaller batches see fewer "
+        "patches in as many steps.",
+        ("tiny-batch",),
+    ),
+    Claim(
+        "Do the skips have to be normalized?",
+        "Nobody saw that the skips of the question's network tap conv1 and conv2 before their "
+        "batch norm (`unnormalized-skip`).",
+        (
+            Contrast(_asked(NORMALIZED, "null", "normalized skips"), _AS_ASKED),
+            Contrast(
+                _asked(NORMALIZED, "relu", "normalized skips (relu in the decoder)"),
+                _asked(RAW, "relu", "raw skips (relu in the decoder)"),
+            ),
+        ),
+        "The question's network with the skips as asked and mended, under each decoder.",
+        ("unnormalized-skip",),
+    ),
+    Claim(
+        "Does it matter that the decoder is one affine map?",
+        "Nobody saw that nothing bends between conv6 and the output: half of all parameters are "
+        "one affine map (`affine-chain`).",
+        (
+            Contrast(_asked(RAW, "relu", "relu in the decoder"), _AS_ASKED),
+            Contrast(_asked(NORMALIZED, "relu", "both mended"), _AS_ASKED),
+        ),
+        "The question's network with relu behind each transposed convolution but the last, then "
+        "with normalized skips as well.",
+        ("affine-chain",),
+    ),
+)
+
+
+def cells() -> Iterator[Cell]:
+    """Every cell that a claim compares."""
+    for claim in CLAIMS:
+        for contrast in claim.contrasts:
+            yield from (contrast.one, contrast.other)

@@ -1,0 +1,214 @@
+"""The page of `make answer`: what it says of what was measured, and of what wasn't."""
+
+import json
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normwise.report.page.numbers import MISSING
+
+ROOT = Path(__file__).parents[1]
+SEEDS = 3
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The scripts, which are no package."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import answer
+        import answer_design
+        import answer_page
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    return answer, answer_design, answer_page
+
+
+def row(made, data_set, part, variant, seed, value, **more):
+    answer, _, _ = made
+    named = answer.Asked(data_set, part, answer.Trial(variant, seed)).row
+    metric = "rmse" if data_set.name == "s2_bands" else "iou"
+    costs = {"seconds_per_step": 0.1, "seconds_per_megapixel": 1.0, "peak_memory": 1e9}
+    probes = {"disparity": 0.25, "tile_mismatch": 0.0, "batch_dependence": None}
+    counts = {"probes": probes, "norms": 4, "parameters": 1000, "statistics": 64}
+    where = {"versions": {"keras": "3.15"}, "processors": 2, "machine": "x86_64", "wall": 3.0}
+    gave = {"metric": metric, "value": value, "diverged": "", **costs, **counts, **where}
+    return named | gave | more
+
+
+@pytest.fixture(scope="module")
+def rows(made):
+    """Every training with a number of its own: after the activation is better by 0.1."""
+    _, design, _ = made
+    rng = np.random.default_rng(0)
+    found = []
+    for data_set, part in product(design.SETS, design.PARTS):
+        for seed, variant in product(range(SEEDS), part.variants):
+            value = 0.5 + 0.1 * (variant.plan == design.AFTER) + 1e-4 * rng.normal()
+            found.append(row(made, data_set, part, variant, seed, value))
+    return found
+
+
+def page(made, rows, seeds=SEEDS):
+    _, design, written = made
+    return written.page(rows, design.PARTS, seeds)
+
+
+def section(text, title):
+    return text.partition(title)[2].partition("\n## ")[0]
+
+
+def test_every_claim_compares_what_is_trained(made):
+    _, design, _ = made
+    trained = {(part.name, variant.name) for part in design.PARTS for variant in part.variants}
+    assert {(cell.part, cell.variant) for cell in design.cells()} <= trained
+    for claim in design.CLAIMS:
+        assert claim.rules or claim.evidence
+        assert len({contrast.name for contrast in claim.contrasts}) == len(claim.contrasts)
+
+
+def test_an_empty_page_says_that_nothing_was_run(made):
+    text = page(made, [])
+    assert "**0 of 192 trainings are there**" in text
+    for claim in made[1].CLAIMS:
+        own = section(text, claim.title)
+        assert "not yet run." in own
+        assert not re.search(r"\b(better|worse|identical)\b", own.partition("What else")[0]
+                             .partition("| set |")[2])  # fmt: skip
+    assert "Nothing was compared with two seeds yet" in text
+    assert "nan" not in text
+    assert "None" not in text
+
+
+def test_what_was_measured_is_judged_by_the_package(made, rows):
+    text = page(made, rows)
+    assert "All 192 trainings are there." in text
+    own = section(text, "After the activation, or before it?")
+    assert "better on isl_fluor, dsb2018_subset, hls_water; worse on s2_bands." in own
+    line = next(x for x in own.splitlines() if x.startswith("| isl_fluor (iou, higher is better)"))
+    assert "| +0.1 |" in line
+    assert "better by 0.1, beyond chance (adjusted p" in line
+    line = next(x for x in own.splitlines() if x.startswith("| s2_bands (rmse, lower is better)"))
+    assert "worse by 0.1, beyond chance" in line
+    skips = section(text, "Do the skips have to be normalized?")
+    assert "no difference that 3 seeds can show" in skips
+    short = section(text, "In short")
+    assert "Of 64 comparisons with two seeds or more (of 64 in all), " in short
+    told = "after the activation against before the activation: better"
+    assert f"- {told} on isl_fluor, dsb2018_subset, hls_water\n" in short
+    assert "| after the activation against before the activation | **better** (+0.1) |" in short
+
+
+def test_p_is_corrected_for_all_comparisons_of_a_claim_even_those_not_yet_made(made, rows):
+    _, design, written = made
+    claim = design.CLAIMS[0]
+    alone = [r for r in rows if r["set"] == "isl_fluor"]
+    found = written.judged(written.Results.of(alone, design.PARTS, SEEDS), claim)
+    pair = found[claim.contrasts[0], "isl_fluor"]
+    assert pair.comparisons == len(design.SETS)
+    assert pair.adjusted == pytest.approx(len(design.SETS) * pair.paired.p)
+
+
+def test_one_set_with_one_seed_claims_nothing(made, rows):
+    few = [r for r in rows if r["set"] == "isl_fluor" and r["seed"] == 0]
+    text = page(made, few)
+    assert "**16 of 192 trainings are there**" in text
+    own = section(text, "After the activation, or before it?")
+    assert "one seed, which tells nothing of chance on isl_fluor; not yet run on dsb2018" in own
+    assert "one pair of trials can't tell a difference from chance" in own
+    assert "beyond chance (" not in text
+    assert "one seed (+0.1)" in section(text, "In short")
+
+
+def test_trainings_are_paired_by_seed_and_what_diverged_is_told(made, rows):
+    _, design, _ = made
+    before = design.BATCH
+    changed = [
+        r | {"value": None, "diverged": "The loss is no number."}
+        if (r["set"], r["variant"], r["seed"], r["part"]) == ("isl_fluor", before, 1, "where")
+        else r
+        for r in rows
+        if (r["set"], r["variant"], r["seed"]) != ("isl_fluor", design.AFTER, 0)
+    ]
+    own = section(page(made, changed), "After the activation, or before it?")
+    line = next(x for x in own.splitlines() if x.startswith("| isl_fluor"))
+    assert "one pair of trials" in line
+    assert "before the activation gave no number in 1 of 2 trials" in line
+    assert "1 trainings on isl_fluor diverged" in page(made, changed)
+
+
+def test_results_of_another_design_are_not_shown(made, rows):
+    _, design, written = made
+    old = [r | {"key": "0" * 12} if r["part"] == "question" else r for r in rows]
+    text = page(made, old)
+    assert "48 results were made under another design" in text
+    assert "not yet run." in section(text, "Do the skips have to be normalized?")
+    other = written.page(rows, [design.replace(p, steps=7) for p in design.PARTS], SEEDS)
+    assert "**0 of 192 trainings are there**" in other
+
+
+def test_costs_are_ratios_of_trainings_with_one_seed(made, rows):
+    _, design, _ = made
+    slow = [r | {"seconds_per_step": 0.15} if r["variant"] == design.GROUP else r for r in rows]
+    own = section(page(made, slow), "What it costs")
+    line = next(x for x in own.splitlines() if x.startswith(f"| `{design.GROUP}`"))
+    assert "| 1.50 | 1.50 | 1.50 | 1.50 | 1.00 | 1.00 |" in line
+    assert f"| `{design.BATCH}` | 4 | 1,000 | 64 | 1.00 |" in own
+    beside = section(page(made, slow), "What it does beside")
+    assert f"| `{design.BATCH}` | 0.25 | 0 | {MISSING} |" in beside
+
+
+def test_the_page_of_the_repository_is_that_of_its_data(made):
+    answer, design, _ = made
+    assert answer.PAGE.read_text(encoding="utf-8") == page(
+        made, answer.load(answer.MEASURED), answer.SEEDS
+    )
+    for link in re.findall(r"\]\(([^)#]+)\)", answer.PAGE.read_text(encoding="utf-8")):
+        assert (answer.PAGE.parent / link).exists(), link
+    assert design.PARTS[0].command(design.SETS[0], 3).startswith("normwise compare isl_fluor ")
+
+
+def test_trainings_are_kept_one_by_one_and_gone_on_with(made, tmp_path, monkeypatch, capsys):
+    answer, design, _ = made
+    for data_set in design.SETS[:2]:
+        (tmp_path / data_set.name).mkdir()
+    asked = []
+
+    def measured(one, options):
+        asked.append(one)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return row(made, one.data_set, one.part, one.trial.variant, one.trial.seed, 0.5)
+
+    monkeypatch.setattr(answer, "measured", measured)
+    words = ["answer.py", "--data", str(tmp_path), "--only", "isl_fluor:question", "--seeds", "2"]
+    words += ["--results", str(tmp_path / "r.json"), "--page", str(tmp_path / "page.md")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(KeyboardInterrupt):
+        answer.main()
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 3
+    answer.main()
+    assert "8 trainings, 3 of them done already" in capsys.readouterr().out
+    assert [one.trial.seed for one in asked] == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert {one.part.name for one in asked} == {"question"}
+    assert "**8 of 128 trainings are there**" in (tmp_path / "page.md").read_text()
+    monkeypatch.setattr(sys, "argv", [*words[:4], "isl"])
+    with pytest.raises(SystemExit):
+        answer.main()
+
+
+def test_a_recipe_is_that_of_the_command(made):
+    _, design, _ = made
+    part, data_set = design.PARTS[0], design.SETS[2]
+    experiment = part.experiment(data_set, Path("data"), SEEDS)
+    assert experiment.base.network.input_residual
+    assert experiment.base.training.metric == "rmse"
+    assert (experiment.base.training.epochs, experiment.base.training.steps) == (6, 50)
+    for text in part.all_settings(data_set):
+        assert f"--set {text}" in part.command(data_set, SEEDS)
+    asked = design.PARTS[2].experiment(data_set, Path("data"), SEEDS)
+    assert not asked.base.network.input_residual, "the question's network as it was asked"
