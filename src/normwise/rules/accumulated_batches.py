@@ -29,11 +29,11 @@ x = keras.layers.GroupNormalization(groups=8)(x)  # in the place of batch normal
 Outputs change: the model has to be trained again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.rules.batch_statistics import counted, is_tiny, learning
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -43,13 +43,18 @@ def _look(context: Context) -> Iterator[Spot]:
         return
     norms = [index for index in learning(context) if is_tiny(context, index)]
     if norms:
-        takes = "takes" if len(norms) == 1 else "take"
-        yield Spot(
-            context.layers(norms),
-            f"A step has the gradients of {training.accumulation * training.batch_size} samples, "
-            f"but {counted(len(norms), 'batch normalization')} {takes} statistics of "
-            f"{counted(training.samples_per_statistic or 0, 'sample')} at a time.",
-        )
+        yield each_by_itself(context, norms, lambda some: _spot(context, some))
+
+
+def _spot(context: Context, norms: Sequence[int]) -> Spot:
+    training = context.training
+    takes = "takes" if len(norms) == 1 else "take"
+    return Spot(
+        context.layers(norms),
+        f"A step has the gradients of {training.accumulation * (training.batch_size or 0)} "
+        f"samples, but {counted(len(norms), 'batch normalization')} {takes} statistics of "
+        f"{counted(training.samples_per_statistic or 0, 'sample')} at a time.",
+    )
 
 
 def _trained(training: Training, **config: object) -> Context:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from normwise.errors import CheckError
-from normwise.rules.catalogue import RULES
+from normwise.rules.catalogue import named
 from normwise.rules.report import Report
 from normwise.rules.rule import Finding
 
@@ -20,9 +19,8 @@ class Allowance:
     """An exception from a rule.
 
     Attributes:
-        rule: The rule's name or its code.
-        layers: A pattern of layer paths with `*` and `?`; a finding is allowed if each of its
-            layers matches that of an exception from its rule.
+        rule: The rule's name or its code, in capitals or not; it is kept as the name.
+        layers: A pattern of layer paths with `*` and `?`.
         reason: Why it is allowed.
 
     Raises:
@@ -34,13 +32,7 @@ class Allowance:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        known = [word for rule in RULES for word in (rule.name, rule.code)]
-        if self.rule not in known:
-            near = get_close_matches(self.rule, known, 1)
-            meant = f" Did you mean {near[0]}?" if near else ""
-            raise CheckError(
-                f"there is no rule {self.rule!r}.{meant} `normwise explain` lists all rules."
-            )
+        object.__setattr__(self, "rule", named(self.rule).name)
         if not self.layers.strip():
             raise CheckError(
                 f"the layers of {self.rule} are {self.layers!r}; expected a pattern such as "
@@ -67,24 +59,39 @@ def allowed(
 ) -> tuple[Report, tuple[tuple[Finding, Allowance], ...]]:
     """Takes what is allowed out of a report.
 
-    Several exceptions from a rule add up: a finding goes if each of its layers has one.
+    Several exceptions from a rule add up: a finding goes if each of its layers has one. One that
+    lists layers of which each is a fault of its own stays for those that have none, and says so.
 
     Returns:
         The report without it, and each allowed finding with what allows it (its first layer, where
         several exceptions do).
     """
-    taken = tuple(
-        (finding, one) for finding in report.findings if (one := _of(finding, allowances))
-    )
-    gone = {id(finding) for finding, _ in taken}
-    left = tuple(finding for finding in report.findings if id(finding) not in gone)
-    return replace(report, findings=left), taken
+    left: list[Finding] = []
+    taken: list[tuple[Finding, Allowance]] = []
+    for finding in report.findings:
+        stays, goes = _divided(finding, allowances)
+        left += [] if stays is None else [stays]
+        taken += [] if goes is None else [goes]
+    return replace(report, findings=tuple(left)), tuple(taken)
 
 
-def _of(finding: Finding, allowances: Iterable[Allowance]) -> Allowance | None:
-    """What allows a finding; None if one of its layers isn't allowed."""
-    of_rule = [one for one in allowances if one.rule in (finding.name, finding.code)]
+def _divided(
+    finding: Finding, allowances: Iterable[Allowance]
+) -> tuple[Finding | None, tuple[Finding, Allowance] | None]:
+    """What of a finding stays, and what is allowed with what allows it."""
+    of_rule = [one for one in allowances if one.rule == finding.name]
     if not finding.layers:
-        return next(iter(of_rule), None)
-    each = [next((a for a in of_rule if a.covers(layer)), None) for layer in finding.layers]
-    return each[0] if all(each) else None
+        one = next(iter(of_rule), None)
+        return (finding, None) if one is None else (None, (finding, one))
+    each = {layer: _covering(layer, of_rule) for layer in finding.layers}
+    covered = {layer: one for layer, one in each.items() if one is not None}
+    first = next(iter(covered.values()), None)
+    if first is None or (len(covered) < len(each) and finding.of_some is None):
+        return finding, None
+    if finding.of_some is None or len(covered) == len(each):
+        return None, (finding, first)
+    return finding.of_some(each.keys() - covered), (finding.of_some(covered), first)
+
+
+def _covering(layer: str, allowances: Iterable[Allowance]) -> Allowance | None:
+    return next((one for one in allowances if one.covers(layer)), None)

@@ -33,10 +33,11 @@ Outputs change; for the note on training see `tiny-batch`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from normwise.rules.context import Context
 from normwise.rules.measurements import Companions, Measurements
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 
 LEAST = 1e-3
@@ -57,15 +58,21 @@ def _look(context: Context) -> Iterator[Spot]:
             f"deviation between a batch of copies and a batch with other samples{where}.",
         )
     elif found.training is not None and found.training >= LARGE:
-        yield Spot(
-            context.layers(context.batch_norms),
-            f"In training mode, a sample's output differs by {found.training:.2g} of its standard "
-            f"deviation between two batches of {found.batch} with other samples.",
-            severity=Severity.INFO,
-            why="Where the others matter as much as the sample itself, the network learns from "
-            "noise that inference doesn't have.",
-            fix="Train with larger batches, group normalization or batch renormalization.",
+        yield each_layer_by_itself(
+            context.layers(context.batch_norms), partial(_in_training, found.training, found.batch)
         )
+
+
+def _in_training(share: float, batch: int | None, layers: tuple[str, ...]) -> Spot:
+    return Spot(
+        layers,
+        f"In training mode, a sample's output differs by {share:.2g} of its standard deviation "
+        f"between two batches of {batch} with other samples.",
+        severity=Severity.INFO,
+        why="Where the others matter as much as the sample itself, the network learns from noise "
+        "that inference doesn't have.",
+        fix="Train with larger batches, group normalization or batch renormalization.",
+    )
 
 
 def _of(found: Companions) -> Context:

@@ -31,7 +31,7 @@ def learning(context: Context, renorm: bool = False) -> Iterator[int]:
     seen: set[str] = set()
     for index in context.batch_norms:
         node = context.nodes[index]
-        if node.layer in seen or context.is_frozen(index):
+        if node.layer in seen or context.is_frozen(index) or index in context.resting:
             continue
         seen.add(node.layer)
         if renorm or not node.config.get("renorm"):

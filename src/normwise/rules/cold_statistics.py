@@ -36,6 +36,7 @@ statistics of a trained model, and changes its outputs.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.norms.mends import SetArguments
 from normwise.rules.batch_statistics import (
@@ -47,7 +48,7 @@ from normwise.rules.batch_statistics import (
     weights_of,
 )
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights
 
@@ -69,7 +70,8 @@ def _look(context: Context) -> Iterator[Spot]:
     weights = {i: weights_of(context, i) for norms in cold.values() for i in norms}
     cold = _from_the_start(cold, weights, steps)
     for momentum, norms in cold.items():
-        yield _spot(context, norms, momentum, steps)
+        said = partial(_spot, context, momentum=momentum, steps=steps)
+        yield each_by_itself(context, norms, said)
 
 
 def _from_the_start(

@@ -33,6 +33,9 @@ FIXED_NORMS = frozenset({"Normalization", "UnitNormalization"})
 MOST_PARAMETERS = 10**15
 """A file can state any number; beyond this one it is none that anybody meant."""
 
+HONOURED_FROM = (3, 16)
+"""The first Keras in which `training=False` in an inner call holds."""
+
 _IDENTITIES = frozenset({"Identity", "Copy", "StopGradient", "Cast", "Activation"})
 
 
@@ -194,6 +197,24 @@ class Context:
     def batch_norms(self) -> tuple[int, ...]:
         """The batch normalizations."""
         return tuple(i for i in self.norms if self.nodes[i].class_name in BATCH_NORMS)
+
+    @cached_property
+    def resting(self) -> frozenset[int]:
+        """Batch norms that use moving statistics in training too, as a call says `training=False`.
+
+        Before Keras 3.16 a call inside a model couldn't say that.
+        """
+        if self.keras_version is None or self.keras_version < HONOURED_FROM:
+            return frozenset()
+        return frozenset(
+            index
+            for name, told in _told_modes(self.model)
+            if told is False and (index := self.graph.index.get(name)) in self._batch_norm_set
+        )
+
+    @cached_property
+    def _batch_norm_set(self) -> frozenset[int | None]:
+        return frozenset(self.batch_norms)
 
     @cached_property
     def linears(self) -> tuple[int, ...]:
@@ -403,6 +424,28 @@ def _size(shape: Shape | None, axis: ChannelAxis | None) -> int | None:
 def _read_as_data(node: Node) -> Iterator[Tensor]:
     data = tuple(value for key, value in node.kwargs.items() if key != "mask")
     return tensors_in((node.args, data))
+
+
+def mode_of(node: Node) -> Any:
+    """What a call of a batch norm or of a model says of `training`, None where it says nothing."""
+    if node.model is None and node.class_name not in BATCH_NORMS:
+        return None
+    second = node.args[1] if len(node.args) > 1 and node.model is None else None
+    return node.kwargs.get("training", second)
+
+
+def _told_modes(model: Graph) -> Iterator[tuple[str, Any]]:
+    """Each call inside by its name, and what it or the nearest around it says of `training`."""
+    pending: list[tuple[Graph, str, Any]] = [(model, "", None)]
+    while pending:
+        graph, path, around = pending.pop()
+        for node in graph.nodes:
+            own = mode_of(node)
+            told = around if own is None else own
+            if node.model is not None:
+                pending.append((node.model, f"{path}{node.name}/", told))
+            elif told is not None:
+                yield f"{path}{node.name}", told
 
 
 _KERAS = ("keras", "tf_keras", "tensorflow", "builtins")

@@ -35,7 +35,7 @@ from operator import or_
 
 from normwise.rules.batch_statistics import counted, number, share_below, weights_of
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights, Values
 
@@ -43,21 +43,25 @@ SMALLEST_GAMMA = 1e-4
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    layers, dead, all_channels = list[str](), 0, 0
+    dead, all_channels = dict[int, int](), 0
     for layer in context.layers(context.batch_norms):
         index = context.graph.calls[layer][0]
         found, channels = _dead(context, index)
         all_channels += channels
         if found:
-            layers.append(layer)
-            dead += found
-    if layers:
-        carry = "carries" if dead == 1 else "carry"
-        yield Spot(
-            tuple(layers),
-            f"{dead:,} of {all_channels:,} normalized channels {carry} nothing, in "
-            f"{counted(len(layers), 'layer')}.",
+            dead[index] = found
+
+    def said(norms: list[int]) -> Spot:
+        count = sum(dead[index] for index in norms)
+        carry = "carries" if count == 1 else "carry"
+        return Spot(
+            context.layers(norms),
+            f"{count:,} of {all_channels:,} normalized channels {carry} nothing, in "
+            f"{counted(len(norms), 'layer')}.",
         )
+
+    if dead:
+        yield each_by_itself(context, dead, said)
 
 
 def _dead(context: Context, index: int) -> tuple[int, int]:

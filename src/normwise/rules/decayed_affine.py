@@ -34,13 +34,13 @@ The model stays as it is; training changes.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from normwise.norms.mends import configure
 from normwise.rules.batch_statistics import counted, number
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 _AFFINE = {"gamma": "scale", "beta": "center"}
@@ -52,22 +52,31 @@ def _look(context: Context) -> Iterator[Spot]:
     norms = [i for i in context.norms if not context.is_frozen(i)]
     regularized = [i for i in norms if any(_is_squared(context, i, name) for name in _AFFINE)]
     if regularized:
-        yield Spot(
-            context.layers(regularized),
-            f"{counted(len(context.layers(regularized)), 'normalization')} with an L2 regularizer "
-            "on gamma or beta.",
-            fix="Leave out gamma_regularizer and beta_regularizer.",
-            mends=tuple(configure(layer, _NONE) for layer in context.layers(regularized)),
-        )
+        yield each_by_itself(context, regularized, lambda some: _of_regularizers(context, some))
     decay = number(context.training.optimizer.get("weight_decay"))
     spared = _spared(context.training.optimizer.get("exclude_from_weight_decay"))
     decayed = [i for i in norms if decay and any(_learned(context, i, spared))]
     if decayed:
-        yield Spot(
-            context.layers(decayed),
-            f"The optimizer's weight decay of {decay:g} also pulls at gamma and beta of "
-            f"{counted(len(context.layers(decayed)), 'normalization')}.",
-        )
+        yield each_by_itself(context, decayed, lambda some: _of_decay(context, some, decay or 0.0))
+
+
+def _of_regularizers(context: Context, norms: Sequence[int]) -> Spot:
+    layers = context.layers(norms)
+    return Spot(
+        layers,
+        f"{counted(len(layers), 'normalization')} with an L2 regularizer on gamma or beta.",
+        fix="Leave out gamma_regularizer and beta_regularizer.",
+        mends=tuple(configure(layer, _NONE) for layer in layers),
+    )
+
+
+def _of_decay(context: Context, norms: Sequence[int], decay: float) -> Spot:
+    layers = context.layers(norms)
+    return Spot(
+        layers,
+        f"The optimizer's weight decay of {decay:g} also pulls at gamma and beta of "
+        f"{counted(len(layers), 'normalization')}.",
+    )
 
 
 def _spared(names: object) -> re.Pattern[str] | None:

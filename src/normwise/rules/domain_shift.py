@@ -30,12 +30,12 @@ adapted = nw.recalibrate("trained_on_sensor_a", "images_of_sensor_b").model
 Outputs change, which is the point: compare them on a few labeled images of the new kind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.rules.batch_statistics import counted
 from normwise.rules.context import Context
 from normwise.rules.measurements import Gap, Measurements
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.train_eval_gap import LEAST, described
 
@@ -44,17 +44,20 @@ def _look(context: Context) -> Iterator[Spot]:
     measured = context.measured
     if measured is None or not measured.new_data:
         return
-    wide = [gap for gap in measured.inference if gap.total >= LEAST]
+    wide = {gap.layer: gap for gap in measured.inference if gap.total >= LEAST}
+    every = len(measured.inference)
     if wide:
-        worst = max(wide, key=lambda gap: gap.total)
-        last = (
-            "" if worst is wide[0] else f"; the furthest off is {worst.layer}, by {worst.total:.2g}"
-        )
-        yield Spot(
-            tuple(gap.layer for gap in wide),
-            f"These data are not what {len(wide)} of {counted(len(measured.inference), 'layer')} "
-            f"with statistics know, first {described(wide[0])}{last}.",
-        )
+        yield each_layer_by_itself(wide, lambda some: _spot([wide[layer] for layer in some], every))
+
+
+def _spot(wide: Sequence[Gap], every: int) -> Spot:
+    worst = max(wide, key=lambda gap: gap.total)
+    last = "" if worst is wide[0] else f"; the furthest off is {worst.layer}, by {worst.total:.2g}"
+    return Spot(
+        tuple(gap.layer for gap in wide),
+        f"These data are not what {len(wide)} of {counted(every, 'layer')} with statistics know, "
+        f"first {described(wide[0])}{last}.",
+    )
 
 
 def _of(*totals: float, new: bool = True) -> Context:

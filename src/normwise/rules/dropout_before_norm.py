@@ -63,7 +63,7 @@ def _look(context: Context) -> Iterator[Spot]:
     for index in context.batch_norms:
         producers = context.producers[index]
         source = sources[producers[0]] if len(producers) == 1 else None
-        if source is not None and not context.is_frozen(index):
+        if source is not None and not (context.is_frozen(index) or index in context.resting):
             norms[index] = source
     last = {dropout: index for index, (dropout, _) in norms.items()}
     mends = {dropout: _mends(context, dropout, norm) for dropout, norm in last.items()}

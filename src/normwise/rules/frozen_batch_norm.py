@@ -39,19 +39,18 @@ Outputs in inference stay; training behaves as the code already says.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from normwise.graph.catalogue import Role
 from normwise.graph.graph import Graph, Node
 from normwise.norms.mends import Mend, configure
 from normwise.rules.batch_statistics import counted, span, weights_of
-from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.context import BATCH_NORMS, HONOURED_FROM, Context, mode_of
 from normwise.rules.measurements import StateChange
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights
 
-HONOURED_FROM = (3, 16)
-"""The first Keras in which `training=False` in an inner call holds."""
 _FRESH = "statistics are still 0 and 1: frozen like that these norms would never learn any."
 SMALLEST_BACKBONE = 3
 """Batch norms behind frozen layers from which on they are a frozen backbone's."""
@@ -61,7 +60,11 @@ def _look(context: Context) -> Iterator[Spot]:
     old = context.keras_version is None or context.keras_version < HONOURED_FROM
     baked = list(_baked(context.model)) if old else []
     told = {norm for _, norms in baked for norm in norms}
-    behind = [i for i in _behind_frozen_layers(context) if context.layer(i) not in told]
+    behind = [
+        i
+        for i in _behind_frozen_layers(context)
+        if context.layer(i) not in told and i not in context.resting
+    ]
     rest = context.layers(behind)
     if len(rest) < SMALLEST_BACKBONE or all(map(context.is_frozen, context.linears)):
         rest = ()
@@ -72,18 +75,11 @@ def _look(context: Context) -> Iterator[Spot]:
         new = _kept((norm for norm in dict.fromkeys(norms) if norm not in seen), moved)
         seen.update(new)
         if new:
-            yield _spot_of_call(caller, new, tried)
+            yield each_layer_by_itself(new, partial(_spot_of_call, caller, tried))
     rest = _kept(rest, moved)
     if rest:
         fresh = _holds_nothing_yet(context, (i for i in behind if context.layer(i) in rest))
-        yield Spot(
-            rest,
-            f"{counted(len(rest), 'batch normalization')}, {span(rest)}, still "
-            f"{'learns' if len(rest) == 1 else 'learn'} statistics behind layers that are all "
-            f"frozen.{tried}",
-            mends=() if fresh else _frozen_norms(rest),
-            by_hand=_FRESH if fresh else None,
-        )
+        yield each_layer_by_itself(rest, partial(_spot_of_backbone, fresh, tried))
 
 
 def _holds_nothing_yet(context: Context, norms: Iterable[int]) -> bool:
@@ -105,7 +101,18 @@ def _kept(layers: Iterable[str], moved: frozenset[str] | None) -> tuple[str, ...
     return tuple(layer for layer in layers if moved is None or layer in moved)
 
 
-def _spot_of_call(caller: str, norms: tuple[str, ...], tried: str) -> Spot:
+def _spot_of_backbone(fresh: bool, tried: str, norms: tuple[str, ...]) -> Spot:
+    return Spot(
+        norms,
+        f"{counted(len(norms), 'batch normalization')}, {span(norms)}, still "
+        f"{'learns' if len(norms) == 1 else 'learn'} statistics behind layers that are all "
+        f"frozen.{tried}",
+        mends=() if fresh else _frozen_norms(norms),
+        by_hand=_FRESH if fresh else None,
+    )
+
+
+def _spot_of_call(caller: str, tried: str, norms: tuple[str, ...]) -> Spot:
     if norms == (caller,):
         message = f"{caller} is called with training=False, but it is trainable"
     else:
@@ -123,7 +130,7 @@ def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
         graph, path, caller = pending.pop()
         for node in graph.nodes:
             layer = f"{path}{node.layer}"
-            inside = caller or (layer if _is_told_off(node) else None)
+            inside = caller or (layer if mode_of(node) is False else None)
             if node.model is not None:
                 pending.append((node.model, f"{layer}/", inside))
             elif inside and node.class_name in BATCH_NORMS and not _is_frozen(node):
@@ -133,14 +140,6 @@ def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
 
 def _is_frozen(node: Node) -> bool:
     return node.config.get("trainable") is False
-
-
-def _is_told_off(node: Node) -> bool:
-    """Whether a call says `training=False`."""
-    if node.model is None and node.class_name not in BATCH_NORMS:
-        return False
-    second = node.args[1] if len(node.args) > 1 and node.model is None else None
-    return node.kwargs.get("training", second) is False
 
 
 def _behind_frozen_layers(context: Context) -> list[int]:

@@ -32,14 +32,14 @@ keras.config.set_dtype_policy("mixed_bfloat16")  # variables stay float32
 Outputs change by rounding.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import configure
 from normwise.rules.batch_statistics import counted, learning, number
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 _HALVES = frozenset({"float16", "bfloat16"})
@@ -49,16 +49,7 @@ SMALLEST_EPSILON = 1e-5
 def _look(context: Context) -> Iterator[Spot]:
     stalling = [i for i in learning(context, renorm=True) if _policy(context, i) in _HALVES]
     if stalling:
-        keeps = "keeps" if len(stalling) == 1 else "keep"
-        yield Spot(
-            context.layers(stalling),
-            f"{counted(len(stalling), 'batch normalization')} {keeps} moving statistics in "
-            f"{_policy(context, stalling[0])}, where small steps are rounded away.",
-            mends=tuple(
-                configure(context.layer(i), {"dtype": f"mixed_{_policy(context, i)}"})
-                for i in stalling
-            ),
-        )
+        yield each_by_itself(context, stalling, lambda some: _of_statistics(context, some))
     for layer in context.layers(context.of_role(Role.OTHER)):
         index = context.graph.calls[layer][0]
         node, policy = context.nodes[index], _policy(context, index)
@@ -71,6 +62,18 @@ def _look(context: Context) -> Iterator[Spot]:
                 f"{layer}, a {node.class_name}, computes in {policy.removeprefix('mixed_')} with "
                 f"epsilon={epsilon:g}, unless it changes the type itself.",
             )
+
+
+def _of_statistics(context: Context, stalling: Sequence[int]) -> Spot:
+    keeps = "keeps" if len(stalling) == 1 else "keep"
+    return Spot(
+        context.layers(stalling),
+        f"{counted(len(stalling), 'batch normalization')} {keeps} moving statistics in "
+        f"{_policy(context, stalling[0])}, where small steps are rounded away.",
+        mends=tuple(
+            configure(context.layer(i), {"dtype": f"mixed_{_policy(context, i)}"}) for i in stalling
+        ),
+    )
 
 
 def _normalizes(context: Context, index: int) -> bool:

@@ -32,12 +32,13 @@ Outputs in inference stay; after the next training, or `normwise recalibrate`, t
 many batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.norms.mends import SetArguments
 from normwise.rules.batch_statistics import counted, learning, number
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 LOWEST = 0.5
@@ -50,19 +51,21 @@ def _look(context: Context) -> Iterator[Spot]:
         if momentum is not None and (0 <= momentum < LOWEST or momentum == 1):
             found.setdefault(momentum, []).append(index)
     for momentum, norms in found.items():
-        names = counted(len(norms), "batch normalization")
-        kept = "the initial 0 and 1 for good" if momentum == 1 else f"{momentum:.0%} at each step"
-        right = round(1 - momentum, 6) if 0 < momentum < 1 else 0.99
-        keeps = "keeps" if len(norms) == 1 else "keep"
-        yield Spot(
-            context.layers(norms),
-            f"With momentum {momentum:g}, {names} {keeps} {kept} in the moving statistics"
-            + ("." if momentum == 1 else f", and {1 - momentum:.0%} is the last batch alone."),
-            fix=f"Set momentum={right:g}.",
-            mends=tuple(
-                SetArguments(layer, (("momentum", right),)) for layer in context.layers(norms)
-            ),
-        )
+        yield each_by_itself(context, norms, partial(_spot, context, momentum))
+
+
+def _spot(context: Context, momentum: float, norms: Sequence[int]) -> Spot:
+    names = counted(len(norms), "batch normalization")
+    kept = "the initial 0 and 1 for good" if momentum == 1 else f"{momentum:.0%} at each step"
+    right = round(1 - momentum, 6) if 0 < momentum < 1 else 0.99
+    keeps = "keeps" if len(norms) == 1 else "keep"
+    return Spot(
+        context.layers(norms),
+        f"With momentum {momentum:g}, {names} {keeps} {kept} in the moving statistics"
+        + ("." if momentum == 1 else f", and {1 - momentum:.0%} is the last batch alone."),
+        fix=f"Set momentum={right:g}.",
+        mends=tuple(SetArguments(layer, (("momentum", right),)) for layer in context.layers(norms)),
+    )
 
 
 def _of(momentum: float, **config: object) -> Context:

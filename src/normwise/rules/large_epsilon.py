@@ -31,11 +31,12 @@ before; alone, another epsilon changes them.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.norms.mends import Mend, SetArguments
 from normwise.rules.batch_statistics import counted, number, share_below, weights_of
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights
 
@@ -53,17 +54,21 @@ def _look(context: Context) -> Iterator[Spot]:
         for index in norms:
             del shares[index]
         if norms:
-            least = [context.layer(i) for i in norms]
-            than = "epsilon" if severity is None else f"{NEAR} times epsilon"
-            yield Spot(
-                tuple(least),
-                f"In {counted(len(norms), 'batch normalization')} half of the channels have a "
-                f"variance below {than}, such as {least[0]} with "
-                f"epsilon={number(context.nodes[norms[0]].config.get('epsilon', 1e-3)):g}.",
-                severity,
-                mends=_mends(context, norms),
-                by_hand="without a gamma nothing makes up for another epsilon.",
-            )
+            yield each_by_itself(context, norms, partial(_spot, context, severity))
+
+
+def _spot(context: Context, severity: Severity | None, norms: Sequence[int]) -> Spot:
+    layers = context.layers(norms)
+    than = "epsilon" if severity is None else f"{NEAR} times epsilon"
+    return Spot(
+        layers,
+        f"In {counted(len(norms), 'batch normalization')} half of the channels have a "
+        f"variance below {than}, such as {layers[0]} with "
+        f"epsilon={number(context.nodes[norms[0]].config.get('epsilon', 1e-3)):g}.",
+        severity,
+        mends=_mends(context, norms),
+        by_hand="without a gamma nothing makes up for another epsilon.",
+    )
 
 
 def _mends(context: Context, norms: Sequence[int]) -> tuple[Mend, ...]:

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 
 from normwise.rules.batch_statistics import counted, learning, values_of_a_sample
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -43,10 +43,14 @@ def _look(context: Context) -> Iterator[Spot]:
         return
     norms = [i for i in learning(context) if values_of_a_sample(context, i) == 1]
     if norms and training.steps is None:
-        yield Spot(
-            context.layers(norms),
-            f"The last batch of an epoch holds 1 of {samples:,} samples, for which "
-            f"{counted(len(norms), 'batch normalization')} can only return beta.",
+        yield each_by_itself(
+            context,
+            norms,
+            lambda some: Spot(
+                context.layers(some),
+                f"The last batch of an epoch holds 1 of {samples:,} samples, for which "
+                f"{counted(len(some), 'batch normalization')} can only return beta.",
+            ),
         )
 
 

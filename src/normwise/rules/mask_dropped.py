@@ -54,7 +54,8 @@ def _look(context: Context) -> Iterator[Spot]:
         producers = context.producers[index]
         by = lost[producers[0]] if len(producers) == 1 else None
         given = context.nodes[index].kwargs.get("mask") is not None
-        if by is None or by == _THERE or given or context.is_frozen(index):
+        still = context.is_frozen(index) or index in context.resting
+        if by is None or by == _THERE or given or still:
             continue
         names = (context.layer(by), context.layer(index))
         yield Spot(

@@ -34,12 +34,13 @@ normalization before the activation changes outputs.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.graph.catalogue import Role, has_bias
 from normwise.norms.mends import AddBias
 from normwise.rules.batch_statistics import named
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 _OPEN = frozenset({Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
@@ -52,18 +53,21 @@ def _look(context: Context) -> Iterator[Spot]:
         if not has_bias(context.nodes[index]) and _is_bent_before_norm(context, index):
             found[_reads_beta(context, origins, index)].append(index)
     for offset, indices in found.items():
-        if not indices:
-            continue
-        layers = context.layers(indices)
-        have = "has" if len(layers) == 1 else "have"
-        said = "; the beta before it is all that moves it" if offset else ""
-        yield Spot(
-            layers,
-            f"{named(layers)} {have} no bias, but the normalization comes only after the "
-            f"activation{said}.",
-            Severity.INFO if offset else None,
-            mends=tuple(map(AddBias, layers)),
-        )
+        if indices:
+            yield each_by_itself(context, indices, partial(_spot, context, offset))
+
+
+def _spot(context: Context, offset: bool, indices: Sequence[int]) -> Spot:
+    layers = context.layers(indices)
+    have = "has" if len(layers) == 1 else "have"
+    said = "; the beta before it is all that moves it" if offset else ""
+    return Spot(
+        layers,
+        f"{named(layers)} {have} no bias, but the normalization comes only after the "
+        f"activation{said}.",
+        Severity.INFO if offset else None,
+        mends=tuple(map(AddBias, layers)),
+    )
 
 
 def _is_bent_before_norm(context: Context, index: int) -> bool:

@@ -37,7 +37,7 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
 from normwise.rules.context import OUTPUT, Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 SHARE = 0.2
@@ -53,10 +53,14 @@ def _look(context: Context) -> Iterator[Spot]:
         return
     order = "before" if fewer is before else "after"
     other = "after" if fewer is before else "before"
-    yield Spot(
-        context.layers(fewer),
-        f"{len(fewer)} of {len(norms)} normalizations stand {order} the activation, "
-        f"{len(more)} {other} it.",
+    yield each_by_itself(
+        context,
+        fewer,
+        lambda some: Spot(
+            context.layers(some),
+            f"{len(some)} of {len(norms)} normalizations {'stands' if len(some) == 1 else 'stand'} "
+            f"{order} the activation, {len(more)} {other} it.",
+        ),
     )
 
 

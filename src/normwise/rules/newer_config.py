@@ -29,12 +29,12 @@ Outputs stay where renormalization is off: the keys say nothing then. Where it i
 can't do it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.norms.mends import WriteAnew
 from normwise.rules.batch_statistics import counted
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 KEYS = ("renorm", "renorm_clipping", "renorm_momentum")
@@ -46,12 +46,15 @@ def _look(context: Context) -> Iterator[Spot]:
     if not context.written or (context.keras_version or SINCE) < SINCE:
         return
     newer = [i for i in context.batch_norms if any(k in context.nodes[i].config for k in KEYS)]
+    if newer:
+        yield each_by_itself(context, newer, lambda some: _spot(context, some))
+
+
+def _spot(context: Context, newer: Sequence[int]) -> Spot:
     layers = context.layers(newer)
-    if not layers:
-        return
     keys = ", ".join(key for key in KEYS if any(key in context.nodes[i].config for i in newer))
     used = any(context.nodes[i].config.get("renorm") for i in newer)
-    yield Spot(
+    return Spot(
         layers,
         f"{counted(len(layers), 'batch normalization')} with settings that Keras before "
         f"{'.'.join(map(str, SINCE))} refuses: {keys}.",

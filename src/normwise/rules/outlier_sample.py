@@ -31,11 +31,12 @@ The data change, and what is trained on them.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from normwise.rules.batch_statistics import counted, learning
 from normwise.rules.context import Context
 from normwise.rules.measurements import Measurements, Spreads
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 
 LEAST = 20.0
@@ -60,11 +61,11 @@ def _look(context: Context) -> Iterator[Spot]:
             which = ", ".join(names) or counted(count, "sample")
             more = f" and {count - len(names)} more" if names and count > len(names) else ""
             worst = max(spreads.ratios[i] for i in outliers)
-            yield Spot(
-                norms,
+            said = (
                 f"Of {len(spreads.ratios)} samples of {spreads.input!r}, {which}{more} "
-                f"{'varies' if count == 1 else 'vary'} up to {worst:.3g} times as widely as usual.",
+                f"{'varies' if count == 1 else 'vary'} up to {worst:.3g} times as widely as usual."
             )
+            yield each_layer_by_itself(norms, partial(Spot, message=said))
 
 
 def _outliers(ratios: tuple[float, ...]) -> list[int]:

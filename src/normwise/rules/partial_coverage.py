@@ -32,12 +32,12 @@ An inserted norm that starts as the identity keeps outputs in inference; `normwi
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import CONVOLUTIONS
 from normwise.graph.regions import HEAD
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -47,12 +47,16 @@ def _look(context: Context) -> Iterator[Spot]:
     bare = [i for i in hidden if not context.reaches_norm[i]]
     if not bare or len(bare) == len(hidden):
         return
+    yield each_by_itself(context, bare, lambda some: _spot(context, some, len(hidden)))
+
+
+def _spot(context: Context, bare: Sequence[int], hidden: int) -> Spot:
     regions = Counter(context.layout.regions[i] for i in bare)
     where = ", ".join(f"{count} in the {region}" for region, count in regions.items())
     reach = "reaches" if len(bare) == 1 else "reach"
-    yield Spot(
+    return Spot(
         context.layers(bare),
-        f"{len(bare)} of {len(hidden)} hidden convolutions {reach} the next learned layer "
+        f"{len(bare)} of {hidden} hidden convolutions {reach} the next learned layer "
         f"without a normalization: {where}.",
     )
 

@@ -33,13 +33,13 @@ x = keras.layers.BatchNormalization()(x)
 Outputs stay exactly as they are: the trained bias is subtracted from the moving mean.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import has_bias
 from normwise.norms.kinds import cancels_bias
 from normwise.norms.mends import DropBias
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -50,16 +50,21 @@ def _look(context: Context) -> Iterator[Spot]:
         for layer in context.layers(context.linears)
         if all(_is_cancelled(context, index) for index in calls[layer])
     ]
-    if not dead:
-        return
-    widths = [context.channels_made(calls[layer][0]) for layer in dead]
+    if dead:
+        nodes = [calls[layer][0] for layer in dead]
+        yield each_by_itself(context, nodes, lambda some: _spot(context, some))
+
+
+def _spot(context: Context, dead: Sequence[int]) -> Spot:
+    widths = [context.channels_made(index) for index in dead]
     known = [width for width in widths if width is not None]
     total = f" with {sum(known):,} parameters" if len(known) == len(dead) else ""
-    layers = "layer has a bias" if len(dead) == 1 else "layers have a bias"
-    yield Spot(
-        tuple(dead),
-        f"{len(dead)} {layers}{total} that the normalization right behind cancels.",
-        mends=tuple(map(DropBias, dead)),
+    have = "layer has a bias" if len(dead) == 1 else "layers have a bias"
+    layers = context.layers(dead)
+    return Spot(
+        layers,
+        f"{len(dead)} {have}{total} that the normalization right behind cancels.",
+        mends=tuple(map(DropBias, layers)),
     )
 
 

@@ -7,8 +7,8 @@ docstring of its file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class Finding:
         keeps_outputs: Whether the model's outputs in inference can stay the same.
         mends: The edits that make the fix; none where it isn't made automatically.
         by_hand: Why it isn't; empty where it is.
+        of_some: Says the same of some of its layers alone, where each is a fault of its own; None
+            where all of them together are one fault.
     """
 
     code: str
@@ -62,6 +64,13 @@ class Finding:
     keeps_outputs: bool
     mends: tuple[Mend, ...] = field(default=(), compare=False, repr=False)
     by_hand: str = field(default="", compare=False, repr=False)
+    of_some: Callable[[Collection[str]], Finding] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can't be written: a copy in another process says all that this one says."""
+        return {**vars(self), "of_some": None}
 
     @property
     def mended_by(self) -> str | None:
@@ -99,6 +108,7 @@ class Spot:
         keeps_outputs: Whether outputs can stay here.
         mends: The edits that make the fix, none where that is left to a person.
         by_hand: Why it is left to a person here.
+        of_some: As for `Finding`, of this spot.
     """
 
     layers: tuple[str, ...]
@@ -109,6 +119,39 @@ class Spot:
     keeps_outputs: bool | None = None
     mends: tuple[Mend, ...] = ()
     by_hand: str | None = None
+    of_some: Callable[[Collection[str]], Spot] | None = None
+
+
+def each_layer_by_itself(layers: Iterable[str], say: Callable[[tuple[str, ...]], Spot]) -> Spot:
+    """A spot of several layers, each of which is a fault of its own.
+
+    Args:
+        layers: The layers that the rule objects to.
+        say: What it says of some of them, in their order.
+    """
+    found = tuple(layers)
+    return replace(
+        say(found),
+        of_some=lambda some: say(tuple(layer for layer in found if layer in some)),
+    )
+
+
+def each_by_itself(
+    context: Context, nodes: Iterable[int], say: Callable[[list[int]], Spot]
+) -> Spot:
+    """Likewise, of nodes.
+
+    Args:
+        context: The network.
+        nodes: The nodes that the rule objects to.
+        say: What it says of some of them.
+    """
+    found = list(nodes)
+
+    def of_some(layers: Collection[str]) -> Spot:
+        return say([index for index in found if context.layer(index) in layers])
+
+    return replace(say(found), of_some=of_some)
 
 
 Example = Callable[[], "Context"]
@@ -169,16 +212,21 @@ class Rule:
     def check(self, context: Context) -> Iterator[Finding]:
         """The findings of this rule in a network."""
         for spot in self.look(context):
-            yield Finding(
-                self.code,
-                self.name,
-                spot.severity or self.severity,
-                spot.layers,
-                spot.message,
-                spot.why or self.page.why,
-                self.page.evidence,
-                spot.fix or self.fix,
-                self.keeps_outputs if spot.keeps_outputs is None else spot.keeps_outputs,
-                spot.mends,
-                "" if spot.mends else spot.by_hand or self.by_hand,
-            )
+            yield self._finding(spot)
+
+    def _finding(self, spot: Spot) -> Finding:
+        of_some = spot.of_some
+        return Finding(
+            self.code,
+            self.name,
+            spot.severity or self.severity,
+            spot.layers,
+            spot.message,
+            spot.why or self.page.why,
+            self.page.evidence,
+            spot.fix or self.fix,
+            self.keeps_outputs if spot.keeps_outputs is None else spot.keeps_outputs,
+            spot.mends,
+            "" if spot.mends else spot.by_hand or self.by_hand,
+            None if of_some is None else lambda layers: self._finding(of_some(layers)),
+        )

@@ -35,7 +35,7 @@ from normwise.graph.catalogue import Role
 from normwise.norms.mends import RemoveNorm
 from normwise.rules.batch_statistics import named
 from normwise.rules.context import OUTPUT, Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -45,15 +45,19 @@ def _look(context: Context) -> Iterator[Spot]:
         source = context.sources[index]
         if node.class_name == "AlphaDropout" and context.is_norm(source):
             found.setdefault(source, index)
-    if found:
-        norms = context.layers(found)
-        told = named([f"{context.layer(n)} beside {context.layer(o)}" for n, o in found.items()])
-        stand = "normalization stands" if len(norms) == 1 else "normalizations stand"
-        yield Spot(
-            norms,
-            f"{len(norms)} {stand} beside SELU or AlphaDropout: {told}.",
-            mends=tuple(RemoveNorm(context.name(n)) for n in found),
+
+    def said(norms: list[int]) -> Spot:
+        layers = context.layers(norms)
+        told = named([f"{context.layer(n)} beside {context.layer(found[n])}" for n in norms])
+        stand = "normalization stands" if len(layers) == 1 else "normalizations stand"
+        return Spot(
+            layers,
+            f"{len(layers)} {stand} beside SELU or AlphaDropout: {told}.",
+            mends=tuple(RemoveNorm(context.name(n)) for n in norms),
         )
+
+    if found:
+        yield each_by_itself(context, found, said)
 
 
 def _beside(context: Context, norm: int) -> int | None:

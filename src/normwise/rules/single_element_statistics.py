@@ -3,7 +3,9 @@
 ## What it does
 Finds instance and group norms with one value a group (behind a global pooling, at a resolution of
 1x1, on vectors with as many groups as features), layer norms over axes of size 1, and, where the
-batch size is known, batch norms that see one value a channel.
+batch size is known, batch norms that see one value a channel. Batch norms that use moving
+statistics in training are exempt: those with `trainable=False`, and from Keras 3.16 on those in a
+call with `training=False`.
 
 ## Why is this bad
 The mean of one value is that value, so the difference is zero and the result is beta, whatever
@@ -155,6 +157,26 @@ def _unknown_batch() -> Context:
     return net.context(net.dense(1, net.relu(x)))
 
 
+def _called_off(version: tuple[int, ...]) -> Context:
+    """A batch of one, and a nested model that is called with `training=False`."""
+    inner = Sketch("inner")
+    head = inner.graph(inner.norm(inner.input(16), name="norm"))
+    net = Sketch()
+    y = net.nest(head, net.dense(16, net.input(10)), name="head", call={"training": False})
+    training = Training(batch_size=1)
+    return net.context(net.dense(2, net.relu(y)), training=training, keras_version=version)
+
+
+def _called_off_in_vain() -> Context:
+    """Keras 3.15 takes statistics of batches all the same."""
+    return _called_off((3, 15, 1))
+
+
+def _moving_statistics() -> Context:
+    """From Keras 3.16 on a call with `training=False` uses moving statistics."""
+    return _called_off((3, 16, 0))
+
+
 RULE = Rule(
     code="NW118",
     name="single-element-statistics",
@@ -168,6 +190,10 @@ RULE = Rule(
         Invalid(_bottleneck, ("bottom/norm",)),
         Invalid(_one_feature, ("norm",)),
         Invalid(_batch_of_one, ("norm",)),
+        Invalid(_called_off_in_vain, ("head/norm",)),
     ),
-    valid=(_before_pooling, _frozen_in_a_batch_of_one, _groups_of_features, _unknown_batch),
-)
+    valid=(
+        _before_pooling, _frozen_in_a_batch_of_one, _moving_statistics, _groups_of_features,
+        _unknown_batch,
+    ),
+)  # fmt: skip

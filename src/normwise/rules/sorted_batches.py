@@ -36,11 +36,12 @@ recalibrate`).
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from normwise.rules.batch_statistics import learning
 from normwise.rules.context import Context
 from normwise.rules.measurements import Measurements, Order
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 
 CHANCE = 0.002
@@ -61,12 +62,12 @@ def _look(context: Context) -> Iterator[Spot]:
     reasons = list(_reasons(order))
     if reasons:
         unless = "" if order.composed else ", unless a loader shuffles them"
-        yield Spot(
-            norms,
+        said = (
             f"{order.batches} batches of {order.batch} in the order of the data are unlike each "
-            f"other: {', and '.join(reasons)}{unless}.",
-            severity=None if order.composed else Severity.INFO,
+            f"other: {', and '.join(reasons)}{unless}."
         )
+        severity = None if order.composed else Severity.INFO
+        yield each_layer_by_itself(norms, partial(Spot, message=said, severity=severity))
 
 
 def _reasons(order: Order) -> Iterator[str]:

@@ -34,26 +34,30 @@ Outputs change: the model has to be trained again. Whole images, where they fit 
 mending.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from normwise.graph.regions import DECODER
 from normwise.rules.batch_statistics import counted, span
 from normwise.rules.context import BATCH_NORMS, Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
 def _look(context: Context) -> Iterator[Spot]:
     norms = [index for index in context.norms if _is_over_space(context, index)]
+    if norms and _predicts_maps(context):
+        yield each_by_itself(context, norms, lambda some: _spot(context, some))
+
+
+def _spot(context: Context, norms: Sequence[int]) -> Spot:
     layers = context.layers(norms)
-    if layers and _predicts_maps(context):
-        takes = "takes" if len(layers) == 1 else "take"
-        yield Spot(
-            layers,
-            f"{counted(len(layers), 'normalization')} ({span(layers)}) {takes} statistics over all "
-            "pixels of a tile, so that tiles can't equal the whole image.",
-        )
+    takes = "takes" if len(layers) == 1 else "take"
+    return Spot(
+        layers,
+        f"{counted(len(layers), 'normalization')} ({span(layers)}) {takes} statistics over all "
+        "pixels of a tile, so that tiles can't equal the whole image.",
+    )
 
 
 def _is_over_space(context: Context, index: int) -> bool:

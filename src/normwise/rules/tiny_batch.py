@@ -35,6 +35,7 @@ Outputs change: the model has to be trained again.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.rules.batch_statistics import (
     FEW_SAMPLES,
@@ -45,7 +46,7 @@ from normwise.rules.batch_statistics import (
     values_behind,
 )
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -53,14 +54,14 @@ def _look(context: Context) -> Iterator[Spot]:
     norms = [i for i in learning(context) if values_behind(context, i) != 1]
     tiny = [i for i in norms if is_tiny(context, i)]
     if tiny:
-        yield _spot(context, tiny, None)
+        yield each_by_itself(context, tiny, partial(_spot, context, None))
         return
     few = [i for i in norms if samples_behind(context, i) == FEW_SAMPLES]
     if few:
-        yield _spot(context, few, Severity.INFO)
+        yield each_by_itself(context, few, partial(_spot, context, Severity.INFO))
 
 
-def _spot(context: Context, norms: Sequence[int], severity: Severity | None) -> Spot:
+def _spot(context: Context, severity: Severity | None, norms: Sequence[int]) -> Spot:
     samples = min(s for i in norms if (s := samples_behind(context, i)) is not None)
     values = {i: v for i in norms if (v := values_behind(context, i)) is not None}
     replicas = context.training.replicas

@@ -43,7 +43,7 @@ from collections.abc import Iterator
 from normwise.rules.batch_statistics import counted
 from normwise.rules.context import Context
 from normwise.rules.measurements import Gap, Measurements, Modes
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketch import Sketch
 
 LEAST = 0.5
@@ -57,17 +57,20 @@ def _look(context: Context) -> Iterator[Spot]:
     if measured is None or measured.new_data or measured.modes is None:
         return
     gaps, outputs = measured.modes.gaps, measured.modes.outputs
-    wide = [gap for gap in gaps if gap.total >= LEAST]
+    wide = {gap.layer: gap for gap in gaps if gap.total >= LEAST}
     if wide and (outputs is None or outputs >= LEAST_OUTPUT):
         told = "" if outputs is None else (
             f" Between training and inference mode the output differs by {outputs:.2g} of its "
             "standard deviation."
         )  # fmt: skip
-        yield Spot(
-            tuple(gap.layer for gap in wide),
-            f"{len(wide)} of {counted(len(gaps), 'batch normalization')} "
-            f"{'holds' if len(wide) == 1 else 'hold'} other statistics than these data have, first "
-            f"{described(wide[0])}.{told}",
+        yield each_layer_by_itself(
+            wide,
+            lambda layers: Spot(
+                layers,
+                f"{len(layers)} of {counted(len(gaps), 'batch normalization')} "
+                f"{'holds' if len(layers) == 1 else 'hold'} other statistics than these data have, "
+                f"first {described(wide[layers[0]])}.{told}",
+            ),
         )
 
 

@@ -42,7 +42,7 @@ from collections.abc import Iterator, Sequence
 from normwise.graph.catalogue import CONVOLUTIONS, Role
 from normwise.rules.batch_statistics import counted
 from normwise.rules.context import BATCH_NORMS, Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 _TAKES = CONVOLUTIONS | {"Dense"}
@@ -57,14 +57,18 @@ def _look(context: Context) -> Iterator[Spot]:
         if context.nodes[index].kwargs.get("training") is not True
         and not (_is_alone(context, index) and (_all(context, index, back) or forward[index]))
     ]
-    layers = context.layers(stuck)
-    if layers:
+    if stuck:
         every = len(context.layers(context.batch_norms))
-        yield Spot(
-            layers,
-            f"{len(layers):,} of {counted(every, 'batch normalization')} can't become part of the "
-            "layers beside them.",
-        )
+        yield each_by_itself(context, stuck, lambda some: _spot(context, some, every))
+
+
+def _spot(context: Context, stuck: Sequence[int], every: int) -> Spot:
+    layers = context.layers(stuck)
+    return Spot(
+        layers,
+        f"{len(layers):,} of {counted(every, 'batch normalization')} can't become part of the "
+        "layers beside them.",
+    )
 
 
 def _is_alone(context: Context, index: int) -> bool:

@@ -34,11 +34,12 @@ with tf.distribute.MirroredStrategy().scope():
 Outputs in inference stay; training changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from normwise.rules.batch_statistics import counted, is_synchronized, is_tiny, learning
 from normwise.rules.context import Context, Training
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 
 
@@ -50,13 +51,19 @@ def _look(context: Context) -> Iterator[Spot]:
     if not norms:
         return
     tiny = [i for i in norms if is_tiny(context, i) and not is_tiny(context, i, shared=True)]
-    takes = "takes" if len(tiny or norms) == 1 else "take"
-    yield Spot(
-        context.layers(tiny or norms),
-        f"{counted(len(tiny or norms), 'batch normalization')} {takes} statistics of "
+    severity = None if tiny else Severity.INFO
+    yield each_by_itself(context, tiny or norms, partial(_spot, context, severity))
+
+
+def _spot(context: Context, severity: Severity | None, norms: Sequence[int]) -> Spot:
+    training = context.training
+    takes = "takes" if len(norms) == 1 else "take"
+    return Spot(
+        context.layers(norms),
+        f"{counted(len(norms), 'batch normalization')} {takes} statistics of "
         f"{training.samples_per_statistic} of the {training.batch_size} samples, on each of "
         f"{training.replicas} replicas by itself.",
-        None if tiny else Severity.INFO,
+        severity,
     )
 
 

@@ -39,7 +39,7 @@ from normwise.rules.batch_statistics import (
     weights_of,
 )
 from normwise.rules.context import Context
-from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketch import Sketch
 from normwise.rules.sketched_weights import SketchedWeights, Values
 
@@ -51,12 +51,16 @@ _INITIAL = {"Zeros": 0.0, "Ones": 1.0}
 def _look(context: Context) -> Iterator[Spot]:
     norms = [index for index in learning(context, renorm=True) if _is_untouched(context, index)]
     if norms:
-        has = "has" if len(norms) == 1 else "have"
-        yield Spot(
-            context.layers(norms),
-            f"{counted(len(norms), 'batch normalization')} {has} a moving mean of 0 and a moving "
-            "variance of 1 in every channel, while gamma or beta were trained.",
-        )
+        yield each_by_itself(context, norms, lambda some: _spot(context, some))
+
+
+def _spot(context: Context, norms: Sequence[int]) -> Spot:
+    has = "has" if len(norms) == 1 else "have"
+    return Spot(
+        context.layers(norms),
+        f"{counted(len(norms), 'batch normalization')} {has} a moving mean of 0 and a moving "
+        "variance of 1 in every channel, while gamma or beta were trained.",
+    )
 
 
 def _is_untouched(context: Context, index: int) -> bool:

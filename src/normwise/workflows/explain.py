@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normwise.rules import RULES
-from normwise.rules.allowing import Allowance
+from normwise.rules.catalogue import named
 from normwise.rules.page import markdown
 
 if TYPE_CHECKING:
@@ -25,14 +25,13 @@ def page_of(rule: str) -> str:
     """The page of a rule as Markdown, or the answer to the question.
 
     Args:
-        rule: Its name or code, or `"question"`.
+        rule: Its name or code, or `"question"`, in capitals or not.
 
     Raises:
         CheckError: There is no such rule.
     """
-    if rule == QUESTION:
+    if rule.strip().lower() == QUESTION:
         from normwise.workflows.question import answer  # noqa: PLC0415 - reads a network
 
         return answer()
-    named = Allowance(rule).rule
-    return markdown(next(each for each in RULES if named in (each.name, each.code)))
+    return markdown(named(rule, (QUESTION,)))
