@@ -77,6 +77,34 @@ def test_what_runs_is_said(desk):
     assert "Only package.module:callable imports and runs your code." in help
 
 
+VERBS = {
+    "check": (),
+    "fold": ("-o", "out.keras"),
+    "place": ("--norm", "none", "-o", "out.keras"),
+    "recalibrate": (".", "-o", "out.keras"),
+    "show": (),
+    "evaluate": (".",),
+    "predict": ("image.npy", "-o", "out.npy"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_whose_code_it_runs(desk, verb):
+    (desk / "image.npy").write_bytes(b"")
+    done = normwise(verb, "absent:make", *VERBS[verb], cwd=desk)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Imports absent and calls absent:make, which runs their code."
+    assert done.returncode == 2 and len(lines) == (3 if verb == "check" else 2)
+
+
+@pytest.mark.parametrize("verb", ["check", "fold", "place", "recalibrate"])
+def test_an_imported_module_is_said_to_run(desk, verb):
+    (desk / f"registers_{verb}.py").write_text("raise ValueError('bang')")
+    done = normwise(verb, "wrong.json", *VERBS[verb], "--import", f"registers_{verb}", cwd=desk)
+    assert done.stderr.startswith(f"Imports registers_{verb}, which runs its code.\n")
+    assert "failed: ValueError: bang" in done.stderr and done.returncode == 2
+
+
 def test_names_with_colons_are_no_pictures_and_lines_end_without_blanks(desk):
     done = normwise("check", "wrong.json", "absent:x:", cwd=desk)
     assert "wrong-axis  n:fire:" in done.stdout and "\n    n:fire: normalizes" in done.stdout

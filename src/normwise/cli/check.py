@@ -10,6 +10,7 @@ from rich.text import Text
 
 from normwise.cli.console import Imports, errors, output, print_json
 from normwise.cli.fixes import FixCommand, Level, print_fixed, refuse_impossible
+from normwise.cli.own_code import import_and_tell
 from normwise.errors import printable
 from normwise.workflows.check_data import LIMIT, refuse_without_data
 
@@ -129,8 +130,7 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     }
     refuse_impossible(models, fix, out, overwrite, data)
     refuse_without_data(data, new_data, limit, nodata, bands, tile)
-    _import(imports or [])
-    _tell_what_runs(models)
+    import_and_tell(imports, *models)
     if fix is not None and out is not None:
         _fix(models[0], fix, ignore or (), out, overwrite, format, fail_on, training)
         return
@@ -154,26 +154,6 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     _print_all(done, format)
     if code := exit_code(done, fail_on):
         raise typer.Exit(code)
-
-
-def _import(modules: "Sequence[str]") -> None:
-    if modules:
-        from normwise.workflows.models import import_modules  # noqa: PLC0415 - rarely needed
-
-        import_modules(modules)
-
-
-def _tell_what_runs(models: "Sequence[str]") -> None:
-    from normwise.workflows.models import is_callable_name  # noqa: PLC0415 - light start-up
-
-    for model in filter(is_callable_name, models):
-        module = model.partition(":")[0]
-        errors.print(
-            f"Imports {module} and calls {model}, which runs their code.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
 
 
 def _channels(bands: str | None) -> list[int] | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, output, print_json
+from normwise.cli.own_code import import_and_tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +43,7 @@ def evaluate(
     from normwise.cli.tables import print_metrics  # noqa: PLC0415
     from normwise.workflows.evaluate import evaluate as workflow  # noqa: PLC0415
 
+    import_and_tell(None, model)
     metrics = workflow(
         model, data, split=split, labels=labels, tta=tta, out=out, overwrite=overwrite
     )

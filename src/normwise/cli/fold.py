@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, Imports
+from normwise.cli.own_code import import_and_tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,11 +24,10 @@ def fold(
     """Fold batch normalizations for inference; outputs are kept, and that is checked."""
     from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415 - light start-up
     from normwise.workflows.fold import fold as workflow  # noqa: PLC0415
-    from normwise.workflows.models import import_modules  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 
     refuse_output(out, overwrite)
-    import_modules(imports or [])
+    import_and_tell(imports, model)
     done = workflow(model)
     write_rewrite(done, out, overwrite)
     print_rewrite(done.report, out, format)

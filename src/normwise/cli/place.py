@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, Imports, errors
+from normwise.cli.own_code import import_and_tell
 
 NOT_DONE = 1
 
@@ -48,12 +49,11 @@ def place(  # noqa: PLR0913, PLR0917 - one for each option
     out.
     """
     from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415 - light start-up
-    from normwise.workflows.models import import_modules  # noqa: PLC0415
     from normwise.workflows.place import place as workflow  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 
     refuse_output(out, overwrite)
-    import_modules(imports or [])
+    import_and_tell(imports, model)
     done = workflow(
         model, norm, keep_outputs=not retrain, data=data, layers=layers, drop_bias=drop_bias
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import output
+from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
 
 
@@ -72,6 +73,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
 
+    import_and_tell(None, model)
     found = workflow.predict(
         model,
         image,

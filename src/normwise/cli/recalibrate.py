@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, Imports
+from normwise.cli.own_code import import_and_tell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,12 +42,11 @@ def recalibrate(  # noqa: PLR0913, PLR0917 - one for each option
     """Measure what batch normalizations should hold, on these images, and write the model."""
     from normwise.cli.predict import read_bands  # noqa: PLC0415 - light start-up
     from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415
-    from normwise.workflows.models import import_modules  # noqa: PLC0415
     from normwise.workflows.recalibrate import recalibrate as workflow  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 
     refuse_output(out, overwrite)
-    import_modules(imports or [])
+    import_and_tell(imports, model)
     done = workflow(
         model, data, fast=fast, nodata=nodata, bands=read_bands(bands), tile=tile, frozen=frozen
     )

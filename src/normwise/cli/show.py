@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from normwise.cli.console import Format, output, print_json
+from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def show(
     """Show where normalization stands: each layer, its region, what each skip carries."""
     from normwise.workflows import show as workflow  # noqa: PLC0415 - light start-up
 
+    import_and_tell(None, model)
     table = workflow.show(model, batch_size, _size(size))
     if format is Format.json:
         print_json(table.to_dict())
