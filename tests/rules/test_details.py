@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from normwise.rules import BY_NAME, Context, Severity, Training
+from normwise.rules import BY_NAME, Context, Severity, Training, check
 from normwise.rules.frozen_batch_norm import _frozen_but_for_norms
 from normwise.rules.groups_mismatch import fitting
 from normwise.rules.sketch import Sketch
@@ -527,3 +527,12 @@ def test_norms_that_hold_no_statistics_yet_are_not_frozen_by_a_safe_fix():
     assert found(1.0).mends == ()
     assert "0 and 1" in found(1.0).by_hand
     assert len(found(0.8).mends) == len(found(None).mends) == 3
+
+
+def test_a_norm_that_reads_nothing_is_left_alone():
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3))
+    pooled = net.add("MaxPooling2D", net.add("BatchNormalization", name="lost"))
+    context = net.context(net.conv(1, x), net.conv(1, pooled))
+    assert context.producers[context.graph.index["lost"]] == ()
+    assert all("lost" not in finding.layers for finding in check(context).findings)

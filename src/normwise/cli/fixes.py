@@ -89,8 +89,10 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
     if as_json:
         print_json({"model": model, **done.to_dict(), "written": str(out) if out else None})
         return
+    ended = sum(one.ended for one in done.left)
+    along = f", {ended} ended by these fixes" if ended else ""
     output.print(
-        f"[bold]{escape(model)}[/]: {len(done.mended)} fixed, {len(done.left)} left",
+        f"[bold]{escape(model)}[/]: {len(done.mended)} fixed{along}, {len(done.left) - ended} left",
         highlight=False,
     )
     for finding in done.mended:
@@ -99,7 +101,8 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
         _text(f"    {change.layer}: {change.action}")
     for one in done.left:
         found = one.finding
-        _line(f"  left {found.severity} {found.code} [bold]{found.name}[/]", found.layers)
+        came = "[green]ended[/]" if one.ended else "left"
+        _line(f"  {came} {found.severity} {found.code} [bold]{found.name}[/]", found.layers)
         _text(f"    {one.reason}")
     for note in done.report.notes:
         _text(note)

@@ -67,7 +67,8 @@ def _look(context: Context) -> Iterator[Spot]:
 
 def _shared(context: Context, norm: int) -> bool:
     """Whether something else reads what a norm reads, such as a skip."""
-    return len(context.users[context.sources[context.producers[norm][0]]]) > 1
+    producers = context.producers[norm]  # a damaged file can have a norm that reads nothing
+    return bool(producers) and len(context.users[context.sources[producers[0]]]) > 1
 
 
 def _move(context: Context, norm: int, pool: int) -> MoveBehind:

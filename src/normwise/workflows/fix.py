@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from normwise.surgery.mend import Bench
     from normwise.surgery.rewrite import Change, Report
 
-OVERTAKEN = "it is no longer found: another fix changed what it is about, its own was not made"
 RETRAINING = "the outputs would change, and the model has to be trained again: --fix unsafe"
 ONLY_IN_FILES = "newer-config"
 """The rule that looks at what a file says, which a loaded model says otherwise."""
@@ -37,10 +36,17 @@ STALE = frozenset({"dropout-before-norm", "shared-batch-norm", "norm-before-pool
 
 @dataclass(frozen=True)
 class Left:
-    """A finding whose own fix was not made, and why; nearly always it is still there."""
+    """A finding whose own fix was not made.
+
+    Attributes:
+        finding: The finding.
+        reason: Why; or what ended it.
+        ended: Whether it is gone all the same, because another fix removed its cause.
+    """
 
     finding: Finding
     reason: str
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,10 @@ class Fixed:
         return {
             **self.report.to_dict(),
             "mended": [finding.to_dict() for finding in self.mended],
-            "left": [{**one.finding.to_dict(), "reason": one.reason} for one in self.left],
+            "left": [
+                {**one.finding.to_dict(), "reason": one.reason, "ended": one.ended}
+                for one in self.left
+            ],
         }
 
 
@@ -302,7 +311,7 @@ class _Mending:
         files = [f for f in in_file if f not in mended]
         left = (
             *(Left(f, self._reason(f)) for f in (*after.findings, *files)),
-            *(Left(f, OVERTAKEN) for f in self._overtaken(after, mended)),
+            *(Left(f, _ended_by(f, mended), True) for f in self._overtaken(after, mended)),
         )
         report = _joined(self.reports, left, {f.name for f in mended})
         return Fixed(self.model, report, tuple(dict.fromkeys(mended)), left, after)
@@ -328,6 +337,17 @@ class _Mending:
         if finding.mended_by == "unsafe":
             return RETRAINING
         return finding.by_hand or "no automatic fix mends it"
+
+
+def _ended_by(finding: Finding, mended: Sequence[Finding]) -> str:
+    """What ended a finding whose own fix was not made: the fixes near it, if there are any."""
+    layers = set(finding.layers)
+    near = [f for f in mended if layers & set(f.layers)]
+    names = dict.fromkeys(f"{f.name} ({', '.join(f.layers[:3])})" for f in near[:2])
+    if not names:
+        return "ended: the other fixes together removed its cause"
+    fixes = "fix" if len(names) == 1 else "fixes"
+    return f"ended: the {fixes} of {' and '.join(names)} removed its cause"
 
 
 def _layers_of(mend: Mend) -> tuple[str, ...]:
