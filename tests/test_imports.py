@@ -47,6 +47,7 @@ KERAS_FREE += ("samples",)
 KERAS_FREE_FILES = (
     "keras_format/archive.py",
     "keras_format/archive_file.py",
+    "keras_format/compiled.py",
     "keras_format/config.py",
     "keras_format/file_bytes.py",
     "keras_format/hdf5.py",

@@ -9,9 +9,12 @@ from keras import layers
 
 import normwise as nw
 from normwise.errors import CheckError, DataError
+from normwise.keras_format.reading import read_graph
 from normwise.rasters import write_raster
+from normwise.workflows import tile_memory
 from normwise.workflows.class_shares import class_shares
 from normwise.workflows.image_batches import ImageBatches, image_files
+from normwise.workflows.tile_memory import refuse_too_large
 from tests.commands import normwise
 from tests.surgery.models import weights_of
 
@@ -244,3 +247,24 @@ def test_the_classes_of_images(folder, tmp_path):
     write_raster(tmp_path / "images" / "a.npy", images(1)[0])
     (tmp_path / "masks" / "a.png").write_bytes(b"broken")
     assert class_shares(tmp_path, image_files(tmp_path)) is None
+
+
+@pytest.mark.parametrize("verb", ["check", "recalibrate"])
+def test_a_tile_that_no_memory_holds_is_refused(healthy, folder, verb, tmp_path):
+    options = ("--data", folder) if verb == "check" else (folder, "-o", tmp_path / "out.keras")
+    done = normwise(verb, healthy, *options, "--tile", 1_000_000)
+    assert done.returncode == 2
+    assert "tiles of 1000000 x 1000000 pixels need about" in done.stderr
+    assert "are free. Name a smaller one, such as" in done.stderr
+
+
+def test_the_memory_of_tiles_counts_what_the_network_holds(monkeypatch):
+    graph = read_graph(network())
+    monkeypatch.setattr(tile_memory, "available_memory", lambda: 2**20)
+    refuse_too_large(graph, (32, 32), 2, 1, True)
+    with pytest.raises(DataError, match=r"are free\. Name a smaller one, such as 64"):
+        refuse_too_large(graph, (256, 256), 2, 1, True)
+    with pytest.raises(DataError, match="The model takes no other size"):
+        refuse_too_large(graph, (32, 32), 2, 1000, False)
+    with pytest.raises(DataError, match="more memory than any machine has"):
+        refuse_too_large(graph, (10**200, 10**200), 2, 1, True)

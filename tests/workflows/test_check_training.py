@@ -1,5 +1,7 @@
 """What is told of a training: counts, optimizers, settings of data that aren't there."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from keras import layers
 
 import normwise as nw
 from normwise.errors import CheckError
+from normwise.keras_format.compiled import Compiled, compiled_of
 from normwise.keras_format.reading import read_graph
+from normwise.workflows.check_training import Told
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +68,89 @@ def test_settings_of_data_need_data(graph, settings):
     (name,) = settings
     with pytest.raises(CheckError, match=f"got {name} without data"):
         nw.check(graph, **settings)
+
+
+def compiled(optimizer, loss="mse"):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, use_bias=False, name="conv")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    model = keras.Model(inputs, layers.Conv2D(1, 1)(x))
+    model.compile(optimizer, loss)
+    return model
+
+
+def decaying(**settings):
+    return keras.optimizers.AdamW(weight_decay=0.02, **settings)
+
+
+SAID = "weight decay of 0.02 also pulls at gamma and beta of 1 normalization"
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_tells_what_it_was_compiled_with(suffix, tmp_path):
+    path = tmp_path / f"model{suffix}"
+    compiled(decaying(gradient_accumulation_steps=4)).save(path)
+
+    def found(**training):
+        return {f.name: f.message for f in nw.check(path, **training).findings}
+
+    assert f"{SAID}, unless they were left out, which no file says." in found()["decayed-affine"]
+    assert "gradients of 8 samples" in found(batch_size=2)["accumulated-batches"]
+    # What is said overrules it.
+    assert "gradients of 16 samples" in found(batch_size=2, accumulation=8)["accumulated-batches"]
+    assert "accumulated-batches" not in found(batch_size=2, accumulation=1)
+    assert "decayed-affine" not in found(optimizer={})
+    other = found(optimizer={"weight_decay": 0.5, "gradient_accumulation_steps": 2}, batch_size=2)
+    assert (
+        "decay of 0.5 also" in other["decayed-affine"] and "unless" not in other["decayed-affine"]
+    )
+    assert "gradients of 4 samples" in other["accumulated-batches"]
+    left = {one.finding.name for one in nw.fix(path).left}
+    assert "decayed-affine" in left
+
+
+def test_a_live_model_tells_what_it_is_compiled_with():
+    (found,) = (f for f in nw.check(compiled(decaying())).findings if f.name == "decayed-affine")
+    assert found.message.endswith(f"{SAID}.")
+    scaled = keras.optimizers.LossScaleOptimizer(decaying())
+    assert "decayed-affine" in {f.name for f in nw.check(compiled(scaled)).findings}
+    spared = decaying()
+    spared.exclude_from_weight_decay(var_names=["gamma", "beta"])
+    assert "decayed-affine" not in {f.name for f in nw.check(compiled(spared)).findings}
+    assert "decayed-affine" not in {f.name for f in nw.check(compiled("adam")).findings}
+
+
+ADAMW = {"class_name": "AdamW", "config": {"weight_decay": 0.1, "gradient_accumulation_steps": 3}}
+STEPS = {"weight_decay": 0.1, "gradient_accumulation_steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("told", "optimizer", "loss"),
+    [
+        ({"optimizer": ADAMW, "loss": "mse"}, STEPS, "mse"),
+        ({"optimizer": {"config": {"inner_optimizer": ADAMW}}}, STEPS, None),
+        ({"optimizer": "AdamW", "loss": {"class_name": "Dice", "config": {}}},
+         {"weight_decay": 0.004}, "Dice"),
+        ({"optimizer": "adam", "loss": ["mse", "mae"]}, {}, None),
+        ({"optimizer": {"config": {"weight_decay": None}}}, {}, None),
+        ({"optimizer": {"config": {"weight_decay": [1], "gradient_accumulation_steps": True}}},
+         {}, None),
+        ({"optimizer": [ADAMW], "loss": {"config": 3}}, {}, None),
+        ({}, {}, None), (None, {}, None), (3, {}, None),
+    ],
+)  # fmt: skip
+def test_what_is_read_of_a_compilation(told, optimizer, loss, tmp_path):
+    found = compiled_of({"compile_config": told}, tmp_path / "m.keras")
+    assert found == Compiled(optimizer, loss)
+
+
+def test_a_compilation_in_circles_ends():
+    ring = {"config": {}}
+    ring["config"]["inner_optimizer"] = ring
+    assert compiled_of({"compile_config": {"optimizer": ring}}, Path("m.keras")) == Compiled()
+
+
+def test_steps_that_are_none_are_not_accumulated():
+    for steps in (-3, 0, 1, 10**30, 2.0, True, "4"):
+        told = Compiled({"gradient_accumulation_steps": steps})
+        assert Told(2, None, None, None, 1, None, None).training(told).accumulation == 1

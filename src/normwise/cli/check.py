@@ -65,8 +65,11 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the training.")] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Devices that share a batch.")] = 1,
     accumulation: Annotated[
-        int, typer.Option(min=1, help="Batches whose gradients make a step.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="Batches whose gradients make a step; by default as the model was compiled."
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="A data folder or a folder of images, to run the model on."),

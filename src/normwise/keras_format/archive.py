@@ -96,8 +96,12 @@ def _starts_with(path: Path, magic: bytes) -> bool:
         return False
 
 
-def _hdf5_attribute(path: Path, name: str) -> str | None:
-    """A text in an attribute of a file, None where it isn't there."""
+def hdf5_attribute(path: Path, name: str) -> str | None:
+    """A text in an attribute of an HDF5 file, None where it isn't there.
+
+    Raises:
+        ValueError, OSError: And others of `DAMAGED`: it is damaged.
+    """
     try:
         told = _texts(path, name)
     except UnusualError:
@@ -118,7 +122,7 @@ def _texts(path: Path, name: str) -> list[str] | None:
 
 def _read_hdf5(path: Path) -> bytes:
     try:
-        config = _hdf5_attribute(path, "model_config")
+        config = hdf5_attribute(path, "model_config")
     except (*DAMAGED, KeyError, TypeError, IndexError) as error:
         raise ModelReadError(
             f"{path}: no readable HDF5 file ({error}); it may be truncated."
@@ -159,7 +163,7 @@ def read_keras_version(path: Path) -> tuple[int, ...] | None:
                 metadata = json.loads(read_member(archive, "metadata.json", MAX_METADATA_BYTES))
             told = metadata.get("keras_version")
         else:
-            told = _hdf5_attribute(path, "keras_version")
+            told = hdf5_attribute(path, "keras_version")
     except (*DAMAGED, KeyError, TypeError, AttributeError, IndexError):
         return None
     return version_of(str(told))

@@ -1,5 +1,6 @@
 """Reads a graph from whatever a user calls a model: a live model, a file, a run folder."""
 
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_config
+from normwise.keras_format.compiled import Compiled, compiled_of
 from normwise.keras_format.config import MALFORMED, graph_from_config
 from normwise.keras_format.legacy import is_legacy, translate
 from normwise.keras_format.live import describe
@@ -57,12 +59,21 @@ def read_graph(model: Any) -> Graph:
         return model
     if isinstance(model, (str, PathLike)):
         path = model_file(model)
-        return _from_file(path)
+        return _graph(read_config(path), path)
     return graph_from_config(describe(model), f"model {getattr(model, 'name', '')!r}")
 
 
-def _from_file(path: Path) -> Graph:
+def read_compiled(path: Path) -> tuple[Graph, Compiled]:
+    """The graph in a model file, and what the model was compiled with.
+
+    Raises:
+        ModelReadError: As for `read_graph`.
+    """
     config = read_config(path)
+    return _graph(config, path), compiled_of(config, path)
+
+
+def _graph(config: Mapping[str, Any], path: Path) -> Graph:
     try:
         modern = translate(config) if is_legacy(config) else config
     except RecursionError as error:

@@ -79,6 +79,8 @@ class Training:
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         recalibrated: Whether moving statistics are measured anew at the end.
+        read: Whether the optimizer's settings were read from a file, which doesn't say what was
+            left out of weight decay.
     """
 
     batch_size: int | None = None
@@ -90,6 +92,7 @@ class Training:
     replicas: int = 1
     accumulation: int = 1
     recalibrated: bool = False
+    read: bool = False
 
     @property
     def total_steps(self) -> int | None:

@@ -2,7 +2,8 @@
 
 ## What it does
 Looks at the optimizer's `weight_decay`, where it is known, and whether gamma and beta are left out
-of it (`exclude_from_weight_decay`), and at norms with an L2 regularizer on gamma or beta. An L1
+of it (`exclude_from_weight_decay`; a model's file says the decay that it was compiled with, and not
+what was left out), and at norms with an L2 regularizer on gamma or beta. An L1
 regularizer on gamma, which prunes channels, and layers with `trainable=False` are exempt.
 
 ## Why is this bad
@@ -15,7 +16,8 @@ make up; on beta it does the same to the offset that decides where an activation
 - van Laarhoven 2017 (L2 Regularization versus Batch and Weight Normalization): on a kernel before a
   norm decay only sets the effective learning rate.
 - Read in the source of Keras 3.15.1: `weight_decay` acts on every trainable variable that isn't
-  excluded before the optimizer is built.
+  excluded before the optimizer is built. Names are compared with `gamma` and `beta` alone, not with
+  those of layers.
 - The effect is usually small: a note.
 
 ## Example
@@ -35,6 +37,7 @@ The model stays as it is; training changes.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from normwise.norms.mends import configure
@@ -72,10 +75,12 @@ def _of_regularizers(context: Context, norms: Sequence[int]) -> Spot:
 
 def _of_decay(context: Context, norms: Sequence[int], decay: float) -> Spot:
     layers = context.layers(norms)
+    # Keras 3 writes an optimizer's settings without them.
+    unless = ", unless they were left out, which no file says" if context.training.read else ""
     return Spot(
         layers,
         f"The optimizer's weight decay of {decay:g} also pulls at gamma and beta of "
-        f"{counted(len(layers), 'normalization')}.",
+        f"{counted(len(layers), 'normalization')}{unless}.",
     )
 
 
@@ -97,8 +102,14 @@ def _learned(context: Context, index: int, spared: re.Pattern[str] | None) -> It
     for name, setting in _AFFINE.items():
         there = node.config.get(setting, True) is not False
         there &= name == "gamma" or node.class_name not in _WITHOUT_BETA
-        if there and not (spared and spared.search(f"{node.layer}/{name}")):
+        called = f"{node.layer}/{name}" if _is_keras_2(context) else name
+        if there and not (spared and spared.search(called)):
             yield name
+
+
+def _is_keras_2(context: Context) -> bool:
+    """Whether a variable's name holds its layer's, so that a layer can be left out by it."""
+    return context.keras_version is not None and context.keras_version < (3,)
 
 
 def _is_squared(context: Context, index: int, name: str) -> bool:
@@ -142,9 +153,20 @@ def _left_out() -> Context:
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": names})
 
 
-def _left_out_by_layer() -> Context:
-    """All variables of the norms are left out, by the layers' names."""
+def _left_out_in_vain() -> Context:
+    """In Keras 3 a variable's name is `gamma`, without its layer's, which leaves nothing out."""
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": ["norm"]})
+
+
+def _left_out_by_layer() -> Context:
+    """In Keras 2 all variables of the norms are left out by the layers' names."""
+    return replace(_left_out_in_vain(), keras_version=(2, 15, 0))
+
+
+def _read_from_a_file() -> Context:
+    """A file tells the decay, and not what was left out of it."""
+    context = _trained({"weight_decay": 0.004})
+    return replace(context, training=replace(context.training, read=True))
 
 
 def _no_decay() -> Context:
@@ -186,6 +208,8 @@ RULE = Rule(
     invalid=(
         Invalid(_decay_on_all, ("norm",)),
         Invalid(_beta_decays, ("norm",)),
+        Invalid(_left_out_in_vain, ("norm",)),
+        Invalid(_read_from_a_file, ("norm",)),
         Invalid(_regularized, ("norm",)),
     ),
     valid=(

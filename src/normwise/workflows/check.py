@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from normwise.errors import CheckError
 from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_keras_version, version_of
-from normwise.keras_format.reading import model_file, read_graph
+from normwise.keras_format.reading import model_file, read_compiled
 from normwise.keras_format.weights_file import WeightsFile
-from normwise.rules import Context, Training
+from normwise.rules import Context
 from normwise.rules import check as look
 from normwise.workflows.check_data import LIMIT, Data, refuse_without_data
-from normwise.workflows.check_training import count_of, settings_of
+from normwise.workflows.check_training import Told, compiled_live
 from normwise.workflows.models import graph_named, is_callable_name, live_model
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
     epochs: int | None = None,
     loss: str | None = None,
     replicas: int = 1,
-    accumulation: int = 1,
+    accumulation: int | None = None,
     optimizer: Mapping[str, Any] | Any = None,
     data: Any = None,
     new_data: bool | None = None,
@@ -54,7 +54,8 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
         samples: Training samples of an epoch.
         epochs: Their number.
         loss: Name of the loss, for rules of the training set-up; none of those that there are
-            judges by it.
+            judges by it. It, `accumulation` and `optimizer` are by default what the model was
+            compiled with.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Settings of the optimizer in Keras' names, such as `weight_decay`; or a live
@@ -86,25 +87,27 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
             print(finding.severity, finding.name, finding.message)
         ```
     """
-    training = training_of(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
+    told = Told(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
     refuse_without_data(data, new_data, limit, nodata, bands, tile)
     on = None if data is None else Data(data, new_data, limit, nodata, bands, tile, progress)
     if isinstance(model, Graph):
         if on is not None:
             raise CheckError("check: data need a model with weights; a graph has none.")
-        return look(Context(model, training=training))
+        return look(Context(model, training=told.training()))
     if not isinstance(model, (str, PathLike)) or is_callable_name(model):
-        return _check_live(model, live_model(model), training, on)
+        return _check_live(model, live_model(model), told, on)
     path = model_file(model)
-    graph = read_graph(path)
+    graph, compiled = read_compiled(path)
+    training = told.training(compiled)
     live = None if on is None else live_model(path)
     with _weights(path) as weights:
         context = Context(graph, weights, training, read_keras_version(path), written=True)
         return look(_with_live(context, model, live, on))
 
 
-def _check_live(model: Any, live: Any, training: Training, data: Data | None) -> Report:
+def _check_live(model: Any, live: Any, told: Told, data: Data | None) -> Report:
     graph = graph_named(model, live)
+    training = told.training(compiled_live(live), exact=True)
     from normwise.keras_format.live_weights import LiveWeights  # noqa: PLC0415 - needs Keras
 
     context = Context(graph, LiveWeights(live), training, running_keras())
@@ -134,33 +137,3 @@ def running_keras() -> tuple[int, ...]:
 
 def _weights(path: Path) -> AbstractContextManager[Weights | None]:
     return nullcontext() if path.suffix.lower() == ".json" else WeightsFile(path)
-
-
-def training_of(
-    batch_size: int | None,
-    samples: int | None,
-    epochs: int | None,
-    loss: str | None,
-    replicas: int,
-    accumulation: int,
-    optimizer: Any,
-) -> Training:
-    """What is known of a training.
-
-    Raises:
-        CheckError: A count that is none, or an optimizer that is none.
-    """
-    counts = {
-        "batch_size": batch_size, "samples": samples, "epochs": epochs,
-        "replicas": replicas, "accumulation": accumulation,
-    }  # fmt: skip
-    known = {name: count_of(name, count) for name, count in counts.items() if count is not None}
-    return Training(
-        known.get("batch_size"),
-        known.get("samples"),
-        known.get("epochs"),
-        loss=loss,
-        optimizer=settings_of(optimizer),
-        replicas=known.get("replicas", 1),
-        accumulation=known.get("accumulation", 1),
-    )

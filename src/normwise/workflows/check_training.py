@@ -3,10 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from operator import index
 from typing import Any
 
 from normwise.errors import CheckError
+from normwise.keras_format.compiled import Compiled
+from normwise.rules import Training
+
+_MOST_STEPS = 10**6
+"""Batches of a step; a file can state any number."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user says of a training, checked; None for what isn't said.
+
+    Attributes:
+        batch_size: Samples of a training batch.
+        samples: Training samples of an epoch.
+        epochs: Their number.
+        loss: Name of the loss.
+        replicas: Devices that share a batch.
+        accumulation: Batches whose gradients are added before a step.
+        optimizer: Its settings, or a live Keras optimizer.
+
+    Raises:
+        CheckError: A count that is none, or an optimizer that is none.
+    """
+
+    batch_size: int | None
+    samples: int | None
+    epochs: int | None
+    loss: str | None
+    replicas: int
+    accumulation: int | None
+    optimizer: Any
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "samples", "epochs", "replicas", "accumulation"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, count_of(name, getattr(self, name)))
+        if self.optimizer is not None:
+            object.__setattr__(self, "optimizer", settings_of(self.optimizer))
+
+    def training(self, compiled: Compiled | None = None, exact: bool = False) -> Training:
+        """The training, with what the model was compiled with where nothing else is said.
+
+        Args:
+            compiled: What the model itself tells.
+            exact: Whether that tells what is left out of the weight decay, too.
+        """
+        own = compiled or Compiled()
+        optimizer = own.optimizer if self.optimizer is None else self.optimizer
+        return Training(
+            self.batch_size,
+            self.samples,
+            self.epochs,
+            loss=self.loss or own.loss,
+            optimizer=optimizer,
+            replicas=self.replicas,
+            accumulation=self.accumulation or _steps(optimizer),
+            read=self.optimizer is None and bool(own.optimizer) and not exact,
+        )
+
+
+def _steps(optimizer: Mapping[str, Any]) -> int:
+    steps = optimizer.get("gradient_accumulation_steps")
+    whole = isinstance(steps, int) and not isinstance(steps, bool)
+    return steps if whole and 1 < steps <= _MOST_STEPS else 1
+
+
+def compiled_live(model: Any) -> Compiled:
+    """What a live model is compiled with; empty if it isn't."""
+    if not getattr(model, "compiled", False):
+        return Compiled()
+    optimizer = getattr(model, "optimizer", None)
+    loss = getattr(model, "loss", None)
+    settings = settings_of(optimizer) if hasattr(optimizer, "weight_decay") else {}
+    return Compiled(settings, loss if isinstance(loss, str) else None)
 
 
 def count_of(name: str, count: Any) -> int:
@@ -34,13 +109,16 @@ def settings_of(optimizer: Any) -> Mapping[str, Any]:
         return {}
     if isinstance(optimizer, Mapping):
         return optimizer
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not hasattr(optimizer, "weight_decay"):
         raise CheckError(
             f"check: optimizer is {optimizer!r}; expected its settings, such as "
             '{"weight_decay": 0.01}, or a Keras optimizer.'
         )
+    steps = getattr(optimizer, "gradient_accumulation_steps", None)
+    each = {} if steps is None else {"gradient_accumulation_steps": steps}
     if getattr(optimizer, "_exclude_from_weight_decay", None):
-        return {}  # single variables are excluded, whose names nobody knows here
+        return each  # single variables are excluded, whose names nobody knows here
     spared = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     names = {"exclude_from_weight_decay": [spared.pattern]} if spared else {}
-    return {"weight_decay": optimizer.weight_decay, **names}
+    return {"weight_decay": optimizer.weight_decay, **each, **names}

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import PromiseError, SurgeryError
 from normwise.keras_format.archive import read_keras_version
-from normwise.keras_format.reading import model_file, read_graph
+from normwise.keras_format.reading import model_file, read_compiled, read_graph
 from normwise.rules import Context, Finding, Training
 from normwise.rules import Report as Findings
 from normwise.rules import check as look
 from normwise.rules.allowing import Allowance, allowed
 from normwise.rules.comparing import new_in
-from normwise.workflows.check import check, running_keras, training_of
+from normwise.workflows.check import check, running_keras
+from normwise.workflows.check_training import Told, compiled_live
 from normwise.workflows.models import is_callable_name, live_model, refuse_missing
 from normwise.workflows.place import architecture_of
 
 if TYPE_CHECKING:
+    from normwise.keras_format.compiled import Compiled
     from normwise.norms.mends import Mend
     from normwise.surgery.mend import Bench
     from normwise.surgery.rewrite import Change, Report
@@ -89,7 +91,7 @@ def fix(  # noqa: PLR0913 - as for `check`
     epochs: int | None = None,
     loss: str | None = None,
     replicas: int = 1,
-    accumulation: int = 1,
+    accumulation: int | None = None,
     optimizer: Mapping[str, Any] | None = None,
 ) -> Fixed:
     """Mends the normalization mistakes that `check` finds in a model, as far as surgery can.
@@ -127,12 +129,14 @@ def fix(  # noqa: PLR0913 - as for `check`
             print(one.finding.name, one.reason)
         ```
     """
-    training = training_of(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
+    told = Told(batch_size, samples, epochs, loss, replicas, accumulation, optimizer)
     allowances = [a if isinstance(a, Allowance) else Allowance.parse(a) for a in ignore]
     refuse_missing(model)
     in_file = _only_in_file(model, allowances)
     require_backend()
-    mending = _Mending(_live(model), training, _version(model), _has_weights(model), allowances)
+    live = _live(model)
+    training = told.training(*_compiled(model, live))
+    mending = _Mending(live, training, _version(model), _has_weights(model), allowances)
     mending.stage(True, in_file)
     if unsafe:
         # What changes outputs may leave what can be tidied, such as a bias without effect.
@@ -155,6 +159,13 @@ def _live(model: Any) -> Any:
 
 def _version(model: Any) -> tuple[int, ...] | None:
     return read_keras_version(model_file(model)) if _is_file(model) else running_keras()
+
+
+def _compiled(model: Any, live: Any) -> tuple[Compiled, bool]:
+    """What a model was compiled with, and whether that is all of it."""
+    if _is_file(model):
+        return read_compiled(model_file(model))[1], False
+    return compiled_live(live), True
 
 
 def _only_in_file(model: Any, allowances: Sequence[Allowance]) -> tuple[Finding, ...]:

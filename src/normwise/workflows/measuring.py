@@ -28,6 +28,7 @@ from normwise.workflows.class_shares import class_shares
 from normwise.workflows.image_batches import ImageBatches
 from normwise.workflows.recalibrate import fill_of, images_of_folder, tracked
 from normwise.workflows.runs import recipe_of_run
+from normwise.workflows.tile_memory import refuse_too_large
 
 TILES = {2: 256, 3: 48}
 """Sizes of a sample from a folder along each axis, for networks that take any size, by the number
@@ -91,6 +92,9 @@ def _samples(
 ) -> tuple[Sequence[int], Samples]:
     """Some tiles, and the numbers of the images that they are from."""
     few = min(limit, max(FEWEST, MOST_PIXELS // prod(images.tile)))
+    refuse_too_large(
+        graph, images.tile, live.inputs[0].shape[-1], few, live.inputs[0].shape[1] is None
+    )
     tiles = list(images.some(few))
     array = np.stack([tile for _, tile in tiles])
     named = [(number, _name(images.files[number])) for number, _ in tiles]

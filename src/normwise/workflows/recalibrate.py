@@ -16,6 +16,7 @@ from normwise.keras_format.reading import read_graph
 from normwise.workflows.image_batches import ImageBatches, image_files
 from normwise.workflows.models import live_model, refuse_missing
 from normwise.workflows.runs import data_settings, fill_of_run, reading_of, record_of_run
+from normwise.workflows.tile_memory import refuse_too_large
 
 if TYPE_CHECKING:
     from normwise.surgery.rewrite import Rewrite
@@ -99,7 +100,7 @@ def images_of_folder(
     """Batches of tiles of all images of a folder, scaled as the model's run scales them.
 
     Raises:
-        DataError: There is no such folder, or it holds no images.
+        DataError: There is no such folder, it holds no images, or a tile doesn't fit into memory.
         ModelReadError: The model has no graph.
         NetworkError: The model doesn't take one image.
     """
@@ -115,9 +116,13 @@ def images_of_folder(
             "more. Give arrays instead."
         )
     scaling = scaling_of_model(live)
+    size = _tile(live, tile)
+    refuse_too_large(
+        read_graph(live), size, live.inputs[0].shape[-1], 1, live.inputs[0].shape[1] is None
+    )
     return ImageBatches(
         image_files(folder, record_of_run(model)),
-        _tile(live, tile),
+        size,
         bands if bands is not None else settings.bands if settings else None,
         nodata if nodata is not None else reading_of(model).nodata,
         scaling.scaled if scaling else None,
