@@ -251,8 +251,8 @@ def test_the_classes_of_images(folder, tmp_path):
 
 @pytest.mark.parametrize("verb", ["check", "recalibrate"])
 def test_a_tile_that_no_memory_holds_is_refused(healthy, folder, verb, tmp_path):
-    options = ("--data", folder) if verb == "check" else (folder, "-o", tmp_path / "out.keras")
-    done = normwise(verb, healthy, *options, "--tile", 1_000_000)
+    options = () if verb == "check" else ("-o", tmp_path / "out.keras")
+    done = normwise(verb, healthy, "--data", folder, *options, "--tile", 1_000_000)
     assert done.returncode == 2
     assert "tiles of 1000000 x 1000000 pixels need about" in done.stderr
     assert "are free. Name a smaller one, such as" in done.stderr

@@ -78,6 +78,9 @@ OUTPUT_ACTIVATIONS = frozenset({"sigmoid", "softmax", "tanh", "linear", "hard_si
 MERGES = frozenset(
     {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Stack"}
 )
+SPLIT_STEPS, JOIN_STEPS = "SplitSteps", "JoinSteps"
+"""What `flatten` puts around the layers of a `TimeDistributed`: they see each step by itself."""
+
 PASSES = frozenset(
     [
         "Dropout",
@@ -96,6 +99,8 @@ PASSES = frozenset(
         "RandomFlip",
         "RandomContrast",
         "RandomBrightness",
+        SPLIT_STEPS,
+        JOIN_STEPS,
     ]
 )
 POOLS = frozenset(f"{k}Pooling{r}D" for k in ("Max", "Average") for r in (1, 2, 3)) | {

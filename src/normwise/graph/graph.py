@@ -55,6 +55,8 @@ class Node:
         model: The graph inside, when the layer is itself a model.
         call: 0 for the layer's first call, 1 for the second, ...
         opaque: Why the configuration can't be read, or None.
+        steps: What a `TimeDistributed` does at each step of time: a graph of an input and one
+            layer, None for anything else.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Node:
     model: Graph | None = None
     call: int = 0
     opaque: str | None = None
+    steps: Graph | None = None
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:

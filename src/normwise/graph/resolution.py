@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from math import lcm, prod
 
-from normwise.graph.catalogue import Role, role_of
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, role_of
 from normwise.graph.graph import Graph, Node, Shape
 from normwise.graph.shapes import pair, split_shape
 
@@ -30,11 +30,20 @@ def scales_of(graph: Graph) -> tuple[Scale | None, ...]:
     starts: list[int] = []
     for index, node in enumerate(graph.nodes):
         starts.append(index)
-        scales.append(_scale(graph, index, node, scales, starts))
+        if node.class_name in (SPLIT_STEPS, JOIN_STEPS):
+            scales.append(_across_steps(node, scales))
+        else:
+            scales.append(_scale(graph, index, node, scales, starts))
         read = graph.producers[index]
         if scales[index] is None and read and role_of(node) is Role.SHAPE:
             starts[index] = starts[read[0]]
     return tuple(scales)
+
+
+def _across_steps(node: Node, scales: Sequence[Scale | None]) -> Scale | None:
+    """The resolution without the axis of time, or with it again."""
+    read = scales[node.inputs[0].node] or ()
+    return (Fraction(1), *read) if node.class_name == JOIN_STEPS else read[1:] or None
 
 
 def area(scale: Scale) -> Fraction:

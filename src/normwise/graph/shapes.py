@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
-from normwise.graph.catalogue import Role, data_format, role_of
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, data_format, role_of
 from normwise.graph.graph import Graph, Node, Shape, Tensor, TensorSpec
 
 Dim = int | None
@@ -35,10 +35,19 @@ def with_shapes(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     for node in graph.nodes:
-        read = [_spec(nodes, tensor) for tensor in node.inputs]
-        inferred = infer_outputs(node, read)
-        nodes.append(replace(node, outputs=_merge(node.outputs, inferred)))
+        nodes.append(shaped(node, nodes))
     return replace(graph, nodes=tuple(nodes))
+
+
+def shaped(node: Node, before: Sequence[Node]) -> Node:
+    """A node with what can be inferred of its outputs.
+
+    Args:
+        node: The node.
+        before: The nodes before it in its graph, with their shapes.
+    """
+    read = [_spec(before, tensor) for tensor in node.inputs]
+    return replace(node, outputs=_merge(node.outputs, infer_outputs(node, read)))
 
 
 def _spec(nodes: Sequence[Node], tensor: Tensor) -> TensorSpec:
@@ -328,6 +337,14 @@ def _permute(node: Node, shapes: Sequence[Shape]) -> Shape:
     return (shapes[0][0], *(shapes[0][axis] for axis in node.config["dims"]))
 
 
+def _split_steps(_: Node, shapes: Sequence[Shape]) -> Shape:
+    return (shapes[0][0], *shapes[0][2:])
+
+
+def _join_steps(node: Node, shapes: Sequence[Shape]) -> Shape:
+    return (shapes[0][0], node.config["steps"], *shapes[0][1:])
+
+
 def _embedding(node: Node, shapes: Sequence[Shape]) -> Shape:
     return (*shapes[0], int(node.config["output_dim"]))
 
@@ -355,5 +372,7 @@ _RULES: dict[str, Callable[[Node, Sequence[Shape]], Shape | None]] = {
     "Reshape": _reshape,
     "Permute": _permute,
     "Embedding": _embedding,
+    SPLIT_STEPS: _split_steps,
+    JOIN_STEPS: _join_steps,
     "Rescaling": lambda _, shapes: shapes[0],
 }

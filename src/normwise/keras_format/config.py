@@ -133,7 +133,8 @@ def _opened(graph: Graph, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     Each model is looked at once.
     """
     if id(graph) not in known:
-        inner = [_opened(node.model, known) for node in graph.nodes if node.model is not None]
+        inside = (node.model or node.steps for node in graph.nodes)
+        inner = [_opened(part, known) for part in inside if part is not None]
         own = sum(len(node.outputs) or 1 for node in graph.nodes if node.model is None)
         calls = own + sum(count for count, _ in inner)
         known[id(graph)] = calls, 1 + max((levels for _, levels in inner), default=0)
@@ -268,7 +269,31 @@ def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
         outputs=(TensorSpec(_input_shape(config), _input_dtype(config)),),
         model=nested,
         opaque=layer.get("opaque"),
+        steps=None if nested else _steps(layer, source, depth),
     )
+
+
+def _steps(layer: Mapping[str, Any], source: str, depth: int) -> Graph | None:
+    """What a `TimeDistributed` does at each step, None for other layers and what can't be read."""
+    config = layer.get("config")
+    if layer["class_name"] != "TimeDistributed" or not isinstance(config, Mapping):
+        return None
+    inner = config.get("layer")
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("class_name"), str):
+        return None
+    settings = inner.get("config")
+    name = settings.get("name") if isinstance(settings, Mapping) else None
+    if not isinstance(name, str) or layer.get("module", "keras").split(".")[0] != "keras":
+        return None
+    if depth > MAX_NESTING:
+        raise ModelReadError(f"{source}: layers are nested more than {MAX_NESTING} deep.")
+    start = Node("(step)", "(step)", "InputLayer", "keras.layers")
+    made = replace(_template(_layer(inner, source), source, depth + 1), args=(Tensor(0),))
+    outputs = len(made.model.output_tensors) if made.model is not None else 1
+    if outputs != 1:
+        return None
+    made = replace(made, outputs=(TensorSpec(),))
+    return Graph(name, "Functional", (start, made), Tensor(0), Tensor(1), source)
 
 
 def _settings(config: Any, depth: int = 0) -> Any:

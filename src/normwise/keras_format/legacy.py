@@ -106,7 +106,7 @@ def _name(layer: Mapping[str, Any]) -> str:
 
 
 def _layer(layer: Mapping[str, Any], nested: set[str]) -> dict[str, Any]:
-    new = translate(layer) if _has_layers(layer) else dict(layer)
+    new = translate(layer) if _has_layers(layer) else _wrapper(layer)
     inbound = layer.get("inbound_nodes")
     if not isinstance(inbound, Sequence) or not inbound or isinstance(inbound[0], Mapping):
         return new
@@ -114,6 +114,16 @@ def _layer(layer: Mapping[str, Any], nested: set[str]) -> dict[str, Any]:
         return _op(new, inbound, nested)
     new["inbound_nodes"] = [_call(call, nested) for call in inbound]
     return new
+
+
+def _wrapper(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer; one that is applied to each step of time with the model that it may hold."""
+    config = layer.get("config")
+    inner = config.get("layer") if isinstance(config, Mapping) else None
+    holds = layer.get("class_name") == "TimeDistributed" and isinstance(inner, Mapping)
+    if not holds or not isinstance(config, Mapping) or not isinstance(inner, Mapping):
+        return dict(layer)
+    return {**layer, "config": {**config, "layer": translate(inner)}}
 
 
 def _call(call: Any, nested: set[str]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ stands before the first layer that says it is told by what reads it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from normwise.graph.catalogue import Role, data_format
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, data_format
 from normwise.graph.graph import Graph, Node
 
 _KEEPS = frozenset({Role.NORM, Role.ACTIVATION, Role.PASS, Role.MERGE, Role.BORDER, Role.POOL})
@@ -66,6 +66,8 @@ def _made(
     rank = None if node.shape is None else len(node.shape)
     if rank == 2:
         return ChannelAxis(1)
+    if node.class_name in _SHIFTS:
+        return _shifted(read[0], _SHIFTS[node.class_name])
     if _says(node, role):
         first = data_format(node) == "channels_first"
         if first or rank is not None:
@@ -74,6 +76,19 @@ def _made(
     if node.class_name in {"Dense", "Embedding"}:
         return None if rank is None else ChannelAxis(rank - 1)
     return _agreed(read) if _keeps_order(node, role) else None
+
+
+_SHIFTS = {SPLIT_STEPS: -1, JOIN_STEPS: 1}
+"""By how many an axis behind that of time moves."""
+
+
+def _shifted(axis: ChannelAxis | None, by: int) -> ChannelAxis | None:
+    """An axis on the other side of a split or a join of steps; None for that of time itself."""
+    if axis is None:
+        return None
+    if axis.axis < 0:
+        return axis  # counted from the back
+    return replace(axis, axis=axis.axis + by) if axis.axis + min(by, 0) >= 1 else None
 
 
 def _says(node: Node, role: Role) -> bool:
@@ -102,6 +117,8 @@ def _read(
         first = data_format(node) == "channels_first"
         return ChannelAxis(1 if first else -1, reader, behind=True)
     told = own is not None and own.witness is not None
+    if node.class_name in _SHIFTS:
+        return _shifted(own, -_SHIFTS[node.class_name]) if told else None
     return own if told and _keeps_order(node, roles[reader]) else None
 
 

@@ -57,38 +57,45 @@ WARNING, ERROR = 0.01, 0.1
 _SMALLEST, _LARGEST = 0.8, 0.99
 
 
+_Group = tuple[float, int]
+"""A momentum, and how often the statistics move in each step: with each step of time."""
+
+
 def _look(context: Context) -> Iterator[Spot]:
     steps = context.training.total_steps
     if steps is None or context.training.recalibrated:
         return
-    cold: dict[float, list[int]] = {}
+    cold: dict[_Group, list[int]] = {}
     for index in learning(context, renorm=True):
         momentum = number(context.nodes[index].config.get("momentum", 0.99))
+        runs = context.runs(index)
         # 1 and more is another rule's: it never moves.
-        if momentum is not None and 0 < momentum < 1 and _left(momentum, steps) > WARNING:
-            cold.setdefault(momentum, []).append(index)
+        if momentum is None or not 0 < momentum < 1 or runs is None:
+            continue
+        if _left(momentum, steps * runs) > WARNING:
+            cold.setdefault((momentum, runs), []).append(index)
     weights = {i: weights_of(context, i) for norms in cold.values() for i in norms}
     cold = _from_the_start(cold, weights, steps)
-    for momentum, norms in cold.items():
-        said = partial(_spot, context, momentum=momentum, steps=steps)
+    for (momentum, runs), norms in cold.items():
+        said = partial(_spot, context, momentum=momentum, steps=steps, runs=runs)
         yield each_by_itself(context, norms, said)
 
 
 def _from_the_start(
-    cold: dict[float, list[int]], weights: dict[int, Weights | None], steps: int
-) -> dict[float, list[int]]:
+    cold: dict[_Group, list[int]], weights: dict[int, Weights | None], steps: int
+) -> dict[_Group, list[int]]:
     """Without the norms that hold statistics from before this training."""
     warm = any(
         (own := weights[i]) is not None
-        and share_below(own.variance, _left(momentum, steps) * 0.999) > 0
-        for momentum, norms in cold.items()
+        and share_below(own.variance, _left(momentum, steps * runs) * 0.999) > 0
+        for (momentum, runs), norms in cold.items()
         for i in norms
     )
     left = {
-        momentum: [i for i in norms if not warm or _is_new(weights[i])]
-        for momentum, norms in cold.items()
+        group: [i for i in norms if not warm or _is_new(weights[i])]
+        for group, norms in cold.items()
     }
-    return {momentum: norms for momentum, norms in left.items() if norms}
+    return {group: norms for group, norms in left.items() if norms}
 
 
 def _left(momentum: float, steps: int) -> float:
@@ -100,16 +107,18 @@ def _is_new(weights: Weights | None) -> bool:
     return weights is not None and weights.has_initial_statistics
 
 
-def _spot(context: Context, norms: Sequence[int], momentum: float, steps: int) -> Spot:
+def _spot(context: Context, norms: Sequence[int], momentum: float, steps: int, runs: int) -> Spot:
     names = counted(len(norms), "batch normalization")
-    left, layers, fitting_momentum = _left(momentum, steps), context.layers(norms), _fitting(steps)
+    left, layers = _left(momentum, steps * runs), context.layers(norms)
+    fitting_momentum = _fitting(steps * runs)
     fitting = None if fitting_momentum is None else (("momentum", fitting_momentum),)
+    series = f", with {runs} steps of time each," if runs > 1 else ""
     return Spot(
         layers,
-        f"After the {counted(steps, 'step')} of this training {left:.0%} of the moving statistics "
-        f"of {names} are still the initial 0 and 1, at momentum {momentum:g}.",
+        f"After the {counted(steps, 'step')} of this training{series} {left:.0%} of the moving "
+        f"statistics of {names} are still the initial 0 and 1, at momentum {momentum:g}.",
         None if left > ERROR else Severity.WARNING,
-        _fix(steps),
+        _fix(steps * runs),
         keeps_outputs=fitting is not None,
         mends=() if fitting is None else tuple(SetArguments(n, fitting) for n in layers),
         by_hand="no momentum helps in so few steps.",

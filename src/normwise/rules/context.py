@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, activation_of, role_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Shape, Tensor, tensors_in
 from normwise.graph.parameters import parameters_of
@@ -36,7 +37,9 @@ MOST_PARAMETERS = 10**15
 HONOURED_FROM = (3, 16)
 """The first Keras in which `training=False` in an inner call holds."""
 
-_IDENTITIES = frozenset({"Identity", "Copy", "StopGradient", "Cast", "Activation"})
+_IDENTITIES = frozenset(
+    {SPLIT_STEPS, JOIN_STEPS, "Identity", "Copy", "StopGradient", "Cast", "Activation"}
+)
 
 
 class Values(Protocol):
@@ -147,8 +150,11 @@ class Context:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph with nested models opened; `Node.layer` is a layer's full path."""
-        return flatten(self.model)
+        """The graph with nested models and what stands in a `TimeDistributed` opened.
+
+        `Node.layer` is a layer's full path.
+        """
+        return flatten(self.model, steps=True)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -212,12 +218,40 @@ class Context:
         return frozenset(
             index
             for name, told in _told_modes(self.model)
-            if told is False and (index := self.graph.index.get(name)) in self._batch_norm_set
+            if told is False
+            and (index := self.graph.index.get(name, OUTPUT)) != OUTPUT
+            and self.nodes[index].class_name in BATCH_NORMS
         )
 
     @cached_property
-    def _batch_norm_set(self) -> frozenset[int | None]:
-        return frozenset(self.batch_norms)
+    def steps(self) -> tuple[tuple[int | None, ...], ...]:
+        """Of each node the steps of the `TimeDistributed` layers around it, the outermost first.
+
+        None for a number that is free; nothing for a node that runs once in a call of the model.
+        """
+        found: list[tuple[int | None, ...]] = []
+        for node, producers in zip(self.nodes, self.producers, strict=True):
+            around = found[producers[0]] if producers else ()
+            if node.class_name == SPLIT_STEPS:
+                around = (*around, node.config.get("steps"))
+            found.append(around[:-1] if node.class_name == JOIN_STEPS else around)
+        return tuple(found)
+
+    def runs(self, index: int) -> int | None:
+        """How often a node runs in one call of the model, None where that is free."""
+        around = self.steps[index]
+        known = [length for length in around if length is not None]
+        return prod(known) if len(known) == len(around) else None
+
+    @cached_property
+    def closed_names(self) -> frozenset[str]:
+        """Names of calls and layers that only the opened graph has: inside `TimeDistributed`."""
+        inside = (
+            node
+            for node, around in zip(self.nodes, self.steps, strict=True)
+            if around or node.class_name == SPLIT_STEPS
+        )
+        return frozenset(name for node in inside for name in (node.name, node.layer))
 
     @cached_property
     def linears(self) -> tuple[int, ...]:
@@ -431,7 +465,7 @@ def _read_as_data(node: Node) -> Iterator[Tensor]:
 
 def mode_of(node: Node) -> Any:
     """What a call of a batch norm or of a model says of `training`, None where it says nothing."""
-    if node.model is None and node.class_name not in BATCH_NORMS:
+    if node.model is None and node.steps is None and node.class_name not in BATCH_NORMS:
         return None
     second = node.args[1] if len(node.args) > 1 and node.model is None else None
     return node.kwargs.get("training", second)
@@ -445,8 +479,9 @@ def _told_modes(model: Graph) -> Iterator[tuple[str, Any]]:
         for node in graph.nodes:
             own = mode_of(node)
             told = around if own is None else own
-            if node.model is not None:
-                pending.append((node.model, f"{path}{node.name}/", told))
+            inside = node.model or node.steps
+            if inside is not None:
+                pending.append((inside, f"{path}{node.name}/", told))
             elif told is not None:
                 yield f"{path}{node.name}", told
 

@@ -16,8 +16,7 @@ make up; on beta it does the same to the offset that decides where an activation
 - van Laarhoven 2017 (L2 Regularization versus Batch and Weight Normalization): on a kernel before a
   norm decay only sets the effective learning rate.
 - Read in the source of Keras 3.15.1: `weight_decay` acts on every trainable variable that isn't
-  excluded before the optimizer is built. Names are compared with `gamma` and `beta` alone, not with
-  those of layers.
+  excluded before the optimizer is built.
 - The effect is usually small: a note.
 
 ## Example
@@ -102,14 +101,8 @@ def _learned(context: Context, index: int, spared: re.Pattern[str] | None) -> It
     for name, setting in _AFFINE.items():
         there = node.config.get(setting, True) is not False
         there &= name == "gamma" or node.class_name not in _WITHOUT_BETA
-        called = f"{node.layer}/{name}" if _is_keras_2(context) else name
-        if there and not (spared and spared.search(called)):
+        if there and not (spared and spared.search(f"{node.layer}/{name}")):
             yield name
-
-
-def _is_keras_2(context: Context) -> bool:
-    """Whether a variable's name holds its layer's, so that a layer can be left out by it."""
-    return context.keras_version is not None and context.keras_version < (3,)
 
 
 def _is_squared(context: Context, index: int, name: str) -> bool:
@@ -153,14 +146,9 @@ def _left_out() -> Context:
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": names})
 
 
-def _left_out_in_vain() -> Context:
-    """In Keras 3 a variable's name is `gamma`, without its layer's, which leaves nothing out."""
-    return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": ["norm"]})
-
-
 def _left_out_by_layer() -> Context:
-    """In Keras 2 all variables of the norms are left out by the layers' names."""
-    return replace(_left_out_in_vain(), keras_version=(2, 15, 0))
+    """All variables of the norms are left out, by the layers' names."""
+    return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": ["norm"]})
 
 
 def _read_from_a_file() -> Context:
@@ -208,7 +196,6 @@ RULE = Rule(
     invalid=(
         Invalid(_decay_on_all, ("norm",)),
         Invalid(_beta_decays, ("norm",)),
-        Invalid(_left_out_in_vain, ("norm",)),
         Invalid(_read_from_a_file, ("norm",)),
         Invalid(_regularized, ("norm",)),
     ),

@@ -36,7 +36,7 @@ statistics in training only.
 
 from collections.abc import Iterator, Mapping
 
-from normwise.graph.catalogue import Role
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -71,7 +71,9 @@ def _lost(context: Context) -> list[int | None]:
     for index, node in enumerate(context.nodes):
         states = {found[p] for p in context.producers[index]}
         state = states.pop() if len(states) == 1 else None
-        if node.class_name == "Masking" or node.config.get("mask_zero") is True:
+        if context.steps[index] or node.class_name in (SPLIT_STEPS, JOIN_STEPS):
+            found.append(state)  # each step by itself: the mask goes on around it
+        elif node.class_name == "Masking" or node.config.get("mask_zero") is True:
             found.append(_THERE)
         elif state is None or (node.shape is not None and len(node.shape) < 3):
             found.append(None)

@@ -8,6 +8,7 @@ docstring of its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -212,10 +213,10 @@ class Rule:
     def check(self, context: Context) -> Iterator[Finding]:
         """The findings of this rule in a network."""
         for spot in self.look(context):
-            yield self._finding(spot)
+            yield self._finding(spot, context.closed_names)
 
-    def _finding(self, spot: Spot) -> Finding:
-        of_some = spot.of_some
+    def _finding(self, spot: Spot, closed: AbstractSet[str]) -> Finding:
+        spot, of_some = _within_reach(spot, closed), spot.of_some
         return Finding(
             self.code,
             self.name,
@@ -228,5 +229,24 @@ class Rule:
             self.keeps_outputs if spot.keeps_outputs is None else spot.keeps_outputs,
             spot.mends,
             "" if spot.mends else spot.by_hand or self.by_hand,
-            None if of_some is None else lambda layers: self._finding(of_some(layers)),
+            None if of_some is None else lambda layers: self._finding(of_some(layers), closed),
         )
+
+
+IN_STEPS = (
+    "it stands in a TimeDistributed layer, which surgery doesn't open: mend it where it is built."
+)
+
+
+def _within_reach(spot: Spot, closed: AbstractSet[str]) -> Spot:
+    """A spot without the edits that surgery can't make, as it doesn't open every layer."""
+    mends = tuple(mend for mend in spot.mends if closed and not closed & _names_in(mend))
+    if not closed or len(mends) == len(spot.mends):
+        return spot
+    return replace(spot, mends=mends, by_hand=spot.by_hand if mends else IN_STEPS)
+
+
+def _names_in(mend: Mend) -> frozenset[str]:
+    """The calls and layers that an edit names."""
+    named = (*getattr(mend, "calls", ()), getattr(mend, "layer", None), getattr(mend, "norm", None))
+    return frozenset(name for name in named if name is not None)

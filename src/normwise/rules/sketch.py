@@ -129,6 +129,17 @@ class Sketch:
         node = Node(name, name, model.class_name, "keras", model=model, outputs=outputs)
         return self._append(node, name, read, call or {}, 0)
 
+    def each_step(self, step: Graph, read: Tensor, name: str) -> Tensor:
+        """Calls a `TimeDistributed`.
+
+        Args:
+            step: An input, and the layer that is applied at each step of time.
+            read: A series: time is the axis behind that of the batch.
+            name: Its name.
+        """
+        node = Node(name, name, "TimeDistributed", "keras.layers", steps=step)
+        return self._append(node, name, (read,), {}, 0)
+
     def graph(self, *outputs: Tensor) -> Graph:
         """The network with these outputs."""
         ends = outputs[0] if len(outputs) == 1 else outputs
@@ -181,6 +192,7 @@ class Sketch:
                 tuple(TensorSpec() for _ in like.outputs),
                 like.model,
                 number,
+                steps=like.steps,
             )
         )
         self._layers[name] = (like, number + 1)

@@ -103,6 +103,15 @@ def _spectrum() -> Context:
     return net.context(net.conv(8, net.norm(net.input(64, 100, 1), axis=1, name="norm")))
 
 
+def _each_frame() -> Context:
+    """A batch norm over rows in a `TimeDistributed`, behind a convolution of each frame."""
+    first, second, net = Sketch(), Sketch(), Sketch()
+    conv = first.graph(first.conv(8, first.input()))
+    norm = second.graph(second.norm(second.input(), axis=1, name="norm"))
+    x = net.each_step(conv, net.input(10, 32, 32, 3), name="convs")
+    return net.context(net.add("ConvLSTM2D", net.each_step(norm, x, name="norms"), filters=4))
+
+
 def _channels_first() -> Context:
     """`axis=1` behind a channels-first convolution, through dropout and activation."""
     net = Sketch()
@@ -137,6 +146,7 @@ RULE = Rule(
         Invalid(_rows, ("norm",)),
         Invalid(_width, ("norm",)),
         Invalid(_nested, ("block/norm",)),
+        Invalid(_each_frame, ("norms/norm",)),
         Invalid(_spectrum, ("norm",), Severity.WARNING),
     ),
     valid=(_channels_first, _features, _permuted),

@@ -70,8 +70,9 @@ class Told:
 
 def _steps(optimizer: Mapping[str, Any]) -> int:
     steps = optimizer.get("gradient_accumulation_steps")
-    whole = isinstance(steps, int) and not isinstance(steps, bool)
-    return steps if whole and 1 < steps <= _MOST_STEPS else 1
+    if not isinstance(steps, int) or isinstance(steps, bool):
+        return 1
+    return steps if 1 < steps <= _MOST_STEPS else 1
 
 
 def compiled_live(model: Any) -> Compiled:

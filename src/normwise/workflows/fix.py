@@ -353,12 +353,20 @@ class _Mending:
 def _ended_by(finding: Finding, mended: Sequence[Finding]) -> str:
     """What ended a finding whose own fix was not made: the fixes near it, if there are any."""
     layers = set(finding.layers)
-    near = [f for f in mended if layers & set(f.layers)]
+    near = [f for f in mended if layers & {*f.layers, *_touched(f)}]
     names = dict.fromkeys(f"{f.name} ({', '.join(f.layers[:3])})" for f in near[:2])
     if not names:
         return "ended: the other fixes together removed its cause"
     fixes = "fix" if len(names) == 1 else "fixes"
     return f"ended: the {fixes} of {' and '.join(names)} removed its cause"
+
+
+def _touched(finding: Finding) -> set[str]:
+    """The calls and layers that the edits of a finding name."""
+    found: set[str] = set()
+    for mend in finding.mends:
+        found.update(_layers_of(mend), getattr(mend, "calls", ()))
+    return found
 
 
 def _layers_of(mend: Mend) -> tuple[str, ...]:
@@ -374,10 +382,7 @@ def _about(
     layers = {names.get(layer, layer) for finding in new for layer in finding.layers}
     found = []
     for number, finding in enumerate(findings):
-        own = set(finding.layers)
-        for mend in finding.mends:
-            own.update(_layers_of(mend), getattr(mend, "calls", ()))
-        if own & layers:
+        if {*finding.layers, *_touched(finding)} & layers:
             found.append(number)
     return found
 
