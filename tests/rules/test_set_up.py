@@ -131,3 +131,13 @@ def test_a_tower_on_several_replicas():
     norm = norm_of(model := network())
     norm.trainable = False
     assert found(model, **small) == []
+
+
+def test_statistics_move_with_each_step_of_time_as_keras_moves_them():
+    norm = keras.layers.BatchNormalization(momentum=0.5, name="norm")
+    inputs = keras.Input((3, 2))
+    series = keras.Model(inputs, keras.layers.TimeDistributed(norm, name="each")(inputs))
+    steps = np.array([1.0, 2.0, 4.0], "float32")
+    series(steps[None, :, None] * np.ones((4, 3, 2), "float32"), training=True)
+    expected = ((steps[0] / 2 + steps[1]) / 2 + steps[2]) / 2
+    np.testing.assert_allclose(np.asarray(norm.moving_mean), [expected] * 2, rtol=1e-6, atol=0)
