@@ -56,6 +56,7 @@ def without_source(graph: Graph, modules: bool = True) -> Graph:
         replace(
             node,
             model=None if node.model is None else without_source(node.model, modules),
+            steps=None if node.steps is None else without_source(node.steps, modules),
             module=node.module if modules else None,
         )
         for node in graph.nodes

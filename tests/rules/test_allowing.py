@@ -2,11 +2,14 @@
 
 import pickle
 import re
+from dataclasses import replace
 
 import pytest
 
 from normwise.errors import CheckError
+from normwise.norms.mends import RemoveNorm
 from normwise.rules import RULES, Finding, Report, Severity
+from normwise.rules import report as report_file
 from normwise.rules.allowing import Allowance, allowed
 from normwise.rules.catalogue import check, named
 from normwise.rules.context import Training
@@ -166,6 +169,18 @@ def test_layers_are_one_fault_together_or_each_one_by_itself(rule, finding):
         assert one.layers == (layer,) and one.name == rule.name
         others = set(finding.layers) - {layer}
         assert not any(re.search(rf"\b{re.escape(other)}\b", one.message) for other in others)
+
+
+def test_findings_of_many_calls_are_joined_in_one_pass(monkeypatch):
+    made = []
+    joined = report_file._joined
+    monkeypatch.setattr(report_file, "_joined", lambda same: made.append(len(same)) or joined(same))
+    mended = [replace(finding(), mends=(RemoveNorm(f"n:{i}"),)) for i in range(500)]
+    (one,) = Report.of("m", "s", mended).findings
+    assert made == [500] and len(one.mends) == 500
+    left = [*mended, replace(finding(), by_hand="no")]
+    (one,) = Report.of("m", "s", left).findings
+    assert one.mends == () and one.by_hand == "no"
 
 
 def test_findings_can_be_written():

@@ -1,9 +1,12 @@
 """Where a rule draws its line: on both sides of it, beyond the examples in its file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from normwise.graph.graph import TensorSpec
+from normwise.graph.shapes import with_shapes
 from normwise.rules import BY_NAME, Context, Severity, Training, check
 from normwise.rules.frozen_batch_norm import _frozen_but_for_norms
 from normwise.rules.groups_mismatch import fitting
@@ -532,7 +535,11 @@ def test_norms_that_hold_no_statistics_yet_are_not_frozen_by_a_safe_fix():
 def test_a_norm_that_reads_nothing_is_left_alone():
     net = Sketch()
     x = net.conv(8, net.input(32, 32, 3))
-    pooled = net.add("MaxPooling2D", net.add("BatchNormalization", name="lost"))
-    context = net.context(net.conv(1, x), net.conv(1, pooled))
-    assert context.producers[context.graph.index["lost"]] == ()
-    assert all("lost" not in finding.layers for finding in check(context).findings)
+    lost = net.add("BatchNormalization", name="lost")
+    pooled = net.add("MaxPooling2D", lost)
+    graph = net.graph(net.conv(1, x), net.conv(1, pooled))
+    nodes = list(graph.nodes)  # a damaged file still tells its shape
+    nodes[lost.node] = replace(nodes[lost.node], outputs=(TensorSpec((None, 8, 8, 4)),))
+    context = Context(with_shapes(replace(graph, nodes=tuple(nodes))))
+    assert context.producers[lost.node] == () and context.layout.scales[lost.node]
+    assert ("lost", "maxpooling2d") in {f.layers for f in check(context).findings}

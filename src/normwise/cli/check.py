@@ -1,5 +1,6 @@
 """`normwise check MODEL...`: normalization mistakes, with reasons and evidence."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from normwise.workflows.check_many import Checked
 
 _SHOWN = 6
+_MOST_OF_A_RULE = 50
+"""Findings of one rule that are printed; more of them nobody reads, and they take long."""
 _INDENT = "    "
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 
@@ -229,8 +232,17 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
     found = counts or "nothing to object to"
     hidden = f" ({len(checked.allowed)} allowed)" if checked.allowed else ""
     output.print(f"[bold]{escape(checked.model)}[/]: {found}{hidden}", highlight=False)
+    seen: Counter[str] = Counter()
     for finding in findings:
-        _print_finding(finding, verbose)
+        seen[finding.name] += 1
+        if verbose or seen[finding.name] <= _MOST_OF_A_RULE:
+            _print_finding(finding, verbose)
+    for name, number in seen.items():
+        if not verbose and number > _MOST_OF_A_RULE:
+            output.print(
+                f"\n  and {number - _MOST_OF_A_RULE:,} more of {name} (-v shows them)",
+                highlight=False,
+            )
     if told := _fixable(findings):
         output.print(f"\n  {told}", highlight=False)
     for finding, allowance in checked.allowed if verbose else ():

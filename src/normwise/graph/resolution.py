@@ -91,7 +91,9 @@ def _scale(
     if source is None or role is Role.GLOBAL_POOL or not _is_spatial(node, source):
         return None
     if role is Role.MERGE:
-        return max((scale for scale in read if scale), key=area)
+        known = [scale for scale in read if scale]
+        # Most merge what is of one resolution; comparing fractions takes many times as long.
+        return source if all(scale is source for scale in known) else max(known, key=area)
     factor = _factor(graph, node, len(source))
     if factor is _UNCHANGED:
         return source

@@ -14,7 +14,7 @@ from normwise.keras_format.plain_hdf5 import UnusualError, open_plain
 
 MAX_CONFIG_BYTES = 32 * 2**20
 """The largest configuration that is read; EfficientNetB7's has 1.6 MB."""
-MAX_VALUES = 1_500_000
+MAX_VALUES = 1_000_000
 """The most values in one; EfficientNetB7's has 90,000. Each takes a hundred bytes or more."""
 MAX_METADATA_BYTES = 2**16
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,13 +27,12 @@ class Report:
     @classmethod
     def of(cls, model: str, source: str, findings: Iterable[Finding]) -> Report:
         """A report with its findings in order."""
-        once: dict[Finding, Finding] = {}
+        once: dict[Finding, list[Finding]] = {}
         for found in findings:
-            first = once.get(found)
-            # Calls of one layer say the same; what mends them has to be done at each of them.
-            once[found] = _joined(first, found) if first else found
+            once.setdefault(found, []).append(found)
         ordered = sorted(
-            once.values(), key=lambda f: (f.severity.rank, f.code, f.layers, f.message)
+            (found if len(same) == 1 else _joined(same) for found, same in once.items()),
+            key=lambda f: (f.severity.rank, f.code, f.layers, f.message),
         )
         return cls(model, source, tuple(ordered))
 
@@ -56,8 +55,12 @@ class Report:
         }
 
 
-def _joined(one: Finding, two: Finding) -> Finding:
-    """Two findings that say the same, with the edits of both; none if one of them has none."""
-    both: tuple[Mend, ...] = (*one.mends, *two.mends) if one.mends and two.mends else ()
-    by_hand = one.by_hand or two.by_hand
-    return replace(one, mends=tuple(dict.fromkeys(both)), by_hand=by_hand)
+def _joined(same: Sequence[Finding]) -> Finding:
+    """Findings that say the same, of calls of one layer: what mends them is done at each of them.
+
+    No edits if one of them has none.
+    """
+    mends: dict[Mend, None] = dict.fromkeys(mend for finding in same for mend in finding.mends)
+    by_hand = next((finding.by_hand for finding in same if finding.by_hand), "")
+    each = all(finding.mends for finding in same)
+    return replace(same[0], mends=tuple(mends) if each else (), by_hand=by_hand)

@@ -14,6 +14,7 @@ from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_keras_version, version_of
 from normwise.keras_format.reading import model_file, read_compiled
 from normwise.keras_format.weights_file import WeightsFile
+from normwise.memory import without_collection
 from normwise.rules import Context
 from normwise.rules import check as look
 from normwise.workflows.check_data import LIMIT, Data, refuse_without_data
@@ -97,12 +98,18 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
     if not isinstance(model, (str, PathLike)) or is_callable_name(model):
         return _check_live(model, live_model(model), told, on)
     path = model_file(model)
+    if on is None:
+        with without_collection():
+            return _check_file(model, path, told, None, None)
+    return _check_file(model, path, told, live_model(path), on)
+
+
+def _check_file(model: Any, path: Path, told: Told, live: Any, data: Data | None) -> Report:
     graph, compiled = read_compiled(path)
     training = told.training(compiled)
-    live = None if on is None else live_model(path)
     with _weights(path) as weights:
         context = Context(graph, weights, training, read_keras_version(path), written=True)
-        return look(_with_live(context, model, live, on))
+        return look(_with_live(context, model, live, data))
 
 
 def _check_live(model: Any, live: Any, told: Told, data: Data | None) -> Report:
