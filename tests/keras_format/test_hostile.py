@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 from normwise.errors import ModelReadError
@@ -307,3 +309,31 @@ def test_texts_in_other_encodings(code: str, tmp_path: Path) -> None:
 
 def test_the_counter_of_looks_counts() -> None:
     assert looked(lambda: [abs(i) for i in range(1000)])[1] > 1000
+
+
+WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def test_weights_that_stand_for_many_norms_are_counted_each_time(tmp_path: Path) -> None:
+    """A small file whose norms all link to one array, which would be read again and again."""
+    channels, norms = 2**17, 9
+    start = entry()
+    start["config"]["batch_shape"] = [None, 4, 4, channels]
+    names = [f"b{index}" for index in range(norms)]
+    chain = [layer(b, call(tensor(a))) for a, b in zip(["x", *names], names, strict=False)]
+    for norm in chain:
+        norm["class_name"] = "BatchNormalization"
+        norm["config"] = {"name": norm["name"], "axis": -1}
+    path = tmp_path / "linked.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(model(start, *chain, ends=(names[-1], 0, 0)))
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = names
+        data = group.create_dataset("data", data=np.ones(channels, "float32"))
+        for name in names:
+            weights = [f"{name}/{weight}" for weight in WEIGHTS]
+            own = group.create_group(name)
+            own.attrs["weight_names"] = weights
+            for weight in weights:
+                own[weight] = data
+    refused(path, "are more than is read of it")

@@ -34,9 +34,12 @@ class Values(Protocol):
         ...
 
 
-MAX_LAYER_BYTES = 256 * 2**20
-MAX_BYTES = 512 * 2**20
-"""Of all layers that are asked for together, however often the same bytes stand for several."""
+MAX_LAYER_BYTES = 8 * 2**20
+MAX_BYTES = 16 * 2**20
+"""Of all layers that are asked for together, however often the same bytes stand for several.
+
+They are those of normalizations, 4 numbers a channel: the widest networks have a few MiB.
+"""
 MAX_GROUPS, MAX_NESTING, MAX_WEIGHTS = 20_000, 128, 200_000
 _UNREADABLE = (*DAMAGED, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 
