@@ -77,6 +77,14 @@ class Node:
         """The tensors it reads, in the order of its arguments."""
         return tuple(tensors_in((self.args, tuple(self.kwargs.values()))))
 
+    def changed(self, **changes: Any) -> Node:
+        """The same call with other attributes: what `dataclasses.replace` does, in less time."""
+        made = object.__new__(Node)
+        vars(made).update(vars(self))
+        vars(made).pop("inputs", None)  # worked out from the arguments
+        vars(made).update(changes)
+        return made
+
     @property
     def is_op(self) -> bool:
         """Whether it is a raw op (`ops.relu`, `x + y`) and no layer."""

@@ -47,7 +47,7 @@ def shaped(node: Node, before: Sequence[Node]) -> Node:
         before: The nodes before it in its graph, with their shapes.
     """
     read = [_spec(before, tensor) for tensor in node.inputs]
-    return replace(node, outputs=_merge(node.outputs, infer_outputs(node, read)))
+    return node.changed(outputs=_merge(node.outputs, infer_outputs(node, read)))
 
 
 def _spec(nodes: Sequence[Node], tensor: Tensor) -> TensorSpec:

@@ -32,11 +32,11 @@ from normwise.keras_format.references import (
 MAX_NESTING = 64
 """Models inside models; more than that is no model that anyone built."""
 
-MAX_CALLS = 12_000
+MAX_CALLS = 10_500
 """Calls with all nested models opened. Models that call each other twice double at each level, so
 that a small file could ask for more than any machine holds."""
 
-MAX_LOOKS = 4 * MAX_CALLS
+MAX_LOOKS = 5 * MAX_CALLS // 2
 """Calls times the models around them: shapes are inferred on each level, for what is inside."""
 
 MAX_NAME = 500
@@ -335,8 +335,7 @@ def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
             "mapping with `args` and `kwargs`."
         )
     outputs = tuple(spec_of(told) for told in inbound.get("outputs", ()))
-    return replace(
-        template,
+    return template.changed(
         name=name,
         call=call,
         args=tuple(argument_of(a) for a in inbound.get("args", ())),
@@ -382,8 +381,7 @@ def _resolved(node: Node, told: Mapping[int, TensorSpec], resolve: Any) -> Node:
         outputs.extend([UNKNOWN] * (output + 1 - len(outputs)))
         if outputs[output].shape is None:
             outputs[output] = spec
-    return replace(
-        node,
+    return node.changed(
         args=map_references(node.args, resolve),
         kwargs=map_references(node.kwargs, resolve),
         outputs=tuple(outputs),

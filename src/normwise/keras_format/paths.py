@@ -2,7 +2,7 @@
 
 A path is what `graph.flatten` calls a layer: `encoder/conv1` is the layer `conv1` of the nested
 model `encoder`. A layer inside a layer that is no model has a path too, `each/norm` inside a
-`TimeDistributed` named `each`, though no graph shows it.
+`TimeDistributed` named `each`, which `flatten` opens where it is asked to.
 """
 
 from collections import Counter

@@ -400,6 +400,15 @@ class Context:
 
     def axes_of(self, index: int) -> tuple[int, ...] | None:
         """The axes in a normalization's `axis`, counted from the front; None where unknown."""
+        if index not in self._axes_of:
+            self._axes_of[index] = self._axes_counted(index)
+        return self._axes_of[index]
+
+    @cached_property
+    def _axes_of(self) -> dict[int, tuple[int, ...] | None]:
+        return {}
+
+    def _axes_counted(self, index: int) -> tuple[int, ...] | None:
         shape = self.shape_read(index)
         axis = self.nodes[index].config.get("axis", -1)
         axes = axis if isinstance(axis, tuple) else (axis,)

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from normwise.rules.context import Context
 
 
+IN_STEPS = (
+    "it stands in a TimeDistributed layer, which surgery doesn't open: mend it where it is built."
+)
+"""Why surgery leaves what only the graph of rules opens."""
+
+
 class Severity(StrEnum):
     """How much a finding matters, the worst first."""
 
@@ -233,15 +239,12 @@ class Rule:
         )
 
 
-IN_STEPS = (
-    "it stands in a TimeDistributed layer, which surgery doesn't open: mend it where it is built."
-)
-
-
 def _within_reach(spot: Spot, closed: AbstractSet[str]) -> Spot:
     """A spot without the edits that surgery can't make, as it doesn't open every layer."""
-    mends = tuple(mend for mend in spot.mends if closed and not closed & _names_in(mend))
-    if not closed or len(mends) == len(spot.mends):
+    if not closed:
+        return spot
+    mends = tuple(mend for mend in spot.mends if not closed & _names_in(mend))
+    if len(mends) == len(spot.mends):
         return spot
     return replace(spot, mends=mends, by_hand=spot.by_hand if mends else IN_STEPS)
 
