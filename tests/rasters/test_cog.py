@@ -24,7 +24,7 @@ def test_pixels_place_nodata_and_names_come_back(tmp_path, dtype):
     pixels[:30] = nodata
     place = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 10)}
     like = RasterInfo(tmp_path / "x", 700, 1300, 3, np.dtype(np.uint16), **place)
-    write(tmp_path / "a.tif", pixels, like=like, nodata=nodata, band_names=("mean", "std"))
+    write(tmp_path / "a.tif", pixels, like=like, nodata=nodata, bands=("mean", "std"))
     np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), pixels)
     info = raster_info(tmp_path / "a.tif")
     assert info.crs == like.crs and info.transform == like.transform

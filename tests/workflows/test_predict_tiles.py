@@ -142,6 +142,14 @@ def test_what_sees_the_whole_image_is_blended_and_said(scene, tmp_path, caplog):
     assert 0 < np.sqrt(np.nanmean((found - wanted) ** 2)) < np.nanstd(wanted)
 
 
+def test_blended_tiles_without_data_are_not_asked_for(scene, calls):
+    model = network(norm="instance@pre-activation")
+    nw.predict(model, np.ones((*SIZE, 2), np.float32), tile=32)
+    count = len(calls)
+    nw.predict(model, scene, tile=32)
+    assert 0 < len(calls) - count < count
+
+
 class StopError(Exception):
     pass
 

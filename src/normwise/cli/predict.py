@@ -1,7 +1,7 @@
 """`normwise predict`: whole images of any size."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,29 +69,68 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     processes: Annotated[
         int | None, typer.Option(min=1, help="Tasks at once with --on; by default all that fit.")
     ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME", help="Outputs of a model that has several; by default all."
+        ),
+    ] = None,
+    std: Annotated[
+        bool,
+        typer.Option(
+            "--std", help="Add the standard deviation between ensemble members and views."
+        ),
+    ] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Draw the image with its prediction; for a folder a folder."
+        ),
+    ] = None,
+    unchecked: Annotated[
+        bool,
+        typer.Option(
+            "--unchecked", help="Take images that are unlike the run's in bands, type or place."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what fits, the tiles and their halos; write nothing."),
+    ] = False,
 ) -> None:
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
 
     import_and_tell(None, model)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "bands": read_bands(bands),
+        "nodata": nodata,
+        "tta": tta,
+        "tile": read_tile(tile),
+        "memory": memory,
+        "overwrite": overwrite,
+        "resume": resume,
+        "outputs": None if outputs is None else [name.strip() for name in outputs.split(",")],
+        "std": std,
+        "checked": not unchecked,
+    }
+    if dry_run:
+        print_forecasts(model, image, out, options)
+        return
     found = workflow.predict(
-        model,
-        image,
-        out,
-        classes=classes,
-        bands=read_bands(bands),
-        nodata=nodata,
-        tta=tta,
-        tile=read_tile(tile),
-        memory=memory,
-        overwrite=overwrite,
-        resume=resume,
-        progress=True,
-        on=on,
-        processes=processes,
+        model, image, out, overlay=overlay, progress=True, on=on, processes=processes, **options
     )
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)
+
+
+def print_forecasts(model: str, image: Path, out: Path, options: dict[str, Any]) -> None:
+    """Says what a prediction would do; writes nothing."""
+    from normwise.workflows.forecast import forecast  # noqa: PLC0415 - light start-up
+
+    for found in forecast(model, image, out, **options):
+        output.print(str(found), highlight=False, markup=False, soft_wrap=True)
 
 
 def read_tile(text: str | None) -> int | list[int] | None:

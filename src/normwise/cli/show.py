@@ -39,6 +39,9 @@ def show(
         Path | None, typer.Option("--out", "-o", help="Draw the network: a .svg or .png file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing drawing.")] = False,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="Stride, halo, and what tiles of a size spend on halos.")
+    ] = False,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Show where normalization stands: each layer, its region, what each skip carries."""
@@ -50,6 +53,8 @@ def show(
         print_json(table.to_dict())
     else:
         print_table(table)
+    if tiles and format is Format.text:
+        output.print(workflow.tiles(model), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         workflow.draw(model, out, overwrite=overwrite)
         if format is Format.text:

@@ -122,7 +122,7 @@ class Examination:
         if self.labels == "targets":
             if self.answers:
                 facts.problems += self._examine_target(raster, facts)
-        elif raster.info.channels != 1 or (raster.info.dtype.kind == "f" and not raster.info.nifti):
+        elif raster.info.channels != 1 or not _may_be_ids(raster.info):
             found = f"{raster.info.channels} channels of {raster.info.dtype}"
             facts.problems.append(
                 f"{self.relative(raster.info.path)}: a mask has one channel of whole numbers, "
@@ -222,7 +222,7 @@ def mask_values(raster: Raster) -> frozenset[int]:
     """
     found: set[int] = set()
     for spans in _windows(raster):
-        found.update(_unique(raster.read(*spans)))
+        found.update(_unique(raster.read(*spans), raster.info.masked))
         if len(found) > _MOST_VALUES:
             break
     return frozenset(found)
@@ -232,10 +232,17 @@ def _windows(raster: Raster) -> Iterable[Window]:
     return raster.windows(WINDOW_VALUES // raster.info.channels)
 
 
-def _unique(pixels: np.ndarray[Any, Any]) -> list[int]:
+def _may_be_ids(info: RasterInfo) -> bool:
+    """Whether pixels can be class ids: whole numbers, or what formats and masks make of them."""
+    return info.dtype.kind != "f" or bool(info.nifti) or info.masked
+
+
+def _unique(pixels: np.ndarray[Any, Any], masked: bool = False) -> list[int]:
     if pixels.dtype == np.uint8:
         return np.flatnonzero(np.bincount(pixels.ravel(), minlength=256)).tolist()
     found = np.unique(pixels)
+    if masked:
+        found = found[~np.isnan(found)]
     if found.dtype.kind == "f" and not np.array_equal(found, np.round(found)):
         raise ValueError("fractions")
     values: list[int] = found.astype(np.int64).tolist()

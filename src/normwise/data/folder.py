@@ -104,7 +104,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         ],
     )
     dataset = _dataset(examination, division, facts, description, known or {}, selection)
-    return replace(dataset, record=_record(layout, description))
+    return replace(dataset, record=_record(layout, description, facts))
 
 
 def _read(
@@ -124,9 +124,18 @@ def _read(
     return layout, told.model_copy(update={"bands": told.bands if named else own.bands})
 
 
-def _record(layout: Layout, description: Description) -> Record:
+def _record(layout: Layout, description: Description, facts: Sequence[Facts]) -> Record:
     order = layout.bands or description.bands or ()
-    return Record(bands=list(order) or None, nodata=description.nodata, images=description.images)
+    images = [found.image for found in facts if found.image is not None]
+    return Record(
+        bands=list(order) or None,
+        nodata=description.nodata,
+        images=description.images,
+        channels=list(images[0].band_names) or None,
+        dtype=None if any(image.masked for image in images) else images[0].dtype.name,
+        placed=all(image.crs is not None for image in images),
+        colours=description.colours,
+    )
 
 
 def _picked(wanted: Sequence[int] | None) -> tuple[int, ...] | None:

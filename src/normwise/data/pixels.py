@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.data.dataset import Dataset
+from normwise.data.description import IGNORE
 from normwise.errors import DataError
 
 Pixels = NDArray[Any]
@@ -38,7 +39,8 @@ def class_ids_of(mask: Pixels, dataset: Dataset, path: Path) -> NDArray[np.uint8
     """The class ids that stand for the values of a mask file.
 
     Args:
-        mask: Whole numbers of shape `(..., 1)` as they stand in the file.
+        mask: Whole numbers of shape `(..., 1)` as they stand in the file, or NaN where a file's own
+            mask says that there are none.
         dataset: The data set, for its classes.
         path: The file, for the message.
 
@@ -49,6 +51,10 @@ def class_ids_of(mask: Pixels, dataset: Dataset, path: Path) -> NDArray[np.uint8
         DataError: If a value stands for no class.
     """
     values = mask[..., 0]
+    if values.dtype.kind == "f" and (holes := np.isnan(values)).any():
+        first = next(iter(dataset.class_ids))
+        whole = class_ids_of(np.where(holes, first, values)[..., None], dataset, path)
+        return np.where(holes, np.uint8(IGNORE), whole)
     known = np.array(sorted(dataset.class_ids), np.int64)
     ids = np.array([dataset.class_ids[value] for value in known.tolist()], np.uint8)
     if values.dtype == np.uint8:

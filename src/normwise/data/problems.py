@@ -126,7 +126,9 @@ def _image_kinds(
 ) -> Iterator[str]:
     images = [found.image for found in facts if found.image]
     yield from _odd_ones(images, examination, _channels)
-    yield from _odd_ones(images, examination, _number_kind)
+    # A mask of its own turns a file's whole numbers into floats with NaN.
+    plain = [image for image in images if not image.masked]
+    yield from _odd_ones(plain, examination, _number_kind)
     for image in images:
         if image.band_names == (PALETTE_INDEX,):
             yield (

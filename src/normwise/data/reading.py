@@ -47,9 +47,17 @@ class Record(Reading):
         bands: Those of images of several files; None where the order of such files isn't known.
         fill: For each channel that the network takes, what stands where nothing was measured: the
             mean of the training images, scaled as the network's input is.
+        channels: The names of all channels of the image files, where they have names.
+        dtype: The type of their pixels, such as `uint16`; None where a mask changes it.
+        placed: Whether every image had a coordinate system.
+        colours: One colour for each class, where the data folder chose them.
     """
 
     fill: list[float] | None = None
+    channels: list[str] | None = None
+    dtype: str | None = None
+    placed: bool | None = None
+    colours: list[str] | None = None
 
     def write(self, folder: Path) -> None:
         """Writes it into a run folder."""

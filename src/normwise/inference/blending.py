@@ -105,11 +105,13 @@ class Blender:
     Attributes:
         rows: The tiles along every axis.
         begin: Pixels along the first axis that are done already, and aren't given back again.
+        compared: How many of the first channels are compared between neighbours; None for all.
         mismatch: What neighbours along the last axis differ by.
     """
 
     rows: tuple[Row, ...]
     begin: int = 0
+    compared: int | None = None
     mismatch: Mismatch = field(default_factory=Mismatch)
     _sum: Array | None = None
     _begin: int = 0
@@ -167,6 +169,7 @@ class Blender:
 
     def _compare(self, region: Region, values: Array) -> None:
         """With the tile before it in the same row."""
+        values = values[..., : self.compared]
         if self._before is not None:
             other, seen = self._before
             start, stop = region[-1].start, other[-1].stop

@@ -74,6 +74,11 @@ def choose(
     return min((tile for tile in costs if costs[tile] <= _ENOUGH * least), key=prod)
 
 
+def bytes_of(members: Sequence[Member], tile: Size) -> int:
+    """About what the prediction of a tile needs, the weights and the backend itself left out."""
+    return int(prod(tile) * max(map(_bytes_a_pixel, members)))
+
+
 def asked_for(
     tile: int | Sequence[int] | None, members: Sequence[Member], size: Size
 ) -> Size | None:

@@ -15,7 +15,7 @@ from normwise.errors import NetworkError
 from normwise.graph.tiling import Tiling
 from normwise.inference.blending import Blender, Region, rows_of
 from normwise.inference.members import Member, Size
-from normwise.inference.mixtures import combined
+from normwise.inference.mixtures import deviations, mixed
 from normwise.inference.tiles import Demand, cores
 from normwise.inference.views import View
 
@@ -56,6 +56,7 @@ class ExactTiles:
         size: Pixels of the image along each axis.
         tile: Of the tiles, a multiple of every member's stride.
         mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
+        spread: Whether the standard deviation between the predictions follows; see `mixed`.
 
     Raises:
         NetworkError: The tile is too small.
@@ -64,10 +65,15 @@ class ExactTiles:
     exact = True
 
     def __init__(
-        self, members: Sequence[Member], size: Size, tile: Size, mean_and_std: bool = False
+        self,
+        members: Sequence[Member],
+        size: Size,
+        tile: Size,
+        mean_and_std: bool = False,
+        spread: bool = False,
     ) -> None:
         self.members, self.size, self.tile = members, size, tile
-        self._mean_and_std = mean_and_std
+        self._mean_and_std, self._spread = mean_and_std, spread
         demands = [_demands(members, axis, len(size)) for axis in range(len(size))]
         self._cores = [cores(*each) for each in zip(size, tile, demands, strict=True)]
 
@@ -113,15 +119,12 @@ class ExactTiles:
         """What is predicted of a piece, by any process that has the same tiles; see `add`."""
         missing = empty[_within(piece.core, piece.context)]
         if missing.all():
-            return _nothing(missing, self.members)
+            return _nothing(missing, self.members, self._mean_and_std, self._spread)
         each = (
-            combined(
-                (self._seen(piece, image, member, view) for view in member.views),
-                self._mean_and_std,
-            )
+            (self._seen(piece, image, member, view) for view in member.views)
             for member, image in zip(self.members, images, strict=True)
         )
-        values = combined(each, self._mean_and_std)
+        values = mixed(each, self._mean_and_std, self._spread)
         return np.where(missing, np.nan, values)
 
     def _seen(self, piece: Piece, image: Array, member: Member, view: View) -> Array:
@@ -151,6 +154,7 @@ class BlendedTiles:
         tile: Of the tiles, a multiple of every member's stride.
         mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
         begin: Rows (of volumes slices) that are done already.
+        spread: As for `ExactTiles`; deviations are blended as predictions are.
     """
 
     exact = False
@@ -162,11 +166,12 @@ class BlendedTiles:
         tile: Size,
         mean_and_std: bool = False,
         begin: int = 0,
+        spread: bool = False,
     ) -> None:
         self.members, self.size, self.tile = members, size, tile
-        self._mean_and_std = mean_and_std
+        self._mean_and_std, self._spread = mean_and_std, spread
         rows = rows_of(size, tile, [member.tiling for member in members])
-        self._blender = Blender(rows, begin)
+        self._blender = Blender(rows, begin, int(members[0].model.output_shape[-1]))
         self._places = iter(list(self._blender.places()))
 
     def __len__(self) -> int:
@@ -201,15 +206,12 @@ class BlendedTiles:
     def predicted(self, piece: Piece, images: Sequence[Array], empty: Array) -> Array:
         """What is predicted of a tile, by any process that has the same tiles."""
         each = (
-            combined(
-                (view.back(member.predict(view.of(image))) for view in member.views),
-                self._mean_and_std,
-            )
+            (view.back(member.predict(view.of(image))) for view in member.views)
             for member, image in zip(self.members, images, strict=True)
         )
         if empty.all():
-            return _nothing(empty, self.members)
-        return np.where(empty, np.nan, combined(each, self._mean_and_std))
+            return _nothing(empty, self.members, self._mean_and_std, self._spread)
+        return np.where(empty, np.nan, mixed(each, self._mean_and_std, self._spread))
 
 
 Tiles = ExactTiles | BlendedTiles
@@ -221,6 +223,7 @@ def tiles_of(
     tile: Size,
     mean_and_std: bool = False,
     begin: int = 0,
+    spread: bool = False,
 ) -> Tiles:
     """Exact tiles where all models allow them, else blended ones.
 
@@ -231,17 +234,18 @@ def tiles_of(
             size, and it has no room for their halo, tiles are blended.
         mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
         begin: Rows (of volumes slices) that are done already, of blended tiles.
+        spread: As for `ExactTiles`.
 
     Raises:
         NetworkError: The tile is too small.
     """
     if all(member.tiling.exact for member in members):
         try:
-            return ExactTiles(members, size, tile, mean_and_std)
+            return ExactTiles(members, size, tile, mean_and_std, spread)
         except NetworkError:
             if not any(any(member.model.input_shape[1:-1]) for member in members):
                 raise
-    return BlendedTiles(members, size, tile, mean_and_std, begin)
+    return BlendedTiles(members, size, tile, mean_and_std, begin, spread)
 
 
 def predict_tiled(member: Member, image: Array, tile: Size, mean_and_std: bool = False) -> Array:
@@ -279,9 +283,10 @@ def name_of(region: Region) -> str:
     return "_".join(f"{span.start}-{span.stop}" for span in region)
 
 
-def _nothing(missing: Array, members: Sequence[Member]) -> Array:
+def _nothing(missing: Array, members: Sequence[Member], mean_and_std: bool, spread: bool) -> Array:
     """What is predicted where there is no data, without asking the network."""
     outputs = int(members[0].model.output_shape[-1])
+    outputs += deviations(outputs, mean_and_std) if spread else 0
     return np.full((*missing.shape[:-1], outputs), np.nan, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Windowed reading and writing of every image format: PNG, JPEG, TIFF, NPY, NPZ, NIfTI and Zarr."""
+"""Windowed reading and writing of images: PNG, JPEG, TIFF, VRT, NPY, NPZ, NIfTI and Zarr."""
 
 from normwise.rasters.axes import Dimensions
 from normwise.rasters.info import RasterInfo

@@ -13,6 +13,7 @@ import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
 from normwise.files import whole_file
+from normwise.rasters.class_map import Classes
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.raster import Pixels, Window
 from normwise.rasters.tiff import gdal, open_tiff, quiet
@@ -38,7 +39,7 @@ def write_cog(
     like: RasterInfo | None = None,
     nodata: float | None = None,
     overwrite: bool = False,
-    band_names: Sequence[str] = (),
+    bands: Sequence[str] | Classes = (),
 ) -> None:
     """Writes an image block by block; a file that is there is complete.
 
@@ -52,7 +53,8 @@ def write_cog(
         like: The image whose coordinate system and transform it takes.
         nodata: The value that marks missing pixels.
         overwrite: Whether an existing file may be replaced.
-        band_names: One name for each channel, or none.
+        bands: One name for each channel, or none; of a single channel of class ids (uint8) what
+            they mean.
 
     Raises:
         RasterError: The disk is full.
@@ -69,8 +71,7 @@ def write_cog(
                 **{name: value for name, value in place.items() if value is not None},
             }  # fmt: skip
             with quiet(), gdal().open(plain, "w", **profile) as file:
-                for band, name in enumerate(band_names, start=1):
-                    file.set_band_description(band, name)
+                _describe(file, bands)
                 for rows, columns in _blocks(shape):
                     area = tuple((span.start, span.stop) for span in (rows, columns))
                     file.write(np.moveaxis(read(rows, columns), -1, 0), window=area)
@@ -84,6 +85,14 @@ def write_cog(
             f"{path}: can't be written ({error.__cause__ or error}). Is the disk full, or the "
             "folder protected?"
         ) from error
+
+
+def _describe(file: Any, bands: Sequence[str] | Classes) -> None:
+    if isinstance(bands, Classes):
+        bands.describe(file)
+        return
+    for band, name in enumerate(bands, start=1):
+        file.set_band_description(band, name)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ class RasterInfo:
         affine: Of a NIfTI file the map from its voxels (columns, rows, slices) to millimetres, as
             four rows; None of others.
         nifti: The header of a NIfTI file; empty of others.
+        masked: Whether the file has a mask of the pixels with a measurement. The others are read
+            as `nodata`.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class RasterInfo:
     spacing: tuple[float, ...] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
     nifti: bytes = field(default=b"", repr=False)
+    masked: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from normwise.rasters.nifti import open_nifti
 from normwise.rasters.pictures import open_jpeg, open_png
 from normwise.rasters.raster import Pixels, Raster
 from normwise.rasters.tiff import open_tiff
+from normwise.rasters.vrt import open_vrt
 from normwise.rasters.zarr_arrays import open_zarr
 
 _OPENERS: dict[str, Callable[[Path, Dimensions | None], Raster]] = {
@@ -22,6 +23,7 @@ _OPENERS: dict[str, Callable[[Path, Dimensions | None], Raster]] = {
     ".jpeg": open_jpeg,
     ".tif": open_tiff,
     ".tiff": open_tiff,
+    ".vrt": open_vrt,
     ".npy": open_npy,
     ".npz": open_npz,
     ".nii": open_nifti,
@@ -57,7 +59,7 @@ def open_raster(
     (PNG, JPEG, NPZ, compressed NIfTI) are decoded once and kept until the raster is closed.
 
     Args:
-        path: A PNG, JPEG, TIFF, GeoTIFF, NPY, NPZ or NIfTI file, or a Zarr folder; the suffix
+        path: A PNG, JPEG, TIFF, GeoTIFF, VRT, NPY, NPZ or NIfTI file, or a Zarr folder; the suffix
             tells which. Palette images give their indices. NIfTI is a volume, and so is a TIFF
             or Zarr whose axes name slices; other pages of a stack are channels. Arrays without
             named axes have `(rows, columns)`, `(rows, columns, channels)` or, a volume,

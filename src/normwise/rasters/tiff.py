@@ -13,6 +13,7 @@ import numpy as np
 
 from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, check_dimensions
+from normwise.rasters.gdal_mask import filled, has_mask, masked_dtype, one_nodata
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window
 from normwise.rasters.stack import Stack
@@ -68,6 +69,7 @@ class GdalRaster(Raster):
     def __init__(self, info: RasterInfo, pages: "Pages") -> None:
         super().__init__(info, tuple(pages[0].block_shapes[0]))
         self._pages = pages
+        self._mixed = len(set(pages[0].dtypes)) > 1
         self.windowed = _reads_windows(pages[0], self.block)
 
     def close(self) -> None:
@@ -78,12 +80,19 @@ class GdalRaster(Raster):
         area = tuple((span.start, span.stop) for span in window)
         with reported(self.info.path, "read"):
             parts = self._read_pages(area, channels)
-        planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            if self.info.masked:
+                seen = self._pages[0].read_masks(1, window=area)
+                planes = filled(planes, seen, self.info.dtype, self.info.nodata)
         return np.moveaxis(planes, 0, -1)
 
     def _read_pages(self, area: Any, channels: Sequence[int]) -> list[Pixels]:
         if len(self._pages) == 1:
-            return [self._pages[0].read([channel + 1 for channel in channels], window=area)]
+            bands = [channel + 1 for channel in channels]
+            if not self._mixed:
+                return [self._pages[0].read(bands, window=area)]
+            each = (self._pages[0].read([band], window=area) for band in bands)
+            return [band.astype(self.info.dtype, copy=False) for band in each]
         bands = self._pages[0].count
         places = (divmod(channel, bands) for channel in channels)
         return [self._pages[page].read([band + 1], window=area) for page, band in places]
@@ -195,21 +204,26 @@ def _as_raster(path: Path, pages: Pages) -> Raster:
 
 def _reads_windows(page: Any, block: tuple[int, ...]) -> bool:
     # PNGs are unpacked from the top, and a single compressed block as a whole.
+    if page.driver == "VRT":
+        return True
     return page.driver == "GTiff" and (page.compression is None or block != page.shape)
 
 
 def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
     placed = dataset.crs is not None or not dataset.transform.is_identity
+    dtype = numeric_dtype(path, np.result_type(*map(_numpy_type, dataset.dtypes)))
+    masked, nodata = has_mask(dataset), one_nodata(path, dataset)
     return RasterInfo(
         path=path,
         height=dataset.height,
         width=dataset.width,
         channels=channels,
-        dtype=numeric_dtype(path, _numpy_type(dataset.dtypes[0])),
-        nodata=dataset.nodata,
+        dtype=masked_dtype(dtype, nodata) if masked else dtype,
+        nodata=float("nan") if masked and nodata is None else nodata,
         crs=dataset.crs,
         transform=dataset.transform if placed else None,
         band_names=_band_names(dataset, channels),
+        masked=masked,
     )
 
 
@@ -241,7 +255,8 @@ def _imagej_pages(dataset: Any) -> int:
 def _check_pages(path: Path, pages: Pages) -> None:
     found = (pages[index] for index in range(len(pages)))
     kinds = {(page.height, page.width, page.count, page.dtypes) for page in found}
-    if len(kinds) == 1 and len(set(pages[0].dtypes)) == 1:
+    same = pages[0].driver == "VRT" or len(set(pages[0].dtypes)) == 1
+    if len(kinds) == 1 and same:
         return
     sizes = sorted({f"{height}x{width} {dtypes[0]}" for height, width, _, dtypes in kinds})
     raise RasterError(

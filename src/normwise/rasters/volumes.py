@@ -2,6 +2,8 @@
 
 import gzip
 import json
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,33 +50,48 @@ def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None) -> None:
     path.write_bytes(gzip.compress(content, 6) if packed else content)
 
 
-def write_zarr(path: Path, pixels: Pixels, like: RasterInfo | None) -> None:
-    """Writes an array whose axes have names.
+def write_zarr(
+    path: Path,
+    read: Callable[..., Pixels],
+    shape: tuple[int, ...],
+    dtype: Any,
+    like: RasterInfo | None,
+    band_names: Sequence[str] = (),
+) -> None:
+    """Writes an array whose axes have names, chunk row by chunk row, so that memory is bounded.
 
     Args:
         path: The folder, which must not exist.
-        pixels: Shape `(slices, rows, columns, channels)`, or without slices.
+        read: Gives slices, rows and columns, or rows and columns.
+        shape: `(slices, rows, columns, channels)`, or without slices.
+        dtype: Of the pixels.
         like: If that is a Zarr of version 2, so is this.
+        band_names: One name for each channel, or none; they are the attribute `bands`.
     """
     import zarr  # noqa: PLC0415
 
-    axes = ["z", "y", "x", "c"][4 - pixels.ndim :]
-    longest = _CHUNK if pixels.ndim == 4 else 4 * _CHUNK
-    *sides, channels = pixels.shape
+    axes = ["z", "y", "x", "c"][4 - len(shape) :]
+    longest = _CHUNK if len(shape) == 4 else 4 * _CHUNK
+    *sides, channels = shape
     second = like is not None and any(
         (like.path / name).is_file() for name in (".zarray", ".zgroup")
     )
+    named = {"bands": list(band_names)} if band_names else {}
     array = zarr.create_array(
         path,
-        shape=pixels.shape,
+        shape=shape,
         chunks=(*(min(longest, side) for side in sides), channels),
-        dtype=pixels.dtype,
+        dtype=np.dtype(dtype),
         zarr_format=2 if second else 3,
         dimension_names=None if second else axes,
-        attributes={"_ARRAY_DIMENSIONS": axes} if second else {},
+        attributes={**({"_ARRAY_DIMENSIONS": axes} if second else {}), **named},
         fill_value=0,
     )
-    array[...] = pixels
+    starts = (range(0, side, longest) for side in sides[:-1])
+    for corner in product(*starts):
+        spans = zip(corner, sides[:-1], strict=True)
+        area = tuple(slice(at, min(at + longest, side)) for at, side in spans)
+        array[area] = read(*area, slice(0, sides[-1]))
 
 
 def write_tiff_stack(

@@ -9,6 +9,7 @@ import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
 from normwise.files import whole_file, whole_folder
+from normwise.rasters.class_map import Classes, write_class_png
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels
 from normwise.rasters.reading import FOLDER_SUFFIX, suffix_of
@@ -41,7 +42,7 @@ def write_raster(
             affine and units the NIfTI file takes.
         nodata: The value that marks missing pixels; only a TIFF can say so.
         overwrite: Whether an existing file may be replaced.
-        band_names: One name for each channel, or none; only a TIFF can hold them.
+        band_names: One name for each channel, or none; only a TIFF or Zarr can hold them.
 
     Raises:
         RasterError: If the format can't hold the array, or the disk is full.
@@ -54,7 +55,54 @@ def write_raster(
     """
     path = Path(path)
     pixels = _as_pixels(path, array)
-    write = _writer(path, pixels, like, nodata, band_names)
+    _write(path, _writer(path, pixels, like, nodata, band_names), overwrite)
+
+
+def write_by_windows(
+    path: Path,
+    read: Callable[..., Pixels],
+    shape: tuple[int, ...],
+    dtype: Any,
+    like: RasterInfo | None = None,
+    overwrite: bool = False,
+    band_names: Sequence[str] = (),
+    classes: Classes | None = None,
+) -> bool:
+    """Writes an image that is too large for memory, if its format can be written piece by piece.
+
+    That is Zarr, and PNG with a single channel of class ids; see `write_cog` for GeoTIFF.
+
+    Args:
+        path: Where to write.
+        read: Gives a window, as `Raster.read`.
+        shape: `(rows, columns, channels)`, of a volume `(slices, rows, columns, channels)`.
+        dtype: Of the pixels.
+        like: As for `write_raster`.
+        overwrite: Whether an existing file may be replaced.
+        band_names: As for `write_raster`.
+        classes: What the class ids of a PNG mean.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        RasterError: If the disk is full.
+        OutputExistsError: If `path` exists and `overwrite` is False.
+    """
+    suffix = suffix_of(path)
+    if suffix == FOLDER_SUFFIX:
+        _write(
+            path, lambda folder: write_zarr(folder, read, shape, dtype, like, band_names), overwrite
+        )
+        return True
+    if suffix == ".png" and classes is not None and len(shape) == 3 and shape[-1] == 1:
+        size = (shape[0], shape[1])
+        _write(path, lambda file: write_class_png(file, read, size, classes), overwrite)
+        return True
+    return False
+
+
+def _write(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
     whole = whole_folder if suffix_of(path) == FOLDER_SUFFIX else whole_file
     try:
         with whole(path, overwrite) as temporary:
@@ -131,7 +179,9 @@ def _writer(
     if suffix in (".nii", ".nii.gz"):
         return lambda temporary: write_nifti(temporary, pixels, like)
     if suffix == FOLDER_SUFFIX:
-        return lambda temporary: write_zarr(temporary, pixels, like)
+        return lambda temporary: write_zarr(
+            temporary, lambda *area: pixels[area], pixels.shape, pixels.dtype, like, band_names
+        )
     if suffix in (".tif", ".tiff"):
         return lambda temporary: _write_tiff(temporary, pixels, like, nodata, band_names)
     if suffix == ".png":

@@ -12,13 +12,10 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from normwise.report.class_colours import CLASS_COLOURS
+
 Pixels = npt.NDArray[Any]
 
-# Okabe & Ito (2008): told apart with any colour vision. The first stands for the background.
-_CLASS_COLOURS: Final = (
-    "#e6e6e6", "#0072b2", "#009e73", "#e69f00", "#cc79a7",
-    "#56b4e9", "#d55e00", "#f0e442", "#7f4f24", "#333333",
-)  # fmt: skip
 _WRONG: Final = ("#f2f2f2", "#c1272d")
 _IGNORED: Final = "#ffffff"
 # In characters: what fits above one picture.
@@ -130,7 +127,7 @@ def _short(text: str) -> str:
 
 def class_colour(meaning: Meaning, index: int) -> str:
     """The colour of a class: its own, or one of ours."""
-    given = meaning.colours or _CLASS_COLOURS
+    given = meaning.colours or CLASS_COLOURS
     return given[index % len(given)]
 
 

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NormwiseError
-from normwise.rasters import ImageFiles, suffix_of
+from normwise.rasters import ImageFiles, stem_of
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
+from normwise.workflows.overlays import draw_overlay, refuse_picture
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import (
     is_done,
@@ -25,12 +26,12 @@ from normwise.workflows.predicted_files import (
     read_and_predict,
     write_array,
 )
+from normwise.workflows.prediction_fit import fitting
+from normwise.workflows.prediction_writing import refuse_format, suffix_for
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.scenes import images_in, single_image
 
 Array = npt.NDArray[Any]
-# Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
-_KEPT = frozenset({".npy", ".nii", ".nii.gz", ".zarr"})
 
 
 def predict(  # noqa: PLR0913 - the public interface
@@ -49,6 +50,10 @@ def predict(  # noqa: PLR0913 - the public interface
     progress: bool = False,
     on: str | None = None,
     processes: int | None = None,
+    outputs: Sequence[str] | None = None,
+    std: bool = False,
+    overlay: str | PathLike[str] | None = None,
+    checked: bool = True,
 ) -> Array | Path | list[Path]:
     """Predicts an image of any size, or every image of a folder.
 
@@ -75,7 +80,8 @@ def predict(  # noqa: PLR0913 - the public interface
         out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
             file; for a folder of images a folder. If it is a file, the files of a folder are the
             bands of one image. None returns the array.
-        classes: Class ids (uint8) instead of probabilities.
+        classes: Class ids (uint8) instead of probabilities. GeoTIFF and PNG get the classes' names
+            and colours: the data folder's (`colours` in `dataset.yaml`), else the previews'.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
             said, else what the file says.
@@ -93,6 +99,15 @@ def predict(  # noqa: PLR0913 - the public interface
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
             that are predicted whole, are its tasks. The result is the same bit for bit.
         processes: How many such tasks at once; by default as many as the cluster has room for.
+        outputs: Names of the outputs to predict, of a model that has several; by default all. Their
+            channels follow each other, and bands are named after them.
+        std: Add the standard deviation between all predictions that are averaged (members of an
+            ensemble, views of an image), one channel for each output.
+        overlay: A PNG to draw: the image with its classes laid over it, or beside the predicted
+            values; large scenes are shown smaller. For a folder of images a folder.
+        checked: Whether an image must be like those of the run's data folder: bands of the same
+            names in the same order, the same kind of numbers, and a coordinate system if all of
+            them had one.
 
     Returns:
         float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
@@ -104,8 +119,10 @@ def predict(  # noqa: PLR0913 - the public interface
     Raises:
         RasterError: The image can't be read, or the result not be written in that format.
         DataError: The folder has no images, or images of several files whose order the run
-            doesn't know; or some failed: each with its reason, after the others are done.
-        NetworkError: The image has other channels than the model takes, or the tile is too small.
+            doesn't know; or some failed: each with its reason, after the others are done. Or an
+            image is unlike those that the model was trained on.
+        NetworkError: The image has other channels than the model takes, the tile is too small, or
+            an output is no image.
         OutputExistsError: `out` exists and `overwrite` is False.
         DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
             see the same files or have other versions.
@@ -113,62 +130,93 @@ def predict(  # noqa: PLR0913 - the public interface
     for member in members_of(model):
         refuse_missing(member)
     told = Settings(
-        classes, bands, nodata, tta, tile, bytes_of(memory), overwrite, resume, progress
-    )
+        classes, bands, nodata, tta, tile, bytes_of(memory), overwrite, resume, progress,
+        outputs=outputs, std=std, checked=checked,
+    )  # fmt: skip
+    drawn = Path(fspath(overlay)) if overlay is not None else None
     with remotely(where_of(on, processes, (RAY,)), model) as remote:
-        return _predicted(model, image, out, replace(told, remote=remote))
+        return _predicted(model, image, out, drawn, replace(told, remote=remote))
 
 
 def _predicted(
     model: Any,
     image: Array | str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] | None,
+    drawn: Path | None,
     told: Settings,
 ) -> Array | Path | list[Path]:
-    """What `predict` gives."""
+    """What `predict` gives, with its picture."""
     if isinstance(image, np.ndarray):
-        predictor = Predictor(model, told)
-        pixels = image[..., None] if image.ndim == 2 else image
-        result = predict_array(predictor, pixels)
-        if out is None:
-            return result
-        return write_array(predictor, result, None, Path(fspath(out)))
+        return _array(Predictor(model, told), image, out, drawn)
     single = single_image(model, image, out)
     if single is None:
         path = Path(fspath(cast("str", image)))
         if out is None:
             raise DataError(f"{path} is a folder of images: name a folder to write to with `out`.")
-        return _folder(model, path, Path(fspath(out)), told)
+        return _folder(model, path, Path(fspath(out)), told, drawn)
+    refuse_picture(drawn, told)
     if out is None:
-        return read_and_predict(Predictor(model, told), single)[0]
+        predictor = Predictor(model, told)
+        result = read_and_predict(predictor, single)[0]
+        if drawn is not None:
+            draw_overlay(predictor, single, result, drawn)
+        return result
     target = Path(fspath(out))
-    if is_done(target, told):
+    if all(is_done(path, told) for path in (target, drawn) if path is not None):
         return target
-    return predict_file(Predictor(model, told), single, target)
+    return _file(Predictor(model, told), single, target, drawn)
 
 
-def _folder(model: Any, folder: Path, target: Path, told: Settings) -> list[Path]:
+def _array(
+    predictor: Predictor, image: Array, out: str | PathLike[str] | None, drawn: Path | None
+) -> Array | Path:
+    """An image in memory."""
+    refuse_picture(drawn, predictor.settings)
+    if out is not None:
+        refuse_format(Path(fspath(out)), predictor.made, predictor.axes)
+    pixels = image[..., None] if image.ndim == 2 else image
+    result = predict_array(predictor, pixels)
+    if drawn is not None:
+        draw_overlay(predictor, pixels, result, drawn)
+    return result if out is None else write_array(predictor, result, None, Path(fspath(out)))
+
+
+def _file(
+    predictor: Predictor, image: ImageFiles, out: Path, drawn: Path | None, there: bool = False
+) -> Path:
+    """One image into a file, unless that was written just now, with its picture."""
+    settings = predictor.settings
+    refuse_format(out, predictor.made, predictor.axes)
+    shown = drawn is None or is_done(drawn, settings)
+    if not (there or is_done(out, settings)):
+        predict_file(predictor, image, out)
+    if drawn is not None and not shown:
+        draw_overlay(predictor, image, out, drawn)
+    return out
+
+
+def _folder(
+    model: Any, folder: Path, target: Path, told: Settings, drawn: Path | None
+) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
     problems: list[str] = []
     found = images_in(model, folder, problems)
     predictor = Predictor(model, told)
-    scenes = {target / f"{name}{_suffix(files)}": files for name, files in sorted(found.items())}
+    fit = fitting(predictor, found, problems)
+    scenes = {
+        target / f"{name}{suffix_for(files, told.classes)}": files
+        for name, files in sorted(fit.items())
+    }
     ended = told.remote.whole_scenes(predictor, scenes, folder.name) if told.remote else {}
     written = []
     for out, files in scenes.items():
+        picture = drawn / f"{stem_of(out)}.png" if drawn is not None else None
         try:
             if error := ended.get(out):
                 raise error
-            there = out in ended or is_done(out, told)
-            written.append(out if there else predict_file(predictor, files, out))
+            written.append(_file(predictor, files, out, picture, out in ended))
         except NormwiseError as error:
             problems.append(str(error))
     if problems:
         raise DataError(f"{folder}: {len(written)} predicted, {len(problems)} failed.", problems)
     return written
-
-
-def _suffix(files: ImageFiles) -> str:
-    """The suffix of a prediction: the image's own where that can hold it."""
-    found = suffix_of(files if isinstance(files, Path) else files[0])
-    return found if found in _KEPT else ".tif"

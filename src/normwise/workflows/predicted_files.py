@@ -7,32 +7,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from normwise.errors import NetworkError, OutputExistsError
-from normwise.rasters import (
-    Dimensions,
-    ImageFiles,
-    RasterInfo,
-    open_raster,
-    suffix_of,
-    write_raster,
-)
-from normwise.rasters.cog import write_cog
+from normwise.rasters import Dimensions, ImageFiles, RasterInfo, open_raster, suffix_of
 from normwise.rasters.partial import PartialImage, partial_folder
+from normwise.rasters.vrt import sources_of
+from normwise.workflows.prediction_fit import refuse_unfit
 from normwise.workflows.prediction_progress import Watcher, watching
-from normwise.workflows.predictor import NO_CLASS, Image, Predictor, Settings
+from normwise.workflows.prediction_writing import write_prediction
+from normwise.workflows.predictor import Image, Predictor, Settings
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Piece, Tiles
 
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
-
-_TIFF: Final = (".tif", ".tiff")
 
 log = logging.getLogger("normwise.inference")
 
@@ -74,20 +67,17 @@ def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Path:
 def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, out: Path) -> Path:
     """Writes a prediction that is in memory."""
     overwrite = predictor.settings.overwrite
-    if suffix_of(out) in _TIFF and result.ndim == 3:
-        _write_tiff(predictor, lambda *area: result[area], result.shape, like, out)
-    else:
-        nodata = _nodata(predictor) if suffix_of(out) in _TIFF else None
-        write_raster(out, result, like, nodata, overwrite)
+    write_prediction(predictor.made, lambda *area: result[area], result.shape, like, out, overwrite)
     return out
 
 
 @contextmanager
 def opened(predictor: Predictor, path: ImageFiles) -> Iterator[tuple[Image, RasterInfo]]:
-    """An image, read as the predictor's models take it; its name stands in errors."""
+    """An image file that fits the models, open as they take it; its name stands in errors."""
     axes: dict[int, Dimensions] = {2: 2, 3: 3}
     with open_raster(path, axes.get(predictor.axes)) as raster:
         nodata = predictor.nodata if predictor.nodata is not None else raster.info.nodata
+        refuse_unfit(predictor, raster.info)
         try:
             yield Image(raster, nodata), raster.info
         except NetworkError as error:
@@ -189,35 +179,13 @@ def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out
         partial.pixels.replace(out)
         return
     with open_raster(partial.pixels) as raster:
-        if suffix in _TIFF and len(partial.shape) == 3:
-            _write_tiff(predictor, raster.read, partial.shape, info, out)
-            return
-        # The other formats are written as a whole.
-        write_raster(out, raster.read(), info, _nodata(predictor) if suffix in _TIFF else None,
-                     overwrite)  # fmt: skip
-
-
-def _write_tiff(
-    predictor: Predictor,
-    read: Callable[[slice, slice], Array],
-    shape: tuple[int, ...],
-    like: RasterInfo | None,
-    out: Path,
-) -> None:
-    rows, columns, outputs = shape
-    write_cog(
-        out, read, (rows, columns, outputs), predictor.dtype, like, _nodata(predictor),
-        predictor.settings.overwrite, predictor.names,
-    )  # fmt: skip
-
-
-def _nodata(predictor: Predictor) -> float:
-    return float(NO_CLASS) if predictor.classes else float("nan")
+        write_prediction(predictor.made, raster.read, partial.shape, info, out, overwrite)
 
 
 def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
     """What a prediction that is gone on with must have in common with the interrupted one."""
-    files = [path] if isinstance(path, Path) else list(path)
+    own = [path] if isinstance(path, Path) else list(path)
+    files = [*own, *(part for f in own if suffix_of(f) == ".vrt" for part in sources_of(f))]
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     settings = predictor.settings
     return {
@@ -228,6 +196,8 @@ def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -
         "bands": None if settings.bands is None else list(settings.bands),
         "nodata": None if image.nodata is None else str(image.nodata),
         "tta": settings.tta,
+        "outputs": [head.name for head in predictor.made.heads],
+        "std": settings.std,
     }
 
 

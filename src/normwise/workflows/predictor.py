@@ -18,15 +18,11 @@ from normwise.memory import available_memory
 from normwise.rasters import ImageFiles, Raster, suffix_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
-from normwise.workflows.runs import (
-    data_settings,
-    fill_of_run,
-    output_names,
-    reading_of,
-    views_of_run,
-)
+from normwise.workflows.prediction_outputs import Outputs, refuse_no_classes
+from normwise.workflows.runs import data_settings, fill_of_run, reading_of, views_of_run
 
 if TYPE_CHECKING:
+    from normwise.inference.heads import Head
     from normwise.inference.members import Member
     from normwise.inference.tiled import Tiles
     from normwise.workflows.predict_on_ray import Remote
@@ -34,9 +30,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
 
-PROBABILITIES: Final = frozenset({"sigmoid", "softmax"})
-OVER_HALF: Final = 0.5
-NO_CLASS: Final = 255
 STRIPED: Final = (".tif", ".tiff")
 _OF_THE_FREE: Final = 0.5
 _HELD_ROW: Final = 2**28
@@ -56,6 +49,9 @@ class Settings:
     resume: bool = False
     progress: bool = False
     remote: Remote | None = None
+    outputs: Sequence[str] | None = None
+    std: bool = False
+    checked: bool = True
 
 
 class Image:
@@ -126,29 +122,57 @@ class Predictor:
         settings: What is asked for.
 
     Raises:
-        NormwiseError: Class ids are wanted of a model that gives no probabilities.
+        NormwiseError: Class ids are wanted of a model that gives no probabilities, or the
+            standard deviation of a single prediction.
     """
 
     def __init__(self, model: Any, settings: Settings) -> None:
         require_backend()
-        members = members_of(model)
+        from normwise.inference.heads import joined  # noqa: PLC0415 - needs a backend
+
+        self.named = members = members_of(model)
         each = [data_settings(member) for member in members]
         self.settings = settings
         self.nodata = (
             settings.nodata if settings.nodata is not None else reading_of(members[0]).nodata
         )
-        self._bands = [
+        self.bands = [
             settings.bands if settings.bands is not None else told.bands if told else None
             for told in each
         ]
-        self.models = [live_model(member) for member in members]
+        pairs = [joined(live_model(member), settings.outputs) for member in members]
+        self.models = [live for live, _ in pairs]
         self._fills = [fill_of_run(member) for member in members]
         self._views = [views_of_run(member, settings.tta) for member in members]
-        self.classes = settings.classes
-        self.names = ("class",) if self.classes else output_names(members[0], self.models[0])
-        if self.classes and not all(_gives_probabilities(live) for live in self.models):
+        self.made = self._outputs([heads for _, heads in pairs])
+
+    def _outputs(self, each: Sequence[tuple[Head, ...]]) -> Outputs:
+        from normwise.training.distribution import Distribution  # noqa: PLC0415 - light start-up
+
+        heads, settings = each[0], self.settings
+        if len({tuple(head.channels for head in own) for own in each}) > 1:
+            raise NetworkError("the members of the ensemble make different outputs.")
+        if settings.classes:
+            for own in each:
+                refuse_no_classes(own)
+        names = (layer.name for layer in self.models[0].layers)
+        gaussian = len(heads) == 1 and Distribution.of_layers(names).gaussian
+        if settings.std:
+            self._refuse_no_spread()
+        return Outputs(
+            heads, self.named[0], self.models[0], settings.classes, settings.std, gaussian
+        )
+
+    def _refuse_no_spread(self) -> None:
+        if self.settings.classes:
             raise NormwiseError(
-                "class ids need a model that ends in a sigmoid or softmax; this one doesn't."
+                "a class map has no room for a standard deviation: with --std predict "
+                "probabilities, without --classes."
+            )
+        if len(self.models) == 1 and self._views == ["none"]:
+            raise NormwiseError(
+                "a single prediction has no standard deviation: name several models (the folder "
+                "of a cross-validation), or predict several views of an image (--tta flips)."
             )
 
     @property
@@ -159,12 +183,16 @@ class Predictor:
     @property
     def outputs(self) -> int:
         """Channels of a prediction."""
-        return 1 if self.classes else int(self.models[0].output_shape[-1])
+        return self.made.channels
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of a prediction's pixels."""
-        return np.dtype(np.uint8 if self.classes else np.float32)
+        return self.made.dtype
+
+    def finished(self, values: Array) -> Array:
+        """What is given back or written of a prediction that is NaN where there is no data."""
+        return self.made.finished(values)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,13 +203,6 @@ class Predictor:
                 found.update(f"{weight.path} {weight.shape}".encode())
                 found.update(np.ascontiguousarray(values, np.float32).tobytes())
         return found.hexdigest()[:16]
-
-    @cached_property
-    def mean_and_std(self) -> bool:
-        """Whether the outputs are a mean and a standard deviation in turn."""
-        from normwise.training.distribution import Distribution  # noqa: PLC0415 - light start-up
-
-        return Distribution.of_layers(layer.name for layer in self.models[0].layers).gaussian
 
     @cached_property
     def members(self) -> list[Member]:
@@ -202,13 +223,28 @@ class Predictor:
             NetworkError: No model takes such an image, the tile is too small or none fits.
         """
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415 - needs a backend
-        from normwise.inference.whole import check_image  # noqa: PLC0415
 
-        for live, bands in zip(self.models, self._bands, strict=True):
-            channels = image.channels if bands is None else len(_existing(bands, image.channels))
-            check_image(live, (*image.size, channels))
+        self.refuse_misfit(image.size, image.channels)
         tile = self._tile(image)
-        return tiles_of(self.members, image.size, tile, self.mean_and_std, begin)
+        made = self.made
+        return tiles_of(self.members, image.size, tile, made.mean_and_std, begin, made.spread)
+
+    def refuse_misfit(self, size: Sequence[int], channels: int) -> None:
+        """Refuses an image whose axes or channels no model takes.
+
+        Args:
+            size: Pixels along each axis.
+            channels: Its channels.
+
+        Raises:
+            NetworkError: It has others.
+            RasterError: It lacks bands that are wanted.
+        """
+        from normwise.inference.whole import check_image  # noqa: PLC0415 - needs a backend
+
+        for live, bands in zip(self.models, self.bands, strict=True):
+            count = channels if bands is None else len(_existing(bands, channels))
+            check_image(live, (*size, count))
 
     def _tile(self, image: Image) -> tuple[int, ...]:
         from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
@@ -248,14 +284,6 @@ class Predictor:
 
         return read
 
-    def finished(self, values: Array) -> Array:
-        """What is given back or written of a prediction that is NaN where there is no data."""
-        if not self.classes:
-            return np.asarray(values, np.float32)
-        empty = np.isnan(values).any(axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            return np.where(empty, NO_CLASS, _class_ids(values)).astype(np.uint8)
-
     def _scaling(self, live: Any, index: int, image: Image) -> Any:
         from normwise.data.scaling import scaled_between  # noqa: PLC0415 - light start-up
         from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
@@ -263,17 +291,17 @@ class Predictor:
         scaling = scaling_of_model(live)
         if scaling is None:
             return None
-        bounds = scaling.bounds(lambda: image.windows(self._bands[index]))
+        bounds = scaling.bounds(lambda: image.windows(self.bands[index]))
         return lambda pixels: scaled_between(pixels, bounds)
 
     def _union(self, channels: int) -> list[int] | None:
         """The channels that any model takes; None for all."""
-        if any(bands is None for bands in self._bands):
+        if any(bands is None for bands in self.bands):
             return None
-        return sorted({band for bands in self._bands for band in _existing(bands or (), channels)})
+        return sorted({band for bands in self.bands for band in _existing(bands or (), channels)})
 
     def _chosen(self, raw: Array, index: int, union: Sequence[int] | None) -> Array:
-        bands = self._bands[index]
+        bands = self.bands[index]
         if bands is None:
             return raw
         places = list(bands) if union is None else [union.index(band) for band in bands]
@@ -308,14 +336,3 @@ def _missing(pixels: Array, nodata: float | None) -> npt.NDArray[np.bool_]:
     if nodata is not None:
         missing |= pixels == nodata
     return missing
-
-
-def _gives_probabilities(model: Any) -> bool:
-    activation = getattr(model.layers[-1], "activation", None)
-    return getattr(activation, "__name__", "") in PROBABILITIES
-
-
-def _class_ids(probabilities: Array) -> Array:
-    if probabilities.shape[-1] == 1:
-        return np.asarray(probabilities > OVER_HALF)
-    return np.asarray(probabilities.argmax(-1)[..., None])

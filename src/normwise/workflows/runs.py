@@ -101,12 +101,11 @@ def order_is_unknown(model: Any) -> bool:
     return settings is not None and not Path(settings.path).exists()
 
 
-def output_names(model: Any, live: Any) -> tuple[str, ...]:
-    """The names of a finished model's outputs, such as `DAPI q0.1`; empty where nothing tells.
+def class_names(model: Any) -> tuple[str, ...]:
+    """The names of the classes, or targets, that a run measured; empty where nothing tells.
 
     Args:
         model: A run folder, a model file inside one, or anything else.
-        live: The loaded model.
     """
     if not isinstance(model, (str, PathLike)):
         return ()
@@ -114,7 +113,17 @@ def output_names(model: Any, live: Any) -> tuple[str, ...]:
     told = (path if path.is_dir() else path.parent) / METRICS_FILE
     if not told.is_file():
         return ()
-    names = tuple(json.loads(told.read_text(encoding="utf-8"))["per_class"])
+    return tuple(json.loads(told.read_text(encoding="utf-8"))["per_class"])
+
+
+def output_names(model: Any, live: Any) -> tuple[str, ...]:
+    """The names of a finished model's outputs, such as `DAPI q0.1`; empty where nothing tells.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+        live: The loaded model.
+    """
+    names = class_names(model)
     names = Distribution.of_layers(layer.name for layer in live.layers).names(names)
     outputs = live.output_shape[-1]
     if outputs == 1 and len(names) == BINARY:

@@ -10,6 +10,7 @@ from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.channels import channels_of, spatial_shape
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of, total_parameters
+from normwise.graph.receptive_field import tiling_of_graph
 from normwise.graph.regions import Layout, layout_of
 from normwise.graph.resolution import Scale
 from normwise.norms.inference import infer_plan, places_of
@@ -100,6 +101,19 @@ def show(model: Any, batch_size: int = 8, size: tuple[int, ...] | None = None) -
         layout.stride,
         rows,
     )
+
+
+def tiles(model: Any) -> str:
+    """Stride and halo of a network, and the share of the work that tiles spend on halos.
+
+    Args:
+        model: As for `show`.
+
+    Raises:
+        ModelReadError: The model can't be read.
+        NetworkError: It takes nothing that has an extent over space.
+    """
+    return f"Tiles: {tiling_of_graph(graph_of(model))}"
 
 
 def draw(model: Any, out: str | Path, *, overwrite: bool = False) -> Path:

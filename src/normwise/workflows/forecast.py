@@ -1,0 +1,154 @@
+"""What a prediction would do, without doing it: tiles, the share of halos, memory, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from normwise.errors import DataError, NetworkError, NormwiseError
+from normwise.rasters import ImageFiles
+from normwise.workflows.amounts import bytes_of
+from normwise.workflows.predicted_files import is_done, opened
+from normwise.workflows.prediction_writing import refuse_format, suffix_for
+from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.scenes import images_in, single_image
+
+if TYPE_CHECKING:
+    from normwise.inference.tiled import Tiles
+
+_SIDES: Final = (128, 256, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """Tiles of one size.
+
+    Attributes:
+        tile: Pixels along each axis.
+        count: How many of them the image takes.
+        wasted: The share of the computed pixels that is halo or overlap.
+        memory: About what the prediction needs beside Keras and the weights, in bytes.
+        chosen: Whether the image will be predicted by them.
+    """
+
+    tile: tuple[int, ...]
+    count: int
+    wasted: float
+    memory: int
+    chosen: bool = False
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.tile))
+        number = "whole" if self.count == 1 else f"{self.count} tiles"
+        mark = "  <- chosen" if self.chosen else ""
+        return f"{size:>12} {number:>14} {self.wasted:>7.1%} {self.memory / 1e9:>9.2f} GB{mark}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How one image will be predicted.
+
+    Attributes:
+        name: Of the image.
+        size: Pixels along each axis.
+        exact: Whether tiles equal the whole image, to rounding.
+        rows: Sizes of tiles, the chosen one among them.
+        reasons: What makes exact tiles impossible.
+    """
+
+    name: str
+    size: tuple[int, ...]
+    exact: bool
+    rows: tuple[TileRow, ...]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> TileRow:
+        """The tiles that will be used."""
+        return next(row for row in self.rows if row.chosen)
+
+    def __str__(self) -> str:
+        wasted = "on halos" if self.exact else "on overlaps"
+        head = f"{'tile':>12} {'':>14} {wasted:>11} {'memory':>8}"
+        kind = "tiles equal the whole image" if self.exact else "overlapping tiles are blended"
+        whole = self.chosen.count == 1
+        lines = [f"{self.name}: {'x'.join(map(str, self.size))} pixels, "
+                 f"{'predicted whole' if whole else kind}"]  # fmt: skip
+        lines += [f"  {reason}" for reason in self.reasons]
+        return "\n".join([*lines, head, *map(str, self.rows)])
+
+
+def forecast(
+    model: Any,
+    image: Any,
+    out: str | PathLike[str],
+    *,
+    memory: int | str | None = None,
+    **options: Any,
+) -> list[Forecast]:
+    """Looks at everything that a prediction needs, and says how it would be done.
+
+    Args:
+        model: As for `predict`.
+        image: A file, the files of its bands, or a folder of images.
+        out: Where the prediction would be written.
+        memory: As for `predict`.
+        options: The other arguments of `predict`; see `Settings`.
+
+    Returns:
+        One for each image.
+
+    Raises:
+        NormwiseError: As `predict` would; of a folder with all problems together.
+    """
+    told = Settings(memory=bytes_of(memory), **options)
+    single, target = single_image(model, image, out), Path(fspath(out))
+    if single is not None:
+        return [_of_file(Predictor(model, told), single, target)]
+    problems: list[str] = []
+    images = images_in(model, Path(fspath(image)), problems)
+    predictor, found = Predictor(model, told), []
+    for name, files in sorted(images.items()):
+        try:
+            to = target / f"{name}{suffix_for(files, told.classes)}"
+            found.append(_of_file(predictor, files, to))
+        except NormwiseError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(f"{image}: {len(problems)} of its images can't be predicted.", problems)
+    return found
+
+
+def _of_file(predictor: Predictor, files: ImageFiles, out: Path) -> Forecast:
+    refuse_format(out, predictor.made, predictor.axes)
+    is_done(out, predictor.settings)
+    with opened(predictor, files) as (image, info):
+        tiles = predictor.tiles(image)
+        reasons = [str(reason) for m in predictor.members for reason in m.tiling.reasons]
+        rows = tuple(_rows(predictor, image, tiles))
+        name = info.path.name
+    told = () if tiles.exact or len(tiles) == 1 else tuple(dict.fromkeys(reasons))
+    return Forecast(name, tuple(image.size), tiles.exact, rows, told)
+
+
+def _rows(predictor: Predictor, image: Image, chosen: Tiles) -> Iterator[TileRow]:
+    """Tiles of a few sizes, from small to large; those without room for a halo are left out."""
+    from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
+    from normwise.inference.tiled import tiles_of  # noqa: PLC0415
+
+    members = predictor.members
+    fixed = tile_size.fixed_sizes(members)
+    asked = (tile_size.asked_for(side, members, image.size) for side in _SIDES)
+    sizes = {tile_size.with_fixed(tile, fixed) for tile in asked if tile is not None}
+    for tile in sorted({*sizes, chosen.tile}, key=prod):
+        try:
+            tiles = chosen if tile == chosen.tile else tiles_of(members, image.size, tile)
+        except NetworkError:
+            continue
+        wasted = 1 - prod(image.size) / tiles.computed
+        needed = tile_size.bytes_of(members, tile)
+        yield TileRow(tile, len(tiles), wasted, needed, tile == chosen.tile)

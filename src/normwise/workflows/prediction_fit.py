@@ -1,0 +1,137 @@
+"""Whether an image is such that a model was made for: axes, bands, their order, type and place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from normwise.errors import DataError, NetworkError, RasterError
+from normwise.rasters import ImageFiles, RasterInfo, raster_info, suffix_of
+from normwise.workflows.runs import record_of_run
+
+if TYPE_CHECKING:
+    from normwise.data.reading import Record
+    from normwise.workflows.predictor import Predictor
+
+log = logging.getLogger("normwise.inference")
+
+_PLACED: Final = (".tif", ".tiff", ".vrt")
+_UNCHECKED: Final = "If it is meant, go on with --unchecked."
+
+
+def refuse_unfit(predictor: Predictor, info: RasterInfo) -> None:
+    """Refuses an image that doesn't fit the model; one line for each reason.
+
+    Args:
+        predictor: The model.
+        info: The image.
+
+    Raises:
+        NetworkError: It has other axes or channels than the model takes.
+        RasterError: It lacks bands that are wanted.
+        DataError: Its bands stand in another order than the run's, their numbers are of another
+            kind, or it has no coordinate system though the run's images had one.
+    """
+    try:
+        predictor.refuse_misfit(info.shape, info.channels)
+    except (NetworkError, RasterError) as error:
+        raise type(error)(f"{info.path}: {error}") from error
+    problems = list(dict.fromkeys(_unlike(predictor, info)))
+    if problems:
+        raise DataError(
+            f"{info.path}: is unlike the images that the model was trained on. {_UNCHECKED}",
+            problems,
+        )
+
+
+def fitting(
+    predictor: Predictor, images: Mapping[str, ImageFiles], problems: list[str]
+) -> Mapping[str, ImageFiles]:
+    """The images of a folder that can be predicted, by what their headers say.
+
+    What is wrong with the others is logged at once, before the work starts.
+
+    Args:
+        predictor: The model.
+        images: By their names.
+        problems: Gets a line for each image that is left out.
+    """
+    unfit = {name: reason for name, path in images.items() if (reason := unfit_of(predictor, path))}
+    problems += unfit.values()
+    if problems and len(unfit) < len(images):
+        log.warning(
+            "Can't be predicted and are left out (%d):\n%s",
+            len(problems), "\n".join(f"  {problem}" for problem in problems),
+        )  # fmt: skip
+    return {name: files for name, files in images.items() if name not in unfit}
+
+
+def unfit_of(predictor: Predictor, path: ImageFiles) -> str:
+    """Why an image can't be predicted, from its header; empty if it can.
+
+    Args:
+        predictor: The model.
+        path: The image.
+    """
+    try:
+        refuse_unfit(predictor, raster_info(path, 3 if predictor.axes == 3 else 2))
+    except (DataError, NetworkError, RasterError) as error:
+        return str(error)
+    return ""
+
+
+def _unlike(predictor: Predictor, info: RasterInfo) -> Iterator[str]:
+    if not predictor.settings.checked:
+        return
+    for member, bands in zip(predictor.named, predictor.bands, strict=True):
+        record = record_of_run(member)
+        if record is None:
+            continue
+        if predictor.settings.bands is None:
+            yield from _other_order(record, bands, info)
+        yield from _other_kind(record, info)
+        if record.placed and info.crs is None and suffix_of(info.path) in _PLACED:
+            yield (
+                "it has no coordinate system, and neither would its prediction; give it one: "
+                f"gdal_edit -a_srs EPSG:... {info.path.name}"
+            )
+
+
+def _other_order(record: Record, bands: Any, info: RasterInfo) -> Iterator[str]:
+    """Bands that are called as the run's, but stand elsewhere."""
+    trained, own = record.channels or [], list(info.band_names)
+    if len(set(own)) < len(own):
+        return
+    used = range(len(trained)) if bands is None else bands
+    wrong = [
+        trained[index]
+        for index in used
+        if index < len(trained) and trained[index] in own and own.index(trained[index]) != index
+    ]
+    if not wrong:
+        return
+    wanted = [trained[index] for index in used if index < len(trained)]
+    order = [own.index(name) for name in wanted if name in own]
+    chosen = ",".join(map(str, order))
+    advice = f" Choose them: --bands {chosen}" if len(order) == len(wanted) else ""
+    yield (
+        f"its bands are {', '.join(own)}, and the model takes {', '.join(wanted)} in this order."
+        f"{advice}"
+    )
+
+
+def _other_kind(record: Record, info: RasterInfo) -> Iterator[str]:
+    """Numbers of another kind, such as reflectances from 0 to 1 for counts up to 10,000."""
+    if record.dtype is None or info.masked:
+        return
+    trained, own = np.dtype(record.dtype), info.dtype
+    bytes_differ = (trained == np.uint8) != (own == np.uint8)
+    if (trained.kind == "f") == (own.kind == "f") and not bytes_differ:
+        return
+    yield (
+        f"its pixels are {own.name}, and the model was trained on {trained.name}; scale them to "
+        "the same numbers"
+    )

@@ -1,0 +1,102 @@
+"""Writing predictions in the format that their name tells, piece by piece where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy.typing as npt
+
+from normwise.errors import RasterError
+from normwise.rasters import ImageFiles, RasterInfo, suffix_of, write_raster
+from normwise.rasters.cog import write_cog
+from normwise.rasters.writing import write_by_windows
+
+if TYPE_CHECKING:
+    from normwise.workflows.prediction_outputs import Outputs
+
+Array = npt.NDArray[Any]
+
+TIFF: Final = (".tif", ".tiff")
+_WRITTEN: Final = (*TIFF, ".npy", ".nii", ".nii.gz", ".zarr", ".png")
+# Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
+_KEPT: Final = frozenset({".npy", ".nii", ".nii.gz", ".zarr"})
+_PICTURES: Final = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def write_prediction(
+    made: Outputs,
+    read: Callable[..., Array],
+    shape: tuple[int, ...],
+    like: RasterInfo | None,
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """Writes a prediction, whole or not at all.
+
+    Args:
+        made: What it consists of.
+        read: Gives a window; without arguments all.
+        shape: Shape (rows, columns, channels), of volumes with slices before.
+        like: The image, whose place it takes.
+        out: The file.
+        overwrite: Whether an existing one may be replaced.
+
+    Raises:
+        RasterError: The disk is full, or the format can't hold it.
+        OutputExistsError: It exists.
+    """
+    suffix = suffix_of(out)
+    if suffix in TIFF and len(shape) == 3:
+        rows, columns, channels = shape
+        write_cog(
+            out, read, (rows, columns, channels), made.dtype, like, made.nodata, overwrite,
+            made.legend or made.names,
+        )  # fmt: skip
+        return
+    windows = write_by_windows(
+        out, read, shape, made.dtype, like, overwrite, made.names, made.legend
+    )
+    if not windows:
+        nodata = made.nodata if suffix in TIFF else None
+        write_raster(out, read(), like, nodata, overwrite)
+
+
+def suffix_for(image: ImageFiles, classes: bool) -> str:
+    """The suffix of an image's prediction: the image's own where that can hold it.
+
+    Args:
+        image: The image.
+        classes: Whether class ids are predicted, which a PNG can hold.
+    """
+    found = suffix_of(image if isinstance(image, Path) else image[0])
+    if found == ".npz":
+        return ".npy"
+    if classes and found in _PICTURES:
+        return ".png"
+    return found if found in _KEPT else ".tif"
+
+
+def refuse_format(out: Path, made: Outputs, axes: int) -> None:
+    """Refuses a file that can't hold a prediction, before the work is done.
+
+    Args:
+        out: The file.
+        made: What the prediction consists of.
+        axes: 2 for images, 3 for volumes.
+
+    Raises:
+        RasterError: It can't.
+    """
+    suffix = suffix_of(out)
+    if suffix not in _WRITTEN:
+        raise RasterError(
+            f"{out}: predictions can't be written as {out.suffix or 'a file without suffix'}. "
+            f"Expected {', '.join(_WRITTEN)}."
+        )
+    if suffix == ".png" and (made.legend is None or axes != 2):
+        held = "class ids of a volume" if axes != 2 else "several outputs"
+        held = held if made.classes else "probabilities or values of a regression"
+        advice = "a .tif" if made.classes else "a .tif, or class ids (--classes)"
+        raise RasterError(f"{out}: a PNG can't hold {held}; write {advice} instead.")

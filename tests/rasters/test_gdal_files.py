@@ -1,0 +1,128 @@
+"""VRTs, and GeoTIFFs with a mask of their own, read like any image."""
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+
+from normwise.data import open_dataset
+from normwise.data.sources import Source
+from normwise.errors import DataError, RasterError
+from normwise.rasters import open_raster, raster_info, read_raster, write_raster
+from normwise.rasters.vrt import sources_of
+
+SIZE = (60, 80)
+PLACE = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 10)}
+
+
+def write_tiff(path, pixels, mask=None, **options):
+    rows, columns, channels = pixels.shape
+    profile = {"height": rows, "width": columns, "count": channels, "dtype": pixels.dtype.name}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", driver="GTiff", **PLACE, **profile, **options) as file,
+    ):
+        file.write(np.moveaxis(pixels, -1, 0))
+        if mask is not None:
+            file.write_mask(mask)
+
+
+def vrt_of(path, *sources, nodata=None, relative=1):
+    """As `gdalbuildvrt -separate` writes it: a band of each file."""
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{band}">'
+        + (f"<NoDataValue>{nodata}</NoDataValue>" if nodata is not None and band == 1 else "")
+        + f'<SimpleSource><SourceFilename relativeToVRT="{relative}">{name}</SourceFilename>'
+        f"<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for band, (name, kind) in enumerate(sources, start=1)
+    )
+    place = "<SRS>EPSG:32632</SRS><GeoTransform>5e5, 10, 0, 5e6, 0, -10</GeoTransform>"
+    size = f'rasterXSize="{SIZE[1]}" rasterYSize="{SIZE[0]}"'
+    path.write_text(f"<VRTDataset {size}>{place}{bands}</VRTDataset>")
+    return path
+
+
+@pytest.fixture
+def bands(tmp_path):
+    rng = np.random.default_rng(0)
+    red = rng.integers(0, 60000, (*SIZE, 1)).astype(np.uint16)
+    cloud = rng.integers(0, 9, (*SIZE, 1)).astype(np.uint8)
+    write_tiff(tmp_path / "red & near.tif", red)
+    write_tiff(tmp_path / "cloud.tif", cloud)
+    return red, cloud
+
+
+def test_the_bands_of_a_vrt_come_from_its_files(tmp_path, bands):
+    named = ("red &amp; near.tif", "UInt16"), ("cloud.tif", "Byte")
+    path = vrt_of(tmp_path / "stack.vrt", *named, nodata=7)
+    wanted = np.concatenate([bands[0], bands[1].astype(np.uint16)], axis=-1)
+    with open_raster(path) as raster:
+        info = raster.info
+        assert raster.windowed and info.dtype == np.uint16 and info.nodata == 7
+        assert (info.crs, info.transform) == (PLACE["crs"], PLACE["transform"])
+        np.testing.assert_array_equal(raster.read(), wanted)
+        part = raster.read(slice(3, 50), slice(70, 80), channels=[1, 0])
+        np.testing.assert_array_equal(part, wanted[3:50, 70:, ::-1])
+    assert sources_of(path) == [tmp_path / "red & near.tif", tmp_path / "cloud.tif"]
+
+
+def test_a_vrt_without_its_files_or_of_nothing_is_refused(tmp_path, bands):
+    path = vrt_of(tmp_path / "stack.vrt", ("gone.tif", "Byte"), ("cloud.tif", "Byte"))
+    with pytest.raises(RasterError, match=r"stack\.vrt: is made of files.*gone\.tif"):
+        open_raster(path)
+    (tmp_path / "text.vrt").write_text("hello")
+    (tmp_path / "bytes.vrt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RasterError, match=r"text\.vrt: can't be opened"):
+        open_raster(tmp_path / "text.vrt")
+    with pytest.raises(RasterError, match=r"bytes\.vrt: is no VRT"):
+        open_raster(tmp_path / "bytes.vrt")
+    with pytest.raises(RasterError, match="volume of slices"):
+        raster_info(vrt_of(tmp_path / "one.vrt", ("cloud.tif", "Byte")), 3)
+    assert sources_of(vrt_of(tmp_path / "far.vrt", ("/vsicurl/http://a/b.tif", "Byte"))) == []
+
+
+def test_bands_with_different_nodata_are_refused(tmp_path, bands):
+    path = vrt_of(tmp_path / "stack.vrt", ("cloud.tif", "Byte"), ("cloud.tif", "Byte"), nodata=7)
+    path.write_text(path.read_text().replace('band="2">', 'band="2"><NoDataValue>9</NoDataValue>'))
+    with pytest.raises(RasterError, match=r"different nodata values \(7\.0, 9\.0\)"):
+        open_raster(path)
+
+
+@pytest.mark.parametrize(("dtype", "read"), [("uint8", "float32"), ("int32", "float64")])
+def test_pixels_that_a_mask_leaves_out_are_missing(tmp_path, dtype, read):
+    pixels = np.random.default_rng(1).integers(0, 200, (*SIZE, 3)).astype(dtype)
+    mask = np.full(SIZE, 255, np.uint8)
+    mask[:20, 30:] = 0
+    write_tiff(tmp_path / "a.tif", pixels, mask, tiled=True, blockxsize=16, blockysize=16)
+    write_tiff(tmp_path / "b.tif", pixels)
+    info = raster_info(tmp_path / "a.tif")
+    assert info.masked and info.dtype == read and np.isnan(info.nodata)
+    found = read_raster(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.isnan(found[..., 1]), mask == 0)
+    np.testing.assert_array_equal(found[mask > 0], pixels[mask > 0])
+    plain = raster_info(tmp_path / "b.tif")
+    assert not plain.masked and plain.dtype == dtype and plain.nodata is None
+
+
+def test_a_data_set_may_have_masked_images_and_labels_beside_others(tmp_path):
+    rng = np.random.default_rng(2)
+    for name in "abc":
+        pixels = rng.integers(0, 200, (*SIZE, 2)).astype(np.uint8)
+        mask = None if name == "a" else np.where(np.arange(SIZE[1]) < 9, 0, 255).astype(np.uint8)
+        mask = None if mask is None else np.ascontiguousarray(np.broadcast_to(mask, SIZE))
+        for kind, content in (("images", pixels), ("masks", pixels[..., :1] // 100)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_tiff(tmp_path / kind / f"{name}.tif", content, mask)
+    (tmp_path / "split.csv").write_text("name,split\na,train\nb,train\nc,val\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_ids.keys() == {0, 1, 255}
+    items = dataset.split("val")
+    with Source(dataset, items) as source:
+        item = items[0]
+        labels = source.classes(item, slice(0, 60), slice(0, 80))
+        assert labels.dtype == np.uint8
+        assert (labels[:, :9] == 255).all() and (labels[:, 9:] < 2).all()
+    write_raster(tmp_path / "masks" / "b.tif", rng.normal(size=(*SIZE, 1)), overwrite=True)
+    with pytest.raises(DataError, match="problem"):
+        open_dataset(tmp_path)
