@@ -108,7 +108,7 @@ def test_predict_any_size_and_a_folder(run, data, tmp_path):
     assert 0 <= probabilities.min() <= probabilities.max() <= 1
     done = normwise("predict", run, data / "images", "-o", tmp_path / "all", "--classes")
     assert done.returncode == 0, done.stderr
-    assert set(np.unique(read_raster(tmp_path / "all" / "a.tif"))) <= {0, 1}
+    assert set(np.unique(read_raster(tmp_path / "all" / "a.png"))) <= {0, 1}
     assert len(list((tmp_path / "all").iterdir())) == 4
 
 

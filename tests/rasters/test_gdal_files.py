@@ -64,6 +64,7 @@ def test_the_bands_of_a_vrt_come_from_its_files(tmp_path, bands):
         np.testing.assert_array_equal(raster.read(), wanted)
         part = raster.read(slice(3, 50), slice(70, 80), channels=[1, 0])
         np.testing.assert_array_equal(part, wanted[3:50, 70:, ::-1])
+        assert raster.read(channels=[1]).dtype == np.uint16
     assert sources_of(path) == [tmp_path / "red & near.tif", tmp_path / "cloud.tif"]
 
 
