@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
@@ -118,18 +117,3 @@ def test_a_dry_run_says_what_would_be_done(run, tmp_path):
     assert "2 of its images can't be predicted" in told.stderr
     assert "float32" in told.stderr and "c.tif" in told.stderr
     assert not (tmp_path / "o.tif").exists() and not (tmp_path / "out").exists()
-
-
-def test_what_a_data_folder_is_like_is_kept_by_its_runs(tmp_path):
-    from normwise.data import open_dataset
-
-    for name in "abc":
-        image(tmp_path / "images" / f"{name}.tif")
-        write_raster(tmp_path / "masks" / f"{name}.png", np.eye(20, 24, dtype=np.uint8))
-    (tmp_path / "dataset.yaml").write_text('classes: [a, b]\ncolours: ["#000000", "#ffffff"]\n')
-    record = open_dataset(tmp_path).record
-    assert record.channels == list(NAMES) and record.dtype == "int16" and record.placed
-    assert record.colours == ["#000000", "#ffffff"]
-    with rasterio.open(tmp_path / "images" / "a.tif", "r+") as file:
-        file.crs = None
-    assert not open_dataset(tmp_path).record.placed
