@@ -146,7 +146,7 @@ def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):
             nw.predict(model, tmp_path / "in", tmp_path / out, tile=TILE, on=on)
         said.append((str(failed.value), [r.getMessage() for r in caplog.records]))
     assert said[0] == said[1]
-    assert "differ by" in said[1][1][0]
+    assert any("differ by" in line for line in said[1][1])
     for name in ("a.npy", "c.npy"):
         one, other = ((tmp_path / out / name).read_bytes() for out in ("here", "ray"))
         assert one == other
