@@ -392,6 +392,8 @@ WEAK = (
     "Images of uneven exposure (dsb2018_subset) are fed as they are, without the scaling image by "
     "image that `normwise configure` would choose there.",
     "Batch sizes 1 and 2 are judged at the learning rate of 8.",
+    "On s2_bands the U-Net learns what a linear function of the standardized input leaves of the "
+    "target, whatever the plan: all plans begin near the answer there, and differ less.",
 )
 
 MADE = """By `make answer`, from benchmarks/answer.json, where every training stands; the same
