@@ -30,9 +30,9 @@ from answer_page import page
 from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.processes import in_processes
+from normwise.environment import installed
 from normwise.files import write_text
 from normwise.workflows.configure import seconds_of
-from normwise.workflows.env import environment
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "answer.json"
@@ -191,8 +191,8 @@ def rounded(value: float) -> float | None:
 
 def machine() -> Row:
     """Where it was measured, and with what."""
-    names = ("normwise", "keras", "tensorflow", "python")
-    versions = {name: value for name, value in environment().items() if name in names}
+    names = ("normwise", "python", "keras", "backend", "tensorflow", "tensorflow-cpu")
+    versions = {name: value for name, value in installed().items() if name in names}
     return {"versions": versions, "processors": os.cpu_count(), "machine": platform.machine()}
 
 
