@@ -3,7 +3,7 @@
 `python fold.py` prints, as JSON, for each network and engine the median seconds of both and the
 median ratio of the turns with its 95 % bootstrap interval (A B A B, one process). Engines are what
 Keras itself offers on that backend, `predict_on_batch`, and on TensorFlow the same compiled by XLA,
-and ONNX Runtime and OpenVINO in float32 where they are installed (with tf2onnx for the former):
+and ONNX Runtime and OpenVINO in float32 where they are installed, as `predict --engine` runs them:
 these fold some norms by themselves.
 """
 
@@ -13,7 +13,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +24,10 @@ import numpy as np
 from pairs import paired_ratio
 
 import normwise as nw
+from normwise.inference.engines.wanted import CONVERTED
+from normwise.inference.formats.conversion import convert
+from normwise.inference.formats.format import FORMATS
+from normwise.inference.formats.runtimes import ports_of, runtime
 
 TURNS, CALLS, WARM_UP = 15, 2, 2
 
@@ -53,26 +56,17 @@ def keras_engine(jit: bool) -> Callable[[Any], Predict]:
     return prepared
 
 
-def onnx_engine(model: Any) -> Predict:
-    """The exported model in ONNX Runtime."""
-    import onnxruntime
+def converted_engine(name: str) -> Callable[[Any], Predict]:
+    """The exported model in ONNX Runtime or OpenVINO, float32, for any size."""
 
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        model.export(path, format="onnx", verbose=False)
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda batch: session.run(None, {name: batch})
+    def prepared(model: Any) -> Predict:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"model{FORMATS[name].suffix}"
+            convert(model, path, FORMATS[name])
+            run = runtime(FORMATS[name], path, ports_of(model))
+        return lambda batch: run([batch])
 
-
-def openvino_engine(model: Any) -> Any:
-    """The exported model in OpenVINO, float32."""
-    import openvino
-
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.xml"
-        model.export(path, format="openvino", verbose=False)
-        return openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return prepared
 
 
 def engines() -> dict[str, Callable[[Any], Predict]]:
@@ -81,10 +75,8 @@ def engines() -> dict[str, Callable[[Any], Predict]]:
     found = {backend: keras_engine(backend == "jax")}
     if backend == "tensorflow":
         found["tensorflow jit_compile"] = keras_engine(True)
-        if find_spec("onnxruntime") and find_spec("tf2onnx"):
-            found["onnxruntime"] = onnx_engine
-        if find_spec("openvino"):
-            found["openvino"] = openvino_engine
+        here = (name for name in CONVERTED if not FORMATS[name].missing)
+        found |= {name: converted_engine(name) for name in here}
     return found
 
 

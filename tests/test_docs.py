@@ -26,6 +26,7 @@ PAGES = [
     "docs/distributed.md",
     "docs/compare.md",
     "docs/predict.md",
+    "docs/export.md",
 ]
 SMALL = (
     "--set training.epochs=1 --set training.steps=2 --set network.filters=4 "

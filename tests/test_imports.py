@@ -26,7 +26,9 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "networks": frozenset({"errors", "graph", "keras_format", "norms"}),
     "rasters": frozenset({"errors", "files", "syntax_trees"}),
     "data": frozenset({"errors", "files", "rasters"}),
-    "inference": frozenset({"errors", "graph", "keras_format", "networks", "rasters"}),
+    "inference": frozenset(
+        {"errors", "files", "backend", "graph", "keras_format", "networks", "rasters", "surgery"}
+    ),
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
         {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}

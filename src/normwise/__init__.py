@@ -18,6 +18,7 @@ _PUBLIC = {
     "cross_validate": "normwise.workflows.cross_validation",
     "draw": "normwise.workflows.show",
     "evaluate": "normwise.workflows.evaluate",
+    "export": "normwise.workflows.export",
     "fix": "normwise.workflows.fix",
     "fold": "normwise.workflows.fold",
     "place": "normwise.workflows.place",
@@ -40,6 +41,7 @@ __all__ = [
     "cross_validate",
     "draw",
     "evaluate",
+    "export",
     "fix",
     "fold",
     "place",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from normwise.workflows.configure import configure
     from normwise.workflows.cross_validation import cross_validate
     from normwise.workflows.evaluate import evaluate
+    from normwise.workflows.export import export
     from normwise.workflows.fix import fix
     from normwise.workflows.fold import fold
     from normwise.workflows.place import place

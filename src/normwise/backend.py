@@ -88,6 +88,13 @@ def _quiet_start(backend: str) -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Says each time that another model was traced: no news to somebody who runs several.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with held_stderr():
+        yield
+
+
+@contextmanager
+def held_stderr() -> Iterator[None]:
+    """Holds back what libraries print to standard error; it is shown when the block fails."""
     try:
         stderr = sys.stderr.fileno()
     except (OSError, ValueError, AttributeError):

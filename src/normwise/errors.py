@@ -14,7 +14,10 @@
     │   └── DivergedError             a training whose loss is no number any more
     ├── OutputExistsError         an output that would be overwritten
     ├── DistributionError         processes or machines that can't work together
-    └── BackendMissingError       no Keras backend is installed
+    ├── BackendMissingError       no Keras backend is installed
+    ├── EngineMissingError        an engine or format whose packages aren't installed
+    └── ExportError               a model that can't be written in a format
+        └── DeviationError        one whose exported file computes something else (a PromiseError)
 
 Each message says what was received, what was expected and how to fix it, and names the layer
 or file.
@@ -105,3 +108,24 @@ class DistributionError(NormwiseError):
 
 class BackendMissingError(NormwiseError):
     """No Keras backend is installed."""
+
+
+class EngineMissingError(NormwiseError):
+    """An engine or export format whose packages aren't installed."""
+
+
+class ExportError(NormwiseError):
+    """A model that can't be written in another format.
+
+    Args:
+        message: What is wrong, with the format or file.
+        result: What was exported nevertheless, where several formats were asked for.
+    """
+
+    def __init__(self, message: str, result: object = None) -> None:
+        self.result = result
+        super().__init__(message)
+
+
+class DeviationError(ExportError, PromiseError):
+    """A model whose exported file computes something else; the file is not kept."""

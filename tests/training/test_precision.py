@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
+from normwise.keras_format.precision import set_precision
 from normwise.training.determinism import seed_run
 from normwise.training.fit import LAST, fit
 from normwise.training.output import finished_model, segmentation_output
-from normwise.training.precision import set_precision
 
 from .stand_in import Batches, network, recipe, validate, weights_of
 

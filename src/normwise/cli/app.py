@@ -15,6 +15,7 @@ from normwise.cli import (
     env,
     evaluate,
     explain,
+    export,
     fold,
     place,
     predict,
@@ -46,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 _VERBS = (check, show, place, fold, recalibrate, configure, train, evaluate, predict, compare)
-for verb in (*_VERBS, explain, demo, env):
+for verb in (*_VERBS, export, explain, demo, env):
     verb.add_to(app)
 
 

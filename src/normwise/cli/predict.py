@@ -54,6 +54,20 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
             help="What the prediction may need beside Keras; by default half of what is free.",
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="keras|openvino|onnx|auto",
+            help="What computes; auto: the fastest that is installed and agrees with Keras.",
+        ),
+    ] = "keras",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16|auto",
+            help="bfloat16 is faster on some processors; how far it deviates is printed.",
+        ),
+    ] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted prediction.")
@@ -119,7 +133,16 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         print_forecasts(model, image, out, options)
         return
     found = workflow.predict(
-        model, image, out, overlay=overlay, progress=True, on=on, processes=processes, **options
+        model,
+        image,
+        out,
+        overlay=overlay,
+        engine=engine,
+        precision=precision,
+        progress=True,
+        on=on,
+        processes=processes,
+        **options,
     )
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)
@@ -133,14 +156,14 @@ def print_forecasts(model: str, image: Path, out: Path, options: dict[str, Any])
         output.print(str(found), highlight=False, markup=False, soft_wrap=True)
 
 
-def read_tile(text: str | None) -> int | list[int] | None:
-    """The size that `--tile` names, None for none."""
+def read_tile(text: str | None, option: str = "--tile") -> int | list[int] | None:
+    """The size that an option names, None for none."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdigit() and int(part) > 0 for part in parts):
         raise NormwiseError(
-            f"--tile is {text!r}; expected pixels along each axis, for example 512 or 512,1024."
+            f"{option} is {text!r}; expected pixels along each axis, for example 512 or 512,1024."
         )
     sizes = [int(part) for part in parts]
     return sizes if len(sizes) > 1 else sizes[0]

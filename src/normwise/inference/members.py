@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,15 +27,17 @@ class Member:
         model: As for `predict_whole`.
         tiling: Its own.
         views: The views of an image whose predictions are averaged, the image itself first.
+        engine: What applies the model to a batch in the place of its `predict_on_batch`.
     """
 
     model: keras.Model
     tiling: Tiling
     views: tuple[View, ...] = (View(),)
+    engine: Callable[[Array], Any] | None = None
 
     def predict(self, image: Array) -> Array:
         """The prediction of an image or tile as it is, padded to the stride where needed."""
-        return predict_whole(self.model, image, self.tiling.stride)
+        return predict_whole(self.model, image, self.tiling.stride, self.engine)
 
     def whole(self, size: Size) -> Size:
         """The size of an image padded to the stride; on an axis of fixed size the model's."""

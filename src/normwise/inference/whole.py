@@ -1,7 +1,7 @@
 """The prediction of a whole image or volume in one piece, whatever its size."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import lcm
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from normwise.errors import NetworkError
 Image = npt.NDArray[np.generic]
 Prediction = npt.NDArray[np.float32]
 Size = tuple[int, ...]
+Engine = Callable[[npt.NDArray[Any]], Any]
 
 # By the number of axes of a batch.
 _AXES: Final = {4: "rows, columns", 5: "slices, rows, columns"}
@@ -22,7 +23,10 @@ log = logging.getLogger("normwise.inference")
 
 
 def predict_whole(
-    model: keras.Model, image: Image, stride: int | Sequence[int] | None = None
+    model: keras.Model,
+    image: Image,
+    stride: int | Sequence[int] | None = None,
+    engine: Engine | None = None,
 ) -> Prediction:
     """Predicts an image or a volume of any size.
 
@@ -38,6 +42,7 @@ def predict_whole(
             type.
         stride: Total stride of the model in pixels, one for all axes or one an axis; by default
             read from the model.
+        engine: What applies the model to a batch, by default its own `predict_on_batch`.
 
     Returns:
         float32, shape (rows, columns, outputs) or (slices, rows, columns, outputs).
@@ -50,20 +55,18 @@ def predict_whole(
     if note := fixed_size_note(model, size):
         log.warning(note)
     tile = _tile(model, size, stride)
-    whole = _in_tiles(model, _padded(image, tile), tile, ())
+    whole = _in_tiles(engine or model.predict_on_batch, _padded(image, tile), tile, ())
     return whole[tuple(slice(side) for side in size)]
 
 
-def _in_tiles(
-    model: keras.Model, image: Image, tile: Size, corner: tuple[slice, ...]
-) -> Prediction:
+def _in_tiles(engine: Engine, image: Image, tile: Size, corner: tuple[slice, ...]) -> Prediction:
     """Tiles side by side, joined along one axis after the other."""
     axis = len(corner)
     if axis == len(tile):
-        return _predict(model, image[corner])
+        return _predict(engine, image[corner])
     starts = range(0, image.shape[axis], tile[axis])
     spans = [slice(start, start + tile[axis]) for start in starts]
-    parts = [_in_tiles(model, image, tile, (*corner, span)) for span in spans]
+    parts = [_in_tiles(engine, image, tile, (*corner, span)) for span in spans]
     return np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
@@ -141,9 +144,9 @@ def _padded(image: Image, tile: Size) -> Image:
     return np.pad(image, (*missing, (0, 0)), mode="edge") if np.any(missing) else image
 
 
-def _predict(model: keras.Model, image: Image) -> Prediction:
+def _predict(engine: Engine, image: Image) -> Prediction:
     batch: Any = np.ascontiguousarray(image, dtype=np.float32)[None]
-    made = np.asarray(model.predict_on_batch(batch)[0], np.float32)
+    made = np.asarray(engine(batch)[0], np.float32)
     if made.shape[:-1] != image.shape[:-1]:
         raise NetworkError(
             f"The model makes {_size(made)} pixels of {_size(image)}; whole images need one "

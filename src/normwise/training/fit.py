@@ -11,6 +11,7 @@ import keras
 
 from normwise.distributed.processes import agreed, all_devices, check_batch_size, own_part
 from normwise.errors import DivergedError, RunError
+from normwise.keras_format.precision import set_precision
 from normwise.training.checkpoints import load_checkpoint, read_state, save_checkpoint
 from normwise.training.deep_supervision import Supervised, head_sizes, head_weights
 from normwise.training.determinism import make_deterministic, seed_epoch, seed_run
@@ -20,7 +21,6 @@ from normwise.training.loading import Batch, Batches, loaded
 from normwise.training.losses.composition import WeightedLoss, loss_of
 from normwise.training.losses.expression import parse_loss, task_of
 from normwise.training.optimizer import make_optimizer
-from normwise.training.precision import set_precision
 from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences

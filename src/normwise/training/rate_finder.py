@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 from normwise.errors import RunError
+from normwise.keras_format.precision import set_precision
 from normwise.training.fit import compile_for_training, supervised
 from normwise.training.loading import Batch, Batches, loaded
-from normwise.training.precision import set_precision
 from normwise.training.recipe import Recipe
 from normwise.training.twin import copy_variables
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NormwiseError
+from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles, stem_of
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
@@ -45,6 +46,8 @@ def predict(  # noqa: PLR0913 - the public interface
     tta: str | None = None,
     tile: int | Sequence[int] | None = None,
     memory: int | str | None = None,
+    engine: str = "keras",
+    precision: str = "float32",
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = False,
@@ -93,6 +96,11 @@ def predict(  # noqa: PLR0913 - the public interface
             it, else in the tiles that compute the fewest pixels of those that fit.
         memory: What the prediction may need beside Keras and the weights, in bytes or as text
             (`"4GB"`); by default half of what is free.
+        engine: What computes: `"keras"`, `"openvino"` or `"onnx"` (ONNX Runtime), or `"auto"`, the
+            fastest of those that are installed, found with the first tile. One whose outputs
+            differ from Keras' by more than 1e-4 of their range isn't used, and that is logged.
+        precision: `"float32"`, or `"bfloat16"`, whose deviation is logged; `"auto"` takes
+            bfloat16 where it is faster and deviates by less than 1e-2.
         overwrite: Whether existing files may be replaced.
         resume: Go on with an interrupted prediction by tiles; outputs that are there are done.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
@@ -123,6 +131,8 @@ def predict(  # noqa: PLR0913 - the public interface
             image is unlike those that the model was trained on.
         NetworkError: The image has other channels than the model takes, the tile is too small, or
             an output is no image.
+        EngineMissingError: The engine isn't installed.
+        ExportError: The model can't be converted for the engine.
         OutputExistsError: `out` exists and `overwrite` is False.
         DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
             see the same files or have other versions.
@@ -131,10 +141,16 @@ def predict(  # noqa: PLR0913 - the public interface
         refuse_missing(member)
     told = Settings(
         classes, bands, nodata, tta, tile, bytes_of(memory), overwrite, resume, progress,
-        outputs=outputs, std=std, checked=checked,
+        outputs=outputs, std=std, checked=checked, wanted=Wanted(engine, precision),
     )  # fmt: skip
     drawn = Path(fspath(overlay)) if overlay is not None else None
-    with remotely(where_of(on, processes, (RAY,)), model) as remote:
+    where = where_of(on, processes, (RAY,))
+    if where.kind == RAY and told.wanted.is_open:
+        raise NormwiseError(
+            "on Ray, engine and precision can't be auto: every worker would choose for itself. "
+            "Name them, for example --engine openvino."
+        )
+    with remotely(where, model) as remote:
         return _predicted(model, image, out, drawn, replace(told, remote=remote))
 
 

@@ -198,6 +198,8 @@ def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -
         "tta": settings.tta,
         "outputs": [head.name for head in predictor.made.heads],
         "std": settings.std,
+        "engine": settings.wanted.engine,
+        "precision": settings.wanted.precision,
     }
 
 

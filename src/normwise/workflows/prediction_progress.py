@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -47,6 +48,14 @@ def watching(
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(name, total=tiles, completed=done)
         yield lambda: bar.update(task, advance=1)
+
+
+def teller(wanted: bool) -> Callable[[str], None]:
+    """What says a line that a user has to know: on standard error, or in the log."""
+    if not wanted:
+        return logging.getLogger("normwise.inference").warning
+    console = Console(stderr=True, emoji=False)
+    return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from normwise.backend import require_backend
 from normwise.errors import NetworkError, NormwiseError, RasterError
+from normwise.inference.engines.wanted import Wanted
 from normwise.memory import available_memory
 from normwise.rasters import ImageFiles, Raster, suffix_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
 from normwise.workflows.prediction_outputs import Outputs, refuse_no_classes
+from normwise.workflows.prediction_progress import teller
 from normwise.workflows.runs import data_settings, fill_of_run, reading_of, views_of_run
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Settings:
     outputs: Sequence[str] | None = None
     std: bool = False
     checked: bool = True
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 class Image:
@@ -128,6 +131,7 @@ class Predictor:
 
     def __init__(self, model: Any, settings: Settings) -> None:
         require_backend()
+        _ = settings.wanted.engines  # says at once what isn't installed
         from normwise.inference.heads import joined  # noqa: PLC0415 - needs a backend
 
         self.named = members = members_of(model)
@@ -210,7 +214,16 @@ class Predictor:
         from normwise.inference.members import member_of  # noqa: PLC0415 - needs a backend
 
         pairs = zip(self.models, self._views, strict=True)
-        return [member_of(live, views) for live, views in pairs]
+        return [self._with_engine(member_of(live, views)) for live, views in pairs]
+
+    def _with_engine(self, member: Member) -> Member:
+        from normwise.inference.engines.choice import ChosenEngine  # noqa: PLC0415
+
+        wanted = self.settings.wanted
+        if wanted.is_plain:
+            return member
+        say = teller(self.settings.progress)
+        return replace(member, engine=ChosenEngine(member.model, wanted, say))
 
     def tiles(self, image: Image, begin: int = 0) -> Tiles:
         """How an image is cut: whole if there is memory for it.

@@ -1,0 +1,1 @@
+"""What applies a model to tiles: Keras itself, or a runtime that its converted file is for."""

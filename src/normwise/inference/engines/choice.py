@@ -1,0 +1,139 @@
+"""The engine that applies a model: the one that is asked for, or the fastest that agrees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
+
+import numpy as np
+
+from normwise.errors import ExportError
+from normwise.inference.agreement import COARSE, TOLERANCE, deviation
+from normwise.inference.engines.candidates import PLAIN, Candidate, Run, candidates_of
+from normwise.inference.engines.source import Array, Shape, Source
+from normwise.inference.engines.wanted import AUTO, BFLOAT16, Wanted
+
+_TURNS: Final = 3
+
+Say = Callable[[str], None]
+
+
+@final
+class ChosenEngine:
+    """Applies a model; which engine does it is decided with the first batch.
+
+    There every engine that may be used is compared with Keras, on the batch itself and on noise of
+    the same mean and deviation; one that differs is not used, and that is said. Of several the
+    fastest is kept.
+
+    Args:
+        model: A live functional or Sequential model with one input.
+        wanted: What is asked for.
+        say: Gets what a user has to know, a line at a time.
+
+    Raises:
+        EngineMissingError: The engine that is named isn't installed.
+        NormwiseError: It has no such precision here.
+    """
+
+    def __init__(self, model: Any, wanted: Wanted, say: Say) -> None:
+        self._source, self._wanted, self._say = Source(model), wanted, say
+        self._candidates = candidates_of(wanted, self._source)
+        self._chosen: Candidate | None = None
+        self._ready: tuple[Shape, Run] | None = None
+
+    def __call__(self, batch: Array) -> Any:
+        """As `predict_on_batch`.
+
+        Raises:
+            ExportError: The model can't be converted for the engine that is named.
+        """
+        if self._chosen is None:
+            self._chosen = self._choose(batch)
+        if self._ready is None or self._ready[0] != batch.shape:
+            self._ready = batch.shape, self._chosen.ready(self._source, batch.shape)
+        return self._ready[1](batch)
+
+    def _choose(self, batch: Array) -> Candidate:
+        probes = batch, _like(batch)
+        keras = PLAIN.ready(self._source, batch.shape)
+        wanted = [_each(keras(probe)) for probe in probes]
+        fit = {one: run for one in self._candidates if (run := self._tried(one, probes, wanted))}
+        if not fit:
+            self._say(f"Predicting with {PLAIN}.")
+            return PLAIN
+        seconds = seconds_of(fit, batch) if len(fit) > 1 else {}
+        best = min(fit, key=lambda one: seconds.get(one, 0.0))
+        self._ready = batch.shape, fit[best]
+        if self._wanted.is_open:
+            self._say(_verdict(best, seconds, batch.shape))
+        return best
+
+    def _tried(
+        self, candidate: Candidate, probes: Sequence[Array], wanted: Sequence[list[Array]]
+    ) -> Run | None:
+        """The candidate made ready, if it can be used."""
+        try:
+            run = candidate.ready(self._source, probes[0].shape)
+        except ExportError as error:
+            if self._wanted.engine != AUTO:
+                raise
+            self._say(f"{candidate} isn't used: {error}")
+            return None
+        if candidate == PLAIN:
+            return run  # what the others are compared with
+        pairs = zip(probes, wanted, strict=True)
+        off = max(deviation(told, _each(run(probe))) for probe, told in pairs)
+        allowed = self._allowed(candidate)
+        if not off <= allowed:
+            self._say(
+                f"{candidate} isn't used: it differs from Keras by {off:.1e} of the output's "
+                f"range; {allowed:.0e} would count as the same."
+            )
+            return None
+        if candidate.precision == BFLOAT16:
+            self._say(
+                f"{candidate} deviates from Keras in float32 by {off:.1e} of the output's range."
+            )
+        return run
+
+    def _allowed(self, candidate: Candidate) -> float:
+        if candidate.precision != BFLOAT16:
+            return TOLERANCE
+        return COARSE if self._wanted.precision == AUTO else float(np.finfo(np.float64).max)
+
+
+def seconds_of(runs: Mapping[Candidate, Run], batch: Array) -> dict[Candidate, float]:
+    """The shortest time of each for a batch; they take turns, for a machine's speed drifts."""
+    times: dict[Candidate, list[float]] = {one: [] for one in runs}
+    for _ in range(_TURNS):
+        for one, run in runs.items():
+            started = time.perf_counter()
+            run(batch)
+            times[one].append(time.perf_counter() - started)
+    return {one: min(found) for one, found in times.items()}
+
+
+def _verdict(best: Candidate, seconds: Mapping[Candidate, float], shape: Shape) -> str:
+    size = "x".join(map(str, shape[1:-1]))
+    others = sorted((took, str(one)) for one, took in seconds.items() if one != best)
+    if not others:
+        return f"Predicting with {best}: no other engine is installed or agrees."
+    rest = ", ".join(f"{name} {took:.3g} s" for took, name in others)
+    return f"Predicting with {best}: {seconds[best]:.3g} s for {size} pixels; {rest}."
+
+
+def _like(batch: Array) -> Array:
+    """Noise with the mean and deviation of each channel."""
+    axes = tuple(range(batch.ndim - 1))
+    spread = batch.std(axes)
+    noise = np.random.default_rng(0).normal(size=batch.shape)
+    return np.asarray(batch.mean(axes) + noise * np.where(spread > 0, spread, 1.0), batch.dtype)
+
+
+def _each(outputs: Any) -> list[Array]:
+    """The outputs of a call, in their order."""
+    import keras  # noqa: PLC0415 - light start-up
+
+    return [np.asarray(output, np.float32) for output in keras.tree.flatten(outputs)]
