@@ -98,6 +98,14 @@ def test_a_model_of_fixed_size_needs_wider_windows():
     assert tiles.size == (32, 32) and tiles.share > 0.01
 
 
+def test_windows_below_the_stride_are_too_small_along_any_axis():
+    inputs = keras.Input((None, None, 2))
+    x = layers.GroupNormalization(-1)(layers.MaxPooling2D(4)(inputs))
+    model = randomize(keras.Model(inputs, layers.UpSampling2D(4)(x)))
+    assert found(model, scenes(rows=3)) is None
+    assert found(model, scenes(count=1, rows=7)).size == (4, 48)
+
+
 @pytest.mark.parametrize("stride", [1, 4, 16])
 def test_tiles_begin_at_multiples_of_the_stride(stride):
     for fixed, window in ((None, 256), (None, 160), (128, 0)):

@@ -1,5 +1,6 @@
 """One trial: a training by the usual way, measured, and kept."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from normwise.comparison.measuring import (
     seconds_per_megapixel,
     seconds_per_step,
 )
-from normwise.comparison.outcome import Cost, Outcome, Row
-from normwise.comparison.probing import probed
+from normwise.comparison.outcome import Cost, Outcome, Probes, Row
+from normwise.comparison.probing import Finding, probed
 from normwise.data.dataset import Dataset
 from normwise.data.patches import epoch_patches
 from normwise.data.reading import read_record
@@ -25,6 +26,8 @@ from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import differences
 from normwise.training.run import Run, train, train_until
 from normwise.training.run_folder import FILES
+
+log = logging.getLogger("normwise.comparison")
 
 
 def run_trial(
@@ -97,7 +100,7 @@ def _trained(asked: Recipe, run: Run, alone: bool, at_once: int) -> Outcome:
     recipe, memory = load_recipe(run.folder / "recipe.yaml"), peak_memory() if alone else None
     dataset, training = opened(recipe), recipe.training
     model, patch = run.model, _sides(recipe, dataset)
-    probes, findings = probed(run, model, recipe, dataset, split_of(recipe, dataset))
+    metrics = _metrics(run, model, recipe, dataset)
     trained, state = parameters_of(model)
     cost = Cost(
         steps=_steps(recipe, dataset, run.history),
@@ -110,16 +113,29 @@ def _trained(asked: Recipe, run: Run, alone: bool, at_once: int) -> Outcome:
         at_once=at_once,
     )
     ended = len(run.history) < training.epochs
+    probes, findings = _probed(run, recipe, dataset)
     return Outcome(
         **_named(asked, recipe, dataset),
         stopped="its time or its patience was used up" if ended else "",
         best_epoch=run.best_epoch,
         history=run.history,
-        metrics=_metrics(run, model, recipe, dataset),
+        metrics=metrics,
         cost=cost,
         norms=norms_of(run.folder, findings),
         probes=probes,
     )
+
+
+def _probed(run: Run, recipe: Recipe, dataset: Dataset) -> tuple[Probes, tuple[Finding, ...]]:
+    """What probes say, after all else: a probe that fails costs its numbers, not the training."""
+    try:
+        return probed(run, run.model, recipe, dataset, split_of(recipe, dataset))
+    except Exception as error:
+        log.warning(
+            "%s: what the trained network is like is left out, since measuring it failed (%s: %s)",
+            run.folder, type(error).__name__, error,
+        )  # fmt: skip
+        return Probes(), ()
 
 
 def _diverged(asked: Recipe, folder: Path, reason: str) -> Outcome:

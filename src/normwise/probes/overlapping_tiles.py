@@ -105,11 +105,11 @@ def overlapping_tiles(model: Any, graph: Graph, windows: Array) -> Tiles | None:
 
     Returns:
         The mismatch; None where the model makes no such maps, has no norm that takes statistics
-        over space, or windows are too small.
+        over space, or windows are too small: for two tiles, or for the stride along another axis.
     """
     norms, cut = group_norms(model), _cut_of(model, graph, windows)
     windows = _even(model, graph, windows)
-    if not norms or cut is None:
+    if not norms or cut is None or 0 in windows.shape:
         return None
     differences, left, spreads, classes = [], [], [], []
     for window in windows:
