@@ -93,8 +93,18 @@ def test_what_is_in_flight_is_cancelled_when_nobody_waits_any_more(two, tmp_path
 
 def test_workers_are_like_this_process_and_fresh_where_wanted(ray_cluster):
     alike = Alike(2, {"OMP_NUM_THREADS": "2", "TF_MADE_UP": "1"})
+    asked, told = [], []
+
+    def watched():
+        for task in tasks(0, 1, 2):
+            asked.append(task)
+            yield task
+
     with cluster(Where(RAY), alike) as found:
-        told = [done.value for done in found.results(ray_jobs.told, tasks(0, 1, 2), fresh=True)]
+        for done in found.results(ray_jobs.told, watched(), fresh=True):
+            # There is room for two: nothing waits behind them that an error would have to finish.
+            assert len(asked) - len(told) <= found.room == 2
+            told.append(done.value)
     assert len({process for process, _ in told}) == 3
     assert all(kept == alike.environment for _, kept in told)
     with (

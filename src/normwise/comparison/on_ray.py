@@ -13,7 +13,7 @@ from normwise.distributed.alike import as_here
 from normwise.distributed.ray_tasks import Task, cluster
 from normwise.distributed.shared_files import Seen, refuse_unseen, refuse_unwritten, seen
 from normwise.distributed.where import Where
-from normwise.errors import RunError
+from normwise.errors import NormwiseError, RunError
 from normwise.memory import keep_freed_memory
 from normwise.training.recipe import Recipe
 
@@ -76,7 +76,22 @@ def on_ray(
 
 
 def make_trial(order: _Order) -> None:
-    """Makes a trial, in a worker."""
+    """Makes a trial, in a worker.
+
+    Raises:
+        RunError: If it can't be made. A fault of any kind is one, too: raised as it is, it would
+            end the trials that others are making.
+        ImportError: If the worker lacks what it needs.
+    """
+    try:
+        _made(order)
+    except (NormwiseError, ImportError):
+        raise
+    except Exception as error:
+        raise RunError(f"{type(error).__name__}: {error}") from error
+
+
+def _made(order: _Order) -> None:
     refuse_unseen(order.needed)
     keep_freed_memory()
     from normwise.comparison.running import run_trial  # noqa: PLC0415 - needs the backend

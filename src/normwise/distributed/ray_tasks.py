@@ -105,7 +105,8 @@ class Cluster:
             function: Is called there with each task's argument; found there by its name.
             tasks: Are asked for one by one, as there is room.
             ordered: Hand them back in their order.
-            fresh: Each in a process of its own that has done nothing else.
+            fresh: Each in a process of its own that has done nothing else, and that nothing waits
+                for: such tasks are long, and each that was asked for is finished after an error.
 
         Raises:
             DistributionError: A worker can't do such tasks, or the cluster is gone.
@@ -114,7 +115,7 @@ class Cluster:
         waiting, running = iter(tasks), list[_Running]()
         try:
             while True:
-                most = self.at_once or _AHEAD * self.room
+                most = self.at_once or (self.room if fresh else _AHEAD * self.room)
                 while len(running) < most and (task := next(waiting, None)) is not None:
                     running.append(_Running(task, submit(task)))
                 if not running:
