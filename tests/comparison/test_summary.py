@@ -49,6 +49,12 @@ def test_diverged_trials_are_told():
     assert [line.mean for line in nothing.ranked] == pytest.approx([math.nan] * 2, nan_ok=True)
 
 
+def test_norms_are_counted_where_a_trial_left_a_network():
+    some, none = summary([0.6, None, None], [None] * 3).to_dict()["variants"]
+    assert (some["norms"], some["foldable"]) == (3, 2)
+    assert math.isnan(none["norms"]) and math.isnan(none["foldable"])
+
+
 def test_a_cheaper_one_that_is_as_good_is_named():
     found = summary(GOOD, SAME, costs=[10.0, 4.0])
     assert "trained fastest, in 40% of the best one's time" in answer(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from normwise.comparison.experiment import Experiment, Variant
 from normwise.comparison.halving import Race
-from normwise.comparison.outcome import Outcome
+from normwise.comparison.outcome import Norms, Outcome
 from normwise.comparison.pairing import all_pairs
 from normwise.comparison.pareto import front
 from normwise.comparison.verdicts import Outcome as Said
@@ -56,6 +56,10 @@ class Line:
         found = [value for one in self.outcomes if (value := of(one)) is not None]
         finite = [value for value in found if math.isfinite(value)]
         return statistics.median(finite) if finite else math.nan
+
+    def norms(self, of: Callable[[Norms], int]) -> float:
+        """The median of a number of the norms; a trial that diverged left no network to count."""
+        return self.median(lambda one: None if one.diverged else of(one.norms))
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,8 @@ def _line(line: Line, on_front: bool) -> dict[str, Any]:
         "parameters": line.median(lambda one: one.cost.parameters),
         "statistics": line.median(lambda one: one.cost.statistics),
         "peak_memory": line.median(lambda one: one.cost.peak_memory),
-        "norms": line.median(lambda one: one.norms.layers),
-        "foldable": line.median(lambda one: one.norms.foldable),
+        "norms": line.norms(lambda norms: norms.layers),
+        "foldable": line.norms(lambda norms: norms.foldable),
         "disparity": line.median(lambda one: one.probes.disparity),
         "tile_mismatch": line.median(lambda one: one.probes.tile_mismatch),
         "batch_dependence": line.median(lambda one: one.probes.batch_dependence),
