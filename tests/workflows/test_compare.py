@@ -27,10 +27,12 @@ from normwise.errors import (
     RunError,
 )
 from normwise.rasters import write_raster
+from normwise.report.page.numbers import MISSING
 from normwise.training.preparing import parts_of, training_batches
-from normwise.training.recipe import Recipe
+from normwise.training.recipe import Recipe, load_recipe, to_yaml
 from normwise.training.recipe_changes import with_settings
 from normwise.workflows import compare_report
+from normwise.workflows.compare_examples import examples_of
 from tests.commands import normwise
 from tests.ray_cluster import a_worker_killed_once, ray_cluster
 
@@ -261,7 +263,7 @@ def test_the_worse_plan_is_stopped_and_the_others_end_as_if_nothing_had_been(
 ):
     real, out, plans = running.train_until, tmp_path / "halved", (*PLANS, "group(groups=2)@skip")
     # Pictures of predictions are another test's, and slow.
-    monkeypatch.setattr(compare_report, "examples_of", lambda recipe, folders: ((), None))
+    monkeypatch.setattr(compare_report, "examples_of", lambda folders: ((), None))
 
     def interrupted(epoch, recipe, **more):
         if recipe.norm == plans[2]:
@@ -357,6 +359,42 @@ def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
     assert "--folds 2" in page
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert content["variants"][1]["values"] == [None, None]
+    assert [content["variants"][place]["norms"] for place in (0, 1)] == [0, None]
+    assert [cell.text for cell in compare_report._traits(bad)][:2] == [MISSING, MISSING]
+
+
+def test_bands_are_varied_and_what_fails_costs_no_trial_and_no_report(
+    data, tmp_path, monkeypatch, caplog
+):
+    def failing(*_, **__):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(running, "probed", failing)
+    vary, out = ["data.bands=[0],[0,1]"], tmp_path / "out"
+    asked = {"seeds": 1, "vary": vary, "settings": SETTINGS, "progress": False}
+    found = nw.compare(data, ["none"], out=out, **asked)
+    assert np.isfinite([line.mean for line in found.lines]).all()
+    assert all(np.isnan(line.outcomes[0].probes.disparity) for line in found.lines)
+    runs = {line.variant.name: out / Trial(line.variant, 0).folder for line in found.lines}
+    for run in runs.values():
+        assert f"{run}: what the trained network is like is left out" in caplog.text
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 1 * (2 + 2 * 2)
+    one, other = runs
+    # As if the second had been measured on the images of a fold.
+    recipe = load_recipe(runs[other] / "recipe.yaml")
+    folded = recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": (2, 2)})})
+    (runs[other] / "recipe.yaml").write_text(to_yaml(folded))
+    examples, _ = examples_of(runs)
+    assert [list(example.predicted) for example in examples] == [[one]]
+    assert f"{other}: no example predictions" in caplog.text
+    (runs[one] / "model.keras").write_bytes(b"no model")
+    (out / "comparison.json").unlink()
+    nw.compare(data, ["none"], out=out, **asked)
+    for what in ("example predictions", f"drawing of “{one}”"):
+        assert f"the page has no {what}: " in caplog.text
+    assert json.loads((out / "comparison.json").read_text())["answer"] == found.answer
+    assert (out / "report.html").read_text().count('class="network"') == 1
 
 
 def test_other_conditions_are_never_mixed_in(found, data):

@@ -1,6 +1,7 @@
 """What a finished comparison leaves: its numbers as JSON, a page as HTML and as Markdown."""
 
 import json
+import logging
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,15 +26,18 @@ from normwise.report.network.inline import inline_svg
 from normwise.report.page.examples import example_row
 from normwise.report.page.facts import Cell, Row
 from normwise.report.page.numbers import number, small
-from normwise.training.recipe import Recipe
 from normwise.workflows.compare_examples import examples_of
 from normwise.workflows.compare_words import command, equal, intervals, limits, stopped
 
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
+log = logging.getLogger("normwise.comparison")
+
 
 def write_report(folder: Path, summary: Summary, fingerprint: str, where: Where) -> None:
     """Writes `comparison.json`, `report.md` and `report.html`.
+
+    Pictures that can't be made are left out, and a warning says why.
 
     Args:
         folder: The comparison's folder, with the runs of its trials.
@@ -150,8 +154,8 @@ def _measured(summary: Summary, letters: Mapping[str, str]) -> Table:
 
 def _traits(line: Line) -> Iterator[Cell]:
     for count in (
-        line.median(lambda one: one.norms.layers),
-        line.median(lambda one: one.norms.foldable),
+        line.norms(lambda norms: norms.layers),
+        line.norms(lambda norms: norms.foldable),
     ):
         yield Cell(number(count, "{:.0f}"), count)
     for share in (
@@ -207,17 +211,24 @@ def _gap(summary: Summary, pair: Pair, letters: Mapping[str, str]) -> Gap:
 
 
 def _examples(folder: Path, summary: Summary, letters: Mapping[str, str]) -> tuple[Row, ...]:
-    recipe = Recipe(**summary.first.recipe)
     # Images of one trial's split: what another seed evaluates may have trained this one.
     shown = next(summary.experiment.blocks())
     runs = {name: run for name, trial, run in _runs(folder, summary) if _block(trial) == shown}
-    examples, meaning = examples_of(recipe, runs)
-    if meaning is None:
+    try:
+        examples, meaning = examples_of(runs)
+        return tuple(
+            example_row(replace(example, predicted=_lettered(example.predicted, letters)), meaning)
+            for example in examples
+            if meaning is not None
+        )
+    except Exception as error:
+        _left_out("example predictions", error)
         return ()
-    return tuple(
-        example_row(replace(example, predicted=_lettered(example.predicted, letters)), meaning)
-        for example in examples
-    )
+
+
+def _left_out(what: str, error: Exception) -> None:
+    """Numbers that took hours are not lost for a picture of them."""
+    log.warning("the page has no %s: %s: %s", what, type(error).__name__, error)
 
 
 def _lettered(predicted: Mapping[str, Any], letters: Mapping[str, str]) -> dict[str, Any]:
@@ -241,7 +252,12 @@ def _runs(folder: Path, summary: Summary) -> Iterator[tuple[str, Trial, Path]]:
 
 def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Iterator[Drawing]:
     for name, _, run in _runs(folder, summary):
-        yield Drawing(letters[name], name, inline_svg(read_graph(run / "model.keras"), name))
+        try:
+            drawn = inline_svg(read_graph(run / "model.keras"), name)
+        except Exception as error:
+            _left_out(f"drawing of “{name}”", error)
+        else:
+            yield Drawing(letters[name], name, drawn)
 
 
 def _versions(summary: Summary, fingerprint: str) -> dict[str, str]:
