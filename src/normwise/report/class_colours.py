@@ -3,9 +3,10 @@
 from colorsys import hls_to_rgb
 from typing import Final
 
-# Okabe & Ito (2008): told apart with any colour vision. The first stands for the background.
+# Okabe & Ito (2008): told apart with any colour vision. The first stands for the background; it is
+# far enough from white, which is no data.
 CLASS_COLOURS: Final = (
-    "#e6e6e6", "#0072b2", "#009e73", "#e69f00", "#cc79a7",
+    "#bfbfbf", "#0072b2", "#009e73", "#e69f00", "#cc79a7",
     "#56b4e9", "#d55e00", "#f0e442", "#7f4f24", "#333333",
 )  # fmt: skip
 _GOLDEN: Final = 0.618034
