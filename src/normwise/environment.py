@@ -9,6 +9,8 @@ from normwise.backend import chosen_backend
 from normwise.errors import BackendMissingError
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "rasterio")
+OPTIONAL = ("openvino", "onnxruntime", "onnx", "tf2onnx", "ray")
+"""What computes a prediction in Keras' place, or elsewhere."""
 MISSING = "not installed"
 
 
@@ -16,7 +18,7 @@ def environment() -> dict[str, str]:
     """Versions by name; packages that aren't installed say so."""
     facts = {"normwise": normwise.__version__, "python": platform.python_version()}
     facts["platform"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-    for package in PACKAGES:
+    for package in (*PACKAGES, *OPTIONAL):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:
