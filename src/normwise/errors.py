@@ -12,6 +12,7 @@
     ├── RecipeError               a recipe with unknown or impossible settings
     ├── RunError                  a run folder that can't be used or resumed
     │   └── DivergedError             a training whose loss is no number any more
+    ├── PredictionError           an image of several that failed in a way nobody foresaw
     ├── OutputExistsError         an output that would be overwritten
     ├── DistributionError         processes or machines that can't work together
     ├── BackendMissingError       no Keras backend is installed
@@ -96,6 +97,10 @@ class RunError(NormwiseError):
 
 class DivergedError(RunError):
     """A training whose loss is no number any more."""
+
+
+class PredictionError(NormwiseError):
+    """An image of several whose prediction failed in a way nobody foresaw; the others are done."""
 
 
 class OutputExistsError(NormwiseError):

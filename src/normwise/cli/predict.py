@@ -51,7 +51,8 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         str | None,
         typer.Option(
             metavar="4GB",
-            help="What the prediction may need beside Keras; by default half of what is free.",
+            help="What the prediction may need beside Keras; by default half of what is free, "
+            "shared by tasks on Ray.",
         ),
     ] = None,
     engine: Annotated[

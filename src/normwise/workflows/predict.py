@@ -18,6 +18,7 @@ from normwise.rasters import ImageFiles, stem_of
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
+from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.overlays import draw_overlay, refuse_picture
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import (
@@ -95,7 +96,7 @@ def predict(  # noqa: PLR0913 - the public interface
             up to the total stride. By default the image is predicted whole if there is memory for
             it, else in the tiles that compute the fewest pixels of those that fit.
         memory: What the prediction may need beside Keras and the weights, in bytes or as text
-            (`"4GB"`); by default half of what is free.
+            (`"4GB"`); by default half of what is free, which on Ray the tasks of a machine share.
         engine: What computes: `"keras"`, `"openvino"` or `"onnx"` (ONNX Runtime), or `"auto"`, the
             fastest of those that are installed, found with the first tile. One whose outputs
             differ from Keras' by more than 1e-4 of their range isn't used, and that is logged.
@@ -105,7 +106,8 @@ def predict(  # noqa: PLR0913 - the public interface
         resume: Go on with an interrupted prediction by tiles; outputs that are there are done.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
-            that are predicted whole, are its tasks. The result is the same bit for bit.
+            that are predicted whole, are its tasks. With the same tiles (`tile`, or `memory`) the
+            result is the same bit for bit.
         processes: How many such tasks at once; by default as many as the cluster has room for.
         outputs: Names of the outputs to predict, of a model that has several; by default all. Their
             channels follow each other, and bands are named after them.
@@ -215,7 +217,7 @@ def _folder(
     model: Any, folder: Path, target: Path, told: Settings, drawn: Path | None
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
-    problems: list[str] = []
+    problems, errors = list[str](), list[NormwiseError]()
     found = images_in(model, folder, problems)
     predictor = Predictor(model, told)
     fit = fitting(predictor, found, problems)
@@ -230,9 +232,12 @@ def _folder(
         try:
             if error := ended.get(out):
                 raise error
-            written.append(_file(predictor, files, out, picture, out in ended))
+            with one_of_several(files):
+                written.append(_file(predictor, files, out, picture, out in ended))
         except NormwiseError as error:
             problems.append(str(error))
+            errors.append(error)
     if problems:
-        raise DataError(f"{folder}: {len(written)} predicted, {len(problems)} failed.", problems)
+        ended_as = f"{folder}: {len(written)} predicted, {len(problems)} failed."
+        raise DataError(ended_as, problems) from next(iter(errors), None)
     return written

@@ -28,6 +28,7 @@ from normwise.errors import DistributionError, NormwiseError
 from normwise.memory import keep_freed_memory
 from normwise.rasters import ImageFiles
 from normwise.workflows.ensembles import members_of
+from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
 from normwise.workflows.prediction_progress import watching
 from normwise.workflows.predictor import Image, Predictor, Settings
@@ -109,6 +110,11 @@ class Remote:
         self._cluster = cluster
         self._models = seen(Path(fspath(member)) for member in members_of(model))
 
+    @property
+    def sharing(self) -> int:
+        """How many processes can share a machine: its tasks, and the one that asks."""
+        return self._cluster.sharing + 1
+
     def values(
         self, predictor: Predictor, image: Image, tiles: Tiles, pieces: Iterable[Piece]
     ) -> Generator[tuple[Piece, Array], None, None]:
@@ -163,7 +169,7 @@ class Remote:
             try:
                 if is_done(out, predictor.settings):
                     continue
-                with opened(predictor, files) as (image, _):
+                with one_of_several(files), opened(predictor, files) as (image, _):
                     tiles = predictor.tiles(image)
             except NormwiseError:
                 continue  # said by who predicts it here
@@ -218,10 +224,19 @@ def predict_block(block: Block) -> list[Array]:
 
 
 def predict_whole_scene(whole: Whole) -> None:
-    """Predicts an image into a file, in a worker."""
+    """Predicts an image into a file, in a worker.
+
+    Raises:
+        PredictionError: It failed in a way nobody foresaw.
+    """
     out = Path(whole.out)
     refuse_unseen((*whole.scene.files, Seen(str(out.parent))))
-    predict_file(_told(whole.scene), whole.scene.paths, out)
+    with one_of_several(whole.scene.paths):
+        predictor = _told(whole.scene)
+        # Whoever asks has looked already: what is there may be replaced, or was written by an
+        # attempt whose worker died.
+        predictor.settings = replace(predictor.settings, overwrite=True, resume=False)
+        predict_file(predictor, whole.scene.paths, out)
 
 
 def _told(scene: Scene) -> Predictor:

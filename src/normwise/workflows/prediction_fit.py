@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from normwise.errors import DataError, NetworkError, RasterError
+from normwise.errors import DataError, NetworkError, PredictionError, RasterError
 from normwise.rasters import ImageFiles, RasterInfo, raster_info, suffix_of
+from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.runs import record_of_run
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def unfit_of(predictor: Predictor, path: ImageFiles) -> str:
         path: The image.
     """
     try:
-        refuse_unfit(predictor, raster_info(path, 3 if predictor.axes == 3 else 2))
-    except (DataError, NetworkError, RasterError) as error:
+        with one_of_several(path):
+            refuse_unfit(predictor, raster_info(path, 3 if predictor.axes == 3 else 2))
+    except (DataError, NetworkError, PredictionError, RasterError) as error:
         return str(error)
     return ""
 

@@ -271,8 +271,15 @@ class Predictor:
         def computed(tile: tuple[int, ...]) -> int:
             return tiles_of(self.members, image.size, tile).computed
 
-        memory = self.settings.memory or int(_OF_THE_FREE * available_memory())
+        free = available_memory() // self._sharing
+        memory = self.settings.memory or int(_OF_THE_FREE * free)
         return tile_size.choose(self.members, image.size, fixed, memory, computed)
+
+    @property
+    def _sharing(self) -> int:
+        """How many processes take their part of what is free."""
+        remote = self.settings.remote
+        return 1 if remote is None else remote.sharing
 
     def reader(self, image: Image) -> Any:
         """A function that reads a window of an image as each model takes it.

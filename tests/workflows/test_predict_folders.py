@@ -1,0 +1,110 @@
+"""Folders of images: whatever fails, here or in a worker, stops no other image."""
+
+import pickle
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+import normwise as nw
+from normwise.distributed.alike import Alike
+from normwise.distributed.ray_tasks import Cluster
+from normwise.distributed.shared_files import seen
+from normwise.errors import DataError, PredictionError
+from normwise.inference import tile_size
+from normwise.workflows import predict as prediction
+from normwise.workflows import predict_on_ray, prediction_fit, predictor
+from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
+from normwise.workflows.predictor import Image, Predictor, Settings
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    inputs = keras.Input((None, None, 2))
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs)).save(path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate("abc"):
+        pixels = np.random.default_rng(seed).normal(size=(SIDE, SIDE, 2))
+        np.save(folder / f"{name}.npy", pixels.astype(np.float32))
+    return folder
+
+
+def asked_for(model, image, out, settings):
+    fingerprint = Predictor(str(model), settings).fingerprint
+    asked = pickle.dumps(Asked(seen([model]), settings, fingerprint))
+    return Whole(Scene(asked, seen([image]), True, (SIDE, SIDE)), str(out))
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(resume=True)], ids=["new", "resumed"])
+def test_a_retry_replaces_what_a_dead_worker_wrote(model, images, tmp_path, settings):
+    out = tmp_path / "out.npy"
+    whole = asked_for(model, images / "a.npy", out, settings)
+    predict_whole_scene(whole)
+    first = out.read_bytes()
+    out.write_bytes(b"something else")
+    predict_whole_scene(whole)
+    assert out.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(MemoryError(), "MemoryError (unexpected)"), (ValueError("no\nway"), "ValueError: no way (u")],
+)
+def test_a_fault_in_a_worker_is_that_of_its_image(
+    model, images, tmp_path, monkeypatch, error, told
+):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(predict_on_ray, "predict_file", failing)
+    whole = asked_for(model, images / "a.npy", tmp_path / "out.npy", Settings())
+    with pytest.raises(PredictionError) as caught:
+        predict_whole_scene(whole)
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent).startswith(f"{images / 'a.npy'}: {told}")
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "index"),
+    [(prediction, "predict_file", 1), (prediction_fit, "raster_info", 0)],
+)
+def test_a_fault_stops_no_other_image(model, images, tmp_path, monkeypatch, place, name, index):
+    real = getattr(place, name)
+
+    def failing(*arguments):
+        if arguments[index].name == "b.npy":
+            raise MemoryError("no room for it")
+        return real(*arguments)
+
+    monkeypatch.setattr(place, name, failing)
+    with pytest.raises(DataError, match=r"2 predicted, 1 failed.\n.*b\.npy: MemoryError: no room"):
+        nw.predict(model, images, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "c.npy"]
+
+
+def test_the_tasks_of_a_machine_share_its_memory(model, monkeypatch):
+    nodes = [{"Alive": True, "Resources": {"CPU": count}} for count in (2.0, 6.0)]
+    cluster = Cluster(SimpleNamespace(nodes=lambda: nodes), 2, None, Alike(2))
+    remote, planned = Remote(cluster, str(model)), []
+    monkeypatch.setattr(predictor, "available_memory", lambda: 8_000_000)
+
+    def chosen(members, size, fixed, memory, computed):
+        planned.append(memory)
+        return size
+
+    monkeypatch.setattr(tile_size, "choose", chosen)
+    image = Image(np.zeros((SIDE, SIDE, 2), np.float32), None)
+    for settings in (Settings(), Settings(remote=remote), Settings(memory=123, remote=remote)):
+        Predictor(str(model), settings).tiles(image)
+    assert planned == [4_000_000, 1_000_000, 123]  # three tasks and the process that asks
