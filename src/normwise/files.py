@@ -103,6 +103,15 @@ def write_text(path: Path, text: str, overwrite: bool = True) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def as_utf8(text: str) -> str:
+    """Text with escapes, such as `\\udce9`, for what UTF-8 has no bytes for.
+
+    Names of files that are not UTF-8 hold such characters. In JSON the escape stands for the very
+    character, so that a name comes back as it was.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputExistsError(

@@ -1,7 +1,10 @@
 import json
+import logging
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,6 +21,7 @@ from normwise.training.run import train
 from normwise.training.run_folder import FILES
 from normwise.training.run_record import RunRecord, State
 from normwise.training.whole_items import whole_items
+from normwise.workflows.evaluate import _named
 from normwise.workflows.evaluate import evaluate as evaluate_run
 
 SIZES = [(32, 32), (30, 45), (32, 32), (33, 20), (32, 32), (40, 40)]
@@ -102,7 +106,7 @@ def test_the_page_tells_what_was_reached(finished):
     assert ("Which class is taken for which" in page) == (task == "segmentation")
 
 
-def test_an_evaluation_is_added_to_the_page(finished, tmp_path):
+def test_an_evaluation_is_added_to_the_page(finished, tmp_path, caplog):
     _, data, run = finished
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder)
@@ -115,10 +119,25 @@ def test_an_evaluation_is_added_to_the_page(finished, tmp_path):
     assert test.floor.constant == kept.evaluations[0].floor.constant
     assert page.index("On 1 test image<") < page.index("On 2 validation images<")
     assert "From 1 test image, of" in page
-    (folder / "report.json").unlink()
     (folder / "report.html").unlink()
+    for content in ("{", json.dumps({"of": "a newer normwise"})):
+        (folder / "report.json").write_text(content)
+        with caplog.at_level(logging.WARNING):
+            assert evaluate_run(folder, split="test").values == found.values
+        assert "report.json can't be read" in caplog.text
+        caplog.clear()
+    (folder / "report.json").unlink()
     assert evaluate_run(folder, split="test").values == found.values
     assert not (folder / "report.html").exists()
+
+
+def test_each_csv_file_of_a_folder_is_data_of_its_own():
+    own, other = "/lakes/a.csv", "/lakes/b.csv"
+    page = SimpleNamespace(kept=SimpleNamespace(data=own))
+    opened = SimpleNamespace(root=Path("/lakes"))
+    given = (None, own, Path(other), "/lakes", opened)
+    names = [_named(one, opened, page) for one in given]
+    assert names == [own, own, other, "/lakes", "/lakes"]
 
 
 def test_it_learnt(finished):
@@ -191,17 +210,25 @@ def test_a_run_is_not_replaced_by_chance(finished):
 
 def test_resuming_a_finished_run_gives_it_again(finished):
     _, data, run = finished
+    history = run.folder / "history.csv"
+    text = history.read_text()
+    # As if killed between the last checkpoint and its history.
+    history.write_text("".join(text.splitlines(keepends=True)[:-1]))
     again = train(recipe_of(data), out=run.folder, resume=True, progress=False)
     assert again.metrics == run.metrics
     assert again.history == run.history
+    assert history.read_text() == text
 
 
 def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
     _, data, run = finished
     with pytest.raises(RunError, match="no run to resume"):
         train(recipe_of(data), out=tmp_path, resume=True, progress=False)
+    files = [path for path in run.folder.rglob("*") if path.is_file() and path.suffix != ".txt"]
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in files]
     with pytest.raises(RunError, match=r"training\.seed is 3, was 0"):
         train(recipe_of(data, seed=3), out=run.folder, resume=True, progress=False)
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in files] == before
     assert load_recipe(run.folder / "recipe.yaml").training.seed == 0
 
 

@@ -3,11 +3,14 @@
 import json
 import logging
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from normwise.data.dataset import Item
 from normwise.errors import DivergedError, RunError
 from normwise.files import write_text
 from normwise.rasters import write_raster
@@ -19,9 +22,10 @@ from normwise.training.preparing import parts_of
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
-from normwise.training.reporting import LivePage, reported
+from normwise.training.reporting import LivePage, forget_other, reported
 from normwise.training.run_record import Evaluation, RunRecord, State
 from normwise.training.run_words import answer, best_epoch
+from normwise.training.seen import SeenImages
 
 
 def metrics(iou):
@@ -106,6 +110,15 @@ def test_other_ends_are_told_with_the_way_on():
     assert so_far in text
     assert "--resume" not in text
     assert "no epoch of 4 was done" in said(record())
+
+
+def test_commands_can_be_pasted_into_a_shell():
+    for made, words in (
+        (FINISHED, "`normwise evaluate 'my runs/a'`"),
+        (record(), "`normwise train 'my runs/a' --resume`"),
+        (record(state=State.failed), "`normwise train 'my runs/a' --resume`"),
+    ):
+        assert words in answer(made, recipe(), rows(0.1), "my runs/a")
 
 
 def test_the_best_epoch_has_a_number():
@@ -206,3 +219,85 @@ def test_a_page_that_can_not_be_written_costs_no_run(parts, folder, caplog):
         page.write()
     assert "report.html isn't written: RecipeError" in caplog.text
     assert told_settings(parts.recipe)["norm"] == "standardize@input"
+
+
+@pytest.mark.parametrize("broken", ["content_hash", "read_graph"])
+def test_a_page_that_can_not_be_begun_costs_no_run(parts, folder, caplog, monkeypatch, broken):
+    def fail(*_):
+        raise ValueError("as if it were broken")
+
+    monkeypatch.setattr(reporting, broken, fail)
+    with caplog.at_level(logging.WARNING), reported(parts, {}, folder) as page:
+        assert page is None
+    assert "report.html isn't written: ValueError as if" in caplog.text
+    with pytest.raises(KeyboardInterrupt), reported(parts, {}, folder):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("broken", ["read_graph", "_shown"])
+def test_pictures_that_can_not_be_made_cost_no_finished_run(parts, folder, monkeypatch, broken):
+    def fail(*_):
+        raise ValueError("as if it were broken")
+
+    values = {"r2": 0.5}
+    with reported(parts, {}, folder) as page:
+        monkeypatch.setattr(reporting, "read_graph", lambda _: page.graph)
+        monkeypatch.setattr(reporting, broken, fail)
+        page.finish(parts, Metrics("regression", values, {"a": values}, 9), seen(parts), "")
+    assert RunRecord.read(folder).state is State.finished
+    assert "This run had not come to its end" not in (folder / "report.html").read_text()
+
+
+def seen(parts, **changes):
+    return SeenImages(parts.output, (Constant("the mean", (0.0,)),), **changes)
+
+
+def test_a_run_that_goes_on_keeps_what_was_told_and_what_it_reaches(parts, folder):
+    with reported(parts, {"norm": "none"}, folder) as page:
+        page.kept = replace(page.kept, command="as told").having(TESTED)
+        page.end(State.finished)
+    with pytest.raises(KeyboardInterrupt), reported(parts, {"data.labels": "targets"}, folder):
+        raise KeyboardInterrupt
+    kept = RunRecord.read(folder)
+    assert (kept.told, kept.command, kept.state) == (
+        {"norm": "none"}, "as told", State.interrupted,
+    )  # fmt: skip
+    assert [one.split for one in kept.evaluations] == ["test"]
+    forget_other(parts.recipe, folder)
+    assert RunRecord.read(folder)
+    forget_other(recipe(), folder)
+    assert RunRecord.read(folder) is None
+
+
+def test_a_name_that_is_not_utf_8_is_hashed_and_shown(parts, folder, tmp_path):
+    name = os.fsdecode(b"r\xe9")
+    items = tuple(replace(item, name=name) for item in parts.dataset.items)
+    odd = replace(parts, dataset=replace(parts.dataset, items=items))
+    image, values = np.zeros((16, 16, 2), np.float32), {"r2": 0.5}
+    eyes = seen(odd)
+    eyes(items[0], image, image[..., :1], image[..., :1] + 1, image[..., :1])
+    with reported(odd, {}, folder) as page:
+        found = Evaluation(f"/{name}", "test", 1, Metrics("regression", values, {"a": values}, 9))
+        page.add(found, eyes, odd.dataset)
+    assert "r\\udce9: " in (folder / "report.html").read_text(encoding="utf-8")
+    assert RunRecord.read(folder).evaluations[0].data == f"/{name}"
+
+
+@pytest.mark.parametrize("depth", [None, 3])
+def test_what_is_kept_of_large_images_is_small(parts, depth):
+    shape = (300, 290) if depth is None else (depth, 300, 290)
+    image = np.random.default_rng(0).normal(size=(*shape, 2)).astype(np.float32)
+    truth = image[..., :1]
+    item = Item("large", Path("large.npy"), None, "test", 300, 290, depth=depth)
+    eyes, whole = seen(parts), seen(parts, whole=True)
+    for each in (eyes, whole):
+        each(item, image, truth, np.ones_like(truth), truth)
+    here = image if depth is None else image[1]
+    (panel,) = eyes.panels
+    np.testing.assert_array_equal(panel.image, here[22:278, 17:273])
+    np.testing.assert_array_equal(panel.truth, here[22:278, 17:273, 0])
+    for kept in (panel.image, panel.truth, panel.predicted, panel.valid):
+        assert kept.base is None
+        assert kept.shape[:2] == (256, 256)
+    np.testing.assert_array_equal(whole.panels[0].image, here)
+    assert depth is None or whole.panels[0].image.base is None

@@ -9,8 +9,11 @@ import pytest
 
 import normwise as nw
 from normwise.errors import DataError, OutputExistsError, RecipeError, RunError
+from normwise.files import write_text
 from normwise.rasters import write_raster
-from normwise.training.recipe import load_recipe
+from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.recipe_changes import with_settings
+from normwise.training.recipe_reasons import reasoned_yaml
 from normwise.workflows import cross_validation as workflow
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -77,14 +80,33 @@ def test_finished_folds_are_kept_and_the_others_made(found, data, monkeypatch):
             path.unlink()
     (found.folder / "ensemble.json").unlink()
     calls = []
-    real = workflow.train
-    monkeypatch.setattr(workflow, "train", lambda *a, **k: calls.append(k["out"]) or real(*a, **k))
+    real = workflow.train_chosen
+    monkeypatch.setattr(
+        workflow, "train_chosen", lambda *a, **k: calls.append(k["out"]) or real(*a, **k)
+    )
     again = nw.cross_validate(found.folder, resume=True, progress=False)
     assert [out.name for out in calls] == ["fold2"]
     assert (found.folder / "fold1" / "model.keras").read_bytes() == kept
     assert again.per_fold == found.per_fold
     after = nw.predict(found.folder, np.load(data / "images" / "i0.npy"))
     np.testing.assert_array_equal(before, after)
+
+
+def test_folds_keep_the_reasons_of_a_recipe(data, tmp_path, monkeypatch):
+    def train_chosen(recipe, *, out, reasons, **_):
+        seen.append(dict(reasons))
+        write_text(out / "metrics.json", '{"values": {"rmse": 1.0}}')
+
+    seen, out = [], tmp_path / "runs"
+    why = {"network.filters": "memory is small", "network.depth": "so are the images"}
+    recipe = with_settings(Recipe(data={"path": str(data)}), SETTINGS)
+    write_text(tmp_path / "recipe.yaml", reasoned_yaml(recipe, why))
+    monkeypatch.setattr(workflow, "train_chosen", train_chosen)
+    settings = ["network.depth=2"]
+    nw.cross_validate(tmp_path / "recipe.yaml", 2, out=out, settings=settings, progress=False)
+    (out / "fold2" / "metrics.json").unlink()
+    nw.cross_validate(out, resume=True, progress=False)
+    assert seen == [{"network.filters": "memory is small"}] * 3
 
 
 def test_what_is_there_is_not_overwritten(found, data):

@@ -18,7 +18,7 @@ def content_hash(dataset: Dataset) -> str:
     """
     digest = sha256()
     for item in sorted(dataset.items, key=lambda item: (item.name, item.origin)):
-        digest.update(f"{item.name} {item.origin}\n".encode())
+        digest.update(_bytes(f"{item.name} {item.origin}\n"))
         images = item.image if isinstance(item.image, tuple) else (item.image,)
         for path in (*images, item.label, item.weight):
             for file in _files(path):
@@ -38,9 +38,14 @@ def _files(path: Path | None) -> Iterator[Path]:
 
 def _parts(path: Path) -> Iterator[bytes]:
     size = path.stat().st_size
-    yield f"{path.name} {size}\n".encode()
+    yield _bytes(f"{path.name} {size}\n")
     with path.open("rb") as file:
         yield file.read(_END)
         if size > 2 * _END:
             file.seek(-_END, 2)
         yield file.read(_END)
+
+
+def _bytes(text: str) -> bytes:
+    # A file's name may be any bytes: those that are not UTF-8 come back as they are on disk.
+    return text.encode("utf-8", "surrogateescape")

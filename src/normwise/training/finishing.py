@@ -34,7 +34,7 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, See
     model, fill = finished_model(parts.network, output), parts.images.mean.tolist()
     save_model(model, folder / "model.keras", overwrite=True)
     dataset.record.model_copy(update={"fill": fill}).write(folder)
-    seen = SeenImages(output, constants_of(output))
+    seen = SeenImages(output, constants_of(output), whole=True)
     metrics = evaluate(model, dataset, "val", [fill], seen=seen)
     _write_metrics(folder / "metrics.json", metrics, standing)
     draw_run(seen.panels, meaning_of(dataset, output), recipe, standing, folder)

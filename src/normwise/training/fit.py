@@ -145,6 +145,24 @@ def supervised(
     return Supervised(head_sizes(model, patch), values, prepare)
 
 
+def refuse_other_recipe(recipe: Recipe, run_folder: Path) -> None:
+    """Refuses to go on with a checkpoint that another recipe has made.
+
+    Args:
+        recipe: The resolved recipe.
+        run_folder: A folder with `checkpoints/last.npz`.
+
+    Raises:
+        RunError: If the two recipes differ, or the checkpoint is damaged.
+    """
+    state = read_state(run_folder / LAST)
+    if differing := differences(Recipe.model_validate(state["recipe"]), recipe):
+        raise RunError(
+            f"The run in {run_folder} was started with another recipe: {'; '.join(differing)}. "
+            "Resume it with the recipe.yaml in its folder, or start a new run."
+        )
+
+
 def _epoch(
     model: keras.Model,
     batches: Batches,
@@ -230,10 +248,6 @@ def _resumed(model: keras.Model, recipe: Recipe, run_folder: Path) -> Standing:
     path = run_folder / LAST
     if not path.exists():
         return Standing()  # stopped within its first epoch: there is nothing to lose
-    if differing := differences(Recipe.model_validate(read_state(path)["recipe"]), recipe):
-        raise RunError(
-            f"The run in {run_folder} was started with another recipe: {'; '.join(differing)}. "
-            "Resume it with the recipe.yaml in its folder, or start a new run."
-        )
+    refuse_other_recipe(recipe, run_folder)
     state = load_checkpoint(path, model, model.optimizer)
     return Standing.from_state(state["standing"])

@@ -10,6 +10,7 @@ from typing import Final
 from normwise.data.loading import tiles_of
 from normwise.networks.stride import strides_of
 from normwise.training.fit import LAST, fit
+from normwise.training.history import write_history
 from normwise.training.loading import Batch
 from normwise.training.losses.composition import loss_of
 from normwise.training.precise_statistics import refine_statistics
@@ -71,6 +72,8 @@ def fitted(
             prepare,
             until,
         )
+        # Killed between the last checkpoint and its history, a run resumes with nothing to train.
+        write_history(folder / "history.csv", standing.history)
         if training.precise_bn and not standing.paused(training):
             refine_statistics(network, batches, validation, training)
     if seen is not None:

@@ -25,10 +25,10 @@ from normwise.training.history import History
 from normwise.training.metrics import Metrics
 from normwise.training.pictures import meaning_of
 from normwise.training.preparing import Parts
-from normwise.training.recipe import Recipe
-from normwise.training.recipe_changes import as_setting, told_settings
+from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.recipe_changes import as_setting, differences, told_settings
 from normwise.training.run_facts import facts_of
-from normwise.training.run_record import Evaluation, RunRecord, State
+from normwise.training.run_record import RECORD, Evaluation, RunRecord, State
 from normwise.training.run_words import named
 from normwise.training.seen import SeenImages
 
@@ -38,6 +38,15 @@ PAUSE: Final = 30.0
 """Seconds between two pages of a run that trains."""
 
 log = logging.getLogger("normwise.training")
+
+
+@contextmanager
+def harmless() -> Iterator[None]:
+    """Logs what goes wrong inside: a page must not cost the run that it is about."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s isn't written: %s %s", PAGE, type(error).__name__, error)
 
 
 @dataclass
@@ -55,19 +64,15 @@ class RunPage:
     graph: Graph = field(repr=False)
 
     def write(self, shown: Shown | None = None) -> None:
-        """Writes `report.json` and `report.html`.
-
-        A page that can't be written is logged: it must not cost the run that it is about.
+        """Writes `report.json` and `report.html`; what goes wrong is logged.
 
         Args:
             shown: Example predictions.
         """
-        try:
+        with harmless():
             self.kept.write(self.folder)
             facts = facts_of(self.folder, self.kept, self.graph, shown)
             write_text(self.folder / PAGE, html_page(facts))
-        except Exception as error:
-            log.warning("%s isn't written: %s %s", PAGE, type(error).__name__, error)
 
     def end(self, state: State, why: str = "") -> None:
         """Says how a run ended that has no model."""
@@ -75,7 +80,7 @@ class RunPage:
         self.write()
 
     def finish(self, parts: Parts, metrics: Metrics, seen: SeenImages, stopped: str) -> None:
-        """Says what the finished model reaches on the validation images.
+        """Says what the finished model reaches on the validation images; what goes wrong is logged.
 
         Args:
             parts: What the run is made of.
@@ -84,15 +89,24 @@ class RunPage:
             stopped: Why the run ended before its last epoch; empty if it did not.
         """
         self.kept = replace(self.kept, state=State.finished, why=stopped)
-        self.graph = read_graph(self.folder / MODEL)
-        images, metric = len(parts.dataset.split("val")), str(parts.recipe.training.metric)
-        floor = seen.floors.best(metric)
-        self.add(Evaluation(self.kept.data, "val", images, metrics, floor), seen, parts.dataset)
+        with harmless():
+            self.graph = read_graph(self.folder / MODEL)
+            images, metric = len(parts.dataset.split("val")), str(parts.recipe.training.metric)
+            floor = seen.floors.best(metric)
+            found = Evaluation(self.kept.data, "val", images, metrics, floor)
+            self.add(found, seen, parts.dataset)
+            return
+        self.write()
 
     def add(self, found: Evaluation, seen: SeenImages, dataset: Dataset) -> None:
-        """Adds what the model reaches on some images, and shows the first of them."""
-        self.kept = self.kept.having(found)
-        self.write(_shown(found, self.kept, seen, dataset))
+        """Adds what the model reaches on some images, and shows the first of them.
+
+        What goes wrong is logged.
+        """
+        self.kept, shown = self.kept.having(found), None
+        with harmless():
+            shown = _shown(found, self.kept, seen, dataset)
+        self.write(shown)
 
 
 class LivePage:
@@ -112,15 +126,23 @@ class LivePage:
 
 
 @contextmanager
-def reported(parts: Parts, told: Mapping[str, Any], folder: Path) -> Iterator[RunPage]:
+def reported(parts: Parts, told: Mapping[str, Any], folder: Path) -> Iterator[RunPage | None]:
     """Leaves a page in the run folder, however the training inside ends.
+
+    A run that goes on keeps what was told when it began, and what its model reaches.
 
     Args:
         parts: What the run is made of, with every choice made.
         told: The settings that were told, by dotted key.
         folder: The run folder, with the recipe and the check in it.
+
+    Yields:
+        The page; None where none can be made, which is logged.
     """
-    page = RunPage(folder, _begun(parts, told, folder), read_graph(parts.network))
+    page = _first_page(parts, told, folder)
+    if page is None:
+        yield None
+        return
     page.write()
     try:
         yield page
@@ -133,6 +155,19 @@ def reported(parts: Parts, told: Mapping[str, Any], folder: Path) -> Iterator[Ru
     except BaseException as error:
         page.end(State.failed, f"{type(error).__name__}: {error}")
         raise
+
+
+def forget_other(recipe: Recipe, folder: Path) -> None:
+    """Removes the record of a run that ended before its first epoch and had another recipe.
+
+    Args:
+        recipe: The resolved recipe that is trained now.
+        folder: The run folder, which holds no checkpoint.
+    """
+    with harmless():
+        path = folder / "recipe.yaml"
+        if not path.is_file() or differences(load_recipe(path), recipe):
+            (folder / RECORD).unlink(missing_ok=True)
 
 
 def page_of(folder: Path) -> RunPage | None:
@@ -151,15 +186,25 @@ def constants_in(record: RunRecord) -> tuple[Constant, ...]:
     return tuple(floor.constant for floor in floors[:1])
 
 
+def _first_page(parts: Parts, told: Mapping[str, Any], folder: Path) -> RunPage | None:
+    with harmless():
+        return RunPage(folder, _begun(parts, told, folder), read_graph(parts.network))
+    return None
+
+
 def _begun(parts: Parts, told: Mapping[str, Any], folder: Path) -> RunRecord:
-    recipe, dataset = parts.recipe, parts.dataset
+    recipe, dataset, before = parts.recipe, parts.dataset, None
+    with harmless():
+        before = RunRecord.read(folder)
     return RunRecord(
-        command=_command(recipe, folder),
-        told=told,
+        # What is resumed is the resolved recipe, which doesn't tell the told from the chosen.
+        command=before.command if before else _command(recipe, folder),
+        told=before.told if before else told,
         data=recipe.data.path,
         fingerprint=content_hash(dataset),
         images={split: len(dataset.split(split)) for split in SPLITS},
         versions=installed(),
+        evaluations=before.evaluations if before else (),
     )
 
 

@@ -12,16 +12,16 @@ from normwise.distributed.processes import is_first
 from normwise.files import write_text
 from normwise.training.checking import check_network, described
 from normwise.training.finishing import finish
-from normwise.training.fit import LAST
+from normwise.training.fit import LAST, refuse_other_recipe
 from normwise.training.fitting import fitted
-from normwise.training.history import History, write_history
+from normwise.training.history import History
 from normwise.training.metrics import Metrics
 from normwise.training.preparing import Parts, parts_of, with_rate
 from normwise.training.progress import Watcher, watcher
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import flat_settings, told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
-from normwise.training.reporting import LivePage, RunPage, reported
+from normwise.training.reporting import LivePage, RunPage, forget_other, reported
 from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.run_record import State
@@ -132,8 +132,6 @@ def train_until(
         _paged(parts, recipe, out) as page,
     ):
         history = fitted(parts, out, resume, _watched(watch, trackers, page, out), epoch).history
-        # Killed between the last checkpoint and its history, a run resumes with nothing to train.
-        write_history(out / "history.csv", history)
         if page:
             page.end(State.interrupted, "It paused there, to be judged beside others.")
         return history
@@ -157,6 +155,9 @@ def _begun(
     prepare_folder(folder, mode.resume, mode.overwrite)
     with logged(folder / "log.txt"):
         parts = replace(parts, recipe=with_rate(parts, folder, mode.resume))
+        if mode.resume and (folder / LAST).exists():
+            # Before anything is written: the run that is there stays as it is.
+            refuse_other_recipe(parts.recipe, folder)
         _describe(parts, folder, reasons)
         findings = check_network(parts, folder) if is_first() else None
         trackers = _trackers(parts.recipe, folder, mode.resume)
@@ -193,7 +194,8 @@ def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]
 def _describe(parts: Parts, folder: Path, reasons: Mapping[str, str]) -> None:
     recipe, dataset, network = parts.recipe, parts.dataset, parts.network
     if not ((folder / "recipe.yaml").exists() and (folder / LAST).exists()):
-        # A resumed run keeps its own: it may yet be refused because the two differ.
+        # A run that goes on keeps its own, with the reasons in it.
+        forget_other(recipe, folder)
         write_text(folder / "recipe.yaml", reasoned_yaml(recipe, reasons))
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)

@@ -75,7 +75,7 @@ def _present(folder: Path) -> list[Path]:
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
     """What is logged inside the block goes to a file, too."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("normwise")
     level = logger.level

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from normwise.errors import RunError
-from normwise.files import write_text
+from normwise.files import as_utf8, write_text
 from normwise.training.floors import Constant, Floor
 from normwise.training.metrics import Metrics
 
@@ -86,7 +86,7 @@ class RunRecord:
         """Writes it into a run folder."""
         content = {**asdict(self), "evaluations": [_plain(one) for one in self.evaluations]}
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(folder / RECORD, f"{text}\n")
+        write_text(folder / RECORD, as_utf8(f"{text}\n"))
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

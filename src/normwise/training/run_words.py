@@ -1,6 +1,7 @@
 """The words of a run's page: what was reached, on which images, beside what is easily reached."""
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -35,9 +36,11 @@ def named(found: Evaluation, record: RunRecord) -> str:
 
 
 def answer(record: RunRecord, recipe: Recipe, history: History, folder: str) -> str:
-    """What the page says in a paragraph."""
+    """What the page says in a paragraph; its commands can be pasted into a shell."""
     sentences = {State.finished: _finished, State.running: _on_its_way, State.diverged: _diverged}
-    return " ".join(sentences.get(record.state, _ended)(record, recipe, history, folder))
+    return " ".join(
+        sentences.get(record.state, _ended)(record, recipe, history, shlex.quote(folder))
+    )
 
 
 def _finished(record: RunRecord, recipe: Recipe, history: History, folder: str) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """What is kept of the images that are evaluated: a few to show, and what a constant reaches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import numpy as np
+
 from normwise.data.dataset import Item
+from normwise.files import as_utf8
 from normwise.report.page.examples import Example, example_row, middle
 from normwise.report.page.facts import Row
 from normwise.report.preview import Meaning, Panel
@@ -23,12 +26,14 @@ class SeenImages:
     Args:
         output: What outputs mean.
         constants: The answers that the model's are compared with.
+        whole: Whether the first images are kept whole, and not only the middle of large ones.
         panels: The first images, of volumes the middle slice; of several targets the first, of a
             distribution its middle.
     """
 
     output: Output
     constants: Sequence[Constant]
+    whole: bool = False
     panels: list[Panel] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +46,8 @@ class SeenImages:
         self.floors.add(truth, weight, item.name)
         if len(self.panels) == IMAGES:
             return
-        self.panels.append(panel_of(item, image, truth, weight, predicted, self.output))
+        panel = panel_of(item, image, truth, weight, predicted, self.output)
+        self.panels.append(panel if self.whole else _cropped(panel))
 
     def rows(self, meaning: Meaning) -> tuple[Row, ...]:
         """The first images for a page, of large ones the middle."""
@@ -66,10 +72,23 @@ def panel_of(
     else:
         values = output.distribution.point(predicted)[..., 0]
         drawn = (image, truth[..., 0], values, weight[..., 0] > 0)
+    name = as_utf8(item.name)
     if item.depth is None:
-        return Panel(item.name, *drawn)
+        return Panel(name, *drawn)
     number = item.depth // 2
-    return Panel(f"{item.name}, slice {number}", *(array[number] for array in drawn))
+    # A copy: a view would keep the whole volume.
+    return Panel(f"{name}, slice {number}", *(np.array(array[number]) for array in drawn))
+
+
+def _cropped(panel: Panel) -> Panel:
+    """What a page shows of it, as a copy: a view would keep the whole image."""
+    return replace(
+        panel,
+        image=middle(panel.image).copy(),
+        truth=middle(panel.truth).copy(),
+        predicted=middle(panel.predicted).copy(),
+        valid=middle(panel.valid).copy(),
+    )
 
 
 def _row(panel: Panel, meaning: Meaning) -> Row:

@@ -7,7 +7,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Self, TypeGuard
@@ -16,8 +16,16 @@ from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences, with_settings
+from normwise.training.recipe_reasons import still_true
 from normwise.workflows.ensembles import ENSEMBLE_FILE, write_ensemble
-from normwise.workflows.train import RECIPE_FILE, recipe_of, run_folder, train, with_whole_path
+from normwise.workflows.train import (
+    RECIPE_FILE,
+    reasons_of,
+    recipe_of,
+    run_folder,
+    train_chosen,
+    with_whole_path,
+)
 
 METRICS_FILE: Final = "metrics.json"
 FOLDS_FILE: Final = "folds.json"
@@ -94,10 +102,11 @@ def cross_validate(
         OutputExistsError: The folder holds runs already.
         RunError: A loss became NaN, or there is nothing to resume.
     """
-    chosen, folds, folder = _asked(recipe, folds, out, settings, resume)
-    _prepare(folder, Begun(folds, chosen), resume, overwrite)
+    asked, folder = _asked(recipe, folds, out, settings, resume)
+    _prepare(folder, asked, resume, overwrite)
+    folds = asked.folds
     for fold in range(1, folds + 1):
-        _train_fold(chosen, (fold, folds), folder, resume, progress)
+        _train_fold(asked, fold, folder, resume, progress)
     write_ensemble(folder, [_fold(folder, k + 1).name for k in range(folds)])
     found = CrossValidation(folder, tuple(_metrics(_fold(folder, k + 1)) for k in range(folds)))
     content = {"split": "val", "folds": folds, "values": found.mean, "spread": found.spread}
@@ -114,14 +123,22 @@ def is_cross_validation(given: Any) -> TypeGuard[str | PathLike[str]]:
 @dataclass(frozen=True)
 class Begun:
     """What a cross-validation was begun with: it stands in `folds.json`, so that the folds that
-    are still to come are trained as they would have been at once."""
+    are still to come are trained as they would have been at once.
+
+    Attributes:
+        folds: How many.
+        recipe: Of all of them.
+        reasons: Why its settings are as they are, by dotted key.
+    """
 
     folds: int
     recipe: Recipe
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Writes the record into the folder of the cross-validation."""
         content = {"folds": self.folds, "recipe": self.recipe.model_dump(mode="json")}
+        content["reasons"] = dict(self.reasons)
         write_text(folder / FOLDS_FILE, _json(content))
 
     @classmethod
@@ -134,7 +151,8 @@ class Begun:
         path = folder / FOLDS_FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(int(content["folds"]), Recipe(**content["recipe"]))
+            reasons = dict(content.get("reasons", {}))
+            return cls(int(content["folds"]), Recipe(**content["recipe"]), reasons)
         except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
             raise RunError(f"{path}: no record of a cross-validation ({error}).") from error
 
@@ -162,17 +180,19 @@ def _asked(
     out: str | PathLike[str] | None,
     settings: Sequence[str],
     resume: bool,
-) -> tuple[Recipe, int, Path]:
+) -> tuple[Begun, Path]:
     """The recipe, the number of folds and the folder that a call means."""
     if resume and is_cross_validation(given):
         folder = Path(fspath(given))
         begun = Begun.read(folder)
         recipe = with_settings(begun.recipe, settings) if settings else begun.recipe
-        return recipe, folds or begun.folds, folder
+        reasons = still_true(begun.reasons, begun.recipe, recipe)
+        return Begun(folds or begun.folds, recipe, reasons), folder
     if folds is None:
         raise RecipeError("folds: missing; say how many, for example 5.")
     recipe = recipe_of(given, settings)
-    return with_whole_path(recipe), folds, run_folder(recipe, given, out)
+    asked = Begun(folds, with_whole_path(recipe), reasons_of(given, recipe))
+    return asked, run_folder(recipe, given, out)
 
 
 def _prepare(folder: Path, asked: Begun, resume: bool, overwrite: bool) -> None:
@@ -214,21 +234,22 @@ def _fold(folder: Path, fold: int) -> Path:
 
 
 def _train_fold(
-    recipe: Recipe,
-    fold: tuple[int, int],
+    asked: Begun,
+    fold: int,
     folder: Path,
     resume: bool,
     progress: bool,
 ) -> None:
-    own = _fold(folder, fold[0])
+    own = _fold(folder, fold)
     if resume and (own / METRICS_FILE).exists():
         return
-    data = recipe.data.model_copy(update={"fold": fold})
-    train(
-        recipe.model_copy(update={"data": data}),
+    data = asked.recipe.data.model_copy(update={"fold": (fold, asked.folds)})
+    train_chosen(
+        asked.recipe.model_copy(update={"data": data}),
         out=own,
         resume=resume and (own / RECIPE_FILE).exists(),
         progress=progress,
+        reasons=asked.reasons,
     )
 
 

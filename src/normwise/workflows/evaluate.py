@@ -39,7 +39,8 @@ def evaluate(
 ) -> Metrics:
     """Measures a model on the whole images of a split.
 
-    The page of a run (`report.html` in its folder) is given what was measured.
+    The page of a run (`report.html` in its folder) is given what was measured. Where that can't
+    be, it is logged.
 
     Args:
         model: A live model, model file or run folder; it takes raw pixel values. A list of
@@ -72,32 +73,40 @@ def evaluate(
     dataset = _dataset(members, data, labels, split)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
+    from normwise.training.reporting import harmless  # noqa: PLC0415
     from normwise.training.run_record import Evaluation  # noqa: PLC0415
 
     fills = [fill_of_run(member) for member in members]
     views = [views_of_run(member, tta) for member in members]
     models = [live_model(member) for member in members]
-    page = _page(members)
-    seen = None if page is None else _seen(page, models[0], dataset)
+    page, seen = _page(members, models[0], dataset)
     metrics = measure(models, dataset, split, fills, views, seen)
     if out is not None:
         write_text(Path(fspath(out)), metrics.to_json(), overwrite)
     if page is not None and seen is not None:
-        images, floor = len(dataset.split(split)), seen.floors.best("")
-        found = Evaluation(_named(dataset, page), split, images, metrics, floor, views[0])
-        page.add(found, seen, dataset)
+        with harmless():
+            images, floor = len(dataset.split(split)), seen.floors.best("")
+            name = _named(data, dataset, page)
+            found = Evaluation(name, split, images, metrics, floor, views[0])
+            page.add(found, seen, dataset)
     return metrics
 
 
-def _page(members: Sequence[Any]) -> RunPage | None:
-    """The page of the run that is measured; None for anything else."""
-    from normwise.training.reporting import MODEL, page_of  # noqa: PLC0415 - light start-up
+def _page(
+    members: Sequence[Any], model: Any, dataset: Dataset
+) -> tuple[RunPage | None, SeenImages | None]:
+    """The page of the run that is measured, and who looks at the images for it; None for others."""
+    from normwise.training.reporting import MODEL, harmless, page_of  # noqa: PLC0415
 
     if len(members) != 1 or not isinstance(members[0], (str, PathLike)):
-        return None
+        return None, None
     path = Path(fspath(members[0]))
     folder = path.parent if path.name == MODEL else path
-    return page_of(folder) if (folder / MODEL).is_file() else None
+    if (folder / MODEL).is_file():
+        with harmless():
+            page = page_of(folder)
+            return page, _seen(page, model, dataset) if page else None
+    return None, None
 
 
 def _seen(page: RunPage, model: Any, dataset: Dataset) -> SeenImages:
@@ -110,11 +119,15 @@ def _seen(page: RunPage, model: Any, dataset: Dataset) -> SeenImages:
     return SeenImages(output, constants_in(page.kept))
 
 
-def _named(dataset: Dataset, page: RunPage) -> str:
-    """The data folder, called as the run calls it if it is the run's own."""
-    root, own = dataset.root.resolve(), Path(page.kept.data).resolve()
-    own = own.parent if own.suffix == ".csv" else own
-    return page.kept.data if root == own else str(root)
+def _named(given: Any, dataset: Dataset, page: RunPage) -> str:
+    """The data folder or CSV file that was given, called as the run calls it if it is its own.
+
+    Several CSV files can stand in a folder: each is another data set.
+    """
+    if given is None:
+        return page.kept.data
+    path = (dataset.root if given is dataset else Path(fspath(given))).resolve()
+    return page.kept.data if path == Path(page.kept.data).resolve() else str(path)
 
 
 def _dataset(members: Sequence[Any], data: Any, labels: str | None, split: str) -> Dataset:

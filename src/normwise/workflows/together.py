@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +48,13 @@ def place_from(
 
 
 def train_together(
-    recipe: Recipe, folder: Path, where: Place, resume: bool, overwrite: bool, progress: bool
+    recipe: Recipe,
+    folder: Path,
+    where: Place,
+    resume: bool,
+    overwrite: bool,
+    progress: bool,
+    reasons: Mapping[str, str] | None = None,
 ) -> Run:
     """Trains as one of several processes.
 
@@ -59,6 +65,7 @@ def train_together(
         resume: Go on with the run in that folder.
         overwrite: Replace the run in that folder.
         progress: Whether process 0 says how it goes.
+        reasons: Why settings are as they are, by dotted key; they stay with the run.
     """
     keras = sys.modules.get("keras")
     loaded = hasattr(keras, "backend")
@@ -76,6 +83,7 @@ def train_together(
             resume=resume,
             overwrite=overwrite,
             progress=progress and where.process == 0,
+            reasons=reasons,
         )
     return replace(run, folder=folder)
 

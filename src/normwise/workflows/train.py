@@ -60,19 +60,48 @@ def train(
     chosen = recipe_of(recipe, settings, resume)
     folder = run_folder(chosen, recipe, out, resume)
     chosen = with_whole_path(chosen)
-    where = place_of(on)
+    reasons, where = reasons_of(recipe, chosen), place_of(on)
     if where is not None:
-        return train_together(chosen, folder, where, resume, overwrite, progress)
-    require_backend()
-    from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
-
-    return run_training(
+        return train_together(chosen, folder, where, resume, overwrite, progress, reasons)
+    return train_chosen(
         chosen,
         out=folder,
         resume=resume,
         overwrite=overwrite,
         progress=progress,
-        reasons=_reasons(recipe, chosen),
+        reasons=reasons,
+    )
+
+
+def train_chosen(
+    recipe: Recipe,
+    *,
+    out: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    reasons: Mapping[str, str] | None = None,
+) -> Run:
+    """Trains a recipe that is chosen, in this process; see `train`.
+
+    Args:
+        recipe: The recipe, with an absolute data path.
+        out: The run folder.
+        resume: Go on with the run in that folder where it stopped.
+        overwrite: Replace the run in that folder.
+        progress: Say how it goes.
+        reasons: Why settings are as they are, by dotted key; they stay with the run.
+    """
+    require_backend()
+    from normwise.training.run import train as run_training  # noqa: PLC0415 - light start-up
+
+    return run_training(
+        recipe,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        reasons=reasons,
     )
 
 
@@ -87,7 +116,7 @@ def recipe_of(given: Any, settings: Sequence[str] = (), resume: bool = False) ->
     return with_settings(chosen, settings) if settings else chosen
 
 
-def _reasons(given: Any, chosen: Recipe) -> dict[str, str]:
+def reasons_of(given: Any, chosen: Recipe) -> dict[str, str]:
     """Why settings are as they are, where the recipe comes from a file that says so."""
     if not isinstance(given, (str, PathLike)):
         return {}

@@ -3,13 +3,15 @@
 from html import escape
 from importlib.resources import files
 
+from normwise.files import as_utf8
+
 
 def document(title: str, body: str) -> str:
     """A whole page.
 
     It asks no server for anything, follows the reader's choice of light or dark, and can be
     printed. Tables of the class `sortable` sort by a click on a head; without scripts all is there
-    all the same.
+    all the same. Names of files that are not UTF-8 are shown with escapes.
 
     Args:
         title: What stands in the window's title, as text.
@@ -18,7 +20,7 @@ def document(title: str, body: str) -> str:
     Returns:
         HTML text.
     """
-    return (
+    return as_utf8(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="generator" content="normwise"><link rel="icon" href="data:,">'
