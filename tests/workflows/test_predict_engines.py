@@ -57,6 +57,19 @@ def test_tiles_by_another_engine_equal_keras(model, wanted, name, tmp_path, capl
     assert not said_of(caplog)  # else Keras has taken its place
 
 
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_the_statistics_of_an_input_are_kept(name, tmp_path):
+    if FORMATS[name].missing:
+        pytest.skip(f"needs {', '.join(FORMATS[name].missing)}")
+    inputs = keras.Input((None, None, 2))
+    x = keras.layers.Normalization(mean=[90.0, 110.0], variance=[400.0, 900.0])(inputs)
+    keras.Model(inputs, keras.layers.Conv2D(2, 3, padding="same")(x)).save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    assert_same(nw.predict(loaded, PIXELS, engine=name), nw.predict(loaded, PIXELS))
+    (layer,) = (one for one in loaded.layers if isinstance(one, keras.layers.Normalization))
+    assert keras.ops.is_tensor(layer.mean)  # as before
+
+
 @pytest.mark.backends
 def test_the_fastest_engine_and_bfloat16_by_command(model, wanted, tmp_path):
     model.save(tmp_path / "model.keras")

@@ -54,7 +54,7 @@ def _attempt(model: Any, path: Path, format: Format, sizes: Sizes) -> Exception 
     """Tries to write a model; the error if it can't be."""
     if format is OPENVINO:
         load_openvino()
-    with _quietly():
+    with _quietly(), _statistics_as_constants(model):
         try:
             model.export(
                 str(path), format=format.keras, verbose=False,
@@ -66,6 +66,33 @@ def _attempt(model: Any, path: Path, format: Format, sizes: Sizes) -> Exception 
             # Three converters raise whatever they like; all of it means the same.
             return error
     return None
+
+
+@contextmanager
+def _statistics_as_constants(model: Any) -> Iterator[None]:
+    """While it lasts, a `Normalization` holds arrays.
+
+    It holds tensors else, and a tensor that was made outside of the function that is converted
+    becomes another input of an ONNX file, without its values.
+    """
+    held = [(layer, layer.mean, layer.variance) for layer in _normalizations(model)]
+    try:
+        for layer, mean, variance in held:
+            layer.mean = keras.ops.convert_to_numpy(mean)
+            layer.variance = keras.ops.convert_to_numpy(variance)
+        yield
+    finally:
+        for layer, mean, variance in held:
+            layer.mean, layer.variance = mean, variance
+
+
+def _normalizations(model: Any) -> Iterator[Any]:
+    """The `Normalization` layers of a model and of those in it that have statistics."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _normalizations(layer)
+        elif isinstance(layer, keras.layers.Normalization) and layer.built:
+            yield layer
 
 
 def _options(format: Format) -> dict[str, Any]:
