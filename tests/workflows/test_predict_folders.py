@@ -11,8 +11,9 @@ import normwise as nw
 from normwise.distributed.alike import Alike
 from normwise.distributed.ray_tasks import Cluster
 from normwise.distributed.shared_files import seen
-from normwise.errors import DataError, PredictionError
+from normwise.errors import DataError, NormwiseError, PredictionError
 from normwise.inference import tile_size
+from normwise.rasters import write_raster
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
 from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
@@ -108,3 +109,20 @@ def test_the_tasks_of_a_machine_share_its_memory(model, monkeypatch):
     for settings in (Settings(), Settings(remote=remote), Settings(memory=123, remote=remote)):
         Predictor(str(model), settings).tiles(image)
     assert planned == [4_000_000, 1_000_000, 123]  # three tasks and the process that asks
+
+
+def test_an_image_is_never_replaced_by_its_prediction(tmp_path):
+    pixels = np.random.default_rng(0).normal(size=(16, 16, 2)).astype(np.float32)
+    (tmp_path / "images").mkdir()
+    write_raster(tmp_path / "images" / "a.tif", pixels)
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
+    image, whole = tmp_path / "images" / "a.tif", {"overwrite": True}
+    before = image.read_bytes()
+    for given, out in ((image, image), (image.parent, image.parent)):
+        with pytest.raises(NormwiseError, match="is the image itself"):
+            nw.predict(model, given, out, **whole)
+    drawn = tmp_path / "o.png"
+    with pytest.raises(NormwiseError, match="is the prediction, too"):
+        prediction._refuse_itself(image, drawn, drawn)
+    assert image.read_bytes() == before

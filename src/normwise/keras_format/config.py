@@ -283,7 +283,7 @@ def _steps(layer: Mapping[str, Any], source: str, depth: int) -> Graph | None:
         return None
     settings = inner.get("config")
     name = settings.get("name") if isinstance(settings, Mapping) else None
-    if not isinstance(name, str) or layer.get("module", "keras").split(".")[0] != "keras":
+    if not isinstance(name, str) or str(layer.get("module") or "keras").split(".")[0] != "keras":
         return None
     if depth > MAX_NESTING:
         raise ModelReadError(f"{source}: layers are nested more than {MAX_NESTING} deep.")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.distributed.where import RAY, where_of
-from normwise.errors import DataError, NormwiseError
+from normwise.errors import DataError, NormwiseError, RasterError
 from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles, stem_of
 from normwise.workflows.amounts import bytes_of
@@ -204,6 +204,7 @@ def _file(
 ) -> Path:
     """One image into a file, unless that was written just now, with its picture."""
     settings = predictor.settings
+    _refuse_itself(image, out, drawn)
     refuse_format(out, predictor.made, predictor.axes)
     shown = drawn is None or is_done(drawn, settings)
     if not (there or is_done(out, settings)):
@@ -211,6 +212,16 @@ def _file(
     if drawn is not None and not shown:
         draw_overlay(predictor, image, out, drawn)
     return out
+
+
+def _refuse_itself(image: ImageFiles, out: Path, drawn: Path | None) -> None:
+    """An image is never replaced by its prediction or picture, nor one of these by the other."""
+    sources = {path.resolve() for path in ([image] if isinstance(image, Path) else image)}
+    for path in (out, drawn):
+        if path is not None and path.resolve() in sources:
+            raise RasterError(f"{path}: is the image itself; name another output.")
+    if drawn is not None and drawn.resolve() == out.resolve():
+        raise RasterError(f"{drawn}: is the prediction, too; name another picture.")
 
 
 def _folder(
@@ -225,6 +236,8 @@ def _folder(
         target / f"{name}{suffix_for(files, told.classes)}": files
         for name, files in sorted(fit.items())
     }
+    for out, files in scenes.items():
+        _refuse_itself(files, out, None)
     ended = told.remote.whole_scenes(predictor, scenes, folder.name) if told.remote else {}
     written = []
     for out, files in scenes.items():
