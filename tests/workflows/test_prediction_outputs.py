@@ -200,3 +200,52 @@ def test_a_format_that_can_not_hold_it_is_refused_before_the_work(
     with pytest.raises(RasterError, match=told):
         nw.predict(run, images[0] / "a.png", tmp_path / name, classes=classes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_members_that_order_their_outputs_differently_are_no_ensemble():
+    def member(names):
+        inputs = keras.Input((None, None, 2))
+        return keras.Model(inputs, [keras.layers.Conv2D(1, 1, name=name)(inputs) for name in names])
+
+    pair = [member("ab"), member("ba")]
+    with pytest.raises(NetworkError, match=r"differently: a,b and b,a.*--outputs"):
+        nw.predict(pair, IMAGE)
+    assert nw.predict(pair, IMAGE, outputs=["b", "a"]).shape == (45, 38, 2)
+
+
+def test_outputs_of_one_layer_are_told_apart():
+    inner = keras.Input((None, None, 2))
+    heads = [keras.layers.Conv2D(1, 1)(inner) for _ in range(2)]
+    inputs = keras.Input((None, None, 2))
+    model = randomize(keras.Model(inputs, keras.Model(inner, heads, name="both")(inputs)))
+    first, second = model.predict(IMAGE[None], verbose=0)
+    assert not np.allclose(first, second)
+    for name, wanted in (("both:0", first), ("both:1", second)):
+        found = nw.predict(model, IMAGE, outputs=[name])
+        np.testing.assert_allclose(found, wanted[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [255, 256])
+def test_a_class_map_holds_255_classes(classes):
+    inputs = keras.Input((None, None, 2))
+    made = keras.layers.Conv2D(classes, 1, activation="softmax", name="kinds")(inputs)
+    model = randomize(keras.Model(inputs, made))
+    if classes == 256:
+        with pytest.raises(nw.NormwiseError, match=r"kinds has 256 classes.*255 at most"):
+            nw.predict(model, IMAGE, classes=True)
+        return
+    probabilities = model.predict(IMAGE[None], verbose=0)[0]
+    found = nw.predict(model, IMAGE, classes=True)
+    np.testing.assert_array_equal(found[..., 0], probabilities.argmax(-1))
+
+
+def test_class_maps_of_several_outputs_of_pictures_are_geotiffs(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    heads = [
+        keras.layers.Conv2D(2, 1, activation="softmax", name=name)(inputs) for name in ("a", "b")
+    ]
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "in" / "x.png")
+    model = keras.Model(inputs, heads)
+    (out,) = nw.predict(model, tmp_path / "in", tmp_path / "out", classes=True)
+    assert raster_info(out).band_names == ("a class", "b class")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import keras
@@ -23,7 +23,7 @@ class Head:
     """One output of a model.
 
     Attributes:
-        name: Of the layer that makes it.
+        name: Of the layer that makes it; where several outputs share it, with `:0`, `:1`, ...
         index: Which of the model's outputs it is.
         channels: How many it has.
         probabilities: Whether it ends in a sigmoid or softmax.
@@ -58,7 +58,18 @@ def heads_of(model: keras.Model) -> tuple[Head, ...]:
                 _obstacle(made, model.inputs[0].shape, scales[inner]),
             )
         )
-    return tuple(found)
+    return _told_apart(found)
+
+
+def _told_apart(heads: Sequence[Head]) -> tuple[Head, ...]:
+    """Outputs of one layer, such as a model in the model, get a number each."""
+    names = [head.name for head in heads]
+    return tuple(
+        replace(head, name=f"{head.name}:{names[:place].count(head.name)}")
+        if names.count(head.name) > 1
+        else head
+        for place, head in enumerate(heads)
+    )
 
 
 def _obstacle(made: Sequence[Any], taken: Sequence[Any], scale: Any) -> str:

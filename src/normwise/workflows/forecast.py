@@ -114,7 +114,7 @@ def forecast(
     predictor, found = Predictor(model, told), []
     for name, files in sorted(images.items()):
         try:
-            to = target / f"{name}{suffix_for(files, told.classes)}"
+            to = target / f"{name}{suffix_for(files, predictor.made.legend is not None)}"
             found.append(_of_file(predictor, files, to))
         except NormwiseError as error:
             problems.append(str(error))

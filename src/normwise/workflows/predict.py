@@ -233,7 +233,7 @@ def _folder(
     predictor = Predictor(model, told)
     fit = fitting(predictor, found, problems)
     scenes = {
-        target / f"{name}{suffix_for(files, told.classes)}": files
+        target / f"{name}{suffix_for(files, predictor.made.legend is not None)}": files
         for name, files in sorted(fit.items())
     }
     for out, files in scenes.items():

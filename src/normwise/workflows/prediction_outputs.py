@@ -115,11 +115,17 @@ class Outputs:
 
 
 def refuse_no_classes(heads: tuple[Head, ...]) -> None:
-    """Refuses class ids of outputs that are no probabilities.
+    """Refuses class ids of outputs that are no probabilities, or of too many classes.
 
     Raises:
-        NormwiseError: One isn't.
+        NormwiseError: One isn't, or has more classes than a map of bytes tells apart.
     """
+    many = [head for head in heads if head.channels > NO_CLASS]
+    if many:
+        raise NormwiseError(
+            f"{many[0].name} has {many[0].channels} classes; a class map holds {NO_CLASS} at most. "
+            "Predict probabilities, without --classes."
+        )
     wrong = [head.name for head in heads if not head.probabilities]
     if not wrong:
         return

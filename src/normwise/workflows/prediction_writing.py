@@ -63,17 +63,17 @@ def write_prediction(
         write_raster(out, read(), like, nodata, overwrite)
 
 
-def suffix_for(image: ImageFiles, classes: bool) -> str:
+def suffix_for(image: ImageFiles, legend: bool) -> str:
     """The suffix of an image's prediction: the image's own where that can hold it.
 
     Args:
         image: The image.
-        classes: Whether class ids are predicted, which a PNG can hold.
+        legend: Whether it is one map of class ids, which a PNG can hold.
     """
     found = suffix_of(image if isinstance(image, Path) else image[0])
     if found == ".npz":
         return ".npy"
-    if classes and found in _PICTURES:
+    if legend and found in _PICTURES:
         return ".png"
     return found if found in _KEPT else ".tif"
 

@@ -156,6 +156,13 @@ class Predictor:
         heads, settings = each[0], self.settings
         if len({tuple(head.channels for head in own) for own in each}) > 1:
             raise NetworkError("the members of the ensemble make different outputs.")
+        named = {tuple(head.name for head in own) for own in each}
+        if len(heads) > 1 and len(named) > 1:
+            orders = " and ".join(sorted(",".join(names) for names in named))
+            raise NetworkError(
+                f"the members of the ensemble name or order their outputs differently: {orders}. "
+                "Choose them in one order with --outputs."
+            )
         if settings.classes:
             for own in each:
                 refuse_no_classes(own)
