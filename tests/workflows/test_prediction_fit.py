@@ -44,6 +44,8 @@ def run(tmp_path_factory):
     [
         ({"names": ("red", "green", "blue")}, "its bands are red, green, blue.*--bands 1,0"),
         ({"names": ("x", "blue", "green", "red")}, "--bands 2,3"),
+        ({"names": ("Red", "Green", "Blue")}, "its bands are Red, Green, Blue.*--bands 1,0"),
+        ({"names": ("blue", "green", "nir")}, "its bands are blue, green, nir.*takes green, red"),
         ({"dtype": np.float32}, "pixels are float32.*trained on uint16"),
         ({"dtype": np.uint8}, "pixels are uint8"),
         ({"place": {}}, "no coordinate system.*gdal_edit"),

@@ -103,20 +103,20 @@ def _unlike(predictor: Predictor, info: RasterInfo) -> Iterator[str]:
 
 
 def _other_order(record: Record, bands: Any, info: RasterInfo) -> Iterator[str]:
-    """Bands that are called as the run's, but stand elsewhere."""
+    """Bands that stand elsewhere than the run's, or are others; wholly other names say nothing."""
     trained, own = record.channels or [], list(info.band_names)
-    if len(set(own)) < len(own):
+    known = [name.lower() for name in own]
+    if len(set(known)) < len(known):
         return
-    used = range(len(trained)) if bands is None else bands
-    wrong = [
-        trained[index]
-        for index in used
-        if index < len(trained) and trained[index] in own and own.index(trained[index]) != index
+    used = [
+        index for index in (range(len(trained)) if bands is None else bands) if index < len(trained)
     ]
-    if not wrong:
+    wanted = [trained[index] for index in used]
+    same = [name.lower() for name in wanted]
+    alike = all(index < len(own) and trained[index].lower() == known[index] for index in used)
+    if alike or not set(same) & set(known):
         return
-    wanted = [trained[index] for index in used if index < len(trained)]
-    order = [own.index(name) for name in wanted if name in own]
+    order = [known.index(name) for name in same if name in known]
     chosen = ",".join(map(str, order))
     advice = f" Choose them: --bands {chosen}" if len(order) == len(wanted) else ""
     yield (
