@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from normwise.files import write_text
 from normwise.rasters import write_raster
 from normwise.training.configure import Cost
 from tests.commands import normwise
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -62,9 +65,9 @@ def _quick():
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    """A folder as the reader of the pages has it: a model, data, a recipe, images."""
-    folder = tmp_path_factory.mktemp("desk")
+def things(tmp_path_factory):
+    """What the reader of the pages has: a model, data, a recipe, images."""
+    folder = tmp_path_factory.mktemp("things")
     make_rivers(folder / "rivers")
     nw.build("question", (128, 128, 9)).save(folder / "model.keras")
     scene = np.random.default_rng(1).normal(size=(75, 130, 9)).astype(np.float32)
@@ -75,8 +78,31 @@ def desk(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def trained(things, tmp_path_factory):
+    """A run on the data."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    done = normwise("train", "rivers", "-o", out, *shlex.split(SMALL), cwd=things)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture
+def desk(things, tmp_path):
+    """A folder with all of it, for a page of its own."""
+    return Path(shutil.copytree(things, tmp_path / "desk"))
+
+
+def runs_that_are_there(page: str) -> set[str]:
+    """Those that a page uses without training them."""
+    text = "".join(blocks(page, "bash") + blocks(page, "python"))
+    return set(re.findall(r"runs/\w+", text)) - set(re.findall(r"-o (runs/\w+)", text))
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_and_code_of(page, desk):
+def test_commands_and_code_of(page, desk, request):
+    for run in runs_that_are_there(page):
+        shutil.copytree(request.getfixturevalue("trained"), desk / run)
     for block in blocks(page, "bash"):
         for line in block.splitlines():
             command = line.partition("#")[0].strip()
@@ -94,12 +120,18 @@ def test_commands_and_code_of(page, desk):
             exec(compile(small, page, "exec"), {"__name__": "__main__"})
 
 
-def test_the_findings_that_the_readme_shows(desk):
-    done = normwise("check", "model.keras", "--fail-on", "never", cwd=desk)
+def test_the_findings_that_the_readme_shows(things):
+    done = normwise("check", "model.keras", "--fail-on", "never", cwd=things)
     said = " ".join(done.stdout.split())
     (shown,) = (b for b in blocks("README.md", "text") if "NW1" in b)
     for line in shown.splitlines():
         assert " ".join(line.split()) in said
+
+
+def test_the_runs_that_pages_need_are_known():
+    assert runs_that_are_there("README.md") == set()
+    assert runs_that_are_there("docs/predict.md") == {"runs/rivers"}
+    assert runs_that_are_there("docs/training.md") == {"runs/first"}
 
 
 def test_every_make_target_of_the_pages_exists():
@@ -118,7 +150,7 @@ def test_links_of_the_pages_lead_somewhere():
                 assert ((ROOT / page).parent / link.strip()).exists(), f"{page}: {link}"
 
 
-def test_a_wrong_command_is_noticed(desk):
-    done = normwise("show", "gone.keras", cwd=desk)
+def test_a_wrong_command_is_noticed(tmp_path):
+    done = normwise("show", "gone.keras", cwd=tmp_path)
     assert done.returncode == 2
     assert "no such file" in done.stderr
