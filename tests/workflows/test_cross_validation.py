@@ -10,6 +10,7 @@ import pytest
 import normwise as nw
 from normwise.errors import DataError, OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
+from normwise.json_files import json_text
 from normwise.rasters import write_raster
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import with_settings
@@ -128,7 +129,7 @@ def test_a_metric_that_a_fold_does_not_have_is_no_number_there(tmp_path):
     found = workflow.CrossValidation(tmp_path, folds)
     assert found.mean == pytest.approx({"iou": 0.6, "recall": 0.4})
     assert np.isnan(found.spread["recall"])
-    assert json.loads(workflow._json({"values": found.spread}))["values"]["recall"] is None
+    assert json.loads(json_text({"values": found.spread}))["values"]["recall"] is None
 
 
 def test_runs_and_folds_do_not_share_a_folder(found, data, tmp_path):

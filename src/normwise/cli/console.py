@@ -1,7 +1,6 @@
 """Where the command line prints: results to standard output, errors to standard error."""
 
 import json
-import math
 import shutil
 import sys
 from enum import StrEnum
@@ -9,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from normwise.json_files import nulled
 
 WIDTH_OF_FILES = 160
 """Columns where the output is no terminal, so that tables in logs aren't squeezed into 80."""
@@ -38,14 +39,4 @@ class Format(StrEnum):
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON that any parser reads: NaN becomes null."""
-    print(json.dumps(_finite(value), indent=2, default=str))  # noqa: T201 - this is the output
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value
+    print(json.dumps(nulled(value), indent=2, default=str))  # noqa: T201 - this is the output

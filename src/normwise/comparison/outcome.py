@@ -1,14 +1,12 @@
 """What one trial gave, as it is kept beside its run."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
-from normwise.errors import RunError
-from normwise.files import write_text
+from normwise.json_files import numbers, read_json, write_json
 
 TRIAL_FILE: Final = "trial.json"
 
@@ -137,8 +135,7 @@ class Outcome:
 
     def write(self, folder: Path) -> None:
         """Keeps it in the run's folder: the trial is done."""
-        text = json.dumps(_nulls(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(folder / TRIAL_FILE, text + "\n")
+        write_json(folder / TRIAL_FILE, asdict(self), indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -150,14 +147,7 @@ class Outcome:
         path = folder / TRIAL_FILE
         if not path.is_file():
             return None
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return cls._of(found)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{path} can't be read: {type(error).__name__} {error}. Remove it, and the trial "
-                "is measured anew."
-            ) from None
+        return read_json(path, cls._of, "Remove it, and the trial is measured anew.")
 
     @classmethod
     def _of(cls, found: dict[str, Any]) -> Self:
@@ -165,32 +155,15 @@ class Outcome:
         if unknown := set(found) - known:
             raise ValueError(f"unknown entries {sorted(unknown)}")
         findings = tuple((code, severity) for code, severity in found["norms"]["findings"])
+        seconds = {name: v for name, v in found["cost"].items() if name.startswith("seconds")}
         return cls(
             **{
                 **found,
                 "images": Images(**found["images"]),
-                "history": tuple(_numbers(row) for row in found["history"]),
-                "metrics": {split: _numbers(row) for split, row in found["metrics"].items()},
-                "cost": Cost(**{**found["cost"], **_numbers(found["cost"], "seconds")}),
+                "history": tuple(numbers(row) for row in found["history"]),
+                "metrics": {split: numbers(row) for split, row in found["metrics"].items()},
+                "cost": Cost(**{**found["cost"], **numbers(seconds)}),
                 "norms": Norms(**{**found["norms"], "findings": findings}),
-                "probes": Probes(**dict[str, Any](_numbers(found.get("probes", {})))),
+                "probes": Probes(**dict[str, Any](numbers(found.get("probes", {})))),
             }
         )
-
-
-def _numbers(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Entries with NaN for null."""
-    return {
-        name: math.nan if value is None else value
-        for name, value in row.items()
-        if name.startswith(prefix)
-    }
-
-
-def _nulls(value: Any) -> Any:
-    """The same with null for what is no finite number, which JSON doesn't have."""
-    if isinstance(value, Mapping):
-        return {key: _nulls(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_nulls(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,6 @@
 """What a data set is like: what every choice of a recipe is made from."""
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Final
@@ -18,6 +17,7 @@ from normwise.data.sampling import PixelSample, sample_pixels
 from normwise.data.scaling import Percentiles
 from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
 from normwise.errors import DataError
+from normwise.json_files import nulled
 
 Doubles = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ class Fingerprint:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values that JSON can hold; what is no number is None."""
-        plain: dict[str, Any] = _finite(json.loads(json.dumps(asdict(self))))
+        plain: dict[str, Any] = nulled(json.loads(json.dumps(asdict(self))))
         return plain
 
 
@@ -290,11 +290,3 @@ def _target_traits(dataset: Dataset, joint: Relations) -> tuple[TargetTraits, ..
 
 def _rounded(matrix: Doubles) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(round(float(value), 4) for value in row) for row in matrix)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,11 +1,9 @@
 """What a trained run leaves: the model, how images are read for it, its metrics and pictures."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
-from normwise.files import write_text
+from normwise.json_files import write_json
 from normwise.keras_format.saving import save_model
 from normwise.training.evaluate import evaluate
 from normwise.training.floors import constants_of
@@ -45,9 +43,7 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, See
 
 
 def _write_metrics(path: Path, metrics: Metrics, standing: Standing) -> None:
-    content: dict[str, Any] = {"split": "val", "epoch": standing.best_epoch}
-    content |= json.loads(metrics.to_json())
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, {"split": "val", "epoch": standing.best_epoch, **metrics.to_dict()})
 
 
 def _numbers(metrics: Metrics) -> str:

@@ -1,11 +1,11 @@
 """The result of an evaluation: numbers over all pixels, and for each class or channel."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from normwise.json_files import json_text, numbers
 from normwise.training.distribution import SINGLE, Distribution
 
 LOWER_IS_BETTER: Final = frozenset({"mae", "rmse", "pinball", "nll"})
@@ -39,17 +39,21 @@ class Metrics:
         ]
         return (head, *rows, ("mean", *(_text(self._mean(column)) for column in columns)))
 
-    def to_json(self) -> str:
-        """The metrics as JSON; undefined numbers are null, as JSON has no NaN."""
-        content = {
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics for JSON."""
+        content: dict[str, Any] = {
             "task": self.task,
             "pixels": self.pixels,
-            "values": _nulled(self.values),
-            "per_class": {name: _nulled(own) for name, own in self.per_class.items()},
+            "values": dict(self.values),
+            "per_class": {name: dict(own) for name, own in self.per_class.items()},
         }
         if self.confusion:
-            content["confusion"] = [list(row) for row in self.confusion]
-        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            content["confusion"] = self.confusion
+        return content
+
+    def to_json(self) -> str:
+        """The metrics as JSON; undefined numbers are null, as JSON has no NaN."""
+        return json_text(self.to_dict())
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -101,8 +105,4 @@ def _text(value: float) -> str:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: math.nan if value is None else float(value) for name, value in values.items()}
-
-
-def _nulled(values: Mapping[str, float]) -> dict[str, Any]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {name: float(value) for name, value in numbers(values).items()}

@@ -1,14 +1,12 @@
 """What a run's page tells and no other file of the run does: `report.json`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
-from normwise.errors import RunError
-from normwise.files import as_utf8, write_text
+from normwise.json_files import read_json, write_json
 from normwise.training.floors import Constant, Floor
 from normwise.training.metrics import Metrics
 
@@ -85,8 +83,7 @@ class RunRecord:
     def write(self, folder: Path) -> None:
         """Writes it into a run folder."""
         content = {**asdict(self), "evaluations": [_plain(one) for one in self.evaluations]}
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(folder / RECORD, as_utf8(f"{text}\n"))
+        write_json(folder / RECORD, content)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -98,20 +95,17 @@ class RunRecord:
         path = folder / RECORD
         if not path.is_file():
             return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                **{
-                    **content,
-                    "state": State(content["state"]),
-                    "evaluations": tuple(map(_evaluation, content["evaluations"])),
-                }
-            )
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{path} can't be read: {type(error).__name__} {error}. Remove it; the run goes on "
-                "without a page."
-            ) from None
+        return read_json(path, cls._of, "Remove it; the run goes on without a page.")
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **content,
+                "state": State(content["state"]),
+                "evaluations": tuple(map(_evaluation, content["evaluations"])),
+            }
+        )
 
 
 def _plain(found: Evaluation) -> dict[str, Any]:
@@ -121,11 +115,11 @@ def _plain(found: Evaluation) -> dict[str, Any]:
         "split": found.split,
         "images": found.images,
         "tta": found.tta,
-        "metrics": json.loads(found.metrics.to_json()),
+        "metrics": found.metrics.to_dict(),
         "floor": None if floor is None else {
             "name": floor.constant.name,
             "values": list(floor.constant.values),
-            "metrics": json.loads(floor.metrics.to_json()),
+            "metrics": floor.metrics.to_dict(),
         },
     }  # fmt: skip
 

@@ -1,10 +1,9 @@
 """What a finished comparison leaves: its numbers as JSON, a page as HTML and as Markdown."""
 
-import json
 import logging
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from normwise.comparison.verdicts import Pair
 from normwise.distributed.where import Where
 from normwise.environment import installed
 from normwise.files import write_text
+from normwise.json_files import write_json
 from normwise.keras_format.reading import read_graph
 from normwise.report.compared.charts import letter_of
 from normwise.report.compared.facts import Curve, Drawing, Facts, Gap, Point, Table
@@ -60,8 +60,7 @@ def write_report(folder: Path, summary: Summary, fingerprint: str, where: Where)
             for name, outcomes in summary.outcomes.items()
         },
     }
-    text = json.dumps(_nulls(content), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(folder / "comparison.json", text + "\n")
+    write_json(folder / "comparison.json", content)
     write_text(folder / "report.md", markdown_page(facts))
     write_text(folder / "report.html", html_page(facts))
 
@@ -279,12 +278,3 @@ def _trial(outcome: Outcome) -> dict[str, Any]:
         "steps": outcome.cost.steps,
         "seconds": outcome.cost.seconds,
     }
-
-
-def _nulls(value: Any) -> Any:
-    """The same with null for what is no finite number, which JSON doesn't have."""
-    if isinstance(value, Mapping):
-        return {key: _nulls(part) for key, part in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_nulls(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeGuard
 
 from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.files import write_text
+from normwise.json_files import numbers, write_json
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences, with_settings
 from normwise.training.recipe_reasons import still_true
@@ -111,7 +111,7 @@ def cross_validate(
     found = CrossValidation(folder, tuple(_metrics(_fold(folder, k + 1)) for k in range(folds)))
     content = {"split": "val", "folds": folds, "values": found.mean, "spread": found.spread}
     content["per_fold"] = [dict(values) for values in found.per_fold]
-    write_text(folder / METRICS_FILE, _json(content))
+    write_json(folder / METRICS_FILE, content)
     return found
 
 
@@ -139,7 +139,7 @@ class Begun:
         """Writes the record into the folder of the cross-validation."""
         content = {"folds": self.folds, "recipe": self.recipe.model_dump(mode="json")}
         content["reasons"] = dict(self.reasons)
-        write_text(folder / FOLDS_FILE, _json(content))
+        write_json(folder / FOLDS_FILE, content)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -155,23 +155,6 @@ class Begun:
             return cls(int(content["folds"]), Recipe(**content["recipe"]), reasons)
         except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
             raise RunError(f"{path}: no record of a cross-validation ({error}).") from error
-
-
-def _json(content: Any) -> str:
-    finite = {
-        key: _nulls(value) if isinstance(value, (dict, list)) else value
-        for key, value in content.items()
-    }
-    return json.dumps(finite, indent=2, ensure_ascii=False) + "\n"
-
-
-def _nulls(value: Any) -> Any:
-    """The same with null for NaN, which JSON doesn't have."""
-    if isinstance(value, dict):
-        return {key: _nulls(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_nulls(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _asked(
@@ -255,4 +238,4 @@ def _train_fold(
 
 def _metrics(run: Path) -> dict[str, float]:
     values = json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))["values"]
-    return {name: math.nan if value is None else float(value) for name, value in values.items()}
+    return {name: float(value) for name, value in numbers(values).items()}

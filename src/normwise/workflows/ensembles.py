@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from normwise.errors import ModelReadError
-from normwise.files import write_text
+from normwise.json_files import write_json
 
 ENSEMBLE_FILE = "ensemble.json"
 
@@ -40,8 +40,7 @@ def write_ensemble(folder: Path, names: Sequence[str]) -> None:
         folder: The folder.
         names: The members, relative to it.
     """
-    content = json.dumps({"members": list(names)}, indent=2, ensure_ascii=False)
-    write_text(folder / ENSEMBLE_FILE, content + "\n")
+    write_json(folder / ENSEMBLE_FILE, {"members": list(names)})
 
 
 def _listed(listing: Path) -> tuple[Path, ...]:
