@@ -1,6 +1,5 @@
 """What is measured of a trained network beside its metrics."""
 
-import json
 import math
 import statistics
 import sys
@@ -19,7 +18,7 @@ from normwise.data.dataset import Dataset
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.flatten import flatten
 from normwise.keras_format.reading import read_graph
-from normwise.training.checking import CHECK
+from normwise.training.checking import findings_in
 
 _WARM_UPS: Final = 2
 _TIMED: Final = 7
@@ -79,7 +78,7 @@ def norms_of(folder: Path, measured: Sequence[tuple[str, str]] = ()) -> Norms:
         folder: The run folder.
         measured: Findings of the rules that need data, with their severity.
     """
-    findings = json.loads((folder / CHECK).read_text(encoding="utf-8"))["findings"]
+    findings = findings_in(folder)
     stuck = {layer for f in findings if f["name"] == "unfoldable-norm" for layer in f["layers"]}
     layers, batch = 0, set()
     model = folder / "model.keras"

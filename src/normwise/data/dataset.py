@@ -119,3 +119,14 @@ class Dataset:
         if name not in SPLITS:
             raise DataError(f"{name!r} is no split. Expected one of {', '.join(SPLITS)}.")
         return tuple(item for item in self.items if item.split == name)
+
+    def nonempty_split(self, name: str) -> tuple[Item, ...]:
+        """The items of one split, of which there have to be some; as `split`.
+
+        Raises:
+            DataError: If there is no such split, or it is empty.
+        """
+        items = self.split(name)
+        if not items:
+            raise DataError(f"{self.root}: the split {name} is empty.")
+        return items

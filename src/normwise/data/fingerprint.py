@@ -16,7 +16,6 @@ from normwise.data.relations import LinearFit, Relations
 from normwise.data.sampling import PixelSample, sample_pixels
 from normwise.data.scaling import Percentiles
 from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
-from normwise.errors import DataError
 from normwise.json_files import nulled
 
 Doubles = NDArray[np.float64]
@@ -163,9 +162,7 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
     Raises:
         DataError: If nothing trains, or a channel has no measurement.
     """
-    items = dataset.split("train")
-    if not items:
-        raise DataError(f"{dataset.root}: the split train is empty.")
+    items = dataset.nonempty_split("train")
     sizes = np.array([sizes_of(item) for item in items])
     pixels = int(prod(sizes.T.astype(float)).sum())
     statistics, sample = channel_statistics(dataset), sample_pixels(dataset, items)

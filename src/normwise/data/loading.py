@@ -106,7 +106,7 @@ class PatchBatches:
     cache_bytes: int = field(default=CACHE_BYTES, kw_only=True)
 
     def __post_init__(self) -> None:
-        self.items = _items(self.dataset, self.split)
+        self.items = self.dataset.nonempty_split(self.split)
         _check_patch(self.dataset, self.patch)
         if min(*self.patch, self.batch_size, self.steps or 1) < 1:
             raise DataError(
@@ -266,7 +266,7 @@ def tiles_of(
         DataError: If the split is empty, or `fill` doesn't fit the channels.
         RasterError: If a file can't be read.
     """
-    items = _items(dataset, split)
+    items = dataset.nonempty_split(split)
     _check_patch(dataset, patch)
     filled = _fill(dataset, fill, label_fill)
     with Source(dataset, items) as source:
@@ -331,13 +331,6 @@ def _fill_in(image: Floats, fill: Floats) -> None:
     # A sum is NaN as soon as one value is, and far cheaper than looking at each.
     if np.isnan(np.sum(image, dtype=np.float64)):
         np.copyto(image, fill, where=np.isnan(image))
-
-
-def _items(dataset: Dataset, split: str) -> tuple[Item, ...]:
-    items = dataset.split(split)
-    if not items:
-        raise DataError(f"{dataset.root}: the split {split} is empty.")
-    return items
 
 
 def _check_patch(dataset: Dataset, patch: tuple[int, ...]) -> None:

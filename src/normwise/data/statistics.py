@@ -96,7 +96,7 @@ def channel_statistics(
     """
     if of == "labels" and dataset.task == "segmentation":
         raise DataError(f"{dataset.root}: masks hold classes; count them with class_counts.")
-    items = _items(dataset, split)
+    items = dataset.nonempty_split(split)
     with Source(dataset, items, cache_bytes=0) as source:
         read = source.image if of == "images" else source.targets
 
@@ -130,7 +130,7 @@ def class_counts(dataset: Dataset, split: str = "train") -> NDArray[np.int64]:
     """
     if dataset.task != "segmentation":
         raise DataError(f"{dataset.root}: has targets, not masks; there are no classes to count.")
-    items = _items(dataset, split)
+    items = dataset.nonempty_split(split)
     with Source(dataset, items, cache_bytes=0) as source:
 
         def of_item(item: Item) -> NDArray[np.int64]:
@@ -146,13 +146,6 @@ def class_counts(dataset: Dataset, split: str = "train") -> NDArray[np.int64]:
 def label_windows(dataset: Dataset, item: Item) -> list[Window]:
     """Windows that cover an item's label once, in the coordinates of the item."""
     return _windows(dataset, item, images=False)
-
-
-def _items(dataset: Dataset, split: str) -> tuple[Item, ...]:
-    items = dataset.split(split)
-    if not items:
-        raise DataError(f"{dataset.root}: the split {split} is empty.")
-    return items
 
 
 def _each(items: tuple[Item, ...], task: Callable[[Item], _Result]) -> Iterator[_Result]:

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import keras
 
@@ -38,6 +38,14 @@ def check_network(parts: Parts, folder: Path) -> Report:
     for line in described(report):
         log.warning("check: %s", line)
     return report
+
+
+def findings_in(folder: Path) -> list[dict[str, Any]]:
+    """The findings in the `check.json` of a run folder, as plain values."""
+    found: list[dict[str, Any]] = json.loads((folder / CHECK).read_text(encoding="utf-8"))[
+        "findings"
+    ]
+    return found
 
 
 def described(report: Report) -> list[str]:

@@ -1,6 +1,5 @@
 """What a run's page shows, read from the files of its folder."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, Final
 from normwise.graph.graph import Graph
 from normwise.report.network.inline import inline_svg
 from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores, Shown
-from normwise.training.checking import CHECK
+from normwise.training.checking import CHECK, findings_in
 from normwise.training.history import History, read_history
 from normwise.training.metrics import Metrics
 from normwise.training.pictures import IN_UNITS
@@ -46,7 +45,7 @@ def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None)
     path = folder / "history.csv"
     history = read_history(path) if path.is_file() else ()
     reasons = read_reasons(folder / "recipe.yaml")
-    faults = tuple(_faults(folder / CHECK))
+    faults = tuple(_faults(folder))
     said = answer(record, recipe, history, str(folder))
     return RunFacts(
         title=f"{recipe.network.name} on {Path(record.data).name}",
@@ -115,10 +114,8 @@ def _course(recipe: Recipe, history: History) -> Course:
     return Course(loss, f"{metric}{unit}", epochs, training, validation, values, best, note)
 
 
-def _faults(path: Path) -> Iterator[Fault]:
-    if not path.is_file():
-        return
-    for found in json.loads(path.read_text(encoding="utf-8"))["findings"]:
+def _faults(folder: Path) -> Iterator[Fault]:
+    for found in findings_in(folder) if (folder / CHECK).is_file() else ():
         layers, more = found["layers"][:_MOST_LAYERS], len(found["layers"]) - _MOST_LAYERS
         if more > 0:
             layers.append(f"and {more} more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +124,9 @@ def demo(
 
 
 def _warnings(run: Path) -> int:
-    findings = json.loads((run / "check.json").read_text())["findings"]
-    return sum(finding["severity"] != Severity.INFO for finding in findings)
+    from normwise.training.checking import findings_in  # noqa: PLC0415 - light start-up
+
+    return sum(finding["severity"] != Severity.INFO for finding in findings_in(run))
 
 
 def _recipe(mends: dict[str, Any], epochs: int, steps: int) -> dict[str, Any]:

@@ -33,11 +33,18 @@ def recipe_of_run(model: Any) -> Recipe | None:
     Args:
         model: A run folder, a model file inside one, or anything else.
     """
+    folder = _folder_of(model)
+    if folder is None or not (folder / RECIPE_FILE).is_file():
+        return None
+    return load_recipe(folder / RECIPE_FILE)
+
+
+def _folder_of(model: Any) -> Path | None:
+    """A run folder, or the folder that a model file is in; None for what is no path."""
     if not isinstance(model, (str, PathLike)):
         return None
     path = Path(fspath(model))
-    recipe = (path if path.is_dir() else path.parent) / RECIPE_FILE
-    return load_recipe(recipe) if recipe.is_file() else None
+    return path if path.is_dir() else path.parent
 
 
 def record_of_run(model: Any) -> Record | None:
@@ -46,10 +53,8 @@ def record_of_run(model: Any) -> Record | None:
     Args:
         model: A run folder, a model file inside one, or anything else.
     """
-    if not isinstance(model, (str, PathLike)):
-        return None
-    path = Path(fspath(model))
-    return read_record(path if path.is_dir() else path.parent)
+    folder = _folder_of(model)
+    return read_record(folder) if folder is not None else None
 
 
 def fill_of_run(model: Any) -> list[float] | None:
@@ -107,13 +112,10 @@ def class_names(model: Any) -> tuple[str, ...]:
     Args:
         model: A run folder, a model file inside one, or anything else.
     """
-    if not isinstance(model, (str, PathLike)):
+    folder = _folder_of(model)
+    if folder is None or not (folder / METRICS_FILE).is_file():
         return ()
-    path = Path(fspath(model))
-    told = (path if path.is_dir() else path.parent) / METRICS_FILE
-    if not told.is_file():
-        return ()
-    return tuple(json.loads(told.read_text(encoding="utf-8"))["per_class"])
+    return tuple(json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["per_class"])
 
 
 def output_names(model: Any, live: Any) -> tuple[str, ...]:
