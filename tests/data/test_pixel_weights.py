@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from normwise.data import channel_statistics, class_counts
+from normwise.data import PatchBatches, channel_statistics, class_counts, tiles_of
 from normwise.data.folder import open_dataset
-from normwise.data.loading import PatchBatches, tiles_of
 from normwise.errors import DataError
 from normwise.training.whole_items import whole_items
 

@@ -4,10 +4,11 @@ from normwise.data.augmentation import Augmentation
 from normwise.data.dataset import SPLITS, Dataset, Item
 from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.folder import open_dataset
-from normwise.data.loading import PatchBatches, Tile, tiles_of
+from normwise.data.loading import PatchBatches
 from normwise.data.patches import PatchPosition, patch_positions
 from normwise.data.problems import check_dataset
 from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
+from normwise.data.tiles import Tile, tiles_of
 
 __all__ = [
     "IGNORE",

@@ -1,53 +1,32 @@
-"""Batches of patches for training, and tiles for validation."""
+"""Batches of patches for training."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
 from threading import Lock
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from normwise.data.augmentation import Augmentation
 from normwise.data.class_sampling import Sampling
+from normwise.data.cutting import (
+    Array,
+    Batch,
+    Floats,
+    check_patch,
+    cut,
+    fill_in,
+    fill_of,
+    per_channel,
+)
 from normwise.data.dataset import Dataset, Item
 from normwise.data.patches import PatchPosition, epoch_patches, patch_positions
 from normwise.data.sources import CACHE_BYTES, Source
 from normwise.errors import DataError
-from normwise.rasters import Window
-
-Floats = NDArray[np.float32]
-Array = NDArray[Any]
-Batch = tuple[Floats, Array, Floats]
 
 # Sets these draws apart from others with the same seed.
 _AUGMENTATION = 2
-
-
-class Tile(NamedTuple):
-    """A piece of an image, with the place of its first corner, its label and its weight."""
-
-    item: Item
-    corner: tuple[int, ...]
-    x: Floats
-    y: Array
-    weight: Floats
-
-
-@dataclass(frozen=True)
-class Fill:
-    """What stands where there is no measurement.
-
-    Args:
-        image: One value for each image channel, its mean; float32 of shape `(channels,)`.
-        label: One value for each target; float32 of shape `(outputs,)`. Its weight is 0.
-    """
-
-    image: Floats
-    label: Floats
 
 
 @dataclass(eq=False)
@@ -107,17 +86,17 @@ class PatchBatches:
 
     def __post_init__(self) -> None:
         self.items = self.dataset.nonempty_split(self.split)
-        _check_patch(self.dataset, self.patch)
+        check_patch(self.dataset, self.patch)
         if min(*self.patch, self.batch_size, self.steps or 1) < 1:
             raise DataError(
                 f"patch {self.patch}, batch_size {self.batch_size}, steps {self.steps}: "
                 "expected numbers from 1."
             )
-        self._fill = _fill(self.dataset, self.fill, self.label_fill)
+        self._fill = fill_of(self.dataset, self.fill, self.label_fill)
         if self.augmentation and self.augmentation.values.changes:
             if self.std is None:
                 raise DataError("Augmentation of intensity needs `std`, or intensity=0.")
-            _per_channel(self.std, self.dataset.channels, "std")
+            per_channel(self.std, self.dataset.channels, "std")
         self.epoch = 0
         self._source = Source(self.dataset, self.items, self.cache_bytes)
         self._placed: tuple[int, list[PatchPosition]] | None = None
@@ -170,7 +149,7 @@ class PatchBatches:
             sample = first if index == 0 else self._sample(position, epoch, step, index)
             for part, whole in zip(sample, batch, strict=True):
                 whole[index] = part
-        _fill_in(batch[0], self._fill.image)
+        fill_in(batch[0], self._fill.image)
         return batch  # type: ignore[return-value]
 
     def unvaried(self, epoch: int, step: int) -> Batch:
@@ -215,7 +194,7 @@ class PatchBatches:
     def _sample(self, position: PatchPosition, epoch: int, step: int, index: int) -> Batch:
         item, change = self.items[position.item], self.augmentation
         if change is None:
-            return _cut(self._source, item, position.corner, self.patch, self._fill)
+            return cut(self._source, item, position.corner, self.patch, self._fill)
         x, y, weight, patch = self._with_surroundings(item, position.corner, change)
         place = [self.seed, epoch, step, index, _AUGMENTATION]
         rng = np.random.default_rng(np.random.SeedSequence(place))
@@ -237,121 +216,4 @@ class PatchBatches:
             slice(start - begin, start - begin + side)
             for (start, side, *_), begin in zip(axes, first, strict=True)
         )
-        return (*_cut(self._source, item, first, window, self._fill), inside)
-
-
-def tiles_of(
-    dataset: Dataset,
-    split: str,
-    patch: tuple[int, ...],
-    fill: Array,
-    label_fill: Array | None = None,
-) -> Iterator[Tile]:
-    """Tiles of one shape that cover every image once.
-
-    Args:
-        dataset: The data set.
-        split: The split whose items are cut.
-        patch: Rows and columns of a tile in pixels, of volumes slices, rows and columns.
-        fill: The value of each image channel where there is no measurement, of shape
-            `(channels,)`.
-        label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
-
-    Yields:
-        Tiles, image by image and row by row, with `x`, `y` and `weight` as in a batch of
-        `PatchBatches` but without its first axis. Beyond the image's bottom and right its edge
-        values go on, with weight 0.
-
-    Raises:
-        DataError: If the split is empty, or `fill` doesn't fit the channels.
-        RasterError: If a file can't be read.
-    """
-    items = dataset.nonempty_split(split)
-    _check_patch(dataset, patch)
-    filled = _fill(dataset, fill, label_fill)
-    with Source(dataset, items) as source:
-        for item in items:
-            starts = [range(0, *pair) for pair in zip(item.shape, patch, strict=True)]
-            for corner in product(*starts):
-                x, y, weight = _cut(source, item, corner, patch, filled)
-                _fill_in(x, filled.image)
-                yield Tile(item, corner, x, y, weight)
-
-
-def _cut(
-    source: Source, item: Item, corner: tuple[int, ...], patch: tuple[int, ...], fill: Fill
-) -> Batch:
-    """A patch whose image is NaN where there is no measurement."""
-    spans = tuple(
-        slice(start, min(start + side, size))
-        for start, side, size in zip(corner, patch, item.shape, strict=True)
-    )
-    pixels, missing = source.image(item, *spans)
-    image = pixels.astype(np.float32, order="C")
-    seen = None
-    if missing is not None:
-        image[missing] = np.nan
-        seen = ~missing.all(axis=-1)
-    if source.dataset.task == "segmentation":
-        label, weight = _class_patch(source, item, spans)
-    else:
-        label, weight = _target_patch(source, item, spans, fill.label)
-    own = source.weights(item, *spans)
-    if own is not None:
-        weight *= own.reshape(*own.shape, *[1] * (weight.ndim - own.ndim))
-    if seen is not None:
-        weight[~seen] = 0
-    return _padded(image, patch, "edge"), _padded(label, patch), _padded(weight, patch)
-
-
-def _class_patch(source: Source, item: Item, spans: Window) -> tuple[Array, Floats]:
-    ids = source.classes(item, *spans)
-    labelled = ids != source.dataset.ignore
-    return np.where(labelled, ids, np.uint8(0)), labelled.astype(np.float32)
-
-
-def _target_patch(source: Source, item: Item, spans: Window, fill: Floats) -> tuple[Array, Floats]:
-    values, missing = source.targets(item, *spans)
-    target = values.astype(np.float32, order="C")
-    weight = np.ones(target.shape, np.float32)
-    if missing is not None:
-        target = np.where(missing, fill, target)
-        weight[missing] = 0
-    return target, weight
-
-
-def _padded(array: Array, patch: tuple[int, ...], mode: Any = "constant") -> Array:
-    missing = [(0, side - size) for side, size in zip(patch, array.shape, strict=False)]
-    if not any(after for _, after in missing):
-        return array
-    return np.pad(array, (*missing, *[(0, 0)] * (array.ndim - len(patch))), mode=mode)
-
-
-def _fill_in(image: Floats, fill: Floats) -> None:
-    # A sum is NaN as soon as one value is, and far cheaper than looking at each.
-    if np.isnan(np.sum(image, dtype=np.float64)):
-        np.copyto(image, fill, where=np.isnan(image))
-
-
-def _check_patch(dataset: Dataset, patch: tuple[int, ...]) -> None:
-    if len(patch) != dataset.dimensions:
-        raise DataError(
-            f"patch {patch}: expected {dataset.dimensions} numbers, one an axis of the "
-            f"{'volumes' if dataset.dimensions == 3 else 'images'} in {dataset.root}."
-        )
-
-
-def _fill(dataset: Dataset, image: Array, label: Array | None) -> Fill:
-    return Fill(
-        image=_per_channel(image, dataset.channels, "fill"),
-        label=_per_channel(
-            np.zeros(dataset.outputs) if label is None else label, dataset.outputs, "label_fill"
-        ),
-    )
-
-
-def _per_channel(values: Array, channels: int, name: str) -> Floats:
-    array = np.asarray(values, np.float32)
-    if array.shape != (channels,) or not np.isfinite(array).all():
-        raise DataError(f"{name}: expected {channels} finite numbers, got {array.tolist()}.")
-    return array
+        return (*cut(self._source, item, first, window, self._fill), inside)

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Final
 
-from normwise.data.loading import tiles_of
+from normwise.data.tiles import tiles_of
 from normwise.networks.stride import strides_of
 from normwise.training.fit import LAST, fit
 from normwise.training.history import write_history
