@@ -11,7 +11,7 @@ from typing import Any
 
 from normwise.graph.regions import DECODER, ENCODER
 from normwise.networks.blocks import Style, concatenated, level
-from normwise.networks.family import Options
+from normwise.networks.family import Options, begin
 from normwise.networks.placer import Placer
 from normwise.networks.reasons import MISSING_PLACES
 from normwise.networks.unet import encoder
@@ -58,12 +58,10 @@ def attention(  # noqa: PLR0913 - the public interface
     """
     options = Options("attention", filters, depth, upsampling, activation, deep_supervision)
     widths = options.widths(input_shape, outputs)
-    import keras  # noqa: PLC0415 - plans and files are handled without a backend
-
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
     style = options.style(input_shape, plan, MISSING_PLACES)
-    inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = encoder(style, style.placer.input(inputs, input_statistics), widths)
+    inputs, x = begin(style, input_shape, input_statistics)
+    taps, x = encoder(style, x, widths)
     levels = []
     for step in range(depth, 0, -1):
         x = _up(style, x, taps[step - 1].skip, step, widths[step - 1])

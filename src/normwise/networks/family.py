@@ -81,3 +81,17 @@ class Options:
         made = heads(style, levels, outputs, self.deep_supervision)
         style.placer.finish()
         return keras.Model(inputs, made, name=self.network)
+
+
+def begin(style: Style, shape: Sequence[int | None], statistics: Any) -> tuple[Any, Any]:
+    """The input, and what the first layer reads: the same, normalized where the plan says so.
+
+    Args:
+        style: Of the layers.
+        shape: Spatial sizes, then channels.
+        statistics: (mean, variance) of each channel for `standardize@input`.
+    """
+    import keras  # noqa: PLC0415 - plans and files are handled without a backend
+
+    inputs = keras.Input(tuple(shape), name="input")
+    return inputs, style.placer.input(inputs, statistics)

@@ -10,7 +10,7 @@ from typing import Any
 
 from normwise.graph.regions import DECODER, ENCODER
 from normwise.networks.blocks import Style, joined, level
-from normwise.networks.family import Options
+from normwise.networks.family import Options, begin
 from normwise.networks.placer import Taps
 from normwise.networks.reasons import MISSING_PLACES
 from normwise.networks.unet import encoder
@@ -57,12 +57,10 @@ def nested(  # noqa: PLR0913 - the public interface
     """
     options = Options("nested", filters, depth, upsampling, activation, deep_supervision)
     widths = options.widths(input_shape, outputs)
-    import keras  # noqa: PLC0415 - plans and files are handled without a backend
-
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
     style = options.style(input_shape, plan, MISSING_PLACES)
-    inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = encoder(style, style.placer.input(inputs, input_statistics), widths)
+    inputs, x = begin(style, input_shape, input_statistics)
+    taps, x = encoder(style, x, widths)
     full = _full_resolution(style, taps, x, widths)
     return options.model(style, inputs, full[::-1], outputs)
 

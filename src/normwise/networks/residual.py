@@ -13,7 +13,7 @@ from typing import Any
 
 from normwise.graph.regions import BOTTLENECK, ENCODER
 from normwise.networks.blocks import Style, decoder, level
-from normwise.networks.family import Options
+from normwise.networks.family import Options, begin
 from normwise.networks.placer import Taps
 from normwise.networks.reasons import MISSING_PLACES
 from normwise.networks.sizes import per_level
@@ -69,12 +69,10 @@ def residual(  # noqa: PLR0913 - the public interface
     widths = options.widths(input_shape, outputs)
     usual = [BLOCKS[min(step, len(BLOCKS) - 1)] for step in range(depth + 1)]
     counts = per_level("residual", "blocks", usual if blocks is None else blocks, depth + 1)
-    import keras  # noqa: PLC0415 - plans and files are handled without a backend
-
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
     style = options.style(input_shape, plan, REASONS)
-    inputs = keras.Input(tuple(input_shape), name="input")
-    taps, x = _encoder(style, style.placer.input(inputs, input_statistics), widths, counts)
+    inputs, x = begin(style, input_shape, input_statistics)
+    taps, x = _encoder(style, x, widths, counts)
     levels = decoder(style, x, [tap.skip for tap in taps], widths, count=1)
     return options.model(style, inputs, levels, outputs)
 
