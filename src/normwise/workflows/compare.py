@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from normwise.backend import require_backend
-from normwise.comparison.experiment import Experiment, Trial, variants_of
+from normwise.comparison.experiment import Experiment, variants_of
 from normwise.comparison.outcome import TRIAL_FILE, Outcome
 from normwise.distributed.where import PROCESSES, RAY, Where, where_of
-from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.files import write_text
+from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
-from normwise.training.recipe_changes import differences
+from normwise.workflows.compare_record import EXPERIMENT_FILE, prepare, refuse_others
+from normwise.workflows.compare_trials import Asked, Say, made
 from normwise.workflows.configure import seconds_of
 from normwise.workflows.train import recipe_of, with_whole_path
 
@@ -26,12 +24,8 @@ if TYPE_CHECKING:
     from normwise.comparison.summary import Line, Summary
     from normwise.comparison.verdicts import Pair
 
-EXPERIMENT_FILE: Final = "experiment.json"
-OUTPUTS: Final = ("comparison.json", "report.md", "report.html")
 VALIDATIONS: Final = 20
 """How often a trial of so many steps is validated."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -147,15 +141,15 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         experiment = planned(experiment, seconds, dataset, record, say)
     asked, fingerprint = _asked(experiment, folder), content_hash(dataset)
     if not overwrite:
-        _refuse_others(folder, experiment, fingerprint)
+        refuse_others(folder, experiment, fingerprint)
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):
         refuse_impossible({trial.variant.name: own for trial, own, _ in asked}, dataset)
-    _prepare(folder, experiment, fingerprint, seconds, overwrite)
-    race, outcomes = _made(asked, halving or seconds is not None, where, progress, say)
+    prepare(folder, experiment, fingerprint, seconds, overwrite)
+    race, outcomes = made(asked, halving or seconds is not None, where, progress, say)
     return _reported(folder, experiment, race, outcomes, fingerprint, where)
 
 
-def _asked(experiment: Experiment, folder: Path) -> list[tuple[Trial, Recipe, Path]]:
+def _asked(experiment: Experiment, folder: Path) -> list[Asked]:
     """Each trial with its recipe and its folder."""
     return [
         (trial, experiment.recipe(trial), folder / trial.folder) for trial in experiment.trials()
@@ -185,134 +179,6 @@ def _positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise RecipeError(f"{name} is {value!r}; expected a whole number from 1 on.")
     return value
-
-
-def _prepare(
-    folder: Path,
-    experiment: Experiment,
-    fingerprint: str,
-    budget: float | None,
-    overwrite: bool,
-) -> None:
-    """Clears what is replaced, and leaves the record of what is compared."""
-    if overwrite:
-        shutil.rmtree(folder / "trials", ignore_errors=True)
-        for name in (EXPERIMENT_FILE, *OUTPUTS):
-            (folder / name).unlink(missing_ok=True)
-    content = {
-        "data": fingerprint,
-        "recipe": experiment.base.model_dump(mode="json"),
-        "variants": [[v.plan, list(v.settings)] for v in experiment.variants],
-        "seeds": experiment.seeds,
-        "folds": experiment.folds,
-        "budget": budget,
-    }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    write_text(folder / EXPERIMENT_FILE, f"{text}\n")
-
-
-def _refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> None:
-    """Refuses a folder that holds anything but the same comparison, or a part of it."""
-    record = folder / EXPERIMENT_FILE
-    if not record.exists():
-        if present := [name for name in (*OUTPUTS, "trials") if (folder / name).exists()]:
-            raise OutputExistsError(
-                f"{folder} holds {present[0]}, but no {EXPERIMENT_FILE} that tells what of. Name "
-                "another folder, or replace it with `--overwrite`."
-            )
-        return
-    try:
-        was = json.loads(record.read_text(encoding="utf-8"))
-        recipe, data, folds = Recipe(**was["recipe"]), was["data"], was["folds"]
-    except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
-        raise RunError(f"{record}: no record of a comparison ({error}).") from error
-    differing = differences(recipe, experiment.base)
-    if data != fingerprint:
-        differing.append("the data have changed")
-    if folds != experiment.folds:
-        differing.append(f"folds is {experiment.folds}, was {folds}")
-    if differing:
-        raise RunError(
-            f"The comparison in {folder} was begun otherwise: {'; '.join(differing)}. Plans, seeds "
-            "and varied settings can be added; for the rest name another folder, or replace it "
-            "with `--overwrite`."
-        )
-
-
-def _made(
-    asked: Sequence[tuple[Trial, Recipe, Path]],
-    halving: bool,
-    where: Where,
-    progress: bool,
-    say: Say,
-) -> tuple[Race | None, dict[str, list[Outcome]]]:
-    """Makes what is missing; what was stopped, and what each other trial gave, by variant."""
-    from normwise.comparison.racing import raced  # noqa: PLC0415
-    from normwise.comparison.running import finished  # noqa: PLC0415
-
-    race = None
-    if halving:
-        race = raced(asked, lambda part: _train(part, len(part), where, progress, say), say)
-    if race is not None:
-        asked = [one for one in asked if one[0].variant.name in race.kept]
-    missing = [one for one in asked if finished(one[1], one[2]) is None]
-    done = len(asked) - len(missing)
-    say(f"{len(asked)} trials, {done} of them done already" if done else f"{len(asked)} trials")
-    _train(missing, len(asked), where, progress, say)
-    outcomes: dict[str, list[Outcome]] = {}
-    for trial, recipe, folder in asked:
-        outcome = finished(recipe, folder)
-        assert outcome is not None
-        outcomes.setdefault(trial.variant.name, []).append(outcome)
-    return race, outcomes
-
-
-def _train(
-    missing: Sequence[tuple[Trial, Recipe, Path]],
-    total: int,
-    where: Where,
-    progress: bool,
-    say: Say,
-) -> None:
-    from normwise.comparison.on_ray import on_ray  # noqa: PLC0415
-    from normwise.comparison.processes import in_processes  # noqa: PLC0415
-    from normwise.comparison.running import run_trial  # noqa: PLC0415
-
-    done = total - len(missing)
-    count = _Count(done, total, {trial: folder for trial, _, folder in missing}, say)
-    try:
-        if where.kind == RAY:
-            on_ray(missing, where, count)
-        elif where.at_once is not None:
-            in_processes(missing, where.at_once, count)
-        else:
-            for trial, recipe, folder in missing:
-                run_trial(recipe, folder, progress=progress, until=trial.until)
-                count(trial)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"The comparison was interrupted; {count.done} of {count.all} trials are done, and "
-            "finished epochs of others are kept. The same command goes on."
-        ) from None
-
-
-@dataclass
-class _Count:
-    """Says how many trials are done."""
-
-    done: int
-    all: int
-    folders: Mapping[Trial, Path]
-    say: Say
-
-    def __call__(self, trial: Trial) -> None:
-        self.done += 1
-        outcome = Outcome.read(self.folders[trial])
-        if outcome is None:
-            self.say(f"{self.done} of {self.all}: {trial.name}: to epoch {trial.until}")
-            return
-        gave = "diverged" if outcome.diverged else f"{outcome.metric} {outcome.value:.4g}"
-        self.say(f"{self.done} of {self.all}: {trial.name}: {gave}, {outcome.cost.seconds:.0f} s")
 
 
 def _reported(
