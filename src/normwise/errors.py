@@ -25,7 +25,8 @@ or file.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 LONGEST_MESSAGE = 900
 """Characters of a message about a file, which may hold any text."""
@@ -35,6 +36,21 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 def printable(text: str) -> str:
     """A text from a file without what a terminal would obey, or what can't be written at all."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """The end of a message about an unknown name: the known one nearest to it, if any is near.
+
+    Args:
+        name: What was given.
+        known: What could have been meant.
+        likeness: The share of letters from which on a name is near.
+
+    Returns:
+        A sentence with a blank before it, or nothing.
+    """
+    near = get_close_matches(str(name), list(known), 1, likeness)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class NormwiseError(Exception):

@@ -14,13 +14,12 @@ Of files neither of them loads Keras, and nothing in a file runs.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 from inspect import signature
 from os import PathLike
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from normwise.errors import CheckError
+from normwise.errors import CheckError, did_you_mean
 from normwise.norms.plan import NormPlan
 from normwise.rules.rule import Severity
 
@@ -121,16 +120,14 @@ def _severity(text: str) -> Severity:
     known = [str(severity) for severity in Severity]
     if text in known:
         return Severity(text)
-    near = get_close_matches(str(text), known, 1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
+    meant = did_you_mean(text, known)
     raise CheckError(f"at_least is {text!r}; expected one of {', '.join(known)}.{meant}")
 
 
 def _refuse_unknown(given: Collection[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
+            meant = did_you_mean(name, known)
             raise CheckError(f"{name!r} is no setting of `nw.check`.{meant}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from normwise.comparison.outcome import Images, Norms
 from normwise.data.dataset import Dataset
-from normwise.graph.catalogue import Role, role_of
+from normwise.graph.catalogue import BATCH_NORMS, Role, role_of
 from normwise.graph.flatten import flatten
 from normwise.keras_format.reading import read_graph
 from normwise.training.checking import findings_in
@@ -23,7 +23,6 @@ from normwise.training.checking import findings_in
 _WARM_UPS: Final = 2
 _TIMED: Final = 7
 _LEAST_SIDE: Final = 256
-_BATCH_NORMS: Final = frozenset({"BatchNormalization", "SyncBatchNormalization"})
 
 
 def parameters_of(model: keras.Model) -> tuple[int, int]:
@@ -85,7 +84,7 @@ def norms_of(folder: Path, measured: Sequence[tuple[str, str]] = ()) -> Norms:
     for node in flatten(read_graph(model)).nodes if model.is_file() else ():
         if role_of(node) is Role.NORM and node.class_name != "Normalization" and not node.call:
             layers += 1
-            if node.class_name in _BATCH_NORMS:
+            if node.class_name in BATCH_NORMS:
                 batch.add(node.name)
     told = ((f"{f['code']} {f['name']}", str(f["severity"])) for f in findings)
     return Norms(layers, len(batch - stuck), tuple(dict.fromkeys((*told, *measured))))

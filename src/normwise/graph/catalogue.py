@@ -25,10 +25,9 @@ CONVOLUTIONS = frozenset(
 )
 LINEAR = CONVOLUTIONS | {"Dense", "EinsumDense"}
 
-NORM_CLASSES = frozenset(
+BATCH_NORMS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
+NORM_CLASSES = BATCH_NORMS | frozenset(
     {
-        "BatchNormalization",
-        "SyncBatchNormalization",
         "GroupNormalization",
         "LayerNormalization",
         "RMSNormalization",

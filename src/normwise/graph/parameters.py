@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from normwise.graph.catalogue import CONVOLUTIONS, Role, has_bias, role_of
+from normwise.graph.catalogue import BATCH_NORMS, CONVOLUTIONS, Role, has_bias, role_of
 from normwise.graph.graph import Graph, Node, Shape
 from normwise.graph.shapes import pair, split_shape
 
@@ -105,7 +105,7 @@ def _norm(node: Node, shape: Shape) -> Parameters | None:
     if node.class_name == "RMSNormalization":
         return Parameters(size)
     affine = bool(config.get("scale", True)) + bool(config.get("center", True))
-    if node.class_name in {"BatchNormalization", "SyncBatchNormalization"}:
+    if node.class_name in BATCH_NORMS:
         # Renormalization keeps a second pair of moving statistics.
         return Parameters(affine * size, (5 if config.get("renorm") else 2) * size)
     return Parameters(affine * size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.catalogue import BATCH_NORMS, Role, activation_of, role_of
 from normwise.graph.channels import channel_axis
 from normwise.graph.graph import Graph, Node, Tensor
 
@@ -189,7 +189,7 @@ def _axes(axis: Any, rank: int) -> set[int]:
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE_OPS, _elementwise),
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    **dict.fromkeys(("BatchNormalization", "SyncBatchNormalization"), _batch_norm),
+    **dict.fromkeys(BATCH_NORMS, _batch_norm),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization", "UnitNormalization"), _layer_norm),
     **dict.fromkeys(("LayerNorm", "RMSNorm", "Normalize"), _over_space),
     **dict.fromkeys(("Concatenate", "Sort", "Split"), _along),

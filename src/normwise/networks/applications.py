@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from normwise.errors import NetworkError
+from normwise.errors import NetworkError, did_you_mean
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
@@ -146,8 +145,7 @@ def _builder(name: str) -> Any:
 
     known = names()
     if name not in known:
-        close = get_close_matches(str(name), known, 1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, known, 0.5)
         raise NetworkError(
             f"encoder: {name!r} is no network of keras.applications; known are "
             f"{', '.join(known)}.{hint}"

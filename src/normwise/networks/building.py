@@ -3,11 +3,10 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from normwise.errors import NetworkError
+from normwise.errors import NetworkError, did_you_mean
 from normwise.networks.attention import attention
 from normwise.networks.encoders import encoder
 from normwise.networks.nested import nested
@@ -88,8 +87,7 @@ def _refuse_unknown(network: str, options: Mapping[str, Any]) -> None:
     known = options_of(network)
     for name in options:
         if name not in (*known, FROM_DATA):
-            close = get_close_matches(name, known, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, known)
             raise NetworkError(
                 f"{network}: unknown option {name!r}; it takes {', '.join(known)}.{hint}"
             )

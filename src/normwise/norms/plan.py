@@ -11,10 +11,9 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Final
 
-from normwise.errors import PlanError
+from normwise.errors import PlanError, did_you_mean
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER, REGIONS
 from normwise.norms.kinds import KINDS, NormSpec, Value
 
@@ -202,8 +201,7 @@ def _choose(name: str, known: Iterable[str], what: str, whole: str) -> str:
     names = list(known)
     if name in names:
         return name
-    close = get_close_matches(name, names, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(name, names)
     raise PlanError(f"plan {whole!r}: {name!r} is no {what}; known are {', '.join(names)}.{hint}")
 
 

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.catalogue import BATCH_NORMS, Role, activation_of, role_of
 from normwise.graph.channels import channels_of, spatial_shape
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of, total_parameters
@@ -159,7 +159,7 @@ def _kind(node: Any) -> str:
 
 
 def _has_batch_statistics(node: Any) -> bool:
-    return node.class_name in {"BatchNormalization", "SyncBatchNormalization"}
+    return node.class_name in BATCH_NORMS
 
 
 def _normalization(placement: Placement, index: int) -> str:
