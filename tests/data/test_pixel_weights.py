@@ -1,3 +1,5 @@
+"""Weights of pixels count in losses, statistics and metrics."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Mixed precision while a network trains: which layers compute so, and what is saved."""
+
 import keras
 import numpy as np
 import pytest
