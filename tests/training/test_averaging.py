@@ -1,9 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
-from normwise.training.averaging import averages_of
+from normwise.training.averaging import averages_of, statistics_of
 from normwise.training.checkpoints import save_checkpoint
 from normwise.training.determinism import seed_run
 from normwise.training.fit import BEST, LAST, fit
@@ -21,7 +20,7 @@ def numpy_of(variables):
 
 def compiled(settings, model=None):
     model = model or network()
-    optimizer = make_optimizer(settings, 50, model.trainable_variables)
+    optimizer = make_optimizer(settings, 50, model)
     model.compile(optimizer, WeightedLoss(loss_of(TrainingSettings(loss="cross-entropy"))))
     return model
 
@@ -81,24 +80,27 @@ def test_averaged_weights_are_judged_and_kept_while_the_others_train(tmp_path):
         assert any(np.abs(two[name] - best[name]).max() > 1e-3 for name in names)
 
 
-def test_what_is_shown_has_statistics_of_its_own(tmp_path):
-    settings, model = TrainingSettings(learning_rate=0.3, ema=0.95), network()
+def test_statistics_are_averaged_epoch_by_epoch(tmp_path):
+    settings, model = TrainingSettings(learning_rate=0.3, ema=0.8), network()
     trainee = compiled(settings, trainee_of(model, settings))
-    for step in range(8):
-        x, y, weight = Batches()[step % 4]
-        trainee.train_on_batch(x, y, sample_weight=weight)
-    save_checkpoint(tmp_path / "before.npz", trainee, trainee.optimizer, {})
-    show(trainee, model, Batches(), settings)
-    save_checkpoint(tmp_path / "after.npz", trainee, trainee.optimizer, {})
-    with np.load(tmp_path / "before.npz") as one, np.load(tmp_path / "after.npz") as two:
-        assert all(np.array_equal(one[name], two[name]) for name in one.files)
-    same = numpy_of(averages_of(trainee.optimizer))
-    assert same_weights(numpy_of(model.trainable_variables), same)
-    (norm,) = [x for x in model.layers if isinstance(x, layers.BatchNormalization)]
-    (raw,) = [x for x in trainee.layers if isinstance(x, layers.BatchNormalization)]
-    read = keras.Model(model.inputs, norm.input)
-    values = np.concatenate([numpy_of([read(Batches()[step][0])])[0] for step in range(4)])
-    found = numpy_of([norm.moving_variance])[0]
-    np.testing.assert_allclose(found, values.var((0, 1, 2)), rtol=1e-3, atol=1e-6)
-    moving = numpy_of([raw.moving_variance])[0]
-    assert not np.allclose(moving, found, rtol=1e-2, atol=0)
+    wanted = numpy_of(statistics_of(trainee))
+    assert len(wanted) == 2
+    for epoch in range(3):
+        for step in range(4):
+            x, y, weight = Batches()[step]
+            trainee.train_on_batch(x, y, sample_weight=weight)
+        save_checkpoint(tmp_path / "before.npz", trainee, None, {})
+        show(trainee, model, settings, 4)
+        save_checkpoint(tmp_path / "after.npz", trainee, None, {})
+        with np.load(tmp_path / "before.npz") as one, np.load(tmp_path / "after.npz") as two:
+            assert all(np.array_equal(one[name], two[name]) for name in one.files)
+        updates = 4 * (epoch + 1)
+        kept = min(0.8, (1 + updates) / (10 + updates)) ** 4
+        moving = numpy_of(statistics_of(trainee))
+        wanted = [kept * old + (1 - kept) * new for old, new in zip(wanted, moving, strict=True)]
+    assert same_weights(
+        numpy_of(model.trainable_variables), numpy_of(averages_of(trainee.optimizer))
+    )
+    for found, own, raw in zip(numpy_of(statistics_of(model)), wanted, moving, strict=True):
+        np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(found, raw, rtol=1e-3, atol=1e-5)

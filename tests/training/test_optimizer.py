@@ -36,7 +36,7 @@ def test_only_kernels_decay():
     x = layers.LayerNormalization(axis=[1, 2, 3])(x)
     model = keras.Model(inputs, layers.Conv2D(1, 1)(x))
     settings = TrainingSettings(weight_decay=0.5, learning_rate=0.1, warmup=0)
-    optimizer = make_optimizer(settings, 10, model.trainable_variables)
+    optimizer = make_optimizer(settings, 10, model)
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables]
     for variable in model.trainable_variables:
         variable.assign(np.ones(variable.shape))
@@ -61,7 +61,7 @@ def stepped(settings, lists, start):
     inputs = layers.Input((4, 4, 3))
     model = keras.Model(inputs, layers.Conv2D(2, 3)(layers.Conv2D(4, 3, padding="same")(inputs)))
     model.set_weights(start or model.get_weights())
-    optimizer = make_optimizer(settings, 10, model.trainable_variables)
+    optimizer = make_optimizer(settings, 10, model)
     for grads in lists(model):
         tensors = [keras.ops.convert_to_tensor(gradient) for gradient in grads]
         optimizer.apply(tensors, model.trainable_variables)

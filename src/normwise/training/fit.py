@@ -54,7 +54,7 @@ def fit(  # noqa: PLR0913, PLR0917 - a run and its parts
     resumed run ends with the very weights of an uninterrupted one, if the recipe says
     `training.deterministic`.
 
-    With `training.ema` the averaged weights are validated and kept, with statistics of their own,
+    With `training.ema` the averaged weights are validated and kept, with averaged statistics,
     while the others go on training. Whatever the precision of the steps, the model is left at
     float32.
 
@@ -89,7 +89,7 @@ def fit(  # noqa: PLR0913, PLR0917 - a run and its parts
     prepare = supervised(model, batches, recipe, prepare)
 
     def judge() -> Mapping[str, float]:
-        show(trainee, model, batches, training)
+        show(trainee, model, training, steps)
         return validate(model)
 
     watcher.start(standing.epochs, training.epochs, steps)
@@ -125,7 +125,7 @@ def compile_for_training(
     if training.deterministic:
         make_deterministic()
     seed_run(training.seed)
-    optimizer = make_optimizer(training, total_steps, model.trainable_variables, schedule)
+    optimizer = make_optimizer(training, total_steps, model, schedule)
     loss = loss_of(training)
     if heads == 1:
         model.compile(optimizer=optimizer, loss=WeightedLoss(loss))

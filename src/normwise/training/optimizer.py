@@ -1,11 +1,10 @@
 """AdamW by the recipe: schedule, clipping, accumulation, averaged weights, scaled losses."""
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import keras
 
-from normwise.training.averaging import AveragingAdamW
+from normwise.training.averaging import AveragingAdamW, statistics_of
 from normwise.training.schedule import learning_rate_schedule
 from normwise.training.training_settings import TrainingSettings
 
@@ -14,7 +13,7 @@ UNDECAYED: Final = frozenset({"gamma", "beta", "bias"})
 
 
 def make_optimizer(
-    settings: TrainingSettings, total_steps: int, variables: Iterable[Any], schedule: Any = None
+    settings: TrainingSettings, total_steps: int, model: keras.Model, schedule: Any = None
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a run.
 
@@ -28,14 +27,15 @@ def make_optimizer(
     Args:
         settings: Learning rate, warm-up, weight decay, clipping, accumulation and averaging.
         total_steps: Steps of the whole run, warm-up included.
-        variables: The trainable variables.
+        model: The model that will train.
         schedule: A schedule of the learning rate in place of the recipe's.
 
     Returns:
         An optimizer with its slots, ready for `compile` and for `load_checkpoint`.
     """
-    variables = list(variables)
-    optimizer = _adamw(settings, schedule or learning_rate_schedule(settings, total_steps))
+    variables = list(model.trainable_variables)
+    schedule = schedule or learning_rate_schedule(settings, total_steps)
+    optimizer = _adamw(settings, schedule, statistics_of(model))
     undecayed = [variable for variable in variables if not decays(variable)]
     optimizer.exclude_from_weight_decay(var_list=undecayed)
     if settings.precision == "mixed_float16":
@@ -44,7 +44,9 @@ def make_optimizer(
     return optimizer
 
 
-def _adamw(settings: TrainingSettings, schedule: Any) -> keras.optimizers.AdamW:
+def _adamw(
+    settings: TrainingSettings, schedule: Any, statistics: list[Any]
+) -> keras.optimizers.AdamW:
     options: dict[str, Any] = {
         "learning_rate": schedule,
         "weight_decay": settings.weight_decay,
@@ -53,7 +55,7 @@ def _adamw(settings: TrainingSettings, schedule: Any) -> keras.optimizers.AdamW:
     }
     if settings.ema is None:
         return keras.optimizers.AdamW(**options)
-    return AveragingAdamW(settings.ema, **options)
+    return AveragingAdamW(settings.ema, statistics, **options)
 
 
 def decays(variable: Any) -> bool:

@@ -6,15 +6,9 @@ import keras
 import numpy as np
 
 from normwise.distributed.processes import all_devices, is_distributed
-from normwise.surgery.population import Settings
-from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
-from normwise.training.averaging import averages_of
+from normwise.training.averaging import average_statistics, averages_of, statistics_of
 from normwise.training.checkpoints import model_variables
-from normwise.training.loading import Batches, loaded
 from normwise.training.training_settings import TrainingSettings
-
-_BATCHES = 8
-"""Batches behind the statistics of averaged weights; each has thousands of pixels."""
 
 
 def trainee_of(model: keras.Model, training: TrainingSettings) -> keras.Model:
@@ -32,38 +26,29 @@ def trainee_of(model: keras.Model, training: TrainingSettings) -> keras.Model:
     return copy
 
 
-def show(
-    trainee: keras.Model, model: keras.Model, batches: Batches, training: TrainingSettings
-) -> None:
+def show(trainee: keras.Model, model: keras.Model, training: TrainingSettings, steps: int) -> None:
     """Puts into the model what is judged and kept of the network in training.
 
-    With averaged weights these are the averages. Their batch normalizations need statistics of
-    their own: the moving ones belong to the weights in training, whose noise the average has not.
+    With averaged weights these are the averages, with averages of the moving statistics.
 
     Args:
         trainee: What `trainee_of` gave, compiled.
         model: The model.
-        batches: Training batches, turned to the epoch.
         training: Says whether weights are averaged.
+        steps: Training steps since the last call.
     """
     if trainee is model:
         return
     copy_variables(trainee, model)
-    if training.ema is not None:
-        averages = averages_of(trainee.optimizer)
-        for own, average in zip(model.trainable_variables, averages, strict=True):
-            own.assign(_values(average))
-        _renew_statistics(model, batches, training.workers)
-
-
-def _renew_statistics(model: keras.Model, batches: Batches, workers: int) -> None:
-    norms = [path for path, norm in batch_norms(model).items() if norm.trainable]
-    if not norms:
+    if training.ema is None:
         return
-    ready = loaded(batches, min(len(batches), _BATCHES), workers, lambda batch: batch)
-    images = (batch[0] for batch in ready)
-    found = population_statistics(model, images, norms, Settings(fast=True))
-    apply_statistics(model, found.statistics)
+    with all_devices():
+        statistics = average_statistics(trainee.optimizer, steps // training.accumulate)
+    averages = (*averages_of(trainee.optimizer), *statistics)
+    for own, average in zip(
+        (*model.trainable_variables, *statistics_of(model)), averages, strict=True
+    ):
+        own.assign(_values(average))
 
 
 def copy_variables(source: keras.Model, copy: keras.Model) -> None:

@@ -17,7 +17,7 @@ _DEEPEST: Final = 4
 _WIDTHS: Final = (32, 24, 16, 12, 8)
 _MEASURED: Final = 16
 _ENOUGH_STEPS: Final = 1200
-PLANNED: Final = 0.7
+PLANNED: Final = 0.75
 """Share of the budget that steps are planned for."""
 _RESIDUAL: Final = 0.5
 _BATCH: Final = 8

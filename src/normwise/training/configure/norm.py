@@ -8,7 +8,7 @@ from normwise.norms.plan import Clause, NormPlan
 from normwise.training.configure.situation import Chosen, Situation
 
 _FEW_FOR_BATCH_NORM: Final = 4
-_LEFT: Final = 0.01
+_LEFT: Final = 0.1
 _GROUPS: Final = (4, 2, 1)
 
 

@@ -107,8 +107,8 @@ def ema(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     decay = round(min(_LONGEST_AVERAGE, max(_SHORTEST_AVERAGE, 1 - _AVERAGED / total)), 3)
     window = min(total, 1 / (1 - decay))
     return decay, (
-        f"averaged over about the last {window:.0f} of {total} steps, with statistics of their "
-        "own: steadier than the last weights"
+        f"averaged over about the last {window:.0f} of {total} steps, and batch statistics with "
+        "them: steadier than the last ones"
     )
 
 
