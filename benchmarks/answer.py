@@ -8,7 +8,8 @@ Which trainings those are stands in answer_design.py. They are made as by `normw
 after another in processes of their own, all sets and parts with the first seed, then with the
 second, so that whatever is done by any time can be read. Each finished training is kept in
 answer.json at once; the same command goes on after an interruption. No training is begun once
-`--time` is used up.
+`--time` is used up. A training's number comes from its steps alone, whatever else the machine
+does; its times don't, and `--busy` leaves them out.
 """
 
 import argparse
@@ -87,6 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="SET or SET:PART to run; default all")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"default {SEEDS}")
     parser.add_argument("--time", default=TIME, help=f"begin nothing after it; default {TIME}")
+    parser.add_argument("--busy", action="store_true", help="other work runs beside: keep no times")
     parser.add_argument("--steps", type=int, help="of each epoch, for trying this script out")
     parser.add_argument("--results", type=Path, default=MEASURED, help="where results are kept")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
@@ -158,11 +160,11 @@ def measured(asked: Asked, options: argparse.Namespace) -> Row:
     outcome = Outcome.read(folder)
     assert outcome is not None
     shutil.rmtree(folder)
-    return asked.row | told(outcome) | {"wall": round(wall, 1), **machine()}
+    return asked.row | told(outcome, options.busy) | {"wall": round(wall, 1), **machine()}
 
 
-def told(outcome: Outcome) -> Row:
-    """What is kept of an outcome; null where it gave no number."""
+def told(outcome: Outcome, busy: bool) -> Row:
+    """What is kept of an outcome; null where it gave no number, or none that means anything."""
     cost = outcome.cost
     return {
         "metric": outcome.metric,
@@ -173,9 +175,9 @@ def told(outcome: Outcome) -> Row:
         "metrics": {k: rounded(v) for k, v in outcome.metrics.get(outcome.split, {}).items()},
         "images": [outcome.images.train, outcome.images.evaluated, outcome.images.key],
         "steps": cost.steps,
-        "seconds": rounded(cost.seconds),
-        "seconds_per_step": rounded(cost.seconds_per_step),
-        "seconds_per_megapixel": rounded(cost.seconds_per_megapixel),
+        "seconds": None if busy else rounded(cost.seconds),
+        "seconds_per_step": None if busy else rounded(cost.seconds_per_step),
+        "seconds_per_megapixel": None if busy else rounded(cost.seconds_per_megapixel),
         "parameters": cost.parameters,
         "statistics": cost.statistics,
         "peak_memory": cost.peak_memory,

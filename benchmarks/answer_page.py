@@ -363,8 +363,8 @@ measuring. {state}"""
 
 COSTS = f"""Of the U-Net. Times and memory are ratios to the network without normalization, the
 median over seeds (and over sets, where none is named): of a training step with its loading, of a
-prediction, of the process's peak. Trainings ran one after another, but not alone in the world:
-small differences between ratios mean nothing. In inference batch norm before or behind a
+prediction, of the process's peak. Times are those of trainings with nothing beside them, one after
+another; small differences between ratios mean nothing. In inference batch norm before or behind a
 convolution can be folded away (`normwise fold`), group and instance norm never; [more on
 speed](speed.md). `{BATCH}` and the like: [how plans are written](plans.md)."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from normwise.comparison.outcome import Cost, Images, Outcome
 from normwise.report.page.numbers import MISSING
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +161,20 @@ def test_costs_are_ratios_of_trainings_with_one_seed(made, rows):
     assert f"| `{design.BATCH}` | 4 | 1,000 | 64 | 1.00 |" in own
     beside = section(page(made, slow), "What it does beside")
     assert f"| `{design.BATCH}` | 0.25 | 0 | {MISSING} |" in beside
+
+
+def test_times_of_a_busy_machine_are_not_kept(made, rows):
+    answer, design, _ = made
+    cost = Cost(300, 30.0, 0.1, 2.0, 1000, 64, 10**9)
+    outcome = Outcome({}, {}, "iou", "val", Images(4, 2, "key"), cost=cost)
+    found = {busy: answer.told(outcome, busy) for busy in (False, True)}
+    times = ("seconds", "seconds_per_step", "seconds_per_megapixel")
+    assert [found[False][name] for name in times] == [30.0, 0.1, 2.0]
+    assert [found[True][name] for name in times] == [None] * 3
+    assert {k for k, v in found[False].items() if v != found[True][k]} == set(times)
+    untimed = [r | {"seconds_per_step": None} if r["set"] == "isl_fluor" else r for r in rows]
+    own = section(page(made, untimed), "What it costs")
+    assert f"| `{design.BATCH}` | 4 | 1,000 | 64 | {MISSING} | 1.00 | 1.00 |" in own
 
 
 def test_the_page_of_the_repository_is_that_of_its_data(made):
