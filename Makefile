@@ -14,9 +14,10 @@ CORE := tests/keras_format tests/networks/test_question.py tests/networks/test_u
 demo: $(VENV)/.ready
 	$(BIN)/normwise demo --overwrite
 
-## The whole test suite on TensorFlow, with coverage of the packages that must have it
+## The whole test suite on TensorFlow, with coverage of the packages that must have it; each file's
+## tests run in one process, which share what is made for them
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 	$(BIN)/python tools/check_coverage.py
 
 ## Every rule and pass on every network of keras.applications, passes on every hand-made model too;

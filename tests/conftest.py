@@ -3,6 +3,7 @@
 import gc
 import os
 from contextlib import nullcontext
+from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -11,6 +12,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from normwise.memory import keep_freed_memory
@@ -24,6 +26,30 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+TESTS = Path(__file__).parent
+UNCOUNTED = (
+    "comparison", "data", "distributed", "rasters", "report", "training", "test_docs.py",
+    "norms/test_round_trip.py", "surgery/test_random_graphs.py", "workflows/test_check_data.py",
+    "workflows/test_compare.py", "workflows/test_configure", "workflows/test_cross_validation.py",
+    "workflows/test_demo.py", "workflows/test_missing_pixels.py", "workflows/test_moved_runs.py",
+)  # fmt: skip
+"""Tests in which no lines are counted: those of packages whose coverage nobody asks for, and those
+that try what others have run already in many ways. tools/check_coverage.py says what is held."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Lines are counted where it matters alone, for Python takes twice as long then and longer."""
+    counting = Coverage.current()
+    if counting is None or not str(item.path.relative_to(TESTS)).startswith(UNCOUNTED):
+        return (yield)
+    counting.stop()
+    try:
+        return (yield)
+    finally:
+        counting.start()
 
 
 def pytest_collection_finish() -> None:
