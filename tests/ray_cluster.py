@@ -1,4 +1,4 @@
-"""A Ray cluster of two workers for tests that need one, and the death of a worker."""
+"""A Ray cluster of two workers for tests that need one, and what its workers are at."""
 
 import contextlib
 import logging
@@ -22,6 +22,8 @@ def ray_cluster():
 
     pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Else workers get nearly nothing of a machine that is busy with other tests.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - the name is Ray's
     kept = os.environ.get("PYTHONPATH")
     # Workers find what tests ask for.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
@@ -33,6 +35,16 @@ def ray_cluster():
     os.environ.pop("PYTHONPATH")
     if kept is not None:
         os.environ["PYTHONPATH"] = kept
+
+
+def workers_at_work():
+    """How many workers are doing a task."""
+    count = 0
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            dead = child.status() == psutil.STATUS_ZOMBIE
+            count += not dead and child.name().startswith("ray::carried")
+    return count
 
 
 def kill_a_worker():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from normwise.distributed.shared_files import Seen, refuse_unseen
 from normwise.errors import RunError
+from tests.dying import die_once
 
 
 def doubled(number):
@@ -43,8 +44,19 @@ def told(_):
     return os.getpid(), {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "TF_MADE_UP")}
 
 
-def slow(asked):
-    """Leaves a file when it ends."""
-    seconds, path = asked
-    time.sleep(seconds)
-    Path(path).touch()
+def waiting(asked):
+    """Leaves a file when it begins, and ends when there is another, or after two minutes."""
+    begun, wanted = map(Path, asked)
+    begun.touch()
+    deadline = time.monotonic() + 120
+    while not wanted.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def block_of_a_dying_worker(block):
+    """Predicts pieces of an image; the first worker that has done so dies before it answers."""
+    from normwise.workflows.predict_on_ray import predict_block
+
+    done = predict_block(block)
+    die_once(Path(block.scene.files[0].path).with_name("died"))
+    return done

@@ -14,10 +14,11 @@ from normwise.distributed.ray_connection import connected
 from normwise.distributed.ray_tasks import RETRIES, Task, cluster
 from normwise.distributed.where import RAY, Where
 from normwise.errors import DataError, DistributionError, RunError
-from normwise.rasters import partial, read_raster, write_raster
+from normwise.rasters import read_raster, write_raster
 from normwise.rasters.partial import partial_folder
+from normwise.workflows import predict_on_ray
 from tests.distributed import ray_jobs
-from tests.ray_cluster import kill_a_worker, ray_cluster
+from tests.ray_cluster import ray_cluster, workers_at_work
 from tests.surgery.randomize import randomize
 
 __all__ = ["ray_cluster"]
@@ -82,13 +83,22 @@ def test_a_worker_that_lacks_a_module_is_told(two, monkeypatch):
         list(two.results(here.nothing, tasks(0)))
 
 
+def until(condition):
+    """Waits for it; a minute is enough for the slowest machine."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_what_is_in_flight_is_cancelled_when_nobody_waits_any_more(two, tmp_path):
-    late = tmp_path / "late"
-    results = two.results(ray_jobs.slow, tasks((0, str(tmp_path / "soon")), (1.5, str(late))))
+    begun, never = tmp_path / "begun", tmp_path / "never"
+    asked = tasks((str(tmp_path / "soon"), str(tmp_path)), (str(begun), str(never)))
+    results = two.results(ray_jobs.waiting, asked)
     next(results)
+    until(lambda: begun.exists() and workers_at_work() == 1)
     results.close()
-    time.sleep(2)
-    assert not late.exists()
+    until(lambda: workers_at_work() == 0)
 
 
 def test_workers_are_like_this_process_and_fresh_where_wanted(ray_cluster):
@@ -121,22 +131,15 @@ def network(folder, norm):
     return folder / "model.keras"
 
 
-def test_a_scene_is_the_same_bit_for_bit_though_a_worker_is_killed(tmp_path, monkeypatch, caplog):
+def test_a_scene_is_the_same_bit_for_bit_though_a_worker_dies(tmp_path, monkeypatch, caplog):
     model = network(tmp_path, "batch@pre-activation")
     pixels = np.random.default_rng(0).normal(size=(150, 117, 2)).astype(np.float32)
     pixels[:60, :70] = np.nan
     write_raster(tmp_path / "scene.tif", pixels)
     wanted = nw.predict(model, tmp_path / "scene.tif", tmp_path / "here.tif", tile=TILE)
-    real, killed = partial.PartialImage.write, []
-
-    def killing(self, region, values, name):
-        real(self, region, values, name)
-        if not killed:
-            killed.append(kill_a_worker())
-
-    monkeypatch.setattr(partial.PartialImage, "write", killing)
+    monkeypatch.setattr(predict_on_ray, "predict_block", ray_jobs.block_of_a_dying_worker)
     found = nw.predict(model, tmp_path / "scene.tif", tmp_path / "ray.tif", tile=TILE, on="ray")
-    assert killed == [True]
+    assert (tmp_path / "died").exists()
     assert re.search(r"scene\.tif, block \d+: its worker died; tried again, 1 of 3", caplog.text)
     assert found.read_bytes() == wanted.read_bytes()
     assert np.isfinite(read_raster(found)).any()

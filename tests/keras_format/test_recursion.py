@@ -41,14 +41,14 @@ def test_a_thread_that_is_done_leaves_the_others_their_room():
     def first():
         with deep_recursion(1_000):
             inside.set()
-            done.wait(10)
+            done.wait(60)
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     with deep_recursion(2_000):
         done.set()
-        thread.join(10)
+        thread.join(60)
         # Setting back what was found on the way in would leave the limit of before here.
         assert sys.getrecursionlimit() > 2_000 * FRAMES_PER_CALL
     assert sys.getrecursionlimit() == before

@@ -40,7 +40,7 @@ def test_threads_end_with_the_generator():
     ready = loaded(Uneven(100), 100, 2, lambda batch: batch)
     next(ready)
     ready.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if not any(t.name.startswith("normwise-batches") for t in threading.enumerate()):
             return

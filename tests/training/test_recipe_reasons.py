@@ -3,7 +3,7 @@
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import with_settings
 from normwise.training.recipe_reasons import read_reasons, reasoned_yaml, still_true
-from normwise.workflows.train import _reasons
+from normwise.workflows.train import reasons_of
 
 RECIPE = Recipe(data={"path": "rivers"}, training={"epochs": 5})
 REASONS = {"training.epochs": "5 take a minute: no more", "norm": "rows\nare few"}
@@ -37,6 +37,6 @@ def test_train_takes_them_from_the_recipe_file_or_the_run(tmp_path):
     path.write_text(reasoned_yaml(RECIPE, REASONS))
     now = with_settings(RECIPE, ["training.epochs=9"])
     for given in (path, str(path), tmp_path):
-        assert _reasons(given, now) == {"norm": "rows are few"}
-    assert _reasons(RECIPE, now) == {}
-    assert _reasons(tmp_path / "data.csv", now) == {}
+        assert reasons_of(given, now) == {"norm": "rows are few"}
+    assert reasons_of(RECIPE, now) == {}
+    assert reasons_of(tmp_path / "data.csv", now) == {}
