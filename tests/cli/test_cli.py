@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 def run(data, tmp_path_factory):
     """A run folder, trained by the command line."""
     out = tmp_path_factory.mktemp("runs") / "discs"
-    done = normwise_process(
+    done = normwise(
         "train", data, "-o", out, "--set", "network.filters=4", "--set", "network.depth=2",
         "--set", "training.epochs=3", "--set", "training.steps=8", "--set", "data.patch=32",
         "--set", "training.learning_rate=0.01",
@@ -206,10 +206,10 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     waited = time.monotonic()
-    while not (out / "checkpoints" / "last.npz").exists() and time.monotonic() - waited < 120:
+    while not (out / "checkpoints" / "last.npz").exists() and time.monotonic() - waited < 300:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert f"normwise train {out} --resume" in said
     assert "Traceback" not in said
@@ -230,6 +230,7 @@ def test_an_unknown_backend_is_a_clear_error(data, tmp_path):
     assert "tensorflow, jax, torch" in done.stderr
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_folds_are_told_with_mean_and_spread(data, tmp_path):
     small = ("network.filters=2", "network.depth=1", "training.epochs=1", "training.steps=1")
     settings = [word for text in (*small, "data.patch=16") for word in ("--set", text)]

@@ -10,7 +10,7 @@ from keras import layers
 
 import normwise as nw
 from normwise.rasters import write_raster
-from tests.commands import normwise, normwise_process
+from tests.commands import normwise
 from tests.surgery.models import shaken
 from tests.zoo import conv, image
 
@@ -107,7 +107,8 @@ def test_custom_layers_are_imported_on_demand(tmp_path, monkeypatch):
     done = normwise(*words, cwd=tmp_path)
     assert done.returncode == 2 and "import" in done.stderr
     assert normwise(*fold, cwd=tmp_path).returncode == 2
-    assert normwise_process(*words, "--import", "mine", cwd=tmp_path).returncode == 0
+    assert normwise(*words, "--import", "mine", cwd=tmp_path).returncode == 0
+    forget_mine()
     done = normwise(*fold, "--import", "mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     forget_mine()

@@ -1,11 +1,13 @@
 """U-Nets on networks of keras.applications: skips, sizes, plans, channels, weights, freezing."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import efficientnet
 
 from normwise.errors import ModelReadError, NetworkError, PlanError
 from normwise.keras_format import read_graph
@@ -18,6 +20,12 @@ from tests.norms.structure import structure
 
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of keras.applications is built once: those of ours have copies of its layers."""
+    monkeypatch.setattr(applications, "application", cache(applications.application))
 
 
 @pytest.fixture
@@ -145,12 +153,11 @@ def test_plans_are_read_back_and_build_the_same_network(plan: str, upsampling: s
     assert infer_plan(read_graph(again)) == read
 
 
-def test_what_holds_in_the_encoder_may_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("once")
+def test_what_holds_in_the_encoder_may_be_said() -> None:
     """VGG has no normalization; MobileNet has one before every activation."""
     model = build("encoder", (32, 32, 3), 1, norm="batch@pre-activation", encoder="MobileNet")
     assert str(infer_plan(read_graph(model))) == "batch@pre-activation"
-    stored = application("MobileNet")
-    monkeypatch.setattr(applications, "application", lambda name: stored)
     for plan, words in (
         ("group(groups=2)@pre-activation", ["encoder:pre-activation", "decoder:pre-activation"]),
         ("batch(momentum=0.5)@pre-activation", ["batch(momentum=0.5)@encoder:pre-activation"]),
@@ -195,6 +202,13 @@ def test_the_response_to_repeated_colours_is_unchanged(channels: int) -> None:
     assert not np.allclose(other, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.fixture
+def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EfficientNets end after three of their seven stages."""
+    stages = efficientnet.DEFAULT_BLOCKS_ARGS
+    monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", stages[:3])
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_fewer_channels_keep_the_response_to_grey(channels: int) -> None:
     kernel = np.random.default_rng(0).normal(size=(1, 1, 3, 5))
@@ -202,6 +216,7 @@ def test_fewer_channels_keep_the_response_to_grey(channels: int) -> None:
     np.testing.assert_allclose(made, kernel.sum(axis=2), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("once", "shorter")
 @pytest.mark.parametrize("name", ["VGG16", "MobileNetV3Small", "EfficientNetB0"])
 def test_pretrained_encoders_respond_as_the_application_does(name: str, tmp_path: Path) -> None:
     """Pixels, pre-processed in the application's own way, against standardized ones, repeated."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import keras
 import numpy as np
@@ -161,6 +162,16 @@ def test_the_model_takes_raw_values(finished):
         assert np.abs(found[..., 1] + 2000).mean() < 400
 
 
+def test_the_model_is_made_of_what_keras_knows(finished):
+    _, _, run = finished
+    with ZipFile(run.folder / "model.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert '"module": "keras.layers"' in config
+    assert "normwise" not in config
+    assert not run.model.compiled
+
+
+@pytest.mark.parametrize("finished", ["regression"], indirect=True)
 def test_the_model_loads_where_normwise_is_not(finished, tmp_path):
     _, data, run = finished
     image = np.load(data / "images" / "i4.npy")[None, 8:24, 8:24]
@@ -177,7 +188,6 @@ def test_the_model_loads_where_normwise_is_not(finished, tmp_path):
     )
     wanted = run.model.predict_on_batch(image)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), wanted, rtol=1e-5, atol=1e-5)
-    assert not run.model.compiled
 
 
 def test_the_model_loads_on_another_backend(finished, tmp_path):

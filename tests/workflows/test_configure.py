@@ -15,6 +15,8 @@ from normwise.training.configure import Cost
 from normwise.training.recipe import load_recipe
 from normwise.workflows.configure import configure, free_memory, seconds_of
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def quick(monkeypatch):

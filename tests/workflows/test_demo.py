@@ -12,7 +12,7 @@ from normwise.workflows.demo import AS_ASKED, MENDED, asked_findings, asked_netw
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(tmp_path_factory, no_pictures):
     said = []
     out = tmp_path_factory.mktemp("demo") / "out"
     return demo(out, epochs=1, steps=1, progress=False, say=said.append), said
