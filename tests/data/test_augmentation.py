@@ -106,5 +106,9 @@ def test_seeded_and_options_do_not_disturb_each_other() -> None:
 def test_impossible_settings() -> None:
     with pytest.raises(ValueError, match="intensity=-1: expected 0 or more"):
         Augmentation(intensity=-1)
+    with pytest.raises(ValueError, match=r"offset\[1\]=-2: expected 0 or more"):
+        Augmentation(offset=(0, -2))
+    with pytest.raises(ValueError, match="offset: received 7 numbers; expected one for each of"):
+        Augmentation(offset=(1.0,) * 7).apply(*sample(), np.random.default_rng(0))
     with pytest.raises(ValueError, match="needs the mean and std"):
         Augmentation().apply(*sample(), np.random.default_rng(0))

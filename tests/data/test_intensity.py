@@ -56,6 +56,18 @@ def test_blur_is_that_of_scipy_in_each_plane() -> None:
             np.testing.assert_allclose(made[plane, ..., channel], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_an_offset_moves_its_channel_as_a_whole() -> None:
+    image = patch()
+    moves = np.array([changed(image, seed, offset=(0, 0.5, 2)) - image for seed in range(300)])
+    assert (np.ptp(moves, axis=(1, 2)) < 1e-4 * STD).all()
+    assert (moves[..., 0] == 0).all()
+    spread = moves.mean(axis=(1, 2)).std(axis=0)
+    np.testing.assert_allclose(spread / STD, [0, 0.5, 2], rtol=0.15, atol=1e-6)
+    gained = [changed(image, seed, gain=0.3, offset=(0, 0.4, 0)) for seed in range(300)]
+    ends = np.array([one.mean(axis=(0, 1)) for one in gained]) - image.mean(axis=(0, 1))
+    np.testing.assert_allclose(ends.std(axis=0) / STD, [0.3, 0.5, 0.3], rtol=0.15)
+
+
 def _uniform_after_exponent(seed: int) -> float:
     rng = np.random.default_rng(seed)
     rng.standard_normal()

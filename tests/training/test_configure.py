@@ -75,6 +75,25 @@ def test_uneven_exposure_is_scaled_by_percentiles_unless_levels_mean_something()
         assert "data.percentiles" not in made
 
 
+def test_a_channel_that_tells_images_apart_is_shifted():
+    channels = (values("red"), values("nir"), values("dem"))
+    exposure = (Exposure(2.0, 0.4, 0.0), Exposure(2.0, 0.6, 0.0), Exposure(2.0, 0.99, 0.0))
+    own = tuple(tuple(float(a == b) for a in range(3)) for b in range(3))
+    mixed = replace(MASKS, channels=channels, exposure=exposure, correlation=own)
+    made, reasons = choices(mixed)
+    assert made["data.augmentation.offset"] == (0.0, 0.0, 1.0)
+    assert "dem:" in reasons["data.augmentation.offset"]
+    alike = replace(mixed, exposure=exposure[2:] * 3)
+    even = replace(mixed, exposure=exposure[:1] * 3)
+    many = replace(mixed, images={"train": 5000, "val": 10, "test": 20})
+    targets = replace(mixed, task="regression", targets=TARGETS.targets, classes=(),
+                      relations=(TargetTraits("red", 0.9, 0.9),))  # fmt: skip
+    for other in (alike, even, many, targets):
+        assert choices(other)[0]["data.augmentation.offset"] is None
+    percentiles = choices(mixed, {"data.scaling": "percentiles"})[0]
+    assert percentiles["data.augmentation.offset"] is None
+
+
 def test_momentum_follows_the_steps():
     made, reasons = choices(seconds=0.15)
     assert made["norm"] == "batch(momentum=0.96)@pre-activation"

@@ -34,12 +34,15 @@ class Augmentation:
         noise: Standard deviation of noise, in units of the channel's standard deviation.
         blur: Largest standard deviation of a Gaussian blur, in pixels.
         channel_dropout: Probability that a channel is replaced by its mean.
+        offset: Standard deviation of a further offset of each channel, in units of its standard
+            deviation; one number a channel, or None.
 
     All of them act in the plane of rows and columns, in volumes on each slice alike; flips go
     along the slices too.
 
     Raises:
-        ValueError: If a number is negative or too large.
+        ValueError: If a number is negative or too large, or there are not as many offsets as
+            channels.
 
     Example:
         ```python
@@ -60,11 +63,14 @@ class Augmentation:
     noise: float = 0.0
     blur: float = 0.0
     channel_dropout: float = 0.0
+    offset: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        numbers = [name for name in self.__dataclass_fields__ if name not in ("flips", "rotations")]
-        for name in numbers:
-            value, limit = getattr(self, name), _LIMITS.get(name, np.inf)
+        others = ("flips", "rotations", "offset")
+        numbers = {n: getattr(self, n) for n in self.__dataclass_fields__ if n not in others}
+        numbers |= {f"offset[{n}]": value for n, value in enumerate(self.offset or ())}
+        for name, value in numbers.items():
+            limit = _LIMITS.get(name, np.inf)
             if not 0 <= value <= limit or value == np.inf:
                 most = "" if limit == np.inf else f" and at most {limit:g}"
                 raise ValueError(f"{name}={value}: expected 0 or more{most}.")
@@ -77,7 +83,20 @@ class Augmentation:
     @cached_property
     def values(self) -> Intensity:
         """What changes the values."""
-        return Intensity(self.intensity, self.gamma, self.blur, self.noise, self.channel_dropout)
+        changes = (self.intensity, self.gamma, self.blur, self.noise, self.channel_dropout)
+        return Intensity(*changes, tuple(self.offset or ()))
+
+    def check_channels(self, channels: int) -> None:
+        """Refuses offsets of another number of channels.
+
+        Raises:
+            ValueError: If there are not as many as channels.
+        """
+        if self.offset is not None and len(self.offset) != channels:
+            raise ValueError(
+                f"offset: received {len(self.offset)} numbers; expected one for each of the "
+                f"{channels} channels."
+            )
 
     def margin(self, patch: Sequence[int]) -> tuple[int, ...]:
         """How far beyond a patch its pixels may come from, along each axis, in pixels."""
@@ -127,6 +146,7 @@ class Augmentation:
             arrays = self._warped(arrays, patch, geometry)
         elif patch is not None:
             arrays = tuple(array[tuple(patch)] for array in arrays)
+        self.check_channels(image.shape[-1])
         if self.values.changes:
             mean, std = _given(mean, std)
             arrays = (self.values.changed(arrays[0], draws, values, mean, std), *arrays[1:])

@@ -25,6 +25,8 @@ class Intensity:
         blur: Largest standard deviation of a Gaussian blur along rows and columns, in pixels.
         noise: Standard deviation of noise in each pixel, in standard deviations of the channel.
         channel_dropout: Probability that a channel is replaced by its mean; one always stays.
+        offset: Standard deviation of a further offset of each channel, in its own standard
+            deviations; one number a channel, or none.
     """
 
     gain: float = 0.0
@@ -32,11 +34,13 @@ class Intensity:
     blur: float = 0.0
     noise: float = 0.0
     channel_dropout: float = 0.0
+    offset: tuple[float, ...] = ()
 
     @property
     def changes(self) -> bool:
         """Whether anything is changed at all."""
-        return max(self.gain, self.gamma, self.blur, self.noise, self.channel_dropout) > 0
+        options = (self.gain, self.gamma, self.blur, self.noise, self.channel_dropout)
+        return max(*options, *self.offset) > 0
 
     def changed(
         self, image: Floats, draws: Array, rng: np.random.Generator, mean: Floats, std: Floats
@@ -54,8 +58,10 @@ class Intensity:
         exponent = float(np.exp(self.gamma * rng.standard_normal()))
         sigma = self.blur * float(rng.uniform())
         chances: Array = rng.uniform(size=(image.shape[-1],))
-        if self.gain > 0:
-            image = _with_gain(image, self.gain * draws, mean, std)
+        if max((self.gain, *self.offset)) > 0:
+            # Two normal offsets are together one, so that it needs no draw of its own.
+            spread = np.hypot(self.gain, self.offset) if self.offset else self.gain
+            image = _with_gain(image, self.gain * draws[0], spread * draws[1], mean, std)
         if self.gamma > 0:
             image = _with_gamma(image, exponent, mean, std)
         if sigma > 0:
@@ -69,9 +75,9 @@ class Intensity:
         return image
 
 
-def _with_gain(image: Floats, draws: Array, mean: Floats, std: Floats) -> Floats:
-    gain = 1 + draws[0]
-    offset = draws[1] * std + mean * (1 - gain)
+def _with_gain(image: Floats, gains: Array, offsets: Array, mean: Floats, std: Floats) -> Floats:
+    gain = 1 + gains
+    offset = offsets * std + mean * (1 - gain)
     changed: Floats = image * gain.astype(np.float32)
     changed += offset.astype(np.float32)
     return changed

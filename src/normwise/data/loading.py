@@ -93,6 +93,8 @@ class PatchBatches:
                 "expected numbers from 1."
             )
         self._fill = fill_of(self.dataset, self.fill, self.label_fill)
+        if self.augmentation:
+            self._check_offsets(self.augmentation)
         if self.augmentation and self.augmentation.values.changes:
             if self.std is None:
                 raise DataError("Augmentation of intensity needs `std`, or intensity=0.")
@@ -101,6 +103,12 @@ class PatchBatches:
         self._source = Source(self.dataset, self.items, self.cache_bytes)
         self._placed: tuple[int, list[PatchPosition]] | None = None
         self._lock = Lock()
+
+    def _check_offsets(self, augmentation: Augmentation) -> None:
+        try:
+            augmentation.check_channels(self.dataset.channels)
+        except ValueError as error:
+            raise DataError(f"data.augmentation.{error}") from None
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -59,6 +59,9 @@ class AugmentationSettings(Section):
     channel_dropout: float = Field(
         default=0.0, ge=0, le=1, description="probability that a band is replaced by its mean"
     )
+    offset: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        default=None, description="further offset, one number a band, in its standard deviations"
+    )
 
 
 def _sampling(value: Any) -> Any:

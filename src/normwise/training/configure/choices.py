@@ -20,6 +20,7 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "data.augmentation.angle": data.angle,
     "data.augmentation.scale": data.scale,
     "data.augmentation.intensity": data.intensity,
+    "data.augmentation.offset": data.offset,
     "network.depth": network.depth,
     "training.loss": schedule.loss,
     "network.input_residual": network.input_residual,

@@ -21,6 +21,8 @@ _LINEAR: Final = 0.5
 _MOST_INTENSITY: Final = 0.1
 _OF_OWN: Final = 0.25
 _RIDGE: Final = 1e-4
+_PLACED: Final = 0.95
+_MANY_PLACES: Final = 1000
 _FULL_TURN: Final = 180.0
 _MOST_SCALE: Final = 0.2
 _BLURS: Final = "the targets follow the channels' values, and resampling would blur their detail"
@@ -95,6 +97,30 @@ def intensity(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     return value, (
         f"each channel changes on its own, and beside the others it has only {own:.0%} of its "
         "standard deviation of its own: a quarter of that"
+    )
+
+
+def offset(situation: Situation, chosen: Chosen) -> tuple[tuple[float, ...] | None, str]:
+    """An offset for channels that tell images apart and little else, such as the elevation.
+
+    A network learns by heart what it finds at a place where it has been, and knows nothing of
+    others (Meyer et al. 2019, doi:10.1016/j.ecolmodel.2019.108815).
+    """
+    shares = [part.between for part in situation.fingerprint.exposure]
+    placed = [share >= _PLACED for share in shares]
+    if chosen["data.scaling"] != "per-channel":
+        return None, "each image has its own scaling"
+    if not situation.segmentation and situation.linear >= _LINEAR:
+        return None, "the targets follow the channels' values, which must stay as they are"
+    if not any(placed) or all(placed):
+        return None, f"no channel differs by {_PLACED:.0%} between images while others don't"
+    if situation.fingerprint.images["train"] >= _MANY_PLACES:
+        return None, f"{_MANY_PLACES} images and more are too many to be learned by heart"
+    channels = zip(situation.fingerprint.channels, placed, strict=True)
+    which = ", ".join(channel.name for channel, own in channels if own)
+    return tuple(float(own) for own in placed), (
+        f"{which}: nearly all of its variance is between images, so that its level tells which "
+        "image it is; its slopes stay"
     )
 
 
