@@ -2,6 +2,7 @@
 
     NormwiseError                 something the user can mend; the command line exits 2
     ├── ModelReadError            a model or file that can't be read as a graph
+    │   └── TooWideError             weights that are left unread, as they are too many
     ├── PlanError                 a text that is no norm plan, or a plan that can't hold
     ├── SurgeryError              a model that can't be copied, changed or verified as asked
     │   └── PromiseError          a rewrite that would not keep what it promises
@@ -64,6 +65,10 @@ class ModelReadError(NormwiseError):
         half = LONGEST_MESSAGE // 2
         short = len(message) <= LONGEST_MESSAGE
         super().__init__(printable(message if short else f"{message[:half]} ... {message[-half:]}"))
+
+
+class TooWideError(ModelReadError):
+    """Weights that are merely too many to be read; the rest of the model can be."""
 
 
 class PlanError(NormwiseError):

@@ -1,5 +1,6 @@
 """Weights are read a layer at a time, by full paths, from every format."""
 
+import struct
 import zipfile
 
 import h5py
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from normwise.errors import ModelReadError
+from normwise.errors import ModelReadError, TooWideError
 from normwise.keras_format.archive import read_keras_version
 from normwise.keras_format.live_weights import LiveWeights
 from normwise.keras_format.plain_hdf5 import Dataset
@@ -106,6 +107,56 @@ def test_a_layer_beyond_all_bounds_is_refused(tmp_path):
         group.create_dataset("0", shape=(10**6, 10**4), dtype="float32", chunks=(10**3, 10**3))
     with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="bytes"):
         stored.of("conv")
+
+
+def of_norms(path, *, libver=None, compression=None, **channels):
+    """Weights of batch normalizations, as Keras 3 keeps them."""
+    with h5py.File(path, "w", libver=libver) as file:
+        for name, width in channels.items():
+            group = file.create_group(f"layers/{name}/vars")
+            group.attrs["name"] = name
+            for index in range(4):
+                values = np.full(width, index, "float32")
+                group.create_dataset(str(index), data=values, compression=compression)
+
+
+@pytest.mark.parametrize(
+    ("width", "form"),
+    [
+        (2**19 + 1, {}),
+        (2**19 + 1, {"compression": "gzip"}),
+        (2**21 + 1, {"compression": "gzip", "libver": "latest"}),
+    ],
+)
+def test_what_is_merely_wide_is_left_unread(width, form, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    of_norms(path, wide=width, narrow=3, **form)
+    with WeightsFile(path) as stored:
+        with pytest.raises(TooWideError, match=rf"'wide' are {4 * width:,} numbers; .* unread"):
+            stored.of("wide")
+        assert [values.tolist() for values in stored.of("narrow")] == [[i] * 3 for i in range(4)]
+
+
+def test_as_wide_as_is_read(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    of_norms(path, one=2**19, two=2**19, three=2**10)
+    with WeightsFile(path) as stored:
+        assert all(stored.of(name)[3].shape == (2**19,) for name in ("one", "two"))
+        with pytest.raises(TooWideError, match="unread"):
+            stored.of("three")
+
+
+def test_more_than_the_file_has_is_refused(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    of_norms(path, norm=12_347)
+    content = path.read_bytes()
+    for told, stated in ((12_347, 3_000_000), (4 * 12_347, 4 * 3_000_000)):
+        assert content.count(struct.pack("<Q", told)) >= 4
+        content = content.replace(struct.pack("<Q", told), struct.pack("<Q", stated))
+    path.write_bytes(content)
+    with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="are referred to") as it:
+        stored.of("norm")
+    assert it.type is not TooWideError
 
 
 def test_the_version_of_keras(tmp_path):

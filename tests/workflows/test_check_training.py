@@ -105,6 +105,11 @@ def test_a_file_tells_what_it_was_compiled_with(suffix, tmp_path):
         "decay of 0.5 also" in other["decayed-affine"] and "unless" not in other["decayed-affine"]
     )
     assert "gradients of 4 samples" in other["accumulated-batches"]
+    # An optimizer that says nothing of it leaves what was compiled; one that says "no" doesn't.
+    named = found(optimizer={"weight_decay": 0.5}, batch_size=2)
+    assert "gradients of 8 samples" in named["accumulated-batches"]
+    for none in (keras.optimizers.AdamW(), {"gradient_accumulation_steps": None}):
+        assert "accumulated-batches" not in found(optimizer=none, batch_size=2)
     left = {one.finding.name for one in nw.fix(path).left}
     assert "decayed-affine" in left
 

@@ -243,6 +243,9 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
                 f"\n  and {number - _MOST_OF_A_RULE:,} more of {name} (-v shows them)",
                 highlight=False,
             )
+    if checked.report.left_out:
+        output.print()
+        _print_indented(escape(printable(checked.report.left_out)))
     if told := _fixable(findings):
         output.print(f"\n  {told}", highlight=False)
     for finding, allowance in checked.allowed if verbose else ():

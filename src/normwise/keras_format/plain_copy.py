@@ -17,6 +17,7 @@ from typing import Any
 
 from normwise.keras_format.archive_file import DAMAGED
 from normwise.keras_format.hdf5 import address_of, member, refuse_elsewhere
+from normwise.keras_format.weights_file import MAX_LAYER_NUMBERS
 from normwise.keras_format.weights_member import as_file, stretch
 
 SECONDS, PATIENCE = 2, 30
@@ -122,11 +123,17 @@ class _Copier:
         few = len(dataset.shape or ()) == 1 and dataset.dtype.kind in "fiuV"
         if few:
             refuse_elsewhere(dataset)
+        if few and dataset.size > MAX_LAYER_NUMBERS:
+            # Nobody reads it: its size is enough, and takes no room.
+            new.create_dataset(_NEW, dataset.shape, dataset.dtype.newbyteorder("<"))
+        elif few:
             self._left -= dataset.nbytes
             if self._left < 0:
                 raise ValueError(f"{dataset.name} has {dataset.nbytes:,} bytes")
             values = np.asarray(dataset)
-        new[_NEW] = values.astype(values.dtype.newbyteorder("<")) if few else LEFT_OUT
+            new[_NEW] = values.astype(values.dtype.newbyteorder("<"))
+        else:
+            new[_NEW] = LEFT_OUT
         _copy_texts(dataset, new[_NEW])
         _rename(new, name)
 

@@ -239,9 +239,14 @@ class Dataset(_Named):
         return messages.datatype(self._header.first(messages.DATATYPE))
 
     @property
+    def count(self) -> int:
+        """The number of its elements."""
+        return 0 if self.shape is None else prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return 0 if self.shape is None else prod(self.shape) * self.kind.size
+        return self.count * self.kind.size if self.count else 0
 
     def values(self, code: str = "") -> memoryview | None:
         """Its numbers, in its shape; None if it holds no numbers.
@@ -255,6 +260,17 @@ class Dataset(_Named):
         code = code or self.kind.code
         if self.shape is None or code in ("", "s", "v"):
             return None
+        start, size = self.place()
+        data = self._header.data.at(start, size) if size else b""
+        return _in_shape(data, code, self.shape)
+
+    def place(self) -> tuple[int, int]:
+        """Where in the file its values begin, and how many bytes they take.
+
+        Raises:
+            UnusualError: They are packed, in pieces, in another file, or not there at all.
+            ValueError: They aren't all inside the file.
+        """
         if messages.FILTERS in self._header.messages or messages.EXTERNAL in self._header.messages:
             raise UnusualError("values that are packed, or in another file")
         layout = self._header.first(messages.LAYOUT)
@@ -265,8 +281,11 @@ class Dataset(_Named):
             raise ValueError(f"{self.name} has {size} bytes instead of {self.nbytes}")
         if start == _NOWHERE and size:
             raise UnusualError("values that were never written")
-        data = self._header.data.at(start, size) if size else b""
-        return _in_shape(data, code, self.shape)
+        if start != _NOWHERE and start + size > self._header.data.size:
+            raise ValueError(
+                f"{self.name}: {size} bytes at {start} of {self._header.data.size} are referred to"
+            )
+        return start, size
 
 
 def _leaf(data: FileBytes, place: int) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from normwise.errors import ModelReadError
+from normwise.errors import ModelReadError, TooWideError
 from normwise.keras_format.archive_file import DAMAGED
 from normwise.keras_format.file_bytes import FileBytes
 from normwise.keras_format.plain_hdf5 import Dataset, Group, UnusualError, open_plain
@@ -34,11 +34,16 @@ class Values(Protocol):
         ...
 
 
-MAX_LAYER_BYTES = 8 * 2**20
-MAX_BYTES = 16 * 2**20
-"""Of all layers that are asked for together, however often the same bytes stand for several.
+MAX_LAYER_NUMBERS = 2**21
+MAX_NUMBERS = 2**22
+"""What is read of a layer, and of all that are asked for, however often the same bytes stand for
+several. More is left unread.
 
-They are those of normalizations, 4 numbers a channel: the widest networks have a few MiB.
+They are those of normalizations, 4 numbers a channel: the widest networks have half a million.
+"""
+MOST_STATED = 2**28
+"""Numbers that a layer can have: a batch normalization of 67 million channels. Beyond it a file is
+refused.
 """
 MAX_GROUPS, MAX_NESTING, MAX_WEIGHTS = 20_000, 128, 200_000
 _UNREADABLE = (*DAMAGED, KeyError, TypeError, AttributeError, IndexError, OverflowError)
@@ -55,8 +60,8 @@ class WeightsFile:
         self._path = path
         self._opened = ExitStack()
         self._index: Mapping[str, _Datasets] | None = None
-        self._left = MAX_BYTES
-        self._open: Callable[[Path, ExitStack], Group] = _plain
+        self._left, self._size = MAX_NUMBERS, 0
+        self._open: Callable[[Path, ExitStack], tuple[Group, int]] = _plain
 
     def __enter__(self) -> WeightsFile:
         return self
@@ -76,7 +81,8 @@ class WeightsFile:
             layer: Its full path.
 
         Raises:
-            ModelReadError: The file is damaged, or asks for more memory than any layer needs.
+            TooWideError: They are more than is read; other layers still are.
+            ModelReadError: The file is damaged, or states more than any layer has.
         """
         try:
             return self._of(layer)
@@ -96,22 +102,44 @@ class WeightsFile:
             return None
         try:
             datasets = found()
-            self._count(sum(dataset.nbytes for dataset in datasets))
-            return tuple(_numbers(dataset) for dataset in datasets)
+            count = sum(dataset.count for dataset in datasets)
+            if not self._is_read(datasets, count):
+                raise TooWideError(
+                    f"{self._path}: the weights of layer {layer!r} are {count:,} numbers; they "
+                    "are left unread."
+                )
+            read = tuple(_numbers(dataset) for dataset in datasets)
         except _UNREADABLE as error:
             raise ModelReadError(
                 f"{self._path}: the weights of layer {layer!r} can't be read ({error})."
             ) from error
+        self._left -= count
+        return read
 
-    def _count(self, size: int) -> None:
-        self._left -= size
-        if size > MAX_LAYER_BYTES or self._left < 0:
-            raise ValueError(f"{size:,} bytes are more than is read of it")
+    def _is_read(self, datasets: Sequence[Dataset], count: int) -> bool:
+        """Whether a layer is no wider than what is read.
+
+        Raises:
+            ValueError: It is wider than any layer, or than the file has room for.
+        """
+        if count > MOST_STATED:
+            size = sum(dataset.nbytes for dataset in datasets)
+            raise ValueError(f"{count:,} numbers, {size:,} bytes, are more than any layer has")
+        if count > MAX_LAYER_NUMBERS:
+            for dataset in datasets:
+                with suppress(UnusualError):  # what is packed may be smaller in the file
+                    dataset.place()
+            return False
+        if count > self._left and MAX_NUMBERS - self._left > self._size:
+            raise ValueError(
+                f"{count:,} numbers are more than is read of it: its layers share the same ones"
+            )
+        return count <= self._left
 
     def _read_index(self) -> Mapping[str, _Datasets]:
         """What opens the datasets of each layer, by its path."""
         try:
-            root = self._open(self._path, self._opened)
+            root, self._size = self._open(self._path, self._opened)
             return dict(_legacy(root) if is_legacy(root) else _modern(root))
         except _UNREADABLE as error:
             raise ModelReadError(
@@ -119,13 +147,14 @@ class WeightsFile:
             ) from error
 
 
-def _plain(path: Path, opened: ExitStack) -> Group:
+def _plain(path: Path, opened: ExitStack) -> tuple[Group, int]:
+    """The root of a file that is in plain form, and how many bytes it has."""
     file, start, size = stretch(path)
     opened.enter_context(file)
-    return open_plain(FileBytes(file, start, size))
+    return open_plain(FileBytes(file, start, size)), size
 
 
-def _copied(path: Path, opened: ExitStack) -> Group:
+def _copied(path: Path, opened: ExitStack) -> tuple[Group, int]:
     from normwise.keras_format.plain_copy import plain_copy  # noqa: PLC0415 - seldom needed
 
     return _plain(opened.enter_context(plain_copy(path)), opened)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from normwise.errors import TooWideError
+
 if TYPE_CHECKING:
     from normwise.rules.context import Context
 
 _LARGEST = 10**15
 """A file can state any number; beyond this one it is none that anybody meant."""
-_MOST_CHANNELS = 2**20
+MOST_CHANNELS = 2**19
+"""Of a batch normalization whose weights are looked at; those of a wider one are left unread."""
 FEW_VALUES = 16
 """Values below which a statistic is more noise than statistic."""
 FEW_SAMPLES = 4
@@ -105,7 +108,10 @@ class Weights:
 
 
 def weights_of(context: Context, index: int) -> Weights | None:
-    """The weights of a batch normalization, None where there are none that fit its settings."""
+    """The weights of a batch normalization, None where there are none that fit its settings.
+
+    None, too, where they are too many to look at: then its layer is in `context.unread`.
+    """
     layer = context.layer(index)
     if layer not in context.batch_norm_weights:
         context.batch_norm_weights[layer] = _read(context, index)
@@ -113,7 +119,11 @@ def weights_of(context: Context, index: int) -> Weights | None:
 
 
 def _read(context: Context, index: int) -> Weights | None:
-    arrays = context.weights.of(context.layer(index)) if context.weights else None
+    try:
+        arrays = context.weights.of(context.layer(index)) if context.weights else None
+    except TooWideError:
+        context.unread.append(context.layer(index))
+        return None
     config = context.nodes[index].config
     scale, center = config.get("scale", True) is True, config.get("center", True) is True
     affine = scale + center
@@ -121,7 +131,10 @@ def _read(context: Context, index: int) -> Weights | None:
         return None
     needed = arrays[: affine + 2]
     shape, *others = {tuple(values.shape or ()) for values in needed}
-    if others or len(shape) != 1 or not 0 < shape[0] <= _MOST_CHANNELS:
+    if others or len(shape) != 1 or shape[0] < 1:
+        return None
+    if shape[0] > MOST_CHANNELS:
+        context.unread.append(context.layer(index))
         return None
     numbers = [array("d", values.tolist()) for values in needed]
     return Weights(

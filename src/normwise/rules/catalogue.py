@@ -145,5 +145,5 @@ def check(context: Context, rules: Sequence[Rule] = RULES) -> Report:
         context: The network, with what else is known.
         rules: The rules to apply.
     """
-    findings = (finding for rule in rules for finding in rule.check(context))
-    return Report.of(context.model.name, context.model.source, findings)
+    findings = [finding for rule in rules for finding in rule.check(context)]
+    return Report.of(context.model.name, context.model.source, findings, context.unread)

@@ -75,7 +75,11 @@ def _look(context: Context) -> Iterator[Spot]:
         if _left(momentum, steps * runs) > WARNING:
             cold.setdefault((momentum, runs), []).append(index)
     weights = {i: weights_of(context, i) for norms in cold.values() for i in norms}
-    cold = _from_the_start(cold, weights, steps)
+    read = {
+        group: [i for i in norms if context.layer(i) not in context.unread]
+        for group, norms in cold.items()
+    }
+    cold = _from_the_start(read, weights, steps)
     for (momentum, runs), norms in cold.items():
         said = partial(_spot, context, momentum=momentum, steps=steps, runs=runs)
         yield each_by_itself(context, norms, said)

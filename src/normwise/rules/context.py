@@ -63,6 +63,9 @@ class Weights(Protocol):
 
         Args:
             layer: Its full path.
+
+        Raises:
+            TooWideError: They are more than is read.
         """
         ...
 
@@ -135,6 +138,7 @@ class Context:
         measured: What was measured on data, None without data.
         live: Tries what training does to the state, where a live model is at hand.
         batch_norm_weights: What was read of the weights so far, by layer (see `batch_statistics`).
+        unread: The layers whose weights are too many to look at, as far as rules asked for them.
     """
 
     model: Graph
@@ -147,6 +151,7 @@ class Context:
     batch_norm_weights: dict[str, BatchNormWeights | None] = field(
         default_factory=dict, repr=False, compare=False
     )
+    unread: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @cached_property
     def graph(self) -> Graph:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from normwise.norms.mends import Mend
+from normwise.rules.batch_statistics import named
 from normwise.rules.rule import Finding, Severity
 
 
@@ -18,14 +19,18 @@ class Report:
         model: The model's name.
         source: The file or object it was read from.
         findings: The worst first, then by code and layers; each once.
+        unread: Layers whose weights were too many to look at; rules that need them are silent.
     """
 
     model: str
     source: str
     findings: tuple[Finding, ...]
+    unread: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: str, source: str, findings: Iterable[Finding]) -> Report:
+    def of(
+        cls, model: str, source: str, findings: Iterable[Finding], unread: Iterable[str] = ()
+    ) -> Report:
         """A report with its findings in order."""
         once: dict[Finding, list[Finding]] = {}
         for found in findings:
@@ -34,7 +39,7 @@ class Report:
             (found if len(same) == 1 else _joined(same) for found, same in once.items()),
             key=lambda f: (f.severity.rank, f.code, f.layers, f.message),
         )
-        return cls(model, source, tuple(ordered))
+        return cls(model, source, tuple(ordered), tuple(unread))
 
     @property
     def worst(self) -> Severity | None:
@@ -45,6 +50,16 @@ class Report:
         """The findings of a severity and worse."""
         return tuple(f for f in self.findings if f.severity.rank <= severity.rank)
 
+    @property
+    def left_out(self) -> str:
+        """What was not looked at, as a sentence; empty if all was."""
+        if not self.unread:
+            return ""
+        return (
+            f"The weights of {named(self.unread)} are too many to look at; rules that need them "
+            "say nothing of it."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -52,6 +67,7 @@ class Report:
             "source": self.source,
             "worst": str(self.worst) if self.worst else None,
             "findings": [finding.to_dict() for finding in self.findings],
+            "unread": list(self.unread),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,15 +38,24 @@ def to_sarif(checked: Sequence[Checked]) -> dict[str, Any]:
                     {
                         "executionSuccessful": not any(one.error for one in checked),
                         "toolExecutionNotifications": [
-                            {"level": "error", "message": {"text": one.error}}
-                            for one in checked
-                            if one.error
+                            *_notifications("error", (one.error for one in checked)),
+                            *_notifications("note", map(_left_out, checked)),
                         ],
                     }
                 ],
             }
         ],
     }
+
+
+def _notifications(level: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    return ({"level": level, "message": {"text": text}} for text in texts if text)
+
+
+def _left_out(one: Checked) -> str:
+    """What was not looked at in a model, with its name; empty if all was."""
+    left_out = one.report.left_out if one.report else ""
+    return left_out and f"{one.model}: {left_out}"
 
 
 def _driver() -> dict[str, Any]:
@@ -97,6 +106,8 @@ def to_github(checked: Iterable[Checked]) -> list[str]:
             text = f"{layers}: {finding.message} {finding.fix}" if layers else finding.message
             title = f"{finding.code} {finding.name}"
             lines.append(_command(_COMMANDS[finding.severity], one.model, title, text))
+        if one.report and one.report.left_out:
+            lines.append(_command("notice", one.model, "normwise", one.report.left_out))
     return lines
 
 

@@ -45,7 +45,7 @@ class Checked:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        found = self.report.to_dict() if self.report else {"findings": []}
+        found = self.report.to_dict() if self.report else {"findings": [], "unread": []}
         return {
             **found,
             "source": self.model,

@@ -11,6 +11,7 @@ from normwise.errors import CheckError
 from normwise.keras_format.compiled import Compiled
 from normwise.rules import Training
 
+_STEPS = "gradient_accumulation_steps"
 _MOST_STEPS = 10**6
 """Batches of a step; a file can state any number."""
 
@@ -26,7 +27,8 @@ class Told:
         loss: Name of the loss.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
-        optimizer: Its settings, or a live Keras optimizer.
+        optimizer: Its settings, or a live Keras optimizer. Settings that say nothing of accumulated
+            batches leave what the model was compiled with.
 
     Raises:
         CheckError: A count that is none, or an optimizer that is none.
@@ -56,6 +58,7 @@ class Told:
         """
         own = compiled or Compiled()
         optimizer = own.optimizer if self.optimizer is None else self.optimizer
+        accumulating = optimizer if _STEPS in optimizer else own.optimizer
         return Training(
             self.batch_size,
             self.samples,
@@ -63,13 +66,13 @@ class Told:
             loss=self.loss or own.loss,
             optimizer=optimizer,
             replicas=self.replicas,
-            accumulation=self.accumulation or _steps(optimizer),
+            accumulation=self.accumulation or _steps(accumulating),
             read=self.optimizer is None and bool(own.optimizer) and not exact,
         )
 
 
 def _steps(optimizer: Mapping[str, Any]) -> int:
-    steps = optimizer.get("gradient_accumulation_steps")
+    steps = optimizer.get(_STEPS)
     if not isinstance(steps, int) or isinstance(steps, bool):
         return 1
     return steps if 1 < steps <= _MOST_STEPS else 1
@@ -116,8 +119,7 @@ def settings_of(optimizer: Any) -> Mapping[str, Any]:
             f"check: optimizer is {optimizer!r}; expected its settings, such as "
             '{"weight_decay": 0.01}, or a Keras optimizer.'
         )
-    steps = getattr(optimizer, "gradient_accumulation_steps", None)
-    each = {} if steps is None else {"gradient_accumulation_steps": steps}
+    each = {_STEPS: getattr(optimizer, _STEPS, None)}
     if getattr(optimizer, "_exclude_from_weight_decay", None):
         return each  # single variables are excluded, whose names nobody knows here
     spared = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
