@@ -6,8 +6,9 @@ of rate 0.1 or more. Where an activation stands between it is a note. Other norm
 norms, drop-connect (one decision for a whole sample) and sums are exempt.
 
 ## Why is this bad
-Dropout raises the variance in training by up to 1/(1 - rate) and not in inference, but the moving
-variance is learned in training, so every prediction is divided by a spread that is too large.
+Dropout raises the variance in training, of centred values to 1/(1 - rate) times that of inference
+and behind a relu further, but the moving variance is learned in training, so every prediction is
+divided by a spread that is too large.
 
 ## Evidence
 - Li et al. 2018 (Understanding the Disharmony between Dropout and Batch Normalization by Variance
@@ -36,10 +37,11 @@ Outputs in inference stay when a dropout moves; the statistics have to be measur
 (`normwise recalibrate`), which changes them.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from normwise.graph.catalogue import Role
+from normwise.graph.graph import Node
 from normwise.norms.mends import Mend, MoveBehind
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
@@ -58,7 +60,10 @@ _Source = tuple[int, bool]
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    sources = _sources(context)
+    drops = [i for i in context.of_role(Role.PASS) if _drops(context.nodes[i])]
+    if not drops:
+        return
+    sources = _sources(context, frozenset(drops))
     norms: dict[int, _Source] = {}
     for index in context.batch_norms:
         producers = context.producers[index]
@@ -74,7 +79,8 @@ def _look(context: Context) -> Iterator[Spot]:
         yield Spot(
             names,
             f"{names[1]} learns its variance behind {names[0]} of rate {rate:g}{between}: in "
-            f"training it can be {1 / (1 - rate):.2g} times as large as in inference.",
+            f"training it can be {1 / (1 - rate):.2g} times as large as in inference, and more "
+            "where values aren't centred.",
             Severity.INFO if bent else None,
             f"Put {names[0]} behind the last batch normalization.",
             mends=mends[dropout],
@@ -100,13 +106,13 @@ def _mends(context: Context, dropout: int, norm: int) -> tuple[Mend, ...]:
     return (MoveBehind(context.name(dropout), context.name(target)),)
 
 
-def _sources(context: Context) -> list[_Source | None]:
+def _sources(context: Context, drops: AbstractSet[int]) -> list[_Source | None]:
     """For each node the dropout that what it makes has gone through, the worst of several."""
     found: list[_Source | None] = []
     for index, (node, role) in enumerate(zip(context.nodes, context.roles, strict=True)):
         before = [s for p in context.producers[index] if (s := found[p]) is not None]
         passed = min(before, key=lambda s: s[1], default=None)
-        if role is Role.PASS and _drops(node.class_name, node.config):
+        if index in drops:
             found.append((index, False))
         elif role is Role.ACTIVATION or context.activations[index] is not None:
             found.append(None if passed is None else (passed[0], True))
@@ -117,10 +123,14 @@ def _sources(context: Context) -> list[_Source | None]:
     return found
 
 
-def _drops(class_name: str, config: Mapping[str, Any]) -> bool:
+def _drops(node: Node) -> bool:
     """Whether a layer drops single values or channels, and enough of them."""
-    rate, shape = config.get("rate"), config.get("noise_shape")
-    if class_name not in _DROPOUTS or isinstance(rate, bool) or not isinstance(rate, (int, float)):
+    rate, shape = node.config.get("rate"), node.config.get("noise_shape")
+    if (
+        node.class_name not in _DROPOUTS
+        or isinstance(rate, bool)
+        or not isinstance(rate, (int, float))
+    ):
         return False
     per_sample = isinstance(shape, tuple) and all(size == 1 for size in shape[1:])
     return SMALLEST <= rate < 1 and not per_sample
