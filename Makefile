@@ -8,7 +8,8 @@ SOURCES := src tests benchmarks tools
 CORE := tests/keras_format tests/networks/test_question.py tests/networks/test_unet.py \
 	tests/training/test_every_backend.py tests/training/test_optimizer.py tests/training/losses
 
-.PHONY: demo test test-zoo fuzz lint format test-backends test-jax test-jax-core test-torch bench results answer check-quality wheel clean
+.PHONY: demo test test-zoo fuzz lint format test-backends test-jax test-jax-core test-torch bench norm-times results answer \
+	check-quality wheel clean
 
 ## Show and train the question's network, as asked and mended, on real images (3 minutes)
 demo: $(VENV)/.ready
@@ -55,6 +56,12 @@ test-torch: .venv-torch/.ready
 ## Speed and memory beside what users would use instead; ratios measured in one run
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
+
+## What normalizations cost the question's network in time, by kind and position, for docs/question.md
+## (five minutes; the machine has to be free)
+norm-times: $(VENV)/.ready
+	$(BIN)/python benchmarks/norm_times.py
+	$(BIN)/python tools/make_rule_pages.py
 
 ## Quality on the real data sets beside the checkout, three seeds each (docs/results.md; about two hours)
 results: $(VENV)/.ready

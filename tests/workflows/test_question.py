@@ -7,7 +7,8 @@ from pathlib import Path
 import normwise as nw
 from normwise.keras_format import read_graph
 from normwise.rules import Context, check
-from normwise.workflows.question import NETWORK, Question, answer
+from normwise.workflows.question import NETWORK, PLANS, Question, answer
+from normwise.workflows.question_times import Beside, Timed, Times
 from tests.commands import normwise
 from tools.make_rule_pages import question
 
@@ -38,6 +39,7 @@ def test_every_point_has_its_numbers():
         "Here these are conv1, conv2, conv3, conv4, conv5",
         "| `batch@before-downsampling` | 5 | 992 | 992 | 0.06% |",
         "| `standardize@input` | 1 | 0 | 18 |",
+        "| `instance@before-downsampling` | 5 | 992 | 0 | 0.03% |",
         "Contested.",
     ):
         assert said in text, said
@@ -47,6 +49,30 @@ def test_a_number_follows_the_network():
     small = Question(read_graph(nw.build("question", (128, 128, 3), filters=4)))
     assert small.parameters < 300_000 and small.cost("batch@pre-activation").norms == 6
     assert small.cost("batch@input").trained == 6 and small.cost("standardize@input").kept == 6
+
+
+def test_times_are_told_as_they_were_measured(tmp_path, monkeypatch):
+    timed = Timed("batch@input", Beside(1.0834, 1.051, 1.112), Beside(1.02, 1.0, 1.05))
+    machine, software = "2 processors", "keras 3"
+    times = Times("2026-01-31", machine, software, (8, 512, 512, 9), 12, 3, 0.567, 0.123, (timed,))
+    times.write(tmp_path / "times.json")
+    assert Times.read(tmp_path / "times.json") == times
+    monkeypatch.setattr(Times, "read", lambda: times)
+    text = answer()
+    assert "Measured on 2026-01-31 on 2 processors, keras 3, with batches of 8 images" in text
+    assert "a training step takes 0.57 s and a prediction 0.12 s" in text
+    assert "| `batch@input` | 1.08 (1.05 to 1.11) | 1.02 (1.00 to 1.05) |" in text
+
+
+def test_where_nothing_was_measured_no_time_is_told(tmp_path, monkeypatch):
+    assert Times.read(tmp_path / "gone.json") is None
+    monkeypatch.setattr(Times, "read", lambda: None)
+    assert "Measured on" not in answer()
+
+
+def test_the_times_that_ship_are_of_the_plans_that_are_compared():
+    times = Times.read()
+    assert times is None or [timed.plan for timed in times.plans] == list(PLANS)
 
 
 def test_it_is_printed_and_written():

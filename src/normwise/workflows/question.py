@@ -24,6 +24,7 @@ from normwise.norms.positions import Placement
 from normwise.rules import BY_NAME, Context, Finding, check
 from normwise.rules.comparing import new_in
 from normwise.surgery.edits import wants_of
+from normwise.workflows.question_times import Times
 
 NETWORK = Path(__file__).parents[1] / "networks" / "question.json"
 """The network as it was asked, as Keras writes it (tools/make_question.py)."""
@@ -35,8 +36,14 @@ PLANS = (
     "batch@pre-activation",
     "batch@input",
     "standardize@input",
+    "group(groups=8)@before-downsampling",
+    "instance@before-downsampling",
+    "layer@before-downsampling",
 )
-"""As asked; as advised; before every activation; and the two ways to scale the input."""
+"""As asked; as advised; before every activation; the two ways to scale the input; and the kinds
+that need no batches, at the places of the advice."""
+_WITH_STATISTICS = frozenset({"batch", "standardize"})
+"""Kinds that keep a mean and a variance of each channel."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +113,15 @@ class Question:
 
     def cost(self, plan: str) -> Cost:
         """What a plan's normalizations cost in this network."""
-        placement = self.placement
-        wants = wants_of(placement, NormPlan.parse(plan))
+        placement, parsed = self.placement, NormPlan.parse(plan)
+        wants = wants_of(placement, parsed)
         widths = [channels_of(placement.graph, want.tensor) or 0 for want in wants]
         shapes = [placement.graph.nodes[want.tensor].shape or () for want in wants]
-        learns = not plan.startswith("standardize")
-        trained = 2 * sum(widths) if learns else 0
+        (kind,) = {clause.spec.kind for clause in parsed.clauses}
+        trained = 0 if kind == "standardize" else 2 * sum(widths)
+        kept = 2 * sum(widths) if kind in _WITH_STATISTICS else 0
         values = sum(prod(size or 1 for size in shape[1:]) for shape in shapes)
-        return Cost(plan, len(wants), trained, 2 * sum(widths), values)
+        return Cost(plan, len(wants), trained, kept, values)
 
     def with_norm_behind(self, layer: str) -> Sequence[Finding]:
         """The faults that a batch norm behind one layer would bring about."""
@@ -293,14 +301,18 @@ def _costs(question: Question) -> Iterator[str]:
             f"| {cost.values:,} |"
         )
     yield "\n".join(rows)
+    yield (
+        "Parameters are no argument. Time is: in training each normalization goes over its values "
+        "several times, which is memory traffic and no arithmetic, and depends on the machine."
+    )
+    times = Times.read()
+    if times is not None:
+        yield from times.told()
     stuck = sum(len(finding.layers) for finding in question.of_rule("unfoldable-norm"))
     norms = len(question.context.norms)
     yield (
-        "Parameters are no argument. Time is: in training each normalization goes over its values "
-        "several times, which is memory traffic and no arithmetic, and depends on the machine "
-        f"(docs/speed.md has what was measured). In inference {norms - stuck} of the {norms} can "
-        "become part of the layers beside them (`normwise fold`), but for an addition where zeros "
-        "are padded."
+        f"In inference {norms - stuck} of the {norms} can become part of the layers beside them "
+        "(`normwise fold`), but for an addition where zeros are padded."
     )
 
 
