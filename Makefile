@@ -26,7 +26,8 @@ test: $(VENV)/.ready
 test-zoo: $(VENV)/.ready
 	$(BIN)/python tools/zoo.py --jobs $(or $(JOBS),1) $(ZOO)
 
-## 50,000 model files that are broken at random: each is a report or a clear error (15 minutes)
+## 50,000 model files that are broken at random: each is a report or a clear error (15 minutes;
+## FUZZ="--jobs 2" for two processes)
 fuzz: $(VENV)/.ready
 	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 

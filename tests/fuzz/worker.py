@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -16,7 +17,9 @@ from tests.fuzz.inputs import made
 from tests.fuzz.judge import judge
 
 MOST_SECONDS, MOST_BYTES = 2.0, 2**30
-"""Of processor time and of memory, for one input."""
+"""Of processor time and of memory, for one input. Beside other work a processor is slower, and the
+time that it needs longer: of an input that takes too long the shorter of two times counts."""
+SLOW = "slow"
 PATIENCE = 20
 """Seconds of processor time after which an input is given up."""
 
@@ -27,7 +30,7 @@ class EndlessError(BaseException):
 
 def main(files: str, first: str, last: str) -> None:
     """Checks the inputs from one number up to another, and prints what came of each."""
-    healthy, folder = corpus.read(Path(files)), Path(files) / "inputs"
+    healthy, folder = corpus.read(Path(files)), Path(files) / f"inputs {os.getpid()}"
     folder.mkdir(exist_ok=True)
     signal.signal(signal.SIGPROF, _give_up)
     used = _pages() * resource.getpagesize()
@@ -37,7 +40,10 @@ def main(files: str, first: str, last: str) -> None:
         path = folder / f"input{suffix}"
         path.write_bytes(data)
         print(json.dumps({"number": number, "suffix": suffix}), flush=True)
-        print(json.dumps({"number": number, **_outcome(path, number)}), flush=True)
+        done = _outcome(path, number)
+        if done["fault"].startswith(SLOW):
+            done = min(done, _outcome(path, number), key=lambda one: one["seconds"])
+        print(json.dumps({"number": number, **done}), flush=True)
 
 
 def _outcome(path: Path, number: int) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def _outcome(path: Path, number: int) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_PROF, 0)
     seconds = time.process_time() - started
     if seconds > MOST_SECONDS and not fault:
-        came, fault = "fault", f"slow: {seconds:.1f} s"
+        came, fault = "fault", f"{SLOW}: {seconds:.1f} s"
     return {"came": came, "fault": fault, "seconds": seconds}
 
 
