@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from normwise.rules import Context, Training, check
+from normwise.rules import BY_NAME, Context, Training, check
 from normwise.rules.sketch import Sketch
 
 TRAINING = Training(4, 9, 2, optimizer={"weight_decay": 0.01}, replicas=2, accumulation=2)
@@ -138,12 +138,62 @@ def tower(net, x, depth):
     return x
 
 
-def looks(build, depth):
-    """Function calls while a network of a depth is checked."""
+def norms_at_the_end_of_a_chain(net, x, depth):
+    """Many norms, each between two activations, that read one relu through a long chain."""
+    x = net.relu(x)
+    for _ in range(depth):
+        x = net.add("Dropout", x)
+    return net.add("Concatenate", *(net.relu(net.norm(x)) for _ in range(depth)))
+
+
+def raw_skips_of_a_chain(net, x, depth):
+    """Many concatenations that read a raw tensor at the end of a long way, beside its norm."""
+    way = net.conv(8, x)
+    deep = net.norm(way)
+    for _ in range(depth):
+        way = net.relu(way)
+    for _ in range(depth):
+        deep = net.conv(4, net.add("Concatenate", net.conv(4, deep), way))
+    return deep
+
+
+def images_in_and_out(net, x, depth):
+    """Many inputs, and as many outputs that are coarser."""
+    ends = [net.conv(1, x, strides=(2, 2))]
+    for _ in range(depth):
+        y = net.conv(8, net.input(8, 8, 3), strides=(2, 2))
+        ends.append(net.conv(1, net.add("GroupNormalization", y, groups=4)))
+    return ends
+
+
+def drawn(build, depth):
     net = Sketch()
     x = build(net, net.conv(8, net.input(8, 8, 8)), depth)
     ends = x if isinstance(x, list) else [net.dense(1, x)]
-    graph = net.graph(*ends)
+    return net.graph(*ends)
+
+
+def lines(build, rule, depth):
+    """Lines that run while a rule looks at a network of a depth: loops that call nothing count."""
+    graph = drawn(build, depth)
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        check(Context(graph, training=TRAINING, written=True), (BY_NAME[rule],))
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def looks(build, depth):
+    """Function calls while a network of a depth is checked."""
+    graph = drawn(build, depth)
     count = 0
 
     def trace(frame, event, argument):
@@ -180,6 +230,20 @@ def looks(build, depth):
 )
 def test_twice_the_network_takes_twice_the_looks(build):
     half, whole = looks(build, 100), looks(build, 200)
+    assert whole < 2.1 * half
+
+
+@pytest.mark.parametrize(
+    ("build", "rule"),
+    [
+        (norms_at_the_end_of_a_chain, "double-activation"),
+        (raw_skips_of_a_chain, "unnormalized-skip"),
+        (long_skips, "unnormalized-skip"),
+        (images_in_and_out, "tile-dependent-norm"),
+    ],
+)
+def test_twice_the_network_takes_twice_the_lines(build, rule):
+    half, whole = lines(build, rule, 100), lines(build, rule, 200)
     assert whole < 2.1 * half
 
 

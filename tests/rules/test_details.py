@@ -7,6 +7,7 @@ import pytest
 
 from normwise.graph.graph import TensorSpec
 from normwise.graph.shapes import with_shapes
+from normwise.norms.mends import Reread
 from normwise.rules import BY_NAME, Context, Severity, Training, check
 from normwise.rules.frozen_batch_norm import _frozen_but_for_norms
 from normwise.rules.groups_mismatch import fitting
@@ -312,6 +313,21 @@ def test_raw_tensors_along_skips():
     assert tapped(crop, behind=[RELU, BN]) == []
     assert tapped(crop, behind=[RELU, CONV]) == ["warning"]
     assert tapped(crop, behind=[("Mine", {})]) == []
+
+
+@pytest.mark.parametrize("mask_first", [True, False])
+def test_a_gated_skip_is_mended_in_front_of_its_gate(mask_first):
+    def draw(net, x):
+        tap = net.conv(8, x, activation="relu", name="tap")
+        x = net.relu(net.conv(16, net.norm(tap, name="norm"), strides=(2, 2)))
+        x = net.add("UpSampling2D", x)
+        mask = net.add("Activation", net.conv(1, x, size=1), activation="sigmoid")
+        both = (mask, tap) if mask_first else (tap, mask)
+        gated = net.add("MaxPooling2D", net.add("Multiply", *both, name="gate"))
+        return head(net, net.add("Concatenate", net.add("MaxPooling2D", x), gated))
+
+    (finding,) = findings("unnormalized-skip", draw)
+    assert finding.mends == (Reread("gate", "tap", "norm"),)
 
 
 def test_the_raw_input_along_a_skip_may_be_scaled_already():

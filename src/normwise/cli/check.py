@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from normwise.workflows.check_many import Checked
 
 _SHOWN = 6
-_MOST_OF_A_RULE = 50
+_MOST_OF_A_RULE = 20
 """Findings of one rule that are printed; more of them nobody reads, and they take long."""
 _INDENT = "    "
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
@@ -279,17 +279,20 @@ def _print_finding(finding: "Finding", verbose: bool) -> None:
     lines = [finding.message, finding.why, f"[bold]Fix[/] ({kept}): {escape(finding.fix)}"]
     if verbose:
         lines += [f"[dim]- {escape(text)}[/]" for text in finding.evidence]
-    for index, line in enumerate(lines):
-        _print_indented(printable(line if index > 1 else escape(line)))
+    _print_indented(
+        *(printable(line if index > 1 else escape(line)) for index, line in enumerate(lines))
+    )
 
 
-def _print_indented(markup: str) -> None:
-    """Prints a text with an indent in front of each line, and no blanks behind."""
-    for line in output.render_str(markup, highlight=False).wrap(
-        output, output.width - len(_INDENT)
-    ):
-        line.rstrip()
-        output.print(Text(_INDENT).append_text(line), highlight=False)
+def _print_indented(*markups: str) -> None:
+    """Prints texts with an indent in front of each line, and no blanks behind; all at once."""
+    lines = []
+    for markup in markups:
+        text = output.render_str(markup, highlight=False)
+        for line in text.wrap(output, output.width - len(_INDENT)):
+            line.rstrip()
+            lines.append(Text(_INDENT).append_text(line))
+    output.print(Text("\n").join(lines), highlight=False)
 
 
 def shown_layers(layers: "Sequence[str]", verbose: bool) -> str:

@@ -4,11 +4,11 @@ Layers and raw ops of the same effect share a role, so that `layers.ReLU`, `Acti
 and `ops.relu` are one thing to whoever reads a graph.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from normwise.graph.graph import Node
+from normwise.graph.graph import Graph, Node
 
 Role = Enum(
     "Role", "INPUT LINEAR NORM ACTIVATION MERGE PASS POOL GLOBAL_POOL RESAMPLE BORDER SHAPE OTHER"
@@ -146,6 +146,17 @@ def role_of(node: Node) -> Role:
     if node.class_name in {"Mean", "Max"} and _keeps_only_channels(node):
         return Role.GLOBAL_POOL
     return role
+
+
+def roles_of(graph: Graph) -> Sequence[Role]:
+    """What each call of a graph does; worked out once, as all who look at a graph ask for it."""
+    if _IN_GRAPH not in graph.memo:
+        graph.memo[_IN_GRAPH] = tuple(map(role_of, graph.nodes))
+    found: Sequence[Role] = graph.memo[_IN_GRAPH]
+    return found
+
+
+_IN_GRAPH = "roles"
 
 
 def _keeps_only_channels(node: Node) -> bool:

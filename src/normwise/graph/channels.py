@@ -51,16 +51,32 @@ def output_channel_axis(graph: Graph, index: int) -> int:
         return told
     if role_of(graph.nodes[index]) is not Role.INPUT:
         return channel_axis(graph, index)
-    seen: set[int] = set()
-    pending = list(graph.consumers[index])
-    while pending:
-        reader = pending.pop(0)
-        if "data_format" in graph.nodes[reader].config:
-            return 1 if data_format(graph.nodes[reader]) == "channels_first" else -1
-        if reader not in seen:
-            seen.add(reader)
-            pending.extend(graph.consumers[reader])
-    return -1
+    if _READERS not in graph.memo:
+        graph.memo[_READERS] = _reader_axes(graph)
+    axes: tuple[int, ...] = graph.memo[_READERS]
+    return axes[index]
+
+
+_READERS = "channel axes of what the layers behind nodes read"
+
+
+def _reader_axes(graph: Graph) -> tuple[int, ...]:
+    """For each node what the nearest layer behind it says, in one pass over the graph."""
+    unknown = len(graph.nodes) + 1, -1
+    found = [unknown] * len(graph.nodes)
+    for index in reversed(range(len(found))):
+        readers = graph.consumers[index]
+        near = [(1, axis) if (axis := _said(graph, r)) else _further(found[r]) for r in readers]
+        found[index] = min([*near, unknown], key=lambda way: way[0])
+    return tuple(axis for _, axis in found)
+
+
+def _said(graph: Graph, index: int) -> int | None:
+    """The channel axis in the settings of a layer of any role."""
+    node = graph.nodes[index]
+    if "data_format" not in node.config:
+        return None
+    return 1 if data_format(node) == "channels_first" else -1
 
 
 def channels_of(graph: Graph, index: int) -> int | None:

@@ -17,6 +17,8 @@ Shape = tuple[int | None, ...]
 
 _LEAVES = (str, int, float, type(None))
 """What holds nothing else; telling these apart first is most of what reading a graph costs."""
+_MAPPINGS = (MappingProxyType, Mapping)
+"""The first is what graphs hold, and told apart faster."""
 
 
 @dataclass(frozen=True, order=True)
@@ -81,7 +83,8 @@ class Node:
         """The same call with other attributes: what `dataclasses.replace` does, in less time."""
         made = object.__new__(Node)
         vars(made).update(vars(self))
-        vars(made).pop("inputs", None)  # worked out from the arguments
+        if "args" in changes or "kwargs" in changes:
+            vars(made).pop("inputs", None)  # worked out from them
         vars(made).update(changes)
         return made
 
@@ -185,7 +188,7 @@ def tensors_in(structure: Any) -> Iterator[Tensor]:
             yield part
         elif isinstance(part, (tuple, list)):
             pending.extend(reversed(part))
-        elif not isinstance(part, _LEAVES) and isinstance(part, Mapping):
+        elif not isinstance(part, _LEAVES) and isinstance(part, _MAPPINGS):
             pending.extend(part[key] for key in sorted(part, key=str, reverse=True))
 
 
@@ -195,7 +198,7 @@ def map_tensors(structure: Any, change: Any) -> Any:
         return change(structure)
     if isinstance(structure, _LEAVES):
         return structure
-    if isinstance(structure, Mapping):
+    if isinstance(structure, _MAPPINGS):
         return MappingProxyType({k: map_tensors(v, change) for k, v in structure.items()})
     if isinstance(structure, (tuple, list)):
         return tuple(map_tensors(part, change) for part in structure)

@@ -7,15 +7,15 @@ encoder's (a layer on a skip). A network that never changes resolution is all en
 classification network has no decoder.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role, activation_of, role_of
+from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role, activation_of, roles_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
-from normwise.graph.resolution import Scale, area, scales_of, total_stride
+from normwise.graph.resolution import Scale, area, areas_of, scales_of, total_stride
 
 ENCODER, BOTTLENECK, DECODER, HEAD = "encoder", "bottleneck", "decoder", "head"
 REGIONS = (ENCODER, BOTTLENECK, DECODER, HEAD)
@@ -54,6 +54,7 @@ class Layout:
         regions: One of `REGIONS` for each node.
         trunk: The encoder nodes that lead to the bottleneck.
         stride: Total stride for each spatial axis.
+        steps: For each node -1 if its output is coarser than what it reads, 1 if finer, else 0.
         merges: Adds and concatenations, in order.
     """
 
@@ -62,21 +63,19 @@ class Layout:
     regions: tuple[str, ...]
     trunk: frozenset[int]
     stride: tuple[int, ...]
+    steps: Sequence[int]
 
     @cached_property
     def downsampling(self) -> frozenset[int]:
         """Nodes whose output is coarser than what they read."""
-        return frozenset(i for i in range(len(self.graph.nodes)) if self._step(i) < 0)
-
-    def _step(self, index: int) -> int:
-        return _step(self.graph, index, self.scales)
+        return frozenset(i for i, step in enumerate(self.steps) if step < 0)
 
     def is_skip(self, tap: int, reader: int) -> bool:
         """Whether the edge from `tap` to `reader` leaves the way down towards the decoder.
 
         One that is up-sampled at once is no skip, but the way up of a smaller, nested U-Net.
         """
-        if tap not in self.trunk or reader in self.trunk or self._step(reader) > 0:
+        if tap not in self.trunk or reader in self.trunk or self.steps[reader] > 0:
             return False
         return self.regions[reader] != BOTTLENECK
 
@@ -109,14 +108,14 @@ class Layout:
                     ends.append(reader)
         return bool(ends) and all(
             self.graph.nodes[end].class_name == "Multiply"
-            and role_of(self.graph.nodes[end]) is Role.MERGE
+            and roles_of(self.graph)[end] is Role.MERGE
             and not own & set(self.graph.producers[end])
             for end in ends
         )
 
     def _keeps_mask(self, index: int) -> bool:
         one = len(self.graph.producers[index]) == 1
-        return one and role_of(self.graph.nodes[index]) in _KEEPS_MASK
+        return one and roles_of(self.graph)[index] in _KEEPS_MASK
 
     @cached_property
     def _masked(self) -> Sequence[bool]:
@@ -132,9 +131,16 @@ class Layout:
         """Adds and concatenations of two tensors or more."""
         return tuple(
             Merge(index, _how(node.class_name), self._skips(index))
-            for index, node in enumerate(self.graph.nodes)
-            if role_of(node) is Role.MERGE and node.class_name in MERGE_CLASSES
+            for index, (node, role) in enumerate(
+                zip(self.graph.nodes, roles_of(self.graph), strict=True)
+            )
+            if role is Role.MERGE and node.class_name in MERGE_CLASSES
         )
+
+    @cached_property
+    def merge_at(self) -> Mapping[int, Merge]:
+        """The merges by their nodes."""
+        return {merge.node: merge for merge in self.merges}
 
     def _skips(self, merge: int) -> tuple[tuple[int, int], ...]:
         if self.regions[merge] in (ENCODER, BOTTLENECK) and merge in self.trunk:
@@ -185,7 +191,7 @@ class Layout:
         found: list[bool] = []
         for index, producers in enumerate(self.graph.producers):
             before = len(producers) == 1 and found[producers[0]]
-            found.append(self._step(index) > 0 or before)
+            found.append(self.steps[index] > 0 or before)
         return found
 
 
@@ -205,7 +211,8 @@ def layout_of(graph: Graph) -> Layout:
     above = _reachable(coarsest, flat.producers)
     below = _reachable(coarsest, flat.consumers)
     head = _head(flat)
-    up = [i for i in range(len(flat.nodes)) if _step(flat, i, scales) > 0]
+    steps = [_step(flat, i, scales) for i in range(len(flat.nodes))]
+    up = [i for i, step in enumerate(steps) if step > 0]
     risen = _reachable(up, flat.consumers) | set(up)
     falling = _falling(flat, scales)
     regions = tuple(
@@ -213,7 +220,7 @@ def layout_of(graph: Graph) -> Layout:
         for i in range(len(flat.nodes))
     )
     trunk = frozenset(i for i, region in enumerate(regions) if region == ENCODER and i in above)
-    return Layout(flat, scales, regions, trunk, total_stride(scales))
+    return Layout(flat, scales, regions, trunk, total_stride(scales), steps)
 
 
 def _step(graph: Graph, index: int, scales: Sequence[Scale | None]) -> int:
@@ -227,11 +234,13 @@ def _step(graph: Graph, index: int, scales: Sequence[Scale | None]) -> int:
 
 
 def _coarsest(scales: Sequence[Scale | None]) -> frozenset[int]:
-    areas = {i: area(scale) for i, scale in enumerate(scales) if scale}
-    if len(set(areas.values())) < 2:
+    areas = areas_of(scales)
+    distinct = {id(value): value for value in areas if value is not None}
+    if len(set(distinct.values())) < 2:
         return frozenset()
-    least = min(areas.values())
-    return frozenset(i for i, value in areas.items() if value == least)
+    least = min(distinct.values())
+    coarse = {key for key, value in distinct.items() if value == least}
+    return frozenset(i for i, value in enumerate(areas) if id(value) in coarse)
 
 
 def _reachable(start: Iterable[int], edges: Sequence[Sequence[int]]) -> frozenset[int]:
@@ -275,9 +284,9 @@ def _falling(graph: Graph, scales: Sequence[Scale | None]) -> Sequence[bool]:
     The nearest change counts, of equally near ones that of the first reader.
     """
     areas: list[Fraction | None] = []
-    for index, scale in enumerate(scales):
-        before = (areas[p] for p in graph.producers[index])
-        areas.append(area(scale) if scale else next(before, None))
+    for own, producers in zip(areas_of(scales), graph.producers, strict=True):
+        before = (areas[p] for p in producers)
+        areas.append(next(before, None) if own is None else own)
     nearest: list[tuple[int, Fraction] | None] = [None] * len(areas)
     for index in reversed(range(len(areas))):
         found = [step for r in graph.consumers[index] if (step := _ahead(areas, nearest, index, r))]
@@ -295,8 +304,8 @@ def _ahead(
     reader: int,
 ) -> tuple[int, Fraction] | None:
     """The nearest other resolution by way of one reader: how far it is, and which."""
-    other, beyond = areas[reader], nearest[reader]
-    if other is not None and other != areas[index]:
+    own, other, beyond = areas[index], areas[reader], nearest[reader]
+    if other is not None and other is not own and other != own:
         return 1, other
     return None if beyond is None else (beyond[0] + 1, beyond[1])
 
@@ -323,17 +332,19 @@ def _last_linears(graph: Graph) -> Sequence[int | None]:
     Nodes stand in topological order: the last of several has none of the others behind it.
     """
     last: list[int | None] = []
-    for index, node in enumerate(graph.nodes):
+    for index, role in enumerate(roles_of(graph)):
+        if role is Role.LINEAR:
+            last.append(index)
+            continue
         before = (last[p] for p in graph.producers[index])
-        found = max((start for start in before if start is not None), default=None)
-        last.append(index if role_of(node) is Role.LINEAR else found)
+        last.append(max((start for start in before if start is not None), default=None))
     return last
 
 
 def _leads_to_norms(graph: Graph) -> Sequence[bool]:
     """Whether a normalization follows each node, however far."""
     found = [False] * len(graph.nodes)
-    norms = [role_of(node) is Role.NORM for node in graph.nodes]
+    norms = [role is Role.NORM for role in roles_of(graph)]
     for index in reversed(range(len(found))):
         found[index] = any(norms[r] or found[r] for r in graph.consumers[index])
     return found
@@ -342,8 +353,8 @@ def _leads_to_norms(graph: Graph) -> Sequence[bool]:
 def _ends_of(graph: Graph) -> Sequence[int]:
     """For each node the one that made its result, normalizations and what passes left out."""
     found: list[int] = []
-    for index, producers in enumerate(graph.producers):
-        passes = role_of(graph.nodes[index]) in (Role.PASS, Role.NORM) and producers
+    for index, (producers, role) in enumerate(zip(graph.producers, roles_of(graph), strict=True)):
+        passes = role in (Role.PASS, Role.NORM) and producers
         found.append(found[producers[0]] if passes else index)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from math import lcm, prod
 
-from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, role_of
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, roles_of
 from normwise.graph.graph import Graph, Node, Shape
 from normwise.graph.shapes import pair, split_shape
 
@@ -28,14 +28,14 @@ def scales_of(graph: Graph) -> tuple[Scale | None, ...]:
     scales: list[Scale | None] = []
     # Where each chain of reshapes without a resolution starts.
     starts: list[int] = []
-    for index, node in enumerate(graph.nodes):
+    for index, (node, role) in enumerate(zip(graph.nodes, roles_of(graph), strict=True)):
         starts.append(index)
         if node.class_name in (SPLIT_STEPS, JOIN_STEPS):
             scales.append(_across_steps(node, scales))
         else:
-            scales.append(_scale(graph, index, node, scales, starts))
+            scales.append(_scale(graph, index, role, scales, starts))
         read = graph.producers[index]
-        if scales[index] is None and read and role_of(node) is Role.SHAPE:
+        if scales[index] is None and read and role is Role.SHAPE:
             starts[index] = starts[read[0]]
     return tuple(scales)
 
@@ -49,6 +49,21 @@ def _across_steps(node: Node, scales: Sequence[Scale | None]) -> Scale | None:
 def area(scale: Scale) -> Fraction:
     """Resolution over all spatial axes: 1/4 when height and width are halved."""
     return prod(scale, start=Fraction(1))
+
+
+def areas_of(scales: Sequence[Scale | None]) -> list[Fraction | None]:
+    """The area of each resolution, None where there is none.
+
+    Most nodes share their resolution with what they read; those have the same object here too, as
+    computing with fractions, and comparing them, takes many times as long.
+    """
+    known: dict[int, Fraction] = {}
+    found: list[Fraction | None] = []
+    for scale in scales:
+        if scale and id(scale) not in known:
+            known[id(scale)] = area(scale)
+        found.append(known[id(scale)] if scale else None)
+    return found
 
 
 def total_stride(scales: Sequence[Scale | None]) -> tuple[int, ...]:
@@ -76,11 +91,11 @@ def _common(denominators: Iterable[int]) -> int:
 def _scale(
     graph: Graph,
     index: int,
-    node: Node,
+    role: Role,
     scales: Sequence[Scale | None],
     starts: Sequence[int],
 ) -> Scale | None:
-    role = role_of(node)
+    node = graph.nodes[index]
     if role is Role.INPUT or not node.inputs:
         rank = len(node.shape) - 2 if node.shape else 0
         return (Fraction(1),) * rank if rank > 0 else None
@@ -94,7 +109,7 @@ def _scale(
         known = [scale for scale in read if scale]
         # Most merge what is of one resolution; comparing fractions takes many times as long.
         return source if all(scale is source for scale in known) else max(known, key=area)
-    factor = _factor(graph, node, len(source))
+    factor = _factor(graph, node, role, len(source))
     if factor is _UNCHANGED:
         return source
     return _possible(tuple(s * f for s, f in zip(source, factor, strict=True)))
@@ -126,14 +141,14 @@ _UNCHANGED: Scale = ()
 """Stands for a factor of 1 along every axis, as nearly all layers have it."""
 
 
-def _factor(graph: Graph, node: Node, rank: int) -> Scale:
+def _factor(graph: Graph, node: Node, role: Role, rank: int) -> Scale:
     rule = _FACTORS.get(node.class_name)
     if rule is not None:
         try:
             return rule(node, rank)
         except (TypeError, ValueError, KeyError, ArithmeticError):
             return _UNCHANGED
-    if role_of(node) in (Role.OTHER, Role.RESAMPLE, Role.SHAPE):
+    if role in (Role.OTHER, Role.RESAMPLE, Role.SHAPE):
         return _from_shapes(node, graph.spec(node.inputs[0]).shape, rank)
     return _UNCHANGED
 

@@ -23,7 +23,10 @@ def possible(shape: Shape | None) -> Shape | None:
     """A shape without what no tensor has: sizes beyond all bounds are unknown, ranks too."""
     if shape is None or len(shape) > MAX_RANK:
         return None
-    if all(size is None or 0 <= size <= MAX_SIZE for size in shape):
+    for size in shape:
+        if size is not None and not 0 <= size <= MAX_SIZE:
+            break
+    else:
         return shape
     return tuple(n if n is not None and 0 <= n <= MAX_SIZE else None for n in shape)
 
@@ -47,7 +50,10 @@ def shaped(node: Node, before: Sequence[Node]) -> Node:
         before: The nodes before it in its graph, with their shapes.
     """
     read = [_spec(before, tensor) for tensor in node.inputs]
-    return node.changed(outputs=_merge(node.outputs, infer_outputs(node, read)))
+    inferred = infer_outputs(node, read)
+    if inferred == node.outputs:
+        return node  # as in nearly every file that Keras 3 writes
+    return node.changed(outputs=_merge(node.outputs, inferred))
 
 
 def _spec(nodes: Sequence[Node], tensor: Tensor) -> TensorSpec:
@@ -140,7 +146,7 @@ def pair(value: Any, rank: int) -> tuple[int, ...]:
     """A number for each spatial axis, from one number or a sequence."""
     if isinstance(value, int):
         return (value,) * rank
-    values = tuple(int(v) for v in value)
+    values = tuple(map(int, value))
     if len(values) != rank:
         raise ValueError(f"expected {rank} numbers, got {values}")
     return values

@@ -42,11 +42,15 @@ def read_config(path: Path) -> Mapping[str, Any]:
     return _parse(text, path)
 
 
-_LONG_NUMBER = re.compile(rb"[0-9]{20}")
+_ANY_DIGIT = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 20
+"""A number of so many digits, once every digit is written as 0: many times faster than a pattern.
+"""
 
 
 def _parse(text: bytes, path: Path) -> Mapping[str, Any]:
-    whole = _refuse_long if _LONG_NUMBER.search(text) else None
+    # Without zero bytes, which UTF-16 has between digits.
+    whole = _refuse_long if _LONG_NUMBER in text.translate(_ANY_DIGIT, b"\0") else None
     try:
         config = json.loads(text, parse_int=whole)
     except RecursionError as error:

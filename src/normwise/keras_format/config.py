@@ -17,7 +17,9 @@ from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, tensor
 from normwise.graph.shapes import with_shapes
 from normwise.keras_format.references import (
     LEAVES,
+    MAPPINGS,
     MAX_OUTPUTS,
+    SEQUENCES,
     UNKNOWN,
     Reference,
     argument_of,
@@ -77,13 +79,13 @@ def graph_from_config(serialized: Any, source: str) -> Graph:
 def is_model(layer: Mapping[str, Any]) -> bool:
     """Whether a serialized layer is itself a functional or Sequential model."""
     config = layer.get("config")
-    return isinstance(config, Mapping) and isinstance(config.get("layers"), Sequence)
+    return isinstance(config, MAPPINGS) and isinstance(config.get("layers"), SEQUENCES)
 
 
 def _model(serialized: Any, source: str, depth: int) -> Graph:
     if depth > MAX_NESTING:
         raise ModelReadError(f"{source}: models are nested more than {MAX_NESTING} deep.")
-    if not isinstance(serialized, Mapping) or "class_name" not in serialized:
+    if not isinstance(serialized, MAPPINGS) or "class_name" not in serialized:
         raise ModelReadError(
             f"{source}: this is no model configuration: expected a mapping with `class_name` and "
             f"`config`, got {_describe(serialized)}."
@@ -96,7 +98,7 @@ def _model(serialized: Any, source: str, depth: int) -> Graph:
         )
     config = serialized["config"]
     if "input_layers" not in config and any(
-        isinstance(layer, Mapping) and layer.get("inbound_nodes") for layer in config["layers"]
+        isinstance(layer, MAPPINGS) and layer.get("inbound_nodes") for layer in config["layers"]
     ):
         raise ModelReadError(
             f"{source}: the layers are wired, but the configuration names no `input_layers` and "
@@ -146,7 +148,7 @@ def _written(number: int) -> str:
 
 
 def _describe(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, MAPPINGS):
         keys = ", ".join(str(k) for k in list(value)[:5])
         return f"a mapping with the keys {keys or '(none)'}"
     return f"{type(value).__name__} {str(value)[:40]!r}"
@@ -156,8 +158,9 @@ def _functional(
     serialized: Mapping[str, Any], config: Mapping[str, Any], source: str, depth: int
 ) -> Graph:
     layers = [_layer(layer, source) for layer in config["layers"]]
-    pending, specs = _calls(layers, source, depth)
-    order = _topological(pending, source)
+    pending, reads = _calls(layers, source, depth)
+    specs = _told(reads, source)
+    order = _topological(pending, reads, source)
     place = {key: index for index, key in enumerate(order)}
 
     def resolve(reference: Reference) -> Tensor:
@@ -199,10 +202,10 @@ def _refuse_like_names(nodes: Sequence[Node], source: str) -> None:
 
 
 def _layer(layer: Any, source: str) -> Mapping[str, Any]:
-    if not isinstance(layer, Mapping) or "class_name" not in layer:
+    if not isinstance(layer, MAPPINGS) or "class_name" not in layer:
         raise ModelReadError(f"{source}: expected a layer, got {_describe(layer)}.")
     config = layer.get("config")
-    name = layer.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
+    name = layer.get("name") or (config.get("name") if isinstance(config, MAPPINGS) else None)
     if not isinstance(name, str):
         raise ModelReadError(f"{source}: a layer of class {layer['class_name']!r} has no name.")
     if len(name) > MAX_NAME:
@@ -218,10 +221,10 @@ _Key = tuple[str, int]
 
 def _calls(
     layers: Sequence[Mapping[str, Any]], source: str, depth: int
-) -> tuple[dict[_Key, Node], dict[_Key, dict[int, TensorSpec]]]:
-    """One node for each call, still with `Reference`s, and what readers tell of its outputs."""
+) -> tuple[dict[_Key, Node], dict[_Key, tuple[Reference, ...]]]:
+    """One node for each call, still with `Reference`s, and these."""
     pending: dict[_Key, Node] = {}
-    specs: dict[_Key, dict[int, TensorSpec]] = {}
+    reads: dict[_Key, tuple[Reference, ...]] = {}
     for layer in layers:
         template = _template(layer, source, depth)
         if (template.layer, 0) in pending:
@@ -231,11 +234,21 @@ def _calls(
                 raise ModelReadError(f"{source}: over {MAX_CALLS} calls of layers are not read.")
             node = _call(template, call, inbound, source)
             pending[template.layer, call] = node
-            for reference in references_in((node.args, node.kwargs)):
-                told = specs.setdefault((reference.layer, reference.call), {})
-                told[reference.output] = reference.spec
+            reads[template.layer, call] = tuple(references_in((node.args, node.kwargs)))
+    return pending, reads
+
+
+def _told(
+    reads: Mapping[_Key, Sequence[Reference]], source: str
+) -> Mapping[_Key, Mapping[int, TensorSpec]]:
+    """What the readers of each call tell of its outputs."""
+    specs: dict[_Key, dict[int, TensorSpec]] = {}
+    for references in reads.values():
+        for reference in references:
+            told = specs.setdefault((reference.layer, reference.call), {})
+            told[reference.output] = reference.spec
     _refuse_many(sum(max(told) + 1 for told in specs.values()), source)
-    return pending, specs
+    return specs
 
 
 def _refuse_many(outputs: int, source: str) -> None:
@@ -248,7 +261,7 @@ def _refuse_many(outputs: int, source: str) -> None:
 
 def _inbound(layer: Mapping[str, Any], source: str) -> Sequence[Any]:
     nodes = layer.get("inbound_nodes", [])
-    if not isinstance(nodes, Sequence) or isinstance(nodes, str):
+    if not isinstance(nodes, SEQUENCES) or isinstance(nodes, str):
         raise ModelReadError(
             f"{source}: layer {layer['name']!r}: `inbound_nodes` is {_describe(nodes)}, "
             "expected a list."
@@ -265,7 +278,7 @@ def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
         layer=name,
         class_name=str(layer["class_name"]),
         module=layer.get("module"),
-        config=_settings({} if nested or not isinstance(config, Mapping) else config),
+        config=_settings({} if nested or not isinstance(config, MAPPINGS) else config),
         outputs=(TensorSpec(_input_shape(config), _input_dtype(config)),),
         model=nested,
         opaque=layer.get("opaque"),
@@ -276,13 +289,13 @@ def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
 def _steps(layer: Mapping[str, Any], source: str, depth: int) -> Graph | None:
     """What a `TimeDistributed` does at each step, None for other layers and what can't be read."""
     config = layer.get("config")
-    if layer["class_name"] != "TimeDistributed" or not isinstance(config, Mapping):
+    if layer["class_name"] != "TimeDistributed" or not isinstance(config, MAPPINGS):
         return None
     inner = config.get("layer")
-    if not isinstance(inner, Mapping) or not isinstance(inner.get("class_name"), str):
+    if not isinstance(inner, MAPPINGS) or not isinstance(inner.get("class_name"), str):
         return None
     settings = inner.get("config")
-    name = settings.get("name") if isinstance(settings, Mapping) else None
+    name = settings.get("name") if isinstance(settings, MAPPINGS) else None
     if not isinstance(name, str) or str(layer.get("module") or "keras").split(".")[0] != "keras":
         return None
     if depth > MAX_NESTING:
@@ -298,10 +311,8 @@ def _steps(layer: Mapping[str, Any], source: str, depth: int) -> Graph | None:
 
 def _settings(config: Any, depth: int = 0) -> Any:
     """A configuration, frozen, without the numbers that Keras gives to objects it shares."""
-    if isinstance(config, LEAVES):
-        return config
     refuse_deep(depth)
-    if isinstance(config, Mapping):
+    if isinstance(config, MAPPINGS):
         return MappingProxyType(
             {
                 str(key): value if isinstance(value, LEAVES) else _settings(value, depth + 1)
@@ -310,18 +321,20 @@ def _settings(config: Any, depth: int = 0) -> Any:
             }
         )
     if isinstance(config, (list, tuple)):
-        return tuple(_settings(part, depth + 1) for part in config)
+        return tuple(
+            part if isinstance(part, LEAVES) else _settings(part, depth + 1) for part in config
+        )
     return config
 
 
 def _input_shape(config: Any) -> tuple[int | None, ...] | None:
-    if not isinstance(config, Mapping):
+    if not isinstance(config, MAPPINGS):
         return None
     return shape_of(config.get("batch_shape", config.get("batch_input_shape")))
 
 
 def _input_dtype(config: Any) -> str | None:
-    dtype = config.get("dtype") if isinstance(config, Mapping) else None
+    dtype = config.get("dtype") if isinstance(config, MAPPINGS) else None
     return dtype if isinstance(dtype, str) else None
 
 
@@ -329,7 +342,7 @@ def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
     name = template.name if call == 0 else f"{template.layer}:{call}"
     if inbound is None:
         return template
-    if not isinstance(inbound, Mapping):
+    if not isinstance(inbound, MAPPINGS):
         raise ModelReadError(
             f"{source}: a call of layer {template.layer!r} is {_describe(inbound)}, expected a "
             "mapping with `args` and `kwargs`."
@@ -344,13 +357,15 @@ def _call(template: Node, call: int, inbound: Any, source: str) -> Node:
     )
 
 
-def _topological(pending: Mapping[_Key, Node], source: str) -> list[_Key]:
+def _topological(
+    pending: Mapping[_Key, Node], reads: Mapping[_Key, Sequence[Reference]], source: str
+) -> list[_Key]:
     """The calls in an order in which each follows what it reads, else as they are listed."""
     rank = {key: index for index, key in enumerate(pending)}
     readers: dict[_Key, list[_Key]] = {key: [] for key in pending}
     missing: dict[_Key, int] = {}
     for key, node in pending.items():
-        needed = {(r.layer, r.call) for r in references_in((node.args, node.kwargs))}
+        needed = {(r.layer, r.call) for r in reads[key]}
         for need in needed:
             if need not in pending:
                 raise ModelReadError(
@@ -396,10 +411,10 @@ def _end_references(
     Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.
     """
     refuse_deep(depth)
-    if isinstance(structure, Mapping):
+    if isinstance(structure, MAPPINGS):
         ends = {k: _end_references(v, nested, pending, depth + 1) for k, v in structure.items()}
         return freeze(ends)
-    parts = list(structure) if isinstance(structure, Sequence) else []
+    parts = list(structure) if isinstance(structure, SEQUENCES) else []
     if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
         layer, call, output = parts[:3]
         shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])

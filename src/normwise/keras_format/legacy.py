@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normwise.keras_format.config import MAX_CALLS
+from normwise.keras_format.references import MAPPINGS, SEQUENCES
 
 OPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "math.add": ("Add", ("x", "y")),
@@ -51,20 +52,20 @@ OPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def is_legacy(serialized: Mapping[str, Any]) -> bool:
     """Whether a configuration is written in the Keras 2 form."""
     config = serialized.get("config")
-    if isinstance(config, Sequence) and not isinstance(config, str):
+    if isinstance(config, SEQUENCES) and not isinstance(config, str):
         return True
-    layers = config.get("layers") if isinstance(config, Mapping) else None
-    return isinstance(layers, Sequence) and any(
-        isinstance(layer, Mapping) and _is_legacy_layer(layer) for layer in layers
+    layers = config.get("layers") if isinstance(config, MAPPINGS) else None
+    return isinstance(layers, SEQUENCES) and any(
+        isinstance(layer, MAPPINGS) and _is_legacy_layer(layer) for layer in layers
     )
 
 
 def _is_legacy_layer(layer: Mapping[str, Any]) -> bool:
     inbound = layer.get("inbound_nodes")
-    if isinstance(inbound, Sequence) and inbound:
-        return isinstance(inbound[0], Sequence)
+    if isinstance(inbound, SEQUENCES) and inbound:
+        return isinstance(inbound[0], SEQUENCES)
     config = layer.get("config")
-    return isinstance(config, Mapping) and ("batch_input_shape" in config or is_legacy(layer))
+    return isinstance(config, MAPPINGS) and ("batch_input_shape" in config or is_legacy(layer))
 
 
 def translate(serialized: Mapping[str, Any]) -> dict[str, Any]:

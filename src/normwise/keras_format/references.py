@@ -20,6 +20,9 @@ MAX_DEPTH = 64
 UNKNOWN = TensorSpec()
 LEAVES = (str, int, float, type(None))
 """What holds nothing else; telling these apart first is most of what reading arguments costs."""
+MAPPINGS = (dict, MappingProxyType, Mapping)
+SEQUENCES = (list, tuple, Sequence)
+"""What JSON makes first: for these nobody has to ask the abstract classes, which takes long."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,14 @@ class Reference:
 
 def shape_of(value: Any) -> tuple[int | None, ...] | None:
     """A shape from JSON: None for anything that is none."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, SEQUENCES) or isinstance(value, str):
         return None
-    if len(value) > MAX_RANK or not all(map(_is_size, value)):
+    if len(value) > MAX_RANK:
         return None
+    for size in value:
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
+            return None
     return possible(tuple(value))
-
-
-def _is_size(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def spec_of(value: Mapping[str, Any]) -> TensorSpec:
@@ -60,7 +62,7 @@ def argument_of(value: Any, depth: int = 0) -> Any:
     if isinstance(value, LEAVES):
         return value
     refuse_deep(depth)
-    if isinstance(value, (dict, Mapping)):
+    if isinstance(value, MAPPINGS):
         if value.get("class_name") == "__keras_tensor__":
             return _reference(value.get("config"))
         if value.get("class_name") == "__tuple__":
@@ -82,8 +84,8 @@ def refuse_deep(depth: int) -> None:
 
 
 def _reference(config: Any) -> Reference:
-    history = config.get("keras_history") if isinstance(config, Mapping) else None
-    if not isinstance(history, Sequence) or len(history) != 3:
+    history = config.get("keras_history") if isinstance(config, MAPPINGS) else None
+    if not isinstance(history, SEQUENCES) or len(history) != 3:
         return Reference("(a tensor without a history)", 0, 0)
     return Reference(str(history[0]), int(history[1]), output_of(history[2]), spec_of(config))
 
@@ -103,7 +105,7 @@ def references_in(structure: Any) -> Iterator[Reference]:
     elif isinstance(structure, tuple):
         for part in structure:
             yield from references_in(part)
-    elif not isinstance(structure, LEAVES) and isinstance(structure, Mapping):
+    elif not isinstance(structure, LEAVES) and isinstance(structure, MAPPINGS):
         for part in structure.values():
             yield from references_in(part)
 
@@ -114,7 +116,7 @@ def map_references(structure: Any, resolve: Callable[[Reference], Tensor]) -> An
         return resolve(structure)
     if isinstance(structure, LEAVES):
         return structure
-    if isinstance(structure, Mapping):
+    if isinstance(structure, MAPPINGS):
         return MappingProxyType({k: map_references(v, resolve) for k, v in structure.items()})
     if isinstance(structure, tuple):
         return tuple(map_references(v, resolve) for v in structure)

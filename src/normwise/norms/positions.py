@@ -147,9 +147,16 @@ class Placement:
 
     def skeleton(self, index: int) -> int:
         """The node whose tensor reaches `index` through nothing but norms and pass-throughs."""
-        while self._is_transparent(index) and self.graph.producers[index]:
-            index = self.graph.producers[index][0]
-        return index
+        return self._skeleton[index]
+
+    @cached_property
+    def _skeleton(self) -> Sequence[int]:
+        """That of each node."""
+        found: list[int] = []
+        for index, producers in enumerate(self.graph.producers):
+            through = producers and self._is_transparent(index)
+            found.append(found[producers[0]] if through else index)
+        return found
 
     def _is_transparent(self, index: int) -> bool:
         return role_of(self.graph.nodes[index]) in (Role.NORM, Role.PASS)

@@ -95,14 +95,14 @@ def _look(context: Context) -> Iterator[Spot]:
     affine = [_is_affine(context, i) for i in range(len(context.nodes))]
     sums = [_is_sum(context, i) for i in range(len(context.nodes))]
     plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
-    summed = _reaches(context, plain, sums)
+    summed = _reaches(context, plain, sums) if any(sums) else sums
     reported: set[int] = set()
     usual = _usual_activation(context)
     for chain in _chains(context, plain):
         reported |= set(chain.layers)
         around = _around(context, plain, chain, summed)
         yield _spot(context, chain, around, () if around else _mends(context, plain, chain, usual))
-    for chain in _chains(context, _runs(context, affine)):
+    for chain in _chains(context, _runs(context, affine)) if any(sums) else ():
         if not reported & set(chain.layers):
             yield _spot(context, chain, "along sums", ())
 

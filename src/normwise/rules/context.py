@@ -12,7 +12,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, activation_of, role_of
+from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, activation_of, roles_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Shape, Tensor, tensors_in
 from normwise.graph.parameters import parameters_of
@@ -169,7 +169,8 @@ class Context:
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """What each node does; a user's own class is `OTHER`, whatever its name."""
-        return tuple(role_of(n) if _is_known(n) else Role.OTHER for n in self.nodes)
+        found = zip(self.nodes, roles_of(self.graph), strict=True)
+        return tuple(role if _is_known(node) else Role.OTHER for node, role in found)
 
     @cached_property
     def activations(self) -> tuple[str | None, ...]:
@@ -338,9 +339,20 @@ class Context:
 
     def entry(self, source: int, index: int) -> int:
         """The node that reads `source` on the way to `index`, all of one input before that."""
+        passed: list[int] = []
+        # Many may ask for the same long way; each step of it is made once.
         while source not in self.producers[index]:
+            if (source, index) in self._entries:
+                index = self._entries[source, index]
+                break
+            passed.append(index)
             index = self.producers[index][0]
+        self._entries.update(((source, before), index) for before in passed)
         return index
+
+    @cached_property
+    def _entries(self) -> dict[tuple[int, int], int]:
+        return {}
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
@@ -505,4 +517,4 @@ _KERAS = ("keras", "tf_keras", "tensorflow", "builtins")
 
 def _is_known(node: Node) -> bool:
     """Whether a class is Keras' own: files name a module, old ones don't."""
-    return node.module is None or str(node.module).split(".")[0] in _KERAS
+    return node.module is None or str(node.module).partition(".")[0] in _KERAS

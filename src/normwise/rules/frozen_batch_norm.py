@@ -78,7 +78,8 @@ def _look(context: Context) -> Iterator[Spot]:
             yield each_layer_by_itself(new, partial(_spot_of_call, caller, tried))
     rest = _kept(rest, moved)
     if rest:
-        fresh = _holds_nothing_yet(context, (i for i in behind if context.layer(i) in rest))
+        kept = set(rest)
+        fresh = _holds_nothing_yet(context, (i for i in behind if context.layer(i) in kept))
         yield each_layer_by_itself(rest, partial(_spot_of_backbone, fresh, tried))
 
 
@@ -144,6 +145,8 @@ def _is_frozen(node: Node) -> bool:
 
 def _behind_frozen_layers(context: Context) -> list[int]:
     """Trainable batch norms for which every learned layer right before is frozen."""
+    if not any(map(context.is_frozen, context.linears)):
+        return []
     frozen: list[bool | None] = []
     for index, role in enumerate(context.roles):
         if role is Role.LINEAR:

@@ -37,6 +37,7 @@ statistics in training only.
 from collections.abc import Iterator, Mapping
 
 from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role
+from normwise.graph.graph import Node
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -49,6 +50,8 @@ _THERE = -1
 
 
 def _look(context: Context) -> Iterator[Spot]:
+    if not any(map(_masks, context.nodes)):
+        return
     lost = _lost(context)
     for index in context.batch_norms:
         producers = context.producers[index]
@@ -73,7 +76,7 @@ def _lost(context: Context) -> list[int | None]:
         state = states.pop() if len(states) == 1 else None
         if context.steps[index] or node.class_name in (SPLIT_STEPS, JOIN_STEPS):
             found.append(state)  # each step by itself: the mask goes on around it
-        elif node.class_name == "Masking" or node.config.get("mask_zero") is True:
+        elif _masks(node):
             found.append(_THERE)
         elif state is None or (node.shape is not None and len(node.shape) < 3):
             found.append(None)
@@ -82,6 +85,10 @@ def _lost(context: Context) -> list[int | None]:
         else:
             found.append(state if _keeps(context, index) else None)
     return found
+
+
+def _masks(node: Node) -> bool:
+    return node.class_name == "Masking" or node.config.get("mask_zero") is True
 
 
 def _loses(context: Context, index: int) -> bool:

@@ -47,11 +47,15 @@ _OPEN = frozenset({Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE}
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    origins = context.seen_through(_OPEN)
+    bare = [
+        index
+        for index in context.linears
+        if not has_bias(context.nodes[index]) and _is_bent_before_norm(context, index)
+    ]
+    origins = context.seen_through(_OPEN) if bare else ()
     found: dict[bool, list[int]] = {False: [], True: []}
-    for index in context.linears:
-        if not has_bias(context.nodes[index]) and _is_bent_before_norm(context, index):
-            found[_reads_beta(context, origins, index)].append(index)
+    for index in bare:
+        found[_reads_beta(context, origins, index)].append(index)
     for offset, indices in found.items():
         if indices:
             yield each_by_itself(context, indices, partial(_spot, context, offset))

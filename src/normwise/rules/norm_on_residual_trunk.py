@@ -46,8 +46,8 @@ def _look(context: Context) -> Iterator[Spot]:
         source = context.read(index, dropout=True)
         if source is None or context.nodes[index].class_name in _PER_POSITION:
             continue
-        following = _next_sum(context, index)
-        if _is_sum(context, source) and following is not None:
+        following = _next_sum(context, index) if _is_sum(context, source) else None
+        if following is not None:
             names = (context.layer(source), context.layer(index), context.layer(following))
             yield Spot(
                 names,

@@ -65,7 +65,7 @@ def _gates(context: Context) -> list[bool]:
     """For each node whether all that comes of it is a mask that weighs another tensor."""
     masks = context.layout.masks
     found = [False] * len(context.nodes)
-    for index in reversed(range(len(context.nodes))):
+    for index in reversed(range(len(context.nodes))) if masks else ():
         readers = context.graph.consumers[index]
         weighs = bool(readers) and all(r in masks or found[r] for r in readers)
         found[index] = index in masks or (weighs and index not in context.outputs)

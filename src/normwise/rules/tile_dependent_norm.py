@@ -34,9 +34,11 @@ Outputs change: the model has to be trained again. Whole images, where they fit 
 mending.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+from normwise.graph.graph import Shape
 from normwise.graph.regions import DECODER
 from normwise.rules.batch_statistics import counted, span
 from normwise.rules.context import BATCH_NORMS, Context
@@ -81,16 +83,16 @@ def _predicts_maps(context: Context) -> bool:
     """Whether an output is a map at the input's resolution, or one that was made finer again."""
     layout = context.layout
     scales = [scale for output in context.outputs if (scale := layout.scales[output])]
-    finer = any(DECODER in layout.regions or set(scale) == {1} for scale in scales)
-    return finer or any(_is_of_input_size(context, output) for output in context.outputs)
+    if scales and (DECODER in layout.regions or any(set(scale) == {1} for scale in scales)):
+        return True
+    inputs = {tensor.node for tensor in context.graph.input_tensors}
+    return bool(_sizes(context, inputs) & _sizes(context, context.outputs))
 
 
-def _is_of_input_size(context: Context, output: int) -> bool:
-    """Whether an output has the rows and columns of an input, reshapes between or not."""
-    shape = context.nodes[output].shape or ()
-    entries = (context.nodes[tensor.node].shape or () for tensor in context.graph.input_tensors)
-    sizes = {entry[1:3] for entry in entries if len(entry) == len(shape)}
-    return len(shape) == 4 and None not in shape[1:3] and shape[1:3] in sizes
+def _sizes(context: Context, nodes: Iterable[int]) -> AbstractSet[Shape]:
+    """The rows and columns of the images that nodes make, where they are known."""
+    shapes = (context.nodes[index].shape or () for index in nodes)
+    return {shape[1:3] for shape in shapes if len(shape) == 4 and None not in shape[1:3]}
 
 
 def _decoder(norm: str, **config: Any) -> Context:

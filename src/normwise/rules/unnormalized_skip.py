@@ -35,10 +35,10 @@ Shapes stay, outputs change; the model has to be trained again. A new norm on th
 identity, keeps outputs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from normwise.graph.catalogue import Role
-from normwise.norms.mends import Mend, Reread
+from normwise.norms.mends import Reread
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
@@ -49,15 +49,20 @@ _ON_SKIP = frozenset(
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    taps = _taps(context)
-    found: dict[tuple[int, int], None] = {}
-    for index, node in enumerate(context.nodes):
-        joins = node.class_name == "Concatenate" and context.roles[index] is Role.MERGE
-        if joins and context.reaches_linear[index]:
-            for producer in context.producers[index]:
-                tap = taps[producer]
-                found.update({} if tap is None else {(tap, index): None})
-    for tap, merge in found:
+    joins = [
+        index
+        for index in context.of_role(Role.MERGE)
+        if context.nodes[index].class_name == "Concatenate" and context.reaches_linear[index]
+    ]
+    taps = _taps(context) if joins else []
+    found: dict[tuple[int, int], list[int]] = {}
+    for index in joins:
+        for producer in context.producers[index]:
+            tap = taps[producer]
+            if tap is not None:
+                found.setdefault((tap, index), []).append(producer)
+    starts = _starts(context, taps) if found else []
+    for (tap, merge), ends in found.items():
         names, norm = (context.layer(tap), context.layer(merge)), context.norm_beside[tap]
         beside = "" if norm is None else context.layer(norm)
         yield Spot(
@@ -65,25 +70,43 @@ def _look(context: Context) -> Iterator[Spot]:
             f"{names[1]} gets {names[0]} from before {beside}, and no normalization stands behind "
             f"{names[1]}.",
             fix=f"Let {names[1]} read {beside} instead of {names[0]}, and train again.",
-            mends=() if norm is None else tuple(_mends(context, taps, (tap, merge), norm)),
+            mends=tuple(
+                Reread(*map(context.name, (*(starts[end] or (merge, end)), norm)))
+                for end in ends
+                if norm is not None and end != norm
+            ),
         )
 
 
-def _mends(
-    context: Context, taps: list[int | None], ends: tuple[int, int], norm: int
-) -> Iterator[Mend]:
-    """Has the skip start at the norm: at its first call that doesn't lead to the norm as well."""
-    tap, merge = ends
-    shared, index = {tap}, context.producers[norm][0]
-    while index != tap:
-        shared.add(index)
-        index = context.producers[index][0]
-    for end in context.producers[merge]:
-        if end != norm and taps[end] == tap:
-            reader, read = merge, end
-            while read not in shared:
-                reader, read = read, context.producers[read][0]
-            yield Reread(*map(context.name, (reader, read, norm)))
+def _starts(context: Context, taps: Sequence[int | None]) -> Sequence[tuple[int, int] | None]:
+    """For each node on a skip the call where it begins to be one, and what that reads.
+
+    That is the first call that doesn't lead to the norm as well; None for those that do.
+    """
+    shared = _leading_to_norms(context, taps)
+    starts: list[tuple[int, int] | None] = []
+    for index, tap in enumerate(taps):
+        before = _carried(context, index)
+        if tap is None or before is None or shared.get(index) == tap:
+            starts.append(None)
+        else:
+            starts.append((index, before) if shared.get(before) == tap else starts[before])
+    return starts
+
+
+def _leading_to_norms(context: Context, taps: Sequence[int | None]) -> Mapping[int, int]:
+    """The nodes from each tap to the norm beside it, that one left out, with their tap."""
+    found: dict[int, int] = {}
+    for tap in dict.fromkeys(taps):
+        norm = None if tap is None else context.norm_beside[tap]
+        if tap is None or norm is None:
+            continue
+        index = next(p for p in context.producers[norm] if context.sources[p] == tap)
+        while index != tap:
+            found[index] = tap
+            index = context.producers[index][0]
+        found[tap] = tap
+    return found
 
 
 def _taps(context: Context) -> list[int | None]:

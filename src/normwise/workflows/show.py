@@ -13,7 +13,7 @@ from normwise.graph.parameters import parameters_of, total_parameters
 from normwise.graph.receptive_field import tiling_of_graph
 from normwise.graph.regions import Layout, layout_of
 from normwise.graph.resolution import Scale
-from normwise.norms.inference import infer_plan, places_of
+from normwise.norms.inference import places_of, plan_in
 from normwise.norms.kinds import spec_of
 from normwise.norms.plan import NormPlan
 from normwise.norms.positions import Placement
@@ -96,7 +96,7 @@ def show(model: Any, batch_size: int = 8, size: tuple[int, ...] | None = None) -
     return NetworkTable(
         graph.name,
         graph.source,
-        infer_plan(graph),
+        plan_in(placement),
         total.total if total else None,
         layout.stride,
         rows,
@@ -172,7 +172,7 @@ def _normalization(placement: Placement, index: int) -> str:
 
 
 def _skips(placement: Placement, index: int) -> str:
-    merge = next((m for m in placement.layout.merges if m.node == index), None)
+    merge = placement.layout.merge_at.get(index)
     if merge is None:
         return ""
     said = [_carried(placement, tap, first, index) for tap, first in merge.skips]
@@ -196,7 +196,8 @@ def _carried(placement: Placement, tap: int, first: int, merge: int) -> str:
 
 
 def _already_normal(placement: Placement, source: int) -> bool:
-    return any(site.activation == source and site.between for site in placement.sites)
+    sites = placement.sites_by_node.get(source, ())
+    return any(site.activation == source and site.between for site in sites)
 
 
 def _elements(
