@@ -14,7 +14,7 @@ from tests.rules.corpus.blocks import (
 )
 from tests.rules.corpus.faulty_axes import chess, ssd_mobilenet
 from tests.rules.corpus.faulty_placement import keras_resnet
-from tests.rules.corpus.program import DROPOUT, Program
+from tests.rules.corpus.program import Program
 
 
 def unet_without_norms() -> Context:
@@ -244,7 +244,10 @@ PROGRAMS = (
         "dropout of 0.1 before the decoder.",
         deeplab,
         warnings=("dropout-before-norm",),
-        why=DROPOUT,
+        why="in the 256 of 304 channels that the dropout of 0.1 leads to, the variance before the "
+        "first norm of the decoder is 1.16 times as large in training as in inference, where they "
+        "come out with 0.93 of their spread.",
+        shown=True,
     ),
     Program(
         "keras-yolo3",

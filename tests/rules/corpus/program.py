@@ -26,6 +26,7 @@ class Program:
         outcome: What becomes of the fault.
         why: Why it isn't reported, where it isn't; what is to be said of a warning that nobody
             asked for.
+        shown: Whether what such warnings say was measured in the program's layers.
     """
 
     name: str
@@ -38,9 +39,4 @@ class Program:
     layers: tuple[str, ...] = ()
     outcome: Outcome = "reported"
     why: str = ""
-
-
-DROPOUT = (
-    "Dropout, a linear layer, then a batch norm: the variance shift of Li et al. 2018 is there, "
-    "but nobody complains of it, so that here it counts as a false alarm."
-)
+    shown: bool = False
