@@ -22,12 +22,19 @@ NO_PLACE = frozenset({"all_norms", "integer_input", "pass_through", "resizing"})
 
 
 def chosen(name, passes):
-    """All passes with `make test-zoo`; else two of them, others for each member."""
+    """All passes with `make test-zoo`; else two of them, others for each member.
+
+    With each, whether copy and source are trained: then one of the two.
+    """
     turn = list(ZOO).index(name)
-    return [
+    some = [
         (what, rewrite)
         for place, (what, rewrite) in enumerate(passes.items())
         if EVERYTHING or (place - 2 * turn) % len(passes) < 2
+    ]
+    return [
+        (what, rewrite, EVERYTHING or place == turn % 2)
+        for place, (what, rewrite) in enumerate(some)
     ]
 
 
@@ -40,9 +47,9 @@ def test_every_pass_on(name, tmp_path):
     position = "input" if found is None else found[1]
     done = check_pass(model, placed(f"batch@{position}"), path)
     start = shaken(done.model)
-    for what, rewrite in chosen(name, passes_at(position, inputs_of(start, seed=7))):
+    for what, rewrite, trains in chosen(name, passes_at(position, inputs_of(start, seed=7))):
         try:
-            check_pass(start, rewrite, path)
+            check_pass(start, rewrite, path, trains=trains)
         except PlanError as error:
             assert what == "move" and "has no place" in str(error)
 
