@@ -50,17 +50,20 @@ KERAS_FREE += ("json_files", "samples")
 KERAS_FREE_FILES = (
     "keras_format/archive.py",
     "keras_format/archive_file.py",
+    "keras_format/bounds.py",
     "keras_format/compiled.py",
     "keras_format/config.py",
     "keras_format/file_bytes.py",
     "keras_format/hdf5.py",
     "keras_format/hdf5_messages.py",
+    "keras_format/layer_config.py",
     "keras_format/legacy.py",
     "keras_format/plain_copy.py",
     "keras_format/plain_hdf5.py",
     "keras_format/references.py",
     "keras_format/weights_file.py",
     "keras_format/weights_member.py",
+    "keras_format/wiring.py",
 )
 BACKENDS = frozenset({"keras", "tensorflow", "torch", "jax"})
 PRIVATE = frozenset(

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import pytest
+
+from normwise.errors import ModelReadError
+from normwise.keras_format.config import graph_from_config
+
 
 def tensor(layer: str, call: int = 0, output: int = 0) -> dict[str, Any]:
     history = {"shape": [None, 8, 8, 2], "dtype": "float32", "keras_history": [layer, call, output]}
@@ -40,3 +45,11 @@ def nest(depth: int, calls: int = 1) -> dict[str, Any]:
         within = model(entry(), inner, ends=("inner", end, 0), name="inner")
         inner, end = {**within, "name": "inner", "inbound_nodes": around}, calls
     return model(entry(), inner, ends=("inner", end, 0))
+
+
+def refused(config: Any, *words: str) -> None:
+    """Asserts that a configuration is refused, with the file and these words in the message."""
+    with pytest.raises(ModelReadError) as caught:
+        graph_from_config(config, "some/file.json")
+    for word in ("some/file.json", *words):
+        assert word in str(caught.value)

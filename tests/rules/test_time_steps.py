@@ -7,7 +7,8 @@ import pytest
 from normwise.errors import ModelReadError
 from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS
 from normwise.graph.flatten import flatten
-from normwise.keras_format.config import MAX_NESTING, graph_from_config
+from normwise.keras_format.bounds import MAX_NESTING
+from normwise.keras_format.config import graph_from_config
 from normwise.keras_format.legacy import translate
 from normwise.rules import BY_NAME, Context, Training
 from normwise.rules.rule import IN_STEPS

@@ -8,7 +8,7 @@ tensors may stand inside the keyword arguments.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normwise.keras_format.config import MAX_CALLS
+from normwise.keras_format.bounds import MAX_CALLS
 from normwise.keras_format.references import MAPPINGS, SEQUENCES
 
 OPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
