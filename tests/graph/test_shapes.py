@@ -7,9 +7,10 @@ import keras
 import pytest
 
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
-from normwise.graph.shapes import join_shape, pair, split_shape, with_shapes
+from normwise.graph.shapes import with_shapes
 from normwise.keras_format import read_graph
-from tests.zoo import ZOO, built, conv
+from tests.graph.forgotten import forgotten
+from tests.zoo import ZOO, built
 
 layers, ops = keras.layers, keras.ops
 
@@ -18,21 +19,6 @@ UNKNOWN = frozenset(
     """keyword_tensors operations slices several_outputs split_op lambda_layer
     custom_without_config time_distributed""".split()  # noqa: SIM905 - a list of words
 )
-
-
-def forgotten(graph: Graph) -> Graph:
-    """The graph without any shape or dtype but those of its inputs."""
-    nodes = tuple(
-        node
-        if node.class_name == "InputLayer"
-        else replace(
-            node,
-            outputs=(TensorSpec(),) * len(node.outputs),
-            model=None if node.model is None else forgotten(node.model),
-        )
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
 
 
 @pytest.mark.parametrize("name", sorted(set(ZOO) - UNKNOWN))
@@ -57,40 +43,6 @@ def compatible(found: tuple[int | None, ...], true: tuple[int | None, ...] | Non
     if true is None or len(found) != len(true):
         return False
     return all(a is None or a == b for a, b in zip(found, true, strict=True))
-
-
-def convolutions() -> list[Any]:
-    made: list[Any] = []
-    for padding in ("same", "valid"):
-        for size, strides, dilation in (
-            (3, 1, 1),
-            (2, 2, 1),
-            (3, 2, 1),
-            (5, 3, 1),
-            (3, 1, 2),
-            (1, 2, 1),
-        ):
-            made.append(layers.Conv2D(2, size, strides, padding, dilation_rate=dilation))
-            made.append(layers.MaxPooling2D(size, strides, padding))
-            if dilation == 1:
-                made.append(layers.Conv2DTranspose(2, size, strides, padding))
-                made.append(layers.DepthwiseConv2D(size, strides, padding))
-    # With a dilation Keras' own answer depends on the backend; with an output padding it does not.
-    made += [
-        layers.Conv2DTranspose(2, size, strides, padding, output_padding=extra)
-        for size, strides, extra in ((3, 2, 1), (3, 2, 0), (4, 2, 1), (2, 2, 0), (5, 3, 2))
-        for padding in ("same", "valid")
-    ]
-    return made
-
-
-@pytest.mark.parametrize("size", [16, 15, 13])
-def test_windows_on_even_and_odd_sizes(size: int) -> None:
-    for layer in convolutions():
-        inputs = keras.Input((size, size + 1, 2))
-        model = keras.Model(inputs, layer(inputs))
-        found = with_shapes(forgotten(read_graph(model))).nodes[-1].shape
-        assert found == tuple(model.outputs[0].shape), layer.get_config()
 
 
 def test_free_sizes_stay_free() -> None:
@@ -145,16 +97,3 @@ def test_dtypes_follow_the_policy() -> None:
         "bfloat16",
         "float32",
     ]
-
-
-def test_pairs() -> None:
-    assert pair(3, 2) == (3, 3) and pair((1, 2), 2) == (1, 2)
-    with pytest.raises(ValueError, match="expected 2 numbers"):
-        pair((1, 2, 3), 2)
-
-
-def test_splitting_and_joining_are_inverse() -> None:
-    for data_format in ("channels_first", "channels_last"):
-        node = Node("n", "n", "Conv2D", config=freeze({"data_format": data_format}))
-        assert join_shape(node, *split_shape(node, (None, 3, 4, 5))) == (None, 3, 4, 5)
-    assert conv(2).data_format in {"channels_last", "channels_first"}

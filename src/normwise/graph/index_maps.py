@@ -16,7 +16,7 @@ from typing import Any
 
 from normwise.graph.channels import channel_axis
 from normwise.graph.graph import Graph, Node
-from normwise.graph.shapes import borders, pair, split_shape
+from normwise.graph.layer_shapes import borders, pair, split_shape
 
 
 @dataclass(frozen=True)

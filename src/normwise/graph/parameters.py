@@ -5,7 +5,7 @@ from math import prod
 
 from normwise.graph.catalogue import BATCH_NORMS, CONVOLUTIONS, Role, has_bias, role_of
 from normwise.graph.graph import Graph, Node, Shape
-from normwise.graph.shapes import pair, split_shape
+from normwise.graph.layer_shapes import pair, split_shape
 
 
 @dataclass(frozen=True)

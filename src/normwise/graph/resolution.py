@@ -10,7 +10,7 @@ from math import lcm, prod
 
 from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, roles_of
 from normwise.graph.graph import Graph, Node, Shape
-from normwise.graph.shapes import pair, split_shape
+from normwise.graph.layer_shapes import pair, split_shape
 
 Scale = tuple[Fraction, ...]
 """Samples per input sample along each spatial axis: 1/2 after a convolution with strides 2."""

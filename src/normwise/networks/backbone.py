@@ -12,8 +12,8 @@ from typing import Any, final
 
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph, Node
+from normwise.graph.layer_shapes import pair
 from normwise.graph.regions import layout_of
-from normwise.graph.shapes import pair
 from normwise.graph.taps import taps_of
 from normwise.keras_format.reading import read_graph
 from normwise.networks.applications import Application

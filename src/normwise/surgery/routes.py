@@ -15,7 +15,7 @@ import numpy as np
 
 from normwise.graph.catalogue import Role, activation_of, role_of, spatial_rank
 from normwise.graph.graph import Graph, Node, Tensor
-from normwise.graph.shapes import pair
+from normwise.graph.layer_shapes import pair
 from normwise.surgery.passing import (
     Affine,
     BlockedError,

@@ -13,9 +13,10 @@ from normwise.graph.channels import channels_of
 from normwise.graph.editing import Draft
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Tensor
+from normwise.graph.layer_shapes import pair
 from normwise.graph.parameters import total_parameters
 from normwise.graph.regions import layout_of
-from normwise.graph.shapes import pair, with_shapes
+from normwise.graph.shapes import with_shapes
 from normwise.graph.text import shape_text
 from normwise.keras_format.reading import read_graph
 from normwise.norms.inference import infer_plan
