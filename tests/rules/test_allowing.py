@@ -8,11 +8,10 @@ import pytest
 
 from normwise.errors import CheckError
 from normwise.norms.mends import RemoveNorm
-from normwise.rules import RULES, Finding, Report, Severity
+from normwise.rules import RULES, Finding, Report, Severity, Training
 from normwise.rules import report as report_file
 from normwise.rules.allowing import Allowance, allowed
 from normwise.rules.catalogue import check, named
-from normwise.rules.context import Training
 from normwise.rules.sketch import Sketch
 
 

@@ -5,7 +5,7 @@ import re
 import keras
 import pytest
 
-from normwise.graph.graph import freeze
+from normwise.graph.graph import Tensor, freeze
 from normwise.graph.text import text_of
 from normwise.keras_format import read_graph
 from normwise.rules.sketch import DEFAULTS, Sketch
@@ -60,3 +60,12 @@ def test_a_sketch_is_what_keras_would_read():
 def lines(graph):
     """The text of a graph, each word in order: settings have none."""
     return [sorted(re.split(r"[(), ]+", line)) for line in text_of(graph).splitlines()]
+
+
+def test_a_sketch_calls_a_layer_again():
+    net = Sketch()
+    a = net.conv(4, net.input(8, 8, 3), name="conv")
+    again = net.again("conv", net.input(8, 8, 3))
+    graph = net.graph(a, again)
+    assert [n.name for n in graph.nodes if n.layer == "conv"] == ["conv", "conv:1"]
+    assert graph.output_tensors == (Tensor(1), Tensor(3))

@@ -40,14 +40,13 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role
 from normwise.norms.mends import RemoveNorm
-from normwise.rules.context import BATCH_NORMS, Context
+from normwise.rules.context import BATCH_NORMS, PER_POSITION, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
 
 EMBEDDING = 32
 """Features from which on an output without an activation may be an embedding."""
 _THROUGH = frozenset({Role.PASS, Role.RESAMPLE, Role.SHAPE})
-_PER_POSITION = frozenset({"LayerNormalization", "RMSNormalization"})
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -59,7 +58,7 @@ def _look(context: Context) -> Iterator[Spot]:
             continue
         severity = None
         if activation is None and (context.channels_made(norm) or 0) >= EMBEDDING:
-            if context.nodes[norm].class_name in _PER_POSITION:
+            if context.nodes[norm].class_name in PER_POSITION:
                 continue  # encoders end so by design
             severity = Severity.WARNING
         name, before = context.layer(norm), context.read(norm)

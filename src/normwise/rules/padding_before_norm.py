@@ -31,17 +31,15 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import MoveBefore
-from normwise.rules.context import Context
+from normwise.rules.context import PER_POSITION, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketch import Sketch
-
-_PER_POSITION = frozenset({"LayerNormalization", "RMSNormalization"})
 
 
 def _look(context: Context) -> Iterator[Spot]:
     for index in context.norms:
         source = context.read(index, dropout=True)
-        if source is None or context.nodes[index].class_name in _PER_POSITION:
+        if source is None or context.nodes[index].class_name in PER_POSITION:
             continue
         padding = context.nodes[source]
         pads = "Pad" in padding.class_name and padding.config.get("mode", "constant") == "constant"
