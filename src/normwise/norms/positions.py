@@ -8,14 +8,15 @@ of them takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from normwise.graph.catalogue import Role, activation_of, role_of
+from normwise.graph.catalogue import Role, role_of
 from normwise.graph.regions import Layout
 from normwise.norms.kinds import is_norm
 from normwise.norms.plan import DOWN, INPUT, MERGE, POST, PRE, SKIP, Position
+from normwise.norms.sites import Site, sites_of
 
 OUTPUT = -1
 """Stands for the model's output among the readers of a tensor."""
@@ -46,58 +47,6 @@ class Coverage:
     skips_raw: bool
     skip: tuple[int, ...]
     has_skips: bool
-
-
-@dataclass(frozen=True)
-class Site:
-    """A linear layer whose result reaches an activation, directly or through a norm or an add.
-
-    Attributes:
-        linear: The layer's node.
-        activation: The node of the activation: the same where it is fused.
-        between: Normalizations on the way from the one to the other.
-    """
-
-    linear: int
-    activation: int
-    between: tuple[int, ...]
-
-    @property
-    def fused(self) -> bool:
-        """Whether the activation is part of the layer, so that nothing can stand between."""
-        return self.linear == self.activation
-
-
-@dataclass(frozen=True)
-class _Way:
-    """An activation ahead, and the normalizations on the way to it."""
-
-    activation: int
-    norms: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Ways:
-    """The activations ahead that are reached through the fewest adds, and how many these are."""
-
-    activations: tuple[_Way, ...] = ()
-    adds: int = 0
-
-
-def _nearest(reached: Sequence[_Ways]) -> _Ways:
-    """What several readers reach through the fewest adds.
-
-    Ways that meet again in an add would double with each; one for each first normalization is
-    enough.
-    """
-    some = [ways for ways in reached if ways.activations]
-    if len(some) <= 1:
-        return some[0] if some else _Ways()
-    least = min(ways.adds for ways in some)
-    first: dict[tuple[int, tuple[int, ...]], _Way] = {}
-    for way in (way for ways in some if ways.adds == least for way in ways.activations):
-        first.setdefault((way.activation, way.norms[:1]), way)
-    return _Ways(tuple(first.values()), least)
 
 
 @dataclass(frozen=True)
@@ -213,20 +162,8 @@ class Placement:
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Every linear layer with an activation; one that reaches several has several.
-
-        Layers in squeeze-and-excite branches see one value a channel: no place for a norm. Those
-        that make the mask of a gate are sites whose normalization is optional.
-        """
-        found: list[Site] = []
-        for index, node in enumerate(self.graph.nodes):
-            if role_of(node) is not Role.LINEAR or index in self.layout.gates:
-                continue
-            if activation_of(node) is not None:
-                found.append(Site(index, index, ()))
-            else:
-                found.extend(self._unfused(index))
-        return tuple(found)
+        """Every linear layer with an activation; see `sites_of`."""
+        return sites_of(self.layout)
 
     @cached_property
     def sites_by_node(self) -> Mapping[int, tuple[Site, ...]]:
@@ -236,38 +173,6 @@ class Placement:
             for node in {site.linear, site.activation}:
                 found.setdefault(node, []).append(site)
         return {node: tuple(sites) for node, sites in found.items()}
-
-    def _unfused(self, linear: int) -> Iterator[Site]:
-        """Activations reached through the fewest adds."""
-        for way in self._ways[linear].activations:
-            yield Site(linear, way.activation, way.norms)
-
-    @cached_property
-    def _ways(self) -> tuple[_Ways, ...]:
-        """For each node the activations that its result reaches, from the network's end back.
-
-        Each node takes over what its readers reach: followed from each layer anew, chains of adds
-        would cost the square of their length.
-        """
-        found = [_Ways()] * len(self.graph.nodes)
-        for index in reversed(range(len(found))):
-            found[index] = _nearest([self._way(found, r) for r in self.graph.consumers[index]])
-        return tuple(found)
-
-    def _way(self, found: Sequence[_Ways], reader: int) -> _Ways:
-        """What is reached by way of one reader."""
-        role = role_of(self.graph.nodes[reader])
-        if role is Role.ACTIVATION:
-            return _Ways((_Way(reader),))
-        if role is Role.NORM:
-            ways = found[reader].activations
-            passed = (_Way(way.activation, (reader, *way.norms)) for way in ways)
-            return _Ways(tuple(passed), found[reader].adds)
-        if role is Role.PASS:
-            return found[reader]
-        if self.graph.nodes[reader].class_name == "Add":
-            return _Ways(found[reader].activations, found[reader].adds + 1)
-        return _Ways()
 
     def slots(self, position: Position) -> list[Slot]:
         """The places that a position means here; an empty slot is one where nothing stands."""
