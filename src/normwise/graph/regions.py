@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role, activation_of, roles_of
+from normwise.graph.catalogue import Role, activation_of, roles_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
+from normwise.graph.head import last_learned
 from normwise.graph.resolution import Scale, area, areas_of, scales_of, total_stride
 
 ENCODER, BOTTLENECK, DECODER, HEAD = "encoder", "bottleneck", "decoder", "head"
@@ -210,7 +211,8 @@ def layout_of(graph: Graph) -> Layout:
     coarsest = _coarsest(scales)
     above = _reachable(coarsest, flat.producers)
     below = _reachable(coarsest, flat.consumers)
-    head = _head(flat)
+    ends = last_learned(flat)
+    head = frozenset(ends) | _reachable(ends, flat.consumers)
     steps = [_step(flat, i, scales) for i in range(len(flat.nodes))]
     up = [i for i, step in enumerate(steps) if step > 0]
     risen = _reachable(up, flat.consumers) | set(up)
@@ -308,58 +310,3 @@ def _ahead(
     if other is not None and other is not own and other != own:
         return 1, other
     return None if beyond is None else (beyond[0] + 1, beyond[1])
-
-
-def _head(graph: Graph) -> frozenset[int]:
-    """The last learned layer before each output, and what follows it.
-
-    A network that ends in a normalization and a hidden activation, in either order, is a feature
-    extractor: it has no head.
-    """
-    last, normalized, ends = _last_linears(graph), _leads_to_norms(graph), _ends_of(graph)
-    starts = [
-        start
-        for output in graph.output_tensors
-        if (start := last[output.node]) is not None
-        and not (normalized[start] and _bends(graph, ends[output.node], start))
-    ]
-    return frozenset(starts) | _reachable(starts, graph.consumers)
-
-
-def _last_linears(graph: Graph) -> Sequence[int | None]:
-    """For each node the last linear layer on its way, itself included.
-
-    Nodes stand in topological order: the last of several has none of the others behind it.
-    """
-    last: list[int | None] = []
-    for index, role in enumerate(roles_of(graph)):
-        if role is Role.LINEAR:
-            last.append(index)
-            continue
-        before = (last[p] for p in graph.producers[index])
-        last.append(max((start for start in before if start is not None), default=None))
-    return last
-
-
-def _leads_to_norms(graph: Graph) -> Sequence[bool]:
-    """Whether a normalization follows each node, however far."""
-    found = [False] * len(graph.nodes)
-    norms = [role is Role.NORM for role in roles_of(graph)]
-    for index in reversed(range(len(found))):
-        found[index] = any(norms[r] or found[r] for r in graph.consumers[index])
-    return found
-
-
-def _ends_of(graph: Graph) -> Sequence[int]:
-    """For each node the one that made its result, normalizations and what passes left out."""
-    found: list[int] = []
-    for index, (producers, role) in enumerate(zip(graph.producers, roles_of(graph), strict=True)):
-        passes = role in (Role.PASS, Role.NORM) and producers
-        found.append(found[producers[0]] if passes else index)
-    return found
-
-
-def _bends(graph: Graph, end: int, last: int) -> bool:
-    """Whether an output is a hidden activation that is no part of the last linear layer."""
-    activation = activation_of(graph.nodes[end])
-    return activation is not None and activation not in OUTPUT_ACTIVATIONS and end != last
