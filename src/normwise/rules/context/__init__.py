@@ -4,10 +4,11 @@ Whatever several rules need is computed here, when it is first asked for, in one
 graph: a check has to stay linear in the number of calls.
 """
 
+from normwise.graph.catalogue import BATCH_NORMS
 from normwise.rules.context.context import Context
 from normwise.rules.context.dataflow import OUTPUT
 from normwise.rules.context.modes import HONOURED_FROM, mode_of
-from normwise.rules.context.opened_graph import BATCH_NORMS, FIXED_NORMS, PER_POSITION
+from normwise.rules.context.opened_graph import FIXED_NORMS, PER_POSITION
 from normwise.rules.context.training import Training
 from normwise.rules.context.weights import Values, Weights
 

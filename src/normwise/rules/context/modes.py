@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from normwise.graph.catalogue import BATCH_NORMS
 from normwise.graph.graph import Graph, Node
-from normwise.rules.context.opened_graph import BATCH_NORMS
 
 HONOURED_FROM = (3, 16)
 """The first Keras in which `training=False` in an inner call holds."""

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, activation_of, roles_of
+from normwise.graph.catalogue import (
+    BATCH_NORMS,
+    JOIN_STEPS,
+    SPLIT_STEPS,
+    Role,
+    activation_of,
+    roles_of,
+)
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Tensor, tensors_in
 from normwise.graph.regions import Layout, layout_of
 from normwise.norms.kinds import NormSpec, spec_of
 from normwise.rules.channels import ChannelAxis, channel_axes
 
-BATCH_NORMS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
 FIXED_NORMS = frozenset({"Normalization", "UnitNormalization"})
 """Normalizations that learn nothing: scaling by data statistics, and to unit length."""
 PER_POSITION = frozenset({"LayerNormalization", "RMSNormalization"})
