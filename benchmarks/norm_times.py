@@ -23,7 +23,7 @@ import numpy as np
 from pairs import paired_ratio
 
 from normwise.memory import keep_freed_memory
-from normwise.workflows.question import BATCH, PLANS
+from normwise.workflows.question_facts import BATCH, PLANS
 from normwise.workflows.question_times import FILE, Beside, Timed, Times
 
 SHAPE = (BATCH, 512, 512, 9)

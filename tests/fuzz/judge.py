@@ -7,7 +7,7 @@ import json
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from normwise.cli.check import print_checked
+from normwise.cli.findings import print_checked
 from normwise.errors import NormwiseError
 from normwise.workflows.check_formats import to_github, to_sarif
 from normwise.workflows.check_many import check_many

@@ -7,7 +7,8 @@ from pathlib import Path
 import normwise as nw
 from normwise.keras_format import read_graph
 from normwise.rules import Context, check
-from normwise.workflows.question import NETWORK, PLANS, Question, answer
+from normwise.workflows.question import answer
+from normwise.workflows.question_facts import NETWORK, PLANS, Question
 from normwise.workflows.question_times import Beside, Timed, Times
 from tests.commands import normwise
 from tools.make_rule_pages import question

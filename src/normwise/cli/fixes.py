@@ -115,7 +115,7 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
 
 
 def _line(head: str, layers: "Sequence[str]") -> None:
-    from normwise.cli.check import shown_layers  # noqa: PLC0415 - it imports this file
+    from normwise.cli.findings import shown_layers  # noqa: PLC0415 - it imports this file
 
     output.print(f"{head}  {escape(shown_layers(layers, False))}", highlight=False)
 
