@@ -21,8 +21,9 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -34,12 +35,9 @@ import keras  # noqa: E402 - after the backend is chosen
 import numpy as np  # noqa: E402
 
 import normwise as nw  # noqa: E402
-from normwise.graph.editing import Draft  # noqa: E402
 from normwise.keras_format import read_graph  # noqa: E402
-from normwise.rules.sketch import Sketch  # noqa: E402
-from normwise.surgery.fold_plan import Plan  # noqa: E402
-from normwise.surgery.place import edited_graph  # noqa: E402
-from normwise.surgery.work import Settings, Work  # noqa: E402
+from normwise.surgery.work import Settings  # noqa: E402
+from tests.surgery.on_paper import CHAIN, fold, layers_of, place, side_by_side  # noqa: E402
 
 FRAMES = 400_000
 SIZE = 64
@@ -48,10 +46,6 @@ SIZE = 64
 PLANNED = (100, 1_000, 10_000)
 BUILT = (100, 300, 1_000, 10_000)
 MOST = 1_000
-CHAIN = 50
-"""Convolutions in a row. So many, and side by side whatever is more, leave a signal at the end;
-hundreds of random ones in a row don't, and then more inputs are tried than for other networks."""
-
 SECONDS = 120
 PLAN = "batch(epsilon=1e-4)@pre-activation"
 ACTIONS = {
@@ -63,7 +57,11 @@ ACTIONS = {
 
 
 def wide(calls, norms=False):
-    """A network of parallel chains of convolutions with fused activations, or norms before them."""
+    """The network of `side_by_side`, live.
+
+    Chains that are no longer leave a signal at their end; hundreds of random convolutions in a row
+    don't, and then more inputs are tried than for other networks.
+    """
     inputs = keras.Input((4, 4, 2))
     chain = min(CHAIN, calls)
     ends = []
@@ -86,84 +84,11 @@ def block(x, norms):
     return keras.layers.Activation("elu")(x)
 
 
-def drawn(calls, norms=False):
-    """The graph of such a network, without any weights."""
-    net = Sketch()
-    inputs, ends = net.input(4, 4, 2), []
-    for _ in range(calls // min(CHAIN, calls)):
-        x = inputs
-        for _ in range(min(CHAIN, calls)):
-            x = net.conv(2, x, size=1, activation="linear" if norms else "elu")
-            x = net.add("Activation", net.norm(x), activation="elu") if norms else x
-        ends.append(x)
-    joined = net.add("Concatenate", *ends) if len(ends) > 1 else ends[0]
-    return net.graph(net.conv(1, joined, size=1))
-
-
-@dataclass(frozen=True)
-class Variable:
-    """What folding asks of a variable."""
-
-    name: str
-    shape: tuple
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What folding asks of a layer."""
-
-    variables: tuple
-    compute_dtype: str = "float32"
-    variable_dtype: str = "float32"
-    epsilon: float = 1e-3
-    axis: int = -1
-
-
-class Ones:
-    """Weights that are all one."""
-
-    def __init__(self, layers):
-        self.layers = layers
-
-    def of(self, path):
-        """The arrays of one layer."""
-        return {v.name: np.ones(v.shape, "float32") for v in self.layers[path].variables}
-
-
-def layers_of(graph):
-    """Layers that a graph of convolutions and norms could have."""
-    shapes = {
-        "Conv2D": {"kernel": (1, 1, 2, 2), "bias": (2,)},
-        "BatchNormalization": dict.fromkeys(
-            ("gamma", "beta", "moving_mean", "moving_variance"), (2,)
-        ),
-    }
-    return {
-        node.layer: Layer(
-            tuple(Variable(*pair) for pair in shapes.get(node.class_name, {}).items())
-        )
-        for node in graph.nodes
-    }
-
-
-def fold_on_paper(graph, layers, weights):
-    """Plans and edits a fold; how many norms go."""
-    plan, draft = Plan(layers, weights), Draft(graph)
-    plan.level(graph, draft, "")
-    draft.freeze()
-    return len(plan.changed)
-
-
-def place_on_paper(graph):
-    """Plans and edits a placing; how many edits there are."""
-    return len(edited_graph(Work(graph, Settings()), nw.NormPlan.parse(PLAN))[1].changed)
-
-
 def planning():
     """Linear growth is a constant column."""
     for count in PLANNED:
         for rewrite in ("place", "fold"):
-            edits, taken = planned(drawn(count, norms=rewrite == "fold"), rewrite)
+            edits, taken = planned(side_by_side(count, norms=rewrite == "fold"), rewrite)
             print(
                 f"{count:>6} convolutions: {rewrite} planned and edited in {taken:6.2f} s "
                 f"({1000 * taken / count:4.2f} ms each, {edits} edits)",
@@ -174,9 +99,9 @@ def planning():
 def planned(graph, rewrite):
     """How many edits a rewrite makes, and the seconds until it knows its graph and weights."""
     if rewrite == "place":
-        return timed(lambda: place_on_paper(graph))
+        return timed(lambda: place(graph, PLAN, Settings()))
     layers = layers_of(graph)
-    return timed(lambda: fold_on_paper(graph, layers, Ones(layers)))
+    return timed(lambda: fold(graph, layers))
 
 
 def timed(action):

@@ -179,7 +179,9 @@ def assert_second_run_changes_nothing(done: Rewrite, rewrite: Pass) -> None:
     measured = any("old mean" in change.action for change in done.report.changed)
     if not measured:
         assert not again.report.changed
-        assert len(again.report.skipped) == len(done.report.skipped)
+        # What no plan describes any more, now that others are gone, is left alone without a word.
+        left = {skip.layer for skip in done.report.skipped}
+        assert {skip.layer for skip in again.report.skipped} <= left
     for a, b in zip(weights_of(done.model), weights_of(again.model), strict=True):
         if a.dtype.kind == "f":
             # A norm that reads its own results has settled at 1e-4 of its deviation.
@@ -205,7 +207,7 @@ def layers_of(model: Any) -> dict[str, tuple[str, Any]]:
     return {
         node.layer: (node.class_name, {k: v for k, v in node.config.items() if k != "name"})
         for node in flatten(read_graph(model)).nodes
-        if node.class_name not in {"InputLayer", "NotEqual"}  # masks are made anew by each call
+        if node.class_name not in {"InputLayer", "NotEqual", "Any"}  # each call makes masks anew
     }
 
 

@@ -4,19 +4,14 @@ What is counted are the calls of Python functions, which are the same in every r
 """
 
 import sys
-from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
-from normwise.graph.editing import Draft
-from normwise.norms import NormPlan
 from normwise.norms.inference import infer_plan
 from normwise.rules.sketch import Sketch
 from normwise.surgery.depth import levels_of
-from normwise.surgery.fold_plan import Plan
-from normwise.surgery.place import edited_graph
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import Settings
+from tests.surgery.on_paper import fold, place
 
 SMALL, LARGE = 30, 90
 """Numbers of blocks."""
@@ -88,59 +83,12 @@ NETWORKS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Variable:
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What folding looks at, without Keras."""
-
-    variables: tuple[Variable, ...] = ()
-    compute_dtype: str = "float32"
-    variable_dtype: str = "float32"
-    epsilon: float = 1e-3
-    axis: int = -1
-
-
-class Ones:
-    def __init__(self, layers):
-        self.layers = layers
-
-    def of(self, path):
-        return {v.name: np.ones(v.shape, "float32") for v in self.layers[path].variables}
-
-
-def layers_of(graph):
-    found = {}
-    for node in graph.nodes:
-        variables = ()
-        if node.class_name == "Conv2D":
-            read, made = graph.spec(node.inputs[0]).shape[-1], node.shape[-1]
-            variables = Variable("kernel", (3, 3, read, made)), Variable("bias", (made,))
-        if node.class_name == "BatchNormalization":
-            names = ("gamma", "beta", "moving_mean", "moving_variance")
-            variables = tuple(Variable(name, (node.shape[-1],)) for name in names)
-        found[node.layer] = Layer(variables)
-    return found
-
-
 def place_more(graph):
-    edited_graph(
-        Work(graph, Settings(keep=False)), NormPlan.parse("batch@pre-activation+post-activation")
-    )
+    place(graph, "batch@pre-activation+post-activation", Settings(keep=False))
 
 
 def place_fewer(graph):
-    edited_graph(Work(graph, Settings(drop_bias=True)), NormPlan.parse("none"))
-
-
-def fold(graph):
-    draft, layers = Draft(graph), layers_of(graph)
-    Plan(layers, Ones(layers)).level(graph, draft, "")
-    draft.freeze()
+    place(graph, "none", Settings(drop_bias=True))
 
 
 def order_norms(graph):

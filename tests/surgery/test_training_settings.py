@@ -66,3 +66,37 @@ def test_a_regularizer_that_moved_away_keeps_no_bias():
     model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
     plan = NormPlan.parse("batch@pre-activation")
     assert not place(model, plan, Settings(drop_bias=True)).model.get_layer("a").use_bias
+
+
+def regularized(where):
+    """A penalty on what a convolution makes, on what its norm makes, or behind both."""
+    told = {where: {"activity_regularizer": regularizers.L2(0.1)}}
+    inputs = image(4)
+    x = conv(4, name="a", **told.get("a", {}))(inputs)
+    x = layers.BatchNormalization(name="norm", **told.get("norm", {}))(x)
+    x = layers.ReLU(name="relu", **told.get("relu", {}))(x)
+    return shaken(keras.Model(inputs, conv(1, name="head")(x)))
+
+
+@pytest.mark.parametrize("where", ["a", "norm"])
+def test_a_norm_on_which_a_penalty_depends_stays(where):
+    model = regularized(where)
+    done = check_pass(model, placed("none"), trains=False)
+    assert not done.report.changed
+    assert f"the activity of {where} is regularized" in done.report.skipped[0].reason
+    # Taken out all the same, what the convolution makes is what the norm made: its penalty then is
+    # the one of a regularized norm, and not that of a regularized convolution.
+    blind, given = regularized("nothing"), inputs_of(model)
+    blind.set_weights(model.get_weights())
+    folded = placed("none")(blind).model
+    folded.get_layer("a").activity_regularizer = regularizers.L2(0.1)
+    before, after = losses_of(model, given), losses_of(folded, given)
+    assert (abs(after - before) > 0.01 * before) == (where == "a")
+
+
+def test_a_penalty_behind_a_norm_reads_the_same_without_it():
+    model = regularized("relu")
+    done = check_pass(model, placed("none"), trains=False)
+    assert [c.layer for c in done.report.changed] == ["norm"]
+    given = inputs_of(model)
+    np.testing.assert_allclose(losses_of(done.model, given), losses_of(model, given), rtol=1e-4)

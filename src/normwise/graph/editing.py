@@ -24,9 +24,11 @@ class Draft:
 
     Args:
         graph: The graph. Its nested models become drafts too, one for each layer.
+        before: A draft that this graph was made of: what was called by a name in it is gone or
+            means something else, so new layers get none of these names.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, before: Draft | None = None) -> None:
         self.graph = graph
         self.nodes: dict[int, Node] = dict(enumerate(graph.nodes))
         self._ends = list(tensors_in(graph.outputs))
@@ -36,13 +38,15 @@ class Draft:
         self.inner: dict[str, Draft] = {}
         for node in graph.nodes:
             if node.model is not None and node.layer not in self.inner:
-                self.inner[node.layer] = Draft(node.model)
+                theirs = None if before is None else before.inner.get(node.layer)
+                self.inner[node.layer] = Draft(node.model, theirs)
         self._rank: dict[int, tuple[int, ...]] = {i: (i,) for i in self.nodes}
         self._readers: dict[int, dict[int, None]] = {i: {} for i in self.nodes}
         for index, node in self.nodes.items():
             for tensor in node.inputs:
                 self._readers[tensor.node][index] = None
         self._names = {node.layer for node in graph.nodes}
+        self._names |= set() if before is None else before._names
         self._next = len(graph.nodes)
         self._changed = False
         self._added: dict[str, list[int]] = {}

@@ -8,7 +8,7 @@ the moving one; a constant in its channel goes with it. So does one in each chan
 
 Conditions: the normalization takes its mean over each channel alone and is the only reader of the
 layer, at all of the layer's calls; it reads nothing else; no activation stands between, and
-nothing else that does anything.
+nothing else that does anything, such as regularizing its activity.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from normwise.norms.kinds import cancels_bias, spec_of
 from normwise.surgery.edits import Want, Where
 from normwise.surgery.rewrite import Change
 from normwise.surgery.routes import is_linear
+from normwise.surgery.sites import IN_SEVERAL
 from normwise.surgery.work import Step, Work
 
 
@@ -91,6 +92,8 @@ def add_bias(work: Work, index: int) -> Change | str:
     node, channels = work.flat.nodes[index], channels_of(work.flat, index)
     if not is_linear(node) or has_bias(node):
         return "it has a bias, or can't have one"
+    if node.layer in work.shared:
+        return IN_SEVERAL
     if channels is None:
         return "the number of its channels is not known"
     spot = work.levels.spot(index)
@@ -140,6 +143,8 @@ def _read(edited: Graph, norm: int) -> int:
 def _does_nothing(node: Node) -> bool:
     """Whether a call changes nothing, in training neither."""
     if role_of(node) is not Role.PASS or len(node.inputs) != 1:
+        return False
+    if node.config.get("activity_regularizer"):
         return False
     return node.class_name in {"Identity", "Activation"} or node.config.get("rate") == 0
 

@@ -11,7 +11,12 @@ from normwise.graph.editing import Draft
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Weights
 from normwise.surgery.identity import calibrated
-from normwise.surgery.statistics import apply_statistics, input_statistics, population_statistics
+from normwise.surgery.statistics import (
+    apply_statistics,
+    batch_norms,
+    input_statistics,
+    population_statistics,
+)
 from normwise.surgery.work import Work
 
 
@@ -34,11 +39,15 @@ def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
     """
     if work.settings.keep:
         return _keep(work, copy, data)
-    if work.fresh:
-        found = population_statistics(copy.model, data, list(work.fresh), work.settings.measure)
-        copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
-        apply_statistics(copy.model, found.statistics)
-    return []
+    if not work.fresh:
+        return []
+    # A layer that stands in several models has the first of its paths there.
+    paths = {id(norm): path for path, norm in batch_norms(copy.model).items()}
+    chosen = dict.fromkeys(paths[id(copy.layers[path])] for path in work.fresh)
+    found = population_statistics(copy.model, data, list(chosen), work.settings.measure)
+    copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
+    apply_statistics(copy.model, found.statistics)
+    return found.warnings()
 
 
 def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:

@@ -19,11 +19,16 @@ class Level:
 
     Attributes:
         layers: Their paths.
-        looped: Whether any of them depends on itself.
+        circles: Those that depend on themselves.
     """
 
     layers: tuple[str, ...]
-    looped: bool = False
+    circles: frozenset[str] = frozenset()
+
+    @property
+    def looped(self) -> bool:
+        """Whether any of them depends on itself."""
+        return bool(self.circles)
 
 
 def levels_of(graph: Graph, layers: Sequence[str], same: Mapping[str, str]) -> tuple[Level, ...]:
@@ -40,7 +45,7 @@ def levels_of(graph: Graph, layers: Sequence[str], same: Mapping[str, str]) -> t
     """
     depth: dict[int, int] = {}  # norms on the longest way to a vertex, itself included
     found: list[list[str]] = []
-    looped: set[int] = set()
+    circles: set[str] = set()
     vertices = _vertices(graph, layers, same)
     for group in strongly_connected(vertices.before):
         below = {b for v in group for b in vertices.before[v] if b in depth}
@@ -49,13 +54,13 @@ def levels_of(graph: Graph, layers: Sequence[str], same: Mapping[str, str]) -> t
         if norms:
             found.extend([] for _ in range(height + 1 - len(found)))
             found[height].extend(norms)
-            looped |= {height} if len(group) > 1 else set()
+            circles |= set(norms) if len(group) > 1 else set()
             height += 1
         depth.update(dict.fromkeys(group, height))
     order = {name: place for place, name in enumerate(layers)}
     return tuple(
-        Level(tuple(sorted(names, key=order.__getitem__)), height in looped)
-        for height, names in enumerate(found)
+        Level(tuple(sorted(names, key=order.__getitem__)), frozenset(names) & circles)
+        for names in found
     )
 
 

@@ -227,12 +227,3 @@ def edit_owners(placement: Placement, edit: Edit) -> frozenset[int]:
     if edit.norm is not None:
         found |= {edit.norm} | _owners(placement, edit.norm)
     return frozenset(found)
-
-
-def unmet(placement: Placement, plan: NormPlan) -> list[Want]:
-    """The places that a plan wants and that aren't as wanted."""
-    return [
-        want
-        for want in wants_of(placement, plan)
-        if not want.stands or not all(_fits(placement.graph, want.spec, n) for n in want.stands)
-    ]

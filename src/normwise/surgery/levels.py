@@ -58,11 +58,12 @@ class Levels:
     Args:
         graph: The model.
         flat: The same, flattened.
+        before: The draft that the model was made of by earlier edits, None for none.
     """
 
-    def __init__(self, graph: Graph, flat: Graph) -> None:
+    def __init__(self, graph: Graph, flat: Graph, before: Draft | None = None) -> None:
         self.flat = flat
-        self.root = Draft(graph)
+        self.root = Draft(graph, before)
         self._levels: dict[str, _Level] = {}
         self._open("", "", self.root, None)
         self._calls: dict[str, list[str]] = {}

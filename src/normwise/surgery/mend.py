@@ -33,7 +33,6 @@ from normwise.norms.mends import (
 from normwise.surgery.bias import add_bias, drop_bias
 from normwise.surgery.copying import copied, verified, verified_plain_copy
 from normwise.surgery.mend_edges import (
-    ELSEWHERE,
     OVERTAKEN,
     add_activation,
     drop_activation,
@@ -46,6 +45,7 @@ from normwise.surgery.mend_edges import (
 from normwise.surgery.mend_norms import configure, remove_norm, restart, set_arguments, split
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite
+from normwise.surgery.sites import IN_ANOTHER, IN_SEVERAL
 from normwise.surgery.work import Settings, Work
 
 
@@ -99,15 +99,20 @@ class Bench:
         return {**self.work.names, **self.work.copies}
 
 
-def bench(graph: Graph, mends: Sequence[Mend], keep: bool) -> Bench:
+def bench(
+    graph: Graph, mends: Sequence[Mend], keep: bool, shared: frozenset[str] = frozenset()
+) -> Bench:
     """Makes edits in a draft of a graph.
 
     Args:
         graph: The model's graph, nested models closed.
         mends: The edits, in terms of the opened graph.
         keep: Whether outputs must stay.
+        shared: Paths of layers that stand elsewhere in the model too (`shared_paths`).
     """
-    work = Work(graph, Settings(keep))
+    work = Work(graph, Settings(keep), shared)
+    gone = (mend.norm for mend in mends if isinstance(mend, RemoveNorm))
+    work.leaving = frozenset(work.flat.index[norm] for norm in gone)
     done: dict[Mend, Change | str] = {}
     for kind, make in MAKERS.items():
         same = [mend for mend in dict.fromkeys(mends) if type(mend) is kind]
@@ -124,7 +129,7 @@ def bench(graph: Graph, mends: Sequence[Mend], keep: bool) -> Bench:
     lost = [m for m in rereads if isinstance(done[m], Change) and not still_reads(work, m)]
     if lost:
         # A later edit took away what they read: they were never made, the others are.
-        other = bench(graph, [mend for mend in mends if mend not in lost], keep)
+        other = bench(graph, [mend for mend in mends if mend not in lost], keep, shared)
         return replace(other, done={**other.done, **dict.fromkeys(lost, OVERTAKEN)})
     renamed = keep_output_names(work)
     return Bench(work, with_shapes(work.freeze()), done, tuple(renamed))
@@ -144,9 +149,11 @@ def _groups(work: Work, mends: Sequence[Mend]) -> list[list[Mend]]:
 def _problem(work: Work, group: Sequence[Mend]) -> str | None:
     """Why an edit of calls can't be made where they stand."""
     calls: tuple[str, ...] = getattr(group[0], "calls", ())
+    if _sets(group[0]) in work.shared:
+        return IN_SEVERAL
     levels = [spot_of(work, name).level for name in calls]
     if len(set(levels)) > 1:
-        return ELSEWHERE
+        return IN_ANOTHER
     if not levels or len(group) == work.levels.calls(levels[0]):
         return None
     model = work.levels.path(levels[0]).rstrip("/")
@@ -154,6 +161,13 @@ def _problem(work: Work, group: Sequence[Mend]) -> str | None:
         f"model {model!r} is called {work.levels.calls(levels[0])} times, and its layers are the "
         "same in all of them"
     )
+
+
+def _sets(mend: Mend) -> str | None:
+    """The layer whose settings an edit changes, in all its calls; None for other edits."""
+    if isinstance(mend, SetArguments | Restart | SplitNorm):
+        return mend.norm
+    return mend.layer if isinstance(mend, Configure | DropActivation) else None
 
 
 def finish(bench: Bench, model: Any) -> Rewrite:

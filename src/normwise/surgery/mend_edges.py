@@ -14,7 +14,6 @@ from normwise.surgery.levels import Cut, Spot
 from normwise.surgery.rewrite import Change
 from normwise.surgery.work import Work
 
-ELSEWHERE = "it stands in one model and would have to stand in another"
 OVERTAKEN = "another edit has changed what stands there"
 SHARED = "others read it too, and would read what stands before it"
 _BETWEEN = frozenset({Role.PASS, Role.ACTIVATION})
@@ -86,12 +85,18 @@ def move_before(work: Work, mend: MoveBefore) -> Change | str:
 
 
 def add_activation(work: Work, mend: AddActivation) -> Change | str:
-    """Puts an activation behind a call: into a linear layer, else as a layer of its own."""
+    """Puts an activation behind a call: into a linear layer, else as a layer of its own.
+
+    One that is called several times, or in several models, has the same activation in all of its
+    calls, so there it is a layer of its own, too.
+    """
     index, spot = work.flat.index[mend.behind], spot_of(work, mend.behind)
     node = work.flat.nodes[index]
-    if role_of(node) is Role.LINEAR:
-        if activation_of(node) is not None:
-            return OVERTAKEN
+    calls = work.levels.draft(spot.level).graph.calls[work.levels.node(spot).layer]
+    if role_of(node) is Role.LINEAR and activation_of(node) is not None:
+        return OVERTAKEN
+    alone = len(calls) == 1 and node.layer not in work.shared
+    if role_of(node) is Role.LINEAR and alone:
         work.configure(spot, {"activation": mend.activation})
         return Change(node.layer, f"applies {mend.activation} now")
     draft, tensor = work.levels.draft(spot.level), Tensor(spot.index)

@@ -19,7 +19,7 @@ from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import Site
 from normwise.surgery.work import Step, Work, batch_weights
 
-KEPT = ("axis", "epsilon", "center", "scale", "dtype", "trainable")
+KEPT = ("axis", "epsilon", "center", "scale", "dtype", "trainable", "activity_regularizer")
 """Settings that a normalization of another class takes over."""
 
 

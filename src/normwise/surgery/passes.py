@@ -10,17 +10,15 @@ import numpy as np
 
 from normwise.errors import DataError, NormwiseError
 from normwise.surgery.batches import Batches
+from normwise.surgery.circle import Circle
 from normwise.surgery.depth import Level
 from normwise.surgery.moments import Bools, Doubles, Moments, moments_of, no_moments
 from normwise.surgery.population import Measured, Population, Track
 from normwise.surgery.taps import AllSeen, Call, Wrap, as_array, eager, run, wrapped_calls
 from normwise.surgery.validity import valid_features
 
-LOOPS = 10
-"""Most passes for norms that depend on themselves."""
-
-SETTLED = 1e-4
-"""Change from pass to pass, in standard deviations, below which such a norm has settled."""
+LOOPS = 30
+"""Most passes for norms that read their own results, beside one for each of them."""
 
 
 class Passes:
@@ -55,16 +53,27 @@ class Passes:
         """Level after level, each with the statistics of those before it in effect."""
         for number, level in enumerate(levels):
             title = f"depth {number + 1} of {len(levels)}"
-            for _ in range(LOOPS if level.looped else 1):
-                old = {path: self._known.get(path) for path in level.layers}
-                found = self._pass(level.layers, self._exact_wrap, title)
-                settled = not level.looped or _settled(old, found)
-                self._known.update(
-                    {p: Population(f.mean, f.variance, f.count, settled) for p, f in found.items()}
-                )
-                if settled:
-                    break
+            if level.looped:
+                self._settle(level, title)
+            else:
+                self._known.update(self._pass(level.layers, self._exact_wrap, title))
         return self._measured(self._known)
+
+    def _settle(self, level: Level, title: str) -> None:
+        """Looks for statistics that norms read while they hold them; keeps the best that it saw."""
+        circle = Circle(
+            {path: self._layers[path] for path in level.layers if path in level.circles}
+        )
+        best: dict[str, Population] = {}
+        for _ in range(len(level.circles) + LOOPS):
+            found = self._pass(level.layers, self._exact_wrap, title)
+            told = circle.compared(found)
+            if not best or _farthest(told) < _farthest(best):
+                best = told
+            if all(one.settled for one in told.values()):
+                break
+            self._known.update({**found, **circle.next(found)})
+        self._known.update(best)
 
     def fast(self) -> Measured:
         """One pass in which every batch is normalized by its own statistics."""
@@ -216,14 +225,5 @@ def channel_axis(layer: Any) -> int:
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
 
 
-def _settled(old: Mapping[str, Population | None], new: Mapping[str, Population]) -> bool:
-    for path, now in new.items():
-        before = old[path]
-        if before is None:
-            return False
-        deviation = np.sqrt(now.variance) + 1e-12
-        moved = np.abs(now.mean - before.mean) / deviation
-        widened = np.abs(np.sqrt(before.variance) / deviation - 1)
-        if max(moved.max(), widened.max()) > SETTLED:
-            return False
-    return True
+def _farthest(found: Mapping[str, Population]) -> float:
+    return max(one.moved for one in found.values())

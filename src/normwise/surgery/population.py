@@ -9,6 +9,9 @@ from typing import Protocol
 from normwise.surgery.batches import Batch, Missing
 from normwise.surgery.moments import Doubles
 
+SETTLED = 1e-4
+"""Standard deviations by which the statistics of a norm that reads its own results may be off."""
+
 
 @dataclass(frozen=True)
 class Population:
@@ -18,13 +21,19 @@ class Population:
         mean: float64 of shape `(channels,)`.
         variance: Population variance (divided by the count), likewise.
         count: Values seen in each channel.
-        settled: False for a norm that depends on itself and still changed in the last pass.
+        moved: For a norm that reads its own results: how far they are from those of what it reads
+            while it holds them, in standard deviations; the largest number of its channels.
     """
 
     mean: Doubles
     variance: Doubles
     count: int
-    settled: bool = True
+    moved: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether they are those of what the norm reads while it holds them."""
+        return self.moved <= SETTLED
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,21 @@ class Measured:
     statistics: Mapping[str, Population]
     passes: int
     samples: int
+
+    def warnings(self, names: Mapping[str, str] | None = None) -> list[str]:
+        """What isn't as exact as it should be, for reports.
+
+        Args:
+            names: What layers are called there, where it isn't their paths.
+        """
+        return [
+            f"warning: {(names or {}).get(path, path)} reads its own results, and in "
+            f"{self.passes} passes over the data no statistics were found that are right for it: "
+            f"those that it holds are still {one.moved:.2g} standard deviations from those of what "
+            "it reads with them. Give each of its calls a normalization of its own."
+            for path, one in self.statistics.items()
+            if not one.settled
+        ]
 
 
 class Track(Protocol):

@@ -13,7 +13,7 @@ Conditions: the norm is trainable (a frozen one is left alone unless asked) and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ def recalibrate(
         for path in norms
         if path not in chosen
     )
-    notes = (*_notes(found, norms), *copy.notes, *doubts)
+    notes = (*_notes(found, norms, own), *copy.notes, *doubts)
     return Rewrite(copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, notes))
 
 
@@ -123,8 +123,8 @@ def _action(norm: Any, found: Population) -> str:
     return f"{offset_of(norm, found)}{unsettled}"
 
 
-def _notes(found: Measured, norms: Iterable[str]) -> list[str]:
+def _notes(found: Measured, norms: Iterable[str], own: Mapping[str, str]) -> list[str]:
     if not list(norms):
         return ["the model has no batch normalization"]
     passes = "1 pass" if found.passes == 1 else f"{found.passes} passes"
-    return [f"{passes} over {found.samples} samples"]
+    return [f"{passes} over {found.samples} samples", *found.warnings(own)]

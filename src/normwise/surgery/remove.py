@@ -10,7 +10,9 @@ batch normalization before it: gamma becomes s * gamma, beta s * beta + t.
 
 Conditions: where outputs must be kept, a batch normalization over the channels that reads a
 convolution or dense layer without an activation, or another batch normalization, which nothing
-else reads.
+else reads. One that is called several times goes from all of its calls, each behind a call of the
+same layer, which takes it over once. Neither may have its activity regularized: the penalty would
+be that of other numbers.
 """
 
 from __future__ import annotations
@@ -48,9 +50,9 @@ def _loss(  # noqa: PLR0911 - one reason, one return
         return f"taking out a {node.class_name} changes the outputs"
     before = flat.producers[norm][0]
     read, taker = flat.nodes[before], flat.nodes[work.takers.get(before, before)]
-    if in_training(node):
+    if any(in_training(flat.nodes[call]) for call in flat.calls[node.layer]):
         return "it is called in training mode, so it normalizes by each batch"
-    if not _takes(taker):
+    if not all(_takes(flat.nodes[call]) for call in flat.calls[taker.layer]):
         return f"it can't be folded into {read.name}, so taking it out changes the outputs"
     if not _computes_with_its_kernel(taker):
         return f"{taker.name} is quantized or adapted by LoRA, so its kernel can't take it over"
@@ -62,6 +64,18 @@ def _loss(  # noqa: PLR0911 - one reason, one return
         return f"{read.name} is also read by others, so it can't be folded into it"
     if taker.layer in work.shared:
         return f"{taker.name} stands elsewhere in the model too, so it can't be folded into it"
+    staying = len(set(flat.calls[node.layer]) - work.leaving)
+    if staying:
+        return (
+            f"it is called {len(flat.calls[node.layer])} times and stays at {staying} of them, "
+            f"where {taker.layer} must not do its work"
+        )
+    regularized = next((n for n in (taker, node) if n.config.get("activity_regularizer")), None)
+    if regularized is not None:
+        return (
+            f"the activity of {regularized.name} is regularized, and the penalty would be that of "
+            "other numbers"
+        )
     constraint = next(
         (k for k in taker.config if k.endswith("_constraint") and taker.config[k]), ""
     )
@@ -102,17 +116,30 @@ def rewrite(work: Work, site: Site) -> Change | str:
     node = work.flat.nodes[norm]
     path = f"{site.path}{work.levels.node(spot).layer}"
     said = f"{node.class_name} removed"
+    calls = work.flat.calls[node.layer]
+    if set(calls) - work.leaving:
+        said += f" from call {calls.index(norm) + 1} of {len(calls)}"
+    else:
+        work.fresh.pop(path, None)
     if work.settings.keep:
         before = work.flat.producers[norm][0]
         work.takers[norm] = taker = work.takers.get(before, before)
-        takes, there = work.flat.nodes[taker], work.levels.spot(taker)
-        composed = _is_batch_norm(takes)
-        work.configure(there, {"scale": True, "center": True} if composed else {"use_bias": True})
-        step = _composed(node, path) if composed else _folded(takes, node, path)
-        work.rule(work.levels.layer_path(there), step)
-        said += f", folded into {takes.name}"
+        takes = work.flat.nodes[taker]
+        if path not in work.folded:
+            _take_over(work, taker, node, path)
+        said += f", folded into {takes.layer}"
     work.levels.draft(spot.level).remove(spot.index)
     return Change(path, said)
+
+
+def _take_over(work: Work, taker: int, node: Node, path: str) -> None:
+    """Gives a layer the work of a normalization, once for all of its calls."""
+    work.folded.add(path)
+    takes, there = work.flat.nodes[taker], work.levels.spot(taker)
+    composed = _is_batch_norm(takes)
+    work.configure(there, {"scale": True, "center": True} if composed else {"use_bias": True})
+    step = _composed(node, path) if composed else _folded(takes, node, path)
+    work.rule(work.levels.layer_path(there), step)
 
 
 def _folded(linear: Node, norm: Node, path: str) -> Step:

@@ -8,14 +8,20 @@ from typing import Any
 from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.editing import ENDS
-from normwise.graph.graph import Tensor
+from normwise.graph.graph import Node, Tensor
 from normwise.norms.kinds import KINDS, NormSpec, config_of
 from normwise.surgery.edits import Edit, How, Want, Where
 from normwise.surgery.levels import Cut, Spot
-from normwise.surgery.work import Work, is_lambda
+from normwise.surgery.work import Work, has_own_weights, is_lambda
 
 BATCH_FAMILY = frozenset({"batch", "batch-renorm", "sync-batch"})
 """Kinds with fixed statistics in inference, which can start as the identity."""
+
+IN_SEVERAL = "it stands elsewhere in the model too, where it would be another one as well"
+"""Why a layer's settings stay: its calls in several models are calls of one layer."""
+
+IN_ANOTHER = "it stands in one model and would have to stand in another"
+"""Why a normalization isn't moved: a layer belongs to a model."""
 
 BLOCKED = (
     "a nested model's input or output, or a layer such as Dropout, stands both for readers that "
@@ -61,7 +67,7 @@ def site_of(work: Work, edit: Edit) -> Site | str:
         if cut is None:
             return BLOCKED
         if spot is not None and spot.level != cut.level:
-            return "it stands in one model and would have to stand in another"
+            return IN_ANOTHER
     level = spot.level if spot is not None else cut.level if cut is not None else ""
     return Site(edit, spot, cut, work.levels.path(level))
 
@@ -69,10 +75,39 @@ def site_of(work: Work, edit: Edit) -> Site | str:
 def refused(work: Work, want: Want) -> str | None:
     """Why nothing can stand in a place, None if a normalization can."""
     node = work.flat.nodes[want.tensor]
-    if want.where is Where.BEFORE_ACTIVATION and is_lambda(node.config.get("activation")):
-        return f"the activation of {node.name} is a lambda, which can't be a layer of its own"
+    if want.where is Where.BEFORE_ACTIVATION and activation_of(node) is not None:
+        reason = _inseparable(work, node)
+        if reason is not None:
+            return f"the activation of {node.name} {reason}"
     if role_of(node) is Role.INPUT and node.config.get("optional"):
         return f"{node.name} may be left out, and a normalization can't read what isn't there"
+    if len(node.outputs) > 1:
+        return f"{node.name} makes {len(node.outputs)} tensors, and no plan says which is meant"
+    masking = _masking(work, want.tensor)
+    if masking is not None:
+        return (
+            f"{masking} tells masked steps by the values of {node.name}, which would be others; a "
+            "normalization can stand behind it"
+        )
+    return None
+
+
+def _masking(work: Work, tensor: int) -> str | None:
+    """A layer that reads a tensor to find the steps whose values say that there is nothing."""
+    for reader in work.placement.readers(tensor):
+        if reader.node >= 0 and work.flat.nodes[reader.node].class_name == "Masking":
+            return work.flat.nodes[reader.node].name
+    return None
+
+
+def _inseparable(work: Work, node: Node) -> str | None:
+    """Why a fused activation can't be a layer of its own, None if it can."""
+    if is_lambda(node.config.get("activation")):
+        return "is a lambda, which can't be a layer of its own"
+    if node.layer in work.shared:
+        return "can't be parted from it at one place alone: the layer stands in several models"
+    if node.layer in work.holding and has_own_weights(node.config["activation"]):
+        return "is a layer that stands elsewhere in the model too, and would be another one here"
     return None
 
 

@@ -10,7 +10,8 @@ group for each channel is instance normalization.
 
 Conditions: where outputs must be kept, both are of the batch family, gamma and beta don't go, and
 an epsilon that changes has a gamma to make up for it; or they differ in nothing that is computed.
-All calls of a shared layer are swapped.
+All calls of a shared layer are swapped, so all of
+them have to ask for it, and the layer stands in one model alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from normwise.graph.channels import channels_of
-from normwise.graph.graph import Node
+from normwise.graph.graph import Node, thaw
 from normwise.keras_format.weights import Weights
 from normwise.norms.kinds import (
     KINDS,
@@ -35,7 +36,14 @@ from normwise.norms.kinds import (
 from normwise.surgery.bias import add_bias
 from normwise.surgery.remove import in_training
 from normwise.surgery.rewrite import Change
-from normwise.surgery.sites import BATCH_FAMILY, Site, class_of, epsilon_of, layer_config
+from normwise.surgery.sites import (
+    BATCH_FAMILY,
+    IN_SEVERAL,
+    Site,
+    class_of,
+    epsilon_of,
+    layer_config,
+)
 from normwise.surgery.work import Step, Work
 
 
@@ -47,17 +55,19 @@ def check(work: Work, site: Site) -> str | None:
     channels = channels_of(work.flat, norm)
     if channels is not None:
         refuse_unfitting_groups(want.spec, channels, node.name)
+    if node.layer in work.shared:
+        return IN_SEVERAL
     if work.settings.keep:
-        return _loss(node, want.spec, channels)
+        return _loss(work, node, want.spec, channels)
     return None
 
 
 def _loss(  # noqa: PLR0911 - one reason, one return
-    node: Node, wanted: NormSpec, channels: int | None
+    work: Work, node: Node, wanted: NormSpec, channels: int | None
 ) -> str | None:
     """Why outputs can't be kept."""
     there = spec_of(node)
-    if in_training(node):
+    if any(in_training(work.flat.nodes[call]) for call in work.flat.calls[node.layer]):
         return "it is called in training mode, so it normalizes by each batch"
     if there is None:
         return f"{node.class_name} can't be swapped without changing the outputs"
@@ -141,9 +151,12 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     name = node.layer if node.layer == wanted else draft.free_name(wanted)
     config = layer_config(work, want.spec, norm, channels)
     config["trainable"] = bool(node.config.get("trainable", True))
+    if node.config.get("activity_regularizer"):
+        config["activity_regularizer"] = thaw(node.config["activity_regularizer"])
     for index in draft.graph.calls[node.layer]:
         draft.exchange(index, name, class_of(want.spec), config)
     path = f"{site.path}{name}"
+    work.fresh.pop(f"{site.path}{node.layer}", None)
     work.start(path, {}, config)
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)
@@ -153,8 +166,16 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
 
 
 def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:
-    """Gives the layer before a bias again where the new kind doesn't cancel it."""
-    before = work.flat.producers[norm][0]
-    if cancels_bias(spec, channels) or isinstance(add_bias(work, before), str):
+    """Gives the layers before a bias again where the new kind doesn't cancel it."""
+    if cancels_bias(spec, channels):
         return ""
-    return f"; {work.flat.nodes[before].name} has its bias again"
+    flat = work.flat
+    read = [flat.producers[call][0] for call in flat.calls[flat.nodes[norm].layer]]
+    told: list[str] = []
+    for before in {flat.nodes[index].layer: index for index in reversed(read)}.values():
+        made = add_bias(work, before)
+        if made == IN_SEVERAL:
+            told.append(f"; {flat.nodes[before].name} has no bias and gets none: {made}")
+        elif isinstance(made, Change):
+            told.append(f"; {flat.nodes[before].name} has its bias again")
+    return "".join(reversed(told))

@@ -9,14 +9,14 @@ from typing import Any, final
 
 import numpy as np
 
-from normwise.graph.catalogue import activation_name, activation_of
+from normwise.graph.catalogue import ACTIVATION_LAYERS, activation_name, activation_of
 from normwise.graph.editing import ENDS
-from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, thaw
 from normwise.graph.regions import layout_of
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.norms.inference import plan_in
 from normwise.norms.positions import Placement
+from normwise.surgery.earlier import EarlierWeights
 from normwise.surgery.levels import Cut, Levels, Spot
 from normwise.surgery.population import Settings as Measure
 
@@ -53,37 +53,68 @@ class Work:
     """One rewrite in progress.
 
     Args:
-        graph: The source's graph.
+        graph: The graph that is edited.
         settings: How edits are made.
         shared: Paths of layers that stand elsewhere in the model too (`shared_paths`).
+        before: The work that this graph came out of, None where it is the source's.
     """
 
     def __init__(
-        self, graph: Graph, settings: Settings, shared: frozenset[str] = frozenset()
+        self,
+        graph: Graph,
+        settings: Settings,
+        shared: frozenset[str] = frozenset(),
+        before: Work | None = None,
     ) -> None:
         self.graph = graph
         self.settings = settings
         self.shared = shared
+        self.before = before
         self.placement = Placement(layout_of(graph))
         self.flat = self.placement.graph
-        self.levels = Levels(graph, self.flat)
-        self.fresh: dict[str, float] = {}
+        self.levels: Levels = Levels(
+            graph, self.flat, None if before is None else before.levels.root
+        )
+        self.fresh: dict[str, float] = {} if before is None else dict(before.fresh)
         """Batch normalizations that are new or stand elsewhere, by path: their epsilon."""
-        self.standardized: list[str] = []
+        self.standardized: list[str] = [] if before is None else list(before.standardized)
         """Paths of new fixed normalizations of inputs."""
+        self.split_off: dict[str, str] = {} if before is None else dict(before.split_off)
+        """Activations that were parted from a layer: from their paths to the layer's."""
+        self.leaving: frozenset[int] = frozenset()
+        """Normalizations that edits are to take out, all of a shared one's calls or some."""
+        self.folded: set[str] = set()
+        """Paths of normalizations whose work another layer does by now."""
         self.normalized_before: set[int] = set()
         """Activations that have a normalization before them by an edit."""
         self.takers: dict[int, int] = {}
         """For normalizations that were taken out: the nodes that do their work too."""
         self.copies: dict[str, str] = {}
         """Layers that start as copies of others: from their paths to those of the others."""
-        self.names: dict[str, str] = {}
-        """Layers of the outermost model that are called otherwise: from new names to old ones."""
+        self.names: dict[str, str] = {} if before is None else dict(before.names)
+        """Layers of the outermost model that are called otherwise: from new names to the first."""
+        self._renamed: dict[str, str] = {}
+        """Those that this work called otherwise: from old names to new ones."""
         self._steps: dict[str, list[Step]] = {}
         self._starts: dict[str, dict[str, Any]] = {}
         self._split: dict[tuple[str, str], None] = {}
         self._behind: dict[tuple[str, Tensor], Tensor] = {}
         self._now: dict[tuple[str, Tensor, int], Tensor] = {}
+
+    @property
+    def source(self) -> Graph:
+        """The graph of the model that was there at first."""
+        return self.graph if self.before is None else self.before.source
+
+    def following(self) -> Work:
+        """A work on what these edits make; its weights are made of what these leave."""
+        renamed = {new for old, new in self._renamed.items() if old in self.shared}
+        return Work(self.freeze(), self.settings, self.shared | renamed, self)
+
+    @cached_property
+    def holding(self) -> frozenset[str]:
+        """Paths of layers that hold a layer which stands elsewhere too."""
+        return frozenset(path.rpartition("/")[0] for path in self.shared)
 
     @cached_property
     def residue(self) -> Mapping[str, str]:
@@ -100,9 +131,17 @@ class Work:
 
     def start(self, path: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Sets what a new batch normalization starts with, as far as it has such weights."""
+        if self.before is not None and path not in self._starts and self.before.has(path):
+            # What was made of the start since stays, such as a bias in its mean.
+            self.before.start(path, values, config)
+            return
         names = batch_weights(config)
         self._starts[path] = {name: value for name, value in values.items() if name in names}
         self._steps.setdefault(path, [])
+
+    def has(self, path: str) -> bool:
+        """Whether a layer starts anew, here or in an earlier work."""
+        return path in self._starts or (self.before is not None and self.before.has(path))
 
     def configure(self, spot: Spot, settings: Mapping[str, Any]) -> None:
         """Changes settings of the layer at a spot, in all its calls."""
@@ -112,7 +151,8 @@ class Work:
     def rename(self, layer: str, name: str) -> None:
         """Calls a layer of the outermost model otherwise; its weights go with it."""
         self.levels.root.rename(layer, name)
-        self.names[name] = layer
+        self.names[name] = self.names.pop(layer, layer)
+        self._renamed[layer] = name
         kept: tuple[dict[str, Any], ...] = (self._steps, self._starts, self.fresh)
         for values in kept:
             if layer in values:
@@ -121,15 +161,21 @@ class Work:
 
     def rules(self) -> dict[str, WeightRule]:
         """For each layer with other weights than in the source: what they are."""
-        return {path: self._rule(path, tuple(steps)) for path, steps in self._steps.items()}
+        before = {} if self.before is None else self.before.rules()
+        old = {new: name for name, new in self._renamed.items()}
+        own = {path: self._rule(path, old.get(path, path), before) for path in self._steps}
+        return {**{self._renamed.get(path, path): rule for path, rule in before.items()}, **own}
 
-    def _rule(self, path: str, steps: tuple[Step, ...]) -> WeightRule:
-        start = self._starts.get(path)
+    def _rule(self, path: str, old: str, before: Mapping[str, WeightRule]) -> WeightRule:
+        """What the steps make of a layer's weights, which was called otherwise before them."""
+        start, steps = self._starts.get(path), tuple(self._steps[path])
+        names = {} if self.before is None else self.before.names
 
         def weights(source: Weights) -> LayerWeights:
-            values: dict[str, Any] = dict(source.of(path) if start is None else start)
+            here = source if self.before is None else EarlierWeights(source, before, names)
+            values: dict[str, Any] = dict(here.of(old) if start is None else start)
             for step in steps:
-                values = dict(step(source, values))
+                values = dict(step(here, values))
             return values
 
         return weights
@@ -208,6 +254,7 @@ class Work:
             tensor = Tensor(index)
             made = draft.insert(tensor, draft.readers(tensor), name, class_name, config, call=call)
             self._behind[path, tensor] = made
+        self.split_off[f"{path}{name}"] = f"{path}{node.layer}"
         self.unbend(flat)
         if class_name != "Activation":
             self.rule(f"{path}{name}", _activation_weights(f"{path}{node.layer}"), new=True)
@@ -258,16 +305,18 @@ def batch_weights(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(names | (renorm if config.get("renorm") else set()))
 
 
-def placement_of(graph: Graph) -> Placement:
-    """Where the normalizations of a graph stand."""
-    return Placement(layout_of(flatten(graph)))
-
-
 def is_lambda(activation: Any) -> bool:
     """Whether a serialized activation is a lambda."""
     return isinstance(activation, Mapping) and (
         "class_name" not in activation or activation["class_name"] == "__lambda__"
     )
+
+
+def has_own_weights(activation: Any) -> bool:
+    """Whether a serialized activation is a layer that may have weights."""
+    if not isinstance(activation, Mapping) or activation.get("class_name") == "function":
+        return False
+    return activation.get("class_name") not in ACTIVATION_LAYERS - {"PReLU"} | {"Activation"}
 
 
 def _activation_layer(node: Node) -> tuple[str, dict[str, Any]]:

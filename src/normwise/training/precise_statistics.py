@@ -50,6 +50,8 @@ def refine_statistics(
     batches.set_epoch(training.epochs)
     found = population_statistics(network, _Images(batches, training.workers), norms)
     apply_statistics(network, found.statistics)
+    for warning in found.warnings():
+        log.warning(warning)
     after = float(validate(network)[metric])
     kept = bool(np.isfinite(after)) and not is_better(metric, before, after)
     if not kept:

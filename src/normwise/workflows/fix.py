@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import PromiseError, SurgeryError
 from normwise.keras_format.archive import read_keras_version
+from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import model_file, read_compiled, read_graph
 from normwise.rules import Context, Finding, Training
 from normwise.rules import Report as Findings
@@ -246,8 +247,10 @@ class _Mending:
         """The edits of all findings, but for those that bring about new ones."""
         from normwise.surgery.mend import bench  # noqa: PLC0415 - needs the backend
 
+        shared = shared_paths(layers_by_path(self.model))
+
         def made(findings: Sequence[Finding]) -> Bench:
-            return bench(graph, [mend for f in findings for mend in f.mends], keep)
+            return bench(graph, [mend for f in findings for mend in f.mends], keep, shared)
 
         together = made(chosen)
         accepted = list(chosen)
