@@ -186,7 +186,7 @@ def test_choices_follow_from_what_is_set(folders, kind, told, chosen):
 @pytest.mark.parametrize("batch", [2, 8])
 def test_the_plan_is_the_network_s_own(folders, batch):
     settings = [f"training.batch_size={batch}", "network.filters=4"]
-    kind = "batch(momentum=0.88)" if batch == 8 else "group(groups=4)"
+    kind = "batch(momentum=0.94)" if batch == 8 else "group(groups=4)"
     plans = {
         "unet": "@pre-activation",
         "question": "@encoder:post-activation/raw-skip",
@@ -238,7 +238,7 @@ def test_an_encoder_has_a_stride_and_a_plan_of_its_own(folders):
     told = ["network.encoder=MobileNetV2", "network.filters=2", "training.steps=36"]
     recipe = configure(folders["masks"], settings=told).recipe
     assert (recipe.network.name, recipe.network.depth) == ("encoder", None)
-    assert recipe.norm == "batch(momentum=0.88)@decoder:pre-activation"
+    assert recipe.norm == "batch(momentum=0.94)@decoder:pre-activation"
     assert all(side % 32 == 0 for side in recipe.data.patch)
     trainable(recipe)
     for more, key in (("network.depth=3", "network.depth"), ("data.patch=48", "data.patch")):
