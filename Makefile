@@ -8,8 +8,8 @@ SOURCES := src tests benchmarks tools
 CORE := tests/keras_format tests/networks/test_question.py tests/networks/test_unet.py \
 	tests/training/test_every_backend.py tests/training/test_optimizer.py tests/training/losses
 
-.PHONY: demo test test-zoo fuzz lint format test-backends test-jax test-jax-core test-torch bench norm-times results answer \
-	check-quality wheel clean
+.PHONY: demo test test-zoo fuzz reliability lint format test-backends test-jax test-jax-core test-torch bench norm-times results \
+	answer check-quality wheel clean
 
 ## Show and train the question's network, as asked and mended, on real images (3 minutes)
 demo: $(VENV)/.ready
@@ -30,6 +30,12 @@ test-zoo: $(VENV)/.ready
 ## FUZZ="--jobs 2" for two processes)
 fuzz: $(VENV)/.ready
 	$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
+## Broken input files, full disks and killed processes: no wrong output is left under its final name
+## (docs/results.md; 15 minutes; RELIABILITY="--only kills" for a part)
+reliability: $(VENV)/.ready
+	$(BIN)/python benchmarks/reliability.py $(RELIABILITY)
+	$(BIN)/python benchmarks/results.py --render
 
 ## Linter, formatter and type checker
 lint: $(VENV)/.ready

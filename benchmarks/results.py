@@ -24,6 +24,7 @@ from typing import Any
 
 import check_quality
 import numpy as np
+import reliability
 import scenes
 
 import normwise as nw
@@ -277,6 +278,9 @@ def page(measured: list[dict[str, Any]]) -> str:
     lines += [chosen(row) for row in sorted(measured, key=lambda row: (row["set"], row["seed"]))]
     if scenes.MEASURED.is_file():
         lines += ["", "## Scenes", "", SCENES, "", *scenes.summary(scenes.load())]
+    if reliability.MEASURED.is_file():
+        lines += ["", "## Reliability", "", RELIABILITY, ""]
+        lines += reliability.summary(reliability.load())
     lines += ["", "## The check", "", CHECK, "", *check_quality.summary(check_quality.load())]
     return "\n".join([*lines, ""])
 
@@ -341,6 +345,12 @@ are those done of those planned, and steps each; the time is that of `configure`
 |---|---|---|---|---|---|---|---|---|"""
 
 SCENES = """Of `make bench`, on the machine of docs/speed.md; what is compared took turns."""
+
+RELIABILITY = """Of `make reliability`, with fixed seeds: no wrong output is ever left under its
+final name. Input files are broken at random, and a prediction must be refused with an error that
+names the file, or equal what another reader gets of the very same file; outputs get too little
+room, and are gone on with when there is some; processes are killed (SIGKILL) at random moments of
+their work and gone on with."""
 
 CHECK = """Of `make check-quality`; [by rule and by program](check-quality.md)."""
 

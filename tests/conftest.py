@@ -30,7 +30,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 TESTS = Path(__file__).parent
 UNCOUNTED = (
-    "comparison", "data", "distributed", "rasters", "report", "training", "test_docs.py",
+    "comparison", "data", "distributed", "rasters", "reliability", "report", "training",
+    "test_docs.py",
     "norms/test_round_trip.py", "surgery/test_random_graphs.py", "workflows/test_check_data.py",
     "workflows/test_compare.py", "workflows/test_configure", "workflows/test_cross_validation.py",
     "workflows/test_demo.py", "workflows/test_missing_pixels.py", "workflows/test_moved_runs.py",

@@ -54,6 +54,12 @@ def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def _short(message: str) -> str:
+    """A message without its middle, if a file has made it too long."""
+    half = LONGEST_MESSAGE // 2
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
+
+
 class NormwiseError(Exception):
     """Base of all errors that normwise raises on purpose."""
 
@@ -62,9 +68,7 @@ class ModelReadError(NormwiseError):
     """A model or model file that can't be read as a graph."""
 
     def __init__(self, message: str) -> None:
-        half = LONGEST_MESSAGE // 2
-        short = len(message) <= LONGEST_MESSAGE
-        super().__init__(printable(message if short else f"{message[:half]} ... {message[-half:]}"))
+        super().__init__(printable(_short(message)))
 
 
 class TooWideError(ModelReadError):
@@ -93,6 +97,9 @@ class NetworkError(NormwiseError):
 
 class RasterError(NormwiseError):
     """An image file that can't be read or written."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(_short(message)))
 
 
 class DataError(NormwiseError):

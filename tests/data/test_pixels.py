@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from normwise.data import open_dataset
-from normwise.data.pixels import class_ids_of, missing_in
+from normwise.data.pixels import class_ids_of, marks_of, missing_in
 from normwise.errors import DataError
 
 
@@ -25,11 +25,19 @@ from normwise.errors import DataError
         # As headers write the lowest float32.
         (np.array([0, np.finfo("f4").min], np.float32), -3.40282346600000016e38, [False, True]),
         (np.array([0, np.inf], np.float32), np.inf, [False, True]),
+        (np.array([0, 5, 7], np.int16), (5, 7.0, 0.5), [False, True, True]),
+        (np.array([0, np.nan, 7], np.float32), (7.0,), [False, True, True]),
+        (np.array([0, 1], np.uint8), (), None),
     ],
 )
 def test_missing(pixels, nodata, missing) -> None:
     found = missing_in(pixels, nodata)
     assert (None if found is None else found.tolist()) == missing
+
+
+def test_every_mark_that_anybody_tells_counts_once() -> None:
+    assert marks_of(None, 5, np.nan, 5.0, -1) == (5.0, -1.0)
+    assert marks_of(None) == marks_of() == ()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])

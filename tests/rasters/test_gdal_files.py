@@ -1,5 +1,7 @@
 """VRTs, and GeoTIFFs with a mask of their own, read like any image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,6 +9,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from normwise.data import open_dataset
+from normwise.data.scaling import Percentiles
 from normwise.data.sources import Source
 from normwise.errors import DataError, RasterError
 from normwise.rasters import open_raster, raster_info, read_raster, write_raster
@@ -104,6 +107,66 @@ def test_pixels_that_a_mask_leaves_out_are_missing(tmp_path, dtype, read):
     np.testing.assert_array_equal(found[mask > 0], pixels[mask > 0])
     plain = raster_info(tmp_path / "b.tif")
     assert not plain.masked and plain.dtype == dtype and plain.nodata is None
+
+
+def test_a_mask_holds_beside_a_nodata_value(tmp_path):
+    pixels = np.random.default_rng(1).integers(10, 200, (*SIZE, 2)).astype(np.uint8)
+    pixels[0, 0] = 7
+    mask = np.full(SIZE, 255, np.uint8)
+    mask[:20, 30:] = 0
+    write_tiff(tmp_path / "a.tif", pixels, mask, nodata=7)
+    info, found = raster_info(tmp_path / "a.tif"), read_raster(tmp_path / "a.tif")
+    assert info.masked and info.nodata == 7 and info.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(found[..., 1]), mask == 0)
+    np.testing.assert_array_equal(found[mask > 0], pixels[mask > 0])
+    write_tiff(tmp_path / "b.tif", pixels + 1)
+    with open_raster([tmp_path / "b.tif", tmp_path / "a.tif"]) as both:
+        assert both.info.masked and both.info.nodata == 7
+        np.testing.assert_array_equal(np.isnan(both.read()[..., [1, 3]]).any((0, 1)), [False, True])
+
+
+def test_each_band_may_have_a_mask_of_its_own(tmp_path):
+    pixels = np.full((*SIZE, 2), 9, np.uint8)
+    write_tiff(tmp_path / "a.tif", pixels)
+    masks = np.full((2, *SIZE), 255, np.uint8)
+    masks[0, 3], masks[1, 5] = 0, 0
+    size = {"height": SIZE[0], "width": SIZE[1], "count": 2, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif.msk", "w", driver="GTiff", **size) as file:
+        file.update_tags(INTERNAL_MASK_FLAGS_1=0, INTERNAL_MASK_FLAGS_2=0)
+        file.write(masks)
+    found = read_raster(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.isnan(found), np.moveaxis(masks == 0, 0, -1))
+    with open_raster(tmp_path / "a.tif") as raster:
+        part = raster.read(slice(2, 9), channels=[1])
+    np.testing.assert_array_equal(np.isnan(part[..., 0]), masks[1, 2:9] == 0)
+
+
+def test_all_that_calls_pixels_missing_holds_in_training(tmp_path):
+    rng, mask = np.random.default_rng(3), np.full(SIZE, 255, np.uint8)
+    mask[2, 2] = 0
+    for name in "abc":
+        pixels = rng.integers(10, 200, (*SIZE, 2)).astype(np.uint8)
+        pixels[0, 0], pixels[1, 1] = 5, 7
+        for kind, content in (("images", pixels), ("masks", np.zeros((*SIZE, 1), np.uint8))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_tiff(
+                tmp_path / kind / f"{name}.tif", content, mask, nodata=7 * (kind == "images")
+            )
+    (tmp_path / "split.csv").write_text("name,split\na,train\nb,train\nc,val\n")
+    (tmp_path / "dataset.yaml").write_text("nodata: 5\nclasses: [land, water]\n")
+    dataset = open_dataset(tmp_path)
+    item = dataset.split("val")[0]
+    whole = slice(0, SIZE[0]), slice(0, SIZE[1])
+    with Source(dataset, dataset.items) as source:
+        _, missing = source.image(item, *whole)
+        labels = source.classes(item, *whole)
+    assert set(zip(*np.nonzero(missing.any(-1)), strict=True)) == {(0, 0), (1, 1), (2, 2)}
+    # A label that its mask leaves out isn't class 0, which is the file's nodata value here.
+    assert labels[2, 2] == 255 and np.count_nonzero(labels) == 1
+    scaled = replace(dataset, scaling=Percentiles(0, 100))
+    with Source(scaled, scaled.items) as source:
+        values, _ = source.image(item, *whole)
+    assert np.nanmin(np.where(missing, np.nan, values)) == 0  # 5 and 7 are no measurements
 
 
 def test_a_data_set_may_have_masked_images_and_labels_beside_others(tmp_path):

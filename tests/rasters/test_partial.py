@@ -10,7 +10,7 @@ import pytest
 
 from normwise.errors import OutputExistsError, RasterError
 from normwise.rasters import open_raster
-from normwise.rasters.partial import PartialImage, partial_folder
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder
 
 SHAPE, ABOUT = (7, 9, 2), {"image": "a.tif", "model": "m"}
 VALUES = np.arange(126, dtype=np.float32).reshape(SHAPE)
@@ -66,11 +66,60 @@ def test_pieces_of_another_image_are_refused(folder):
     partial = begun(folder)
     partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
     partial.close()
-    with pytest.raises(RasterError, match="another model"):
+    with pytest.raises(RasterError, match=r'another model \("m" before, "n" now\)\. Give'):
         PartialImage(folder, SHAPE, np.float32, {**ABOUT, "model": "n"}, resume=True)
+    long = {**ABOUT, "image": "a" * 99, "model": float("nan")}
+    with pytest.raises(RasterError, match=r'another image, model \("m" before, NaN now\)\. Give'):
+        PartialImage(folder, SHAPE, np.float32, long, resume=True)
+    # A file that was cut, which about.json can't tell.
+    os.truncate(folder / "pixels.npy", 100)
+    with pytest.raises(RasterError, match="damaged; begin anew"):
+        begun(folder, resume=True)
     (folder / "about.json").write_text("{")
     with pytest.raises(RasterError, match="begin anew"):
         begun(folder, resume=True)
+
+
+def test_nan_is_like_itself_and_what_turned_out_is_kept(folder):
+    about = {"fill": [float("nan"), 1.5], "bands": (0, 1)}
+    partial = PartialImage(folder, SHAPE, np.float32, about)
+    assert partial.found is None
+    partial.remember(["onnx float32"])
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.close()
+    again = PartialImage(folder, SHAPE, np.float32, about, resume=True)
+    assert again.found == ["onnx float32"] and again.done == {"0-4_0-5"}
+    again.close()
+    # With both it goes on where it can, and begins anew where it can't.
+    both = {"resume": True, "overwrite": True}
+    same = PartialImage(folder, SHAPE, np.float32, about, **both)
+    assert same.done == {"0-4_0-5"}
+    same.close()
+    other = PartialImage(folder, SHAPE, np.float32, {**about, "bands": (1, 0)}, **both)
+    assert other.done == frozenset() and other.found is None
+    other.close()
+
+
+def test_what_is_being_removed_is_no_image_any_more(folder):
+    partial = begun(folder)
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.close()
+    # As an interruption of `remove_pieces` leaves it.
+    (folder / "about.json").unlink()
+    assert begun_with(folder) == {}
+    again = begun(folder)
+    assert again.done == frozenset()
+    again.close()
+
+
+def test_no_room_for_the_first_piece_leaves_nothing(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("normwise.rasters.partial.write_text", full)
+    with pytest.raises(RasterError, match=r"out\.tif.*No space left on device"):
+        begun(folder)
+    assert not folder.exists()
 
 
 def test_a_full_disk_keeps_what_is_done(folder, monkeypatch):

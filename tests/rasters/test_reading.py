@@ -1,6 +1,7 @@
 """Every format is read as written, by windows as well as whole."""
 
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -163,6 +164,29 @@ def test_a_truncated_file_is_an_error_and_never_zeros(
         read_raster(cut)
     assert str(cut) in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_a_bigtiff_of_more_entries_than_there_can_be_is_an_error(written, tmp_path: Path) -> None:
+    path, _ = written["tif-big"]
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<Q", content, 8)
+    struct.pack_into("<Q", content, start, 2**60)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(RasterError, match=r"a\.tif: is no TIFF, or is truncated"):
+        read_raster(tmp_path / "a.tif")
+
+
+def test_a_png_whose_check_sum_is_wrong_is_an_error(written, tmp_path: Path) -> None:
+    path, _ = written["png-rgb"]
+    content = bytearray(path.read_bytes())
+    place = content.index(b"IDAT") + 40
+    content[place] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(RasterError, match=r"a\.png: .*check sum of IDAT is wrong"):
+        read_raster(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(RasterError, match=r"b\.png: .*its end is missing"):
+        read_raster(tmp_path / "b.png")
 
 
 def test_missing_files_folders_and_suffixes_are_named(tmp_path: Path) -> None:

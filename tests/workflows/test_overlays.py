@@ -113,13 +113,13 @@ def test_a_large_scene_is_shown_smaller_and_a_volume_by_its_middle(tmp_path, dra
 def test_a_smaller_image_is_the_mean_of_what_is_known(factor, block):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 50, (101, 1037, 2)).astype(np.int16)
-    found = reduced(lambda r, c: pixels[r, c], (101, 1037), 2, factor, 7, False, block)
+    found = reduced(lambda r, c: pixels[r, c], (101, 1037), 2, factor, (7,), False, block)
     known = np.where(pixels == 7, np.nan, pixels)
     assert found.shape == (-(-101 // factor), -(-1037 // factor), 2)
     for row, column in ((0, 0), (3, 77), (found.shape[0] - 1, found.shape[1] - 1)):
         part = known[row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
         np.testing.assert_allclose(found[row, column], np.nanmean(part, axis=(0, 1)), rtol=1e-6)
-    ids = reduced(lambda r, c: pixels[r, c], (101, 1037), 2, factor, 7, True, block)
+    ids = reduced(lambda r, c: pixels[r, c], (101, 1037), 2, factor, (7,), True, block)
     assert ids.dtype == np.int16 and ids.shape == found.shape
     np.testing.assert_array_equal(
         ids[3, 77], pixels[3 * factor + factor // 2, 77 * factor + factor // 2]
@@ -138,6 +138,6 @@ def test_windows_are_bounded():
     size = (40_000, 40_000)
     factor = factor_for(size, 1024)
     assert factor == 64 and factor_for((10, 1024), 1024) == 1
-    found = reduced(read, (3_000, 40_000), 3, factor, None, True, (512, 512))
+    found = reduced(read, (3_000, 40_000), 3, factor, (), True, (512, 512))
     assert found.shape == (47, 625, 3) and max(asked) * 3 <= 2**25
     assert sum(asked) == 3_000 * 40_000

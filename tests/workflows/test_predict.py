@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import rasterio
 
 import normwise as nw
+from normwise.data.reading import Record
 from normwise.errors import NetworkError, OutputExistsError, RasterError
 from normwise.files import write_text
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
@@ -41,6 +43,47 @@ def test_nodata_of_a_file_is_known(doubling, tmp_path):
     assert np.isnan(raster_info(written).nodata)
     again = nw.predict(doubling, np.full((2, 2, 2), 7.0, np.float32), nodata=7)
     assert np.isnan(again).all()
+
+
+def write_marked(path, dtype, mask=True):
+    """A GeoTIFF with a nodata value of its own, 99, and a mask of its own."""
+    pixels = np.full((6, 8, 2), 12, dtype)
+    pixels[0, 0], pixels[1, 1], pixels[3, 3, 0] = 99, 77, 99
+    size = {"height": 6, "width": 8, "count": 2, "dtype": dtype, "nodata": 99}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", driver="GTiff", **size) as file,
+    ):
+        file.write(np.moveaxis(pixels, -1, 0))
+        if mask:
+            shown = np.full((6, 8), 255, np.uint8)
+            shown[2, 2] = 0
+            file.write_mask(shown)
+    return path
+
+
+@pytest.mark.parametrize("tile", [None, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("told", ["asked", "run", "runs", "nobody"])
+def test_whatever_calls_a_pixel_missing_it_is_missing(doubling, tmp_path, dtype, tile, told):
+    """The file's nodata value, the file's mask, the run's nodata or the one that is asked for."""
+    scene, model, nodata = write_marked(tmp_path / "scene.tif", dtype), doubling, None
+    if told == "asked":
+        nodata = 77
+    elif told != "nobody":
+        doubling.save(tmp_path / "model.keras")
+        (tmp_path / "recipe.yaml").write_text(to_yaml(Recipe(data={"path": "gone"})))
+        Record(nodata=77.0).write(tmp_path)
+        model = tmp_path if told == "run" else [doubling, tmp_path]
+    found = nw.predict(model, scene, tmp_path / "out.npy", nodata=nodata, tile=tile)
+    values = read_raster(found)[..., 0]
+    wanted = np.full((6, 8), -6.0)  # 12 - 10 + 12 - 20
+    wanted[3, 3] = -8  # the missing channel counts as its mean
+    wanted[0, 0] = wanted[2, 2] = np.nan
+    wanted[1, 1] = np.nan if told != "nobody" else 77 - 10 + 77 - 20
+    np.testing.assert_allclose(values, wanted, rtol=1e-6)
+    plain = nw.predict(model, write_marked(tmp_path / "plain.tif", dtype, mask=False))
+    assert plain[2, 2, 0] == -6
 
 
 def test_bands_are_chosen_and_checked(doubling):

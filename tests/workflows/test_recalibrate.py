@@ -99,7 +99,7 @@ def test_bands_and_scaling_of_each_image(folder, pictures):
     found = array[~np.isnan(array).all(axis=1)]
     expected = valid_rows(pictures, [2, 0]) / 100
     np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), rtol=1e-5)
-    assert seen[0] == ((20, 30, 2), -1.0)
+    assert seen[0] == ((20, 30, 2), (-1.0,))
 
 
 def test_volumes(tmp_path):

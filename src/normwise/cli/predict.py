@@ -34,7 +34,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     nodata: Annotated[
         float | None,
-        typer.Option(help="Value of missing pixels; by default the run's or the file's."),
+        typer.Option(help="Value of missing pixels beside the file's own; by default the run's."),
     ] = None,
     tta: Annotated[
         str | None,

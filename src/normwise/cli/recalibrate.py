@@ -26,7 +26,7 @@ def recalibrate(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     nodata: Annotated[
         float | None,
-        typer.Option(help="Value of missing pixels; by default the run's or the file's."),
+        typer.Option(help="Value of missing pixels beside the files' own; by default the run's."),
     ] = None,
     tile: Annotated[
         int | None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from normwise.data.dataset import Labels
 from normwise.data.layout import Pair
-from normwise.data.pixels import missing_in
+from normwise.data.pixels import Marks, marks_of, missing_in
 from normwise.errors import RasterError
 from normwise.rasters import Dimensions, Raster, RasterInfo, Window, open_raster, raster_info
 
@@ -51,7 +51,7 @@ class Examination:
     Args:
         root: The data folder, which is left out of the messages.
         labels: What the labels are.
-        nodata: The image value without a measurement, None to believe each file.
+        nodata: The image value without a measurement, beside the one that each file names.
         images: Whether to read the pixels of the images.
         answers: Whether to read the pixels of the labels.
         dimensions: 2 if the files must be images, 3 if they must be volumes.
@@ -148,19 +148,19 @@ class Examination:
             for spans in _windows(raster):
                 raster.read(*spans)
             return []
-        nodata = raster.info.nodata if self.nodata is None else self.nodata
+        told = (self.nodata, raster.info.nodata)
         nans = infinities = 0
         for spans in _windows(raster):
             window = raster.read(*spans)
             nans += int(np.isnan(window).sum())
-            infinities += _infinities(window, nodata)
-        return self._number_problems(raster.info.path, nans, infinities, nodata)
+            infinities += _infinities(window, marks_of(*told))
+        # What a file's own mask leaves out is read as NaN.
+        meant = raster.info.masked or any(value is not None and np.isnan(value) for value in told)
+        return self._number_problems(raster.info.path, 0 if meant else nans, infinities)
 
-    def _number_problems(
-        self, path: Path, nans: int, infinities: int, nodata: float | None
-    ) -> list[str]:
+    def _number_problems(self, path: Path, nans: int, infinities: int) -> list[str]:
         problems = []
-        if nans and (nodata is None or not np.isnan(nodata)):
+        if nans:
             problems.append(
                 f"{self.relative(path)}: {nans} values are NaN; if that means no measurement, "
                 "write `nodata: .nan` in dataset.yaml"
@@ -170,7 +170,7 @@ class Examination:
         return problems
 
     def _examine_target(self, raster: Raster, facts: Facts) -> list[str]:
-        nodata = raster.info.nodata
+        nodata = marks_of(raster.info.nodata)
         facts.labelled = False
         infinities = 0
         for spans in _windows(raster):
@@ -178,7 +178,7 @@ class Examination:
             missing = missing_in(window, nodata)
             facts.labelled |= missing is None or not bool(missing.all())
             infinities += _infinities(window, nodata)
-        return self._number_problems(raster.info.path, 0, infinities, nodata)
+        return self._number_problems(raster.info.path, 0, infinities)
 
     def relative(self, path: Path) -> str:
         """The path as it is shown in problems."""
@@ -249,7 +249,7 @@ def _unique(pixels: np.ndarray[Any, Any], masked: bool = False) -> list[int]:
     return values
 
 
-def _infinities(window: np.ndarray[Any, Any], nodata: float | None) -> int:
+def _infinities(window: np.ndarray[Any, Any], nodata: Marks) -> int:
     if window.dtype.kind != "f":
         return 0
     infinite = np.isinf(window)

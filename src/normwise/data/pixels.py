@@ -12,27 +12,40 @@ from normwise.errors import DataError
 
 Pixels = NDArray[Any]
 Bools = NDArray[np.bool_]
+Marks = tuple[float, ...]
+"""The values that mark missing pixels, beside NaN."""
 
 
-def missing_in(pixels: Pixels, nodata: float | None) -> Bools | None:
+def marks_of(*told: float | None) -> Marks:
+    """The values that mark missing pixels: whatever is told by a user, a run or the file itself.
+
+    Args:
+        *told: The values; None for nothing.
+
+    Returns:
+        Each once. NaN marks missing pixels in any case, and is left out.
+    """
+    values = (float(value) for value in told if value is not None)
+    return tuple(dict.fromkeys(value for value in values if not np.isnan(value)))
+
+
+def missing_in(pixels: Pixels, nodata: float | Marks | None) -> Bools | None:
     """Where an array holds no measurement.
 
     Args:
         pixels: Array of any shape and numeric type.
-        nodata: The value that says so, or None. NaN always does.
+        nodata: The value that says so, or several, or None. NaN always does.
 
     Returns:
         Booleans of the same shape, or None if nothing is missing.
     """
-    if pixels.dtype.kind == "f":
-        missing = np.isnan(pixels)
-        if nodata is not None and not np.isnan(nodata):
-            missing |= pixels == _as_stored(nodata, pixels.dtype)
-    elif nodata is None or not _fits(nodata, pixels.dtype):
-        return None
-    else:
-        missing = pixels == pixels.dtype.type(int(nodata))
-    return missing if missing.any() else None
+    missing = np.isnan(pixels) if pixels.dtype.kind == "f" else None
+    for value in nodata if isinstance(nodata, tuple) else marks_of(nodata):
+        if not _fits(value, pixels.dtype):
+            continue
+        here = pixels == _as_stored(value, pixels.dtype)
+        missing = here if missing is None else missing | here
+    return missing if missing is not None and missing.any() else None
 
 
 def class_ids_of(mask: Pixels, dataset: Dataset, path: Path) -> NDArray[np.uint8]:
@@ -86,11 +99,15 @@ def _unknown(path: Path, values: Pixels) -> DataError:
 
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
+    if dtype.kind != "f":
+        return dtype.type(int(nodata))
     # The text in a file's header has more digits than the float32 it stands for.
     with np.errstate(over="ignore"):
         return dtype.type(nodata)
 
 
 def _fits(nodata: float, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "f":
+        return True
     limits = np.iinfo(dtype)
     return float(nodata).is_integer() and limits.min <= nodata <= limits.max

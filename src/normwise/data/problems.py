@@ -140,9 +140,14 @@ def _image_kinds(
         yield f"dataset.yaml: names {len(description.bands)} bands, images have {usual[0][0]}"
     if description.nodata is None:
         # NaN is unlike itself, so numbers are compared as text.
-        told = sorted({str(image.nodata) for image in images if image.nodata is not None})
+        told = sorted({str(image.nodata) for image in images if _names_nodata(image)})
         if len(told) > 1:
             yield f"images differ in nodata ({', '.join(told)}); set `nodata` in dataset.yaml"
+
+
+def _names_nodata(image: RasterInfo) -> bool:
+    """Whether a file names a value; NaN of one with a mask is how its masked pixels are read."""
+    return image.nodata is not None and not (image.masked and np.isnan(image.nodata))
 
 
 def _label_kinds(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:

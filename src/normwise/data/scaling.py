@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.data.examination import WINDOW_VALUES
-from normwise.data.pixels import Bools, Pixels, missing_in
+from normwise.data.pixels import Bools, Marks, Pixels, marks_of, missing_in
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, open_raster
 
@@ -71,12 +71,13 @@ class Percentiles:
         low, high = (float(text.replace("p", ".")) for text in found.groups())
         return cls(low, high)
 
-    def scaled(self, pixels: Pixels, nodata: float | None = None) -> NDArray[np.float32]:
+    def scaled(self, pixels: Pixels, nodata: float | Marks | None = None) -> NDArray[np.float32]:
         """A whole image, scaled.
 
         Args:
             pixels: The whole image, shape `(..., channels)`, any numeric type.
-            nodata: The value that holds no measurement; NaN never does. Such pixels don't count.
+            nodata: The value that holds no measurement, or several; NaN never does. Such pixels
+                don't count.
 
         Returns:
             float32 of the same shape; NaN stays, pixels of nodata hold a number without meaning.
@@ -111,7 +112,7 @@ class Percentiles:
         Args:
             path: The file, or the files of its bands.
             bands: Its channels that count, None for all.
-            nodata: The value that holds no measurement.
+            nodata: The value that holds no measurement, beside the one that the file names.
             dimensions: 3 if the file is a volume, 2 if it is an image; None: what it says.
         """
         states = [file.stat() for file in ((path,) if isinstance(path, Path) else path)]
@@ -129,11 +130,12 @@ def _remembered(
     dimensions: Dimensions | None,
 ) -> _Doubles:
     with open_raster(path, dimensions) as raster:
+        marks = marks_of(nodata, raster.info.nodata)
 
         def windows() -> Iterable[tuple[Pixels, Bools | None]]:
             for window in raster.windows(WINDOW_VALUES // raster.info.channels):
                 pixels = raster.read(*window, channels=bands)
-                yield pixels, missing_in(pixels, nodata)
+                yield pixels, missing_in(pixels, marks)
 
         bounds = scaling.bounds(windows)
     bounds.flags.writeable = False

@@ -13,7 +13,7 @@ from normwise.data.blocks import in_file
 from normwise.data.caches import Decoded, DecodedImages, OpenFiles
 from normwise.data.dataset import Dataset, Item
 from normwise.data.description import IGNORE
-from normwise.data.pixels import Bools, Pixels, class_ids_of, missing_in
+from normwise.data.pixels import Bools, Pixels, class_ids_of, marks_of, missing_in
 from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, Window, raster_info
@@ -59,8 +59,8 @@ class Source:
         """
         dataset, bands = self.dataset, self.dataset.band_index
         spans = in_file(item, spans)
-        pixels, _ = self._window(item.image, spans, bands)
-        missing = missing_in(pixels, dataset.nodata)
+        pixels, own = self._window(item.image, spans, bands)
+        missing = missing_in(pixels, marks_of(dataset.nodata, own))
         if dataset.scaling is not None:
             # Of the whole file, whatever the item or the window is: prediction has the same.
             bounds = dataset.scaling.bounds_of_file(

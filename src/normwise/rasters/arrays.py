@@ -169,7 +169,10 @@ def _truncated(path: Path) -> RasterError:
 def _reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (RasterError, MemoryError):
+        raise
+    # A damaged header or archive may raise whatever NumPy, `ast`, zipfile and zlib have.
+    except Exception as error:
         raise RasterError(
             f"{path}: can't be read; it is truncated or no numpy file ({error}). Write it again "
             f"with numpy.save or numpy.savez."

@@ -30,7 +30,7 @@ def axes_of_shape(path: Path, shape: tuple[int, ...], dimensions: Dimensions | N
         RasterError: If it is neither an image nor a volume, or not the one that it must be.
     """
     axes = {2: "YX", 3: "ZYX" if dimensions == 3 else "YXC", 4: "ZYXC"}.get(len(shape))
-    if axes is None or 0 in shape:
+    if axes is None or min(shape) < 1:
         raise RasterError(f"{path}: an array of shape {shape} is no image. {_EXPECTED}")
     check_dimensions(path, 3 if "Z" in axes else 2, dimensions)
     return axes

@@ -1,5 +1,6 @@
 """An image whose bands stand in several files, one after the other."""
 
+import math
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,13 +31,14 @@ class Bands(Raster):
     def __init__(self, files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
         infos = [raster.info for raster in rasters]
         _check(files, rasters)
-        told = [info.nodata for info in infos if info.nodata is not None]
+        nan = [info.nodata for info in infos if info.nodata is not None]
         info: Any = replace(
             infos[0],
             channels=sum(info.channels for info in infos),
             dtype=np.result_type(*(info.dtype for info in infos)),
-            nodata=told[0] if told else None,
+            nodata=(*_numbers(rasters), *nan, None)[0],
             band_names=_names(files, rasters),
+            masked=any(info.masked for info in infos),
         )
         super().__init__(info, rasters[0].block)
         self.windowed = all(raster.windowed for raster in rasters)
@@ -59,7 +61,7 @@ class Bands(Raster):
 
 
 def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
-    first = rasters[0].info
+    first, marks = rasters[0].info, _numbers(rasters)[:1]
     for path, raster in zip(files, rasters, strict=True):
         info = raster.info
         odd = [
@@ -73,7 +75,7 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
         places = ((first.transform, info.transform), (first.affine, info.affine))
         if not all(_same_place(*pair) for pair in places):
             odd.append("transform")
-        if None not in (first.nodata, info.nodata) and str(first.nodata) != str(info.nodata):
+        if set(_numbers([raster])) - set(marks):
             odd.append("nodata")
         if odd:
             sizes = ["x".join(map(str, shape)) for shape in (info.shape, first.shape)]
@@ -81,6 +83,12 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
                 f"{path}: differs from {files[0].name} in {', '.join(odd)} ({sizes[0]} beside "
                 f"{sizes[1]} pixels). The bands of one image share one grid; resample them to it."
             )
+
+
+def _numbers(rasters: Sequence[Raster]) -> list[float]:
+    """The nodata values of some files but for NaN, which marks missing pixels in any case."""
+    told = (raster.info.nodata for raster in rasters)
+    return [value for value in told if value is not None and not math.isnan(value)]
 
 
 def _same_place(one: Any, other: Any) -> bool:

@@ -1,12 +1,19 @@
-"""Masks of the pixels with a measurement, which a GeoTIFF or VRT can have beside its bands."""
+"""Masks of the pixels with a measurement, which a GeoTIFF or VRT can have beside its bands.
 
+What a mask leaves out is read as NaN, also where the file has a nodata value: whatever value marks
+missing pixels for who reads it, NaN is missing.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from normwise.errors import RasterError
 from normwise.rasters.raster import Pixels
+
+_SHARED: Final = "per_dataset"
 
 
 def has_mask(dataset: Any) -> bool:
@@ -15,31 +22,54 @@ def has_mask(dataset: Any) -> bool:
     Args:
         dataset: An open rasterio dataset.
     """
-    flags = {flag.name for flag in dataset.mask_flag_enums[0]}
-    return "per_dataset" in flags and not flags & {"alpha", "nodata"}
+    flags = _flags(dataset)
+    return not flags or (_SHARED in flags and "alpha" not in flags)
 
 
-def masked_dtype(dtype: np.dtype[Any], nodata: float | None) -> np.dtype[Any]:
-    """The type in which masked pixels are read: without a value that marks them, one with NaN.
+def _flags(dataset: Any) -> set[str]:
+    """What GDAL says of the mask of the first band: nothing of one that each band has for itself.
+
+    A mask that all bands share is marked so, also where it is made of several nodata values
+    together; that of one nodata value isn't, for pixels are compared with it anyway.
+    """
+    return {flag.name for flag in dataset.mask_flag_enums[0]}
+
+
+def masked_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in which masked pixels are read: one that has NaN.
 
     Args:
         dtype: Of the pixels in the file.
-        nodata: The value that marks missing pixels, None for none.
     """
-    return dtype if nodata is not None else np.result_type(dtype, np.float32)
+    return np.result_type(dtype, np.float32)
 
 
-def filled(planes: Pixels, mask: Pixels, dtype: np.dtype[Any], nodata: float | None) -> Pixels:
-    """Pixels that are marked as missing where a mask says so.
+def masks_of(dataset: Any, bands: Sequence[int], window: Any) -> Pixels:
+    """The masks of some bands; one for all of them where the bands share it.
+
+    Args:
+        dataset: An open rasterio dataset that has a mask.
+        bands: Counted from 1.
+        window: What is read.
+
+    Returns:
+        0 where nothing was measured; shape (rows, columns), or (bands, rows, columns).
+    """
+    shared = _SHARED in _flags(dataset)
+    found: Pixels = dataset.read_masks(1 if shared else list(bands), window=window)
+    return found
+
+
+def without_masked(planes: Pixels, mask: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """Pixels that are NaN where a mask leaves them out.
 
     Args:
         planes: Shape (channels, rows, columns).
-        mask: 0 where nothing was measured; shape (rows, columns).
-        dtype: Of the result.
-        nodata: The value that marks missing pixels.
+        mask: As `masks_of` gives it.
+        dtype: Of the result, one that has NaN.
     """
     result = planes.astype(dtype, copy=False)
-    result[:, mask == 0] = nodata
+    result[np.broadcast_to(mask == 0, result.shape)] = np.nan
     return result
 
 

@@ -34,7 +34,7 @@ class RasterInfo:
             four rows; None of others.
         nifti: The header of a NIfTI file; empty of others.
         masked: Whether the file has a mask of the pixels with a measurement. The others are read
-            as `nodata`.
+            as NaN, whatever `nodata` is.
     """
 
     path: Path

@@ -1,6 +1,7 @@
 """PNG and JPEG: the values that stand in the file, decoded as a whole."""
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +18,20 @@ from normwise.rasters.tiff import open_with_gdal
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 _PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
+_PART = 2**20
 
 
 class PictureRaster(WholeRaster):
     """A picture that Pillow decodes."""
 
-    def __init__(self, info: RasterInfo, scale: int = 1) -> None:
+    def __init__(self, info: RasterInfo, scale: int = 1, sums: bool = False) -> None:
         super().__init__(info)
         self._scale = scale
+        self._sums = sums
 
     def _decode(self) -> Pixels:
+        if self._sums:
+            _check_sums(self.info.path)
         with _opened(self.info.path) as picture:
             pixels = np.asarray(picture)
         if self._scale > 1:
@@ -55,7 +60,7 @@ def open_png(path: Path, dimensions: Dimensions | None = None) -> Raster:
         return open_with_gdal(path, "PNG")
     # Pillow stretches grey of 2 and 4 bits to 0..255; class ids must come back as written.
     scale = {2: 85, 4: 17}.get(depth, 1) if colour == _GREY else 1
-    return PictureRaster(_info(path), scale)
+    return PictureRaster(_info(path), scale, sums=True)
 
 
 def open_jpeg(path: Path, dimensions: Dimensions | None = None) -> Raster:
@@ -84,6 +89,31 @@ def _png_header(path: Path) -> tuple[int, int]:
             "real format."
         )
     return head[24], head[25]
+
+
+def _check_sums(path: Path) -> None:
+    """Refuses a PNG whose pixels are not those that were written; Pillow doesn't look.
+
+    See ISO 15948, 5.3: each chunk is a length, a name, its content and a check sum. Those whose
+    name begins with a small letter hold no pixels.
+    """
+    with path.open("rb") as file:
+        file.seek(len(_PNG_HEADER))
+        while (head := file.read(8)) and head[4:] != b"IEND":
+            left, found = int.from_bytes(head[:4], "big"), zlib.crc32(head[4:])
+            while left and (part := file.read(min(left, _PART))):
+                left, found = left - len(part), zlib.crc32(part, found)
+            told = file.read(4)
+            if left or len(head) < 8 or len(told) < 4:
+                raise _damaged(path, "a chunk ends beyond the file")
+            if head[4:5].isupper() and int.from_bytes(told, "big") != found:
+                raise _damaged(path, f"the check sum of {head[4:].decode('latin-1')} is wrong")
+        if not head:
+            raise _damaged(path, "its end is missing")
+
+
+def _damaged(path: Path, reason: str) -> RasterError:
+    return RasterError(f"{path}: is truncated or damaged ({reason}). Copy it again.")
 
 
 def _info(path: Path) -> RasterInfo:
@@ -118,7 +148,10 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path}: is too large for a picture that must be decoded whole ({error}). Convert "
             "it to a tiled TIFF, which is read by windows."
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (RasterError, MemoryError):
+        raise
+    # Each format has errors of its own.
+    except Exception as error:
         raise RasterError(
             f"{path}: can't be read; it is truncated or damaged ({error}). Copy it again, or "
             "give it the suffix of its real format."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import lcm
 from typing import Final
 
@@ -37,7 +37,7 @@ def reduced(
     size: tuple[int, int],
     channels: int,
     factor: int,
-    nodata: float | None = None,
+    nodata: Sequence[float] = (),
     nearest: bool = False,
     block: tuple[int, int] = (1, 1),
 ) -> Pixels:
@@ -48,7 +48,7 @@ def reduced(
         size: Rows and columns.
         channels: Of the pixels that are read.
         factor: By how much it is made smaller.
-        nodata: The value that marks missing pixels.
+        nodata: The values that mark missing pixels; NaN always does.
         nearest: Whether each pixel is one of the image's, as class ids need; otherwise it is the
             mean of those with data.
         block: Rows and columns that the file stores together.
@@ -91,13 +91,13 @@ def _step(block: int, factor: int) -> int:
     return common * max(1, 256 // common)
 
 
-def _smaller(pixels: Pixels, factor: int, nodata: float | None, nearest: bool) -> Pixels:
+def _smaller(pixels: Pixels, factor: int, nodata: Sequence[float], nearest: bool) -> Pixels:
     if nearest:
         rows, columns = (_middles(side, factor) for side in pixels.shape[:2])
         return pixels[np.ix_(rows, columns)]
     values = pixels.astype(np.float32)
-    if nodata is not None:
-        values[pixels == nodata] = np.nan
+    for value in nodata:
+        values[pixels == value] = np.nan
     short = [(0, -side % factor) for side in pixels.shape[:2]]
     padded = np.pad(values, (*short, (0, 0)), constant_values=np.nan)
     rows, columns = (side // factor for side in padded.shape[:2])

@@ -13,7 +13,13 @@ import numpy as np
 
 from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, check_dimensions
-from normwise.rasters.gdal_mask import filled, has_mask, masked_dtype, one_nodata
+from normwise.rasters.gdal_mask import (
+    has_mask,
+    masked_dtype,
+    masks_of,
+    one_nodata,
+    without_masked,
+)
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window
 from normwise.rasters.stack import Stack
@@ -82,8 +88,9 @@ class GdalRaster(Raster):
             parts = self._read_pages(area, channels)
             planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
             if self.info.masked:
-                seen = self._pages[0].read_masks(1, window=area)
-                planes = filled(planes, seen, self.info.dtype, self.info.nodata)
+                bands = [channel + 1 for channel in channels]
+                mask = masks_of(self._pages[0], bands, area)
+                planes = without_masked(planes, mask, self.info.dtype)
         return np.moveaxis(planes, 0, -1)
 
     def _read_pages(self, area: Any, channels: Sequence[int]) -> list[Pixels]:
@@ -218,7 +225,7 @@ def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
         height=dataset.height,
         width=dataset.width,
         channels=channels,
-        dtype=masked_dtype(dtype, nodata) if masked else dtype,
+        dtype=masked_dtype(dtype) if masked else dtype,
         nodata=float("nan") if masked and nodata is None else nodata,
         crs=dataset.crs,
         transform=dataset.transform if placed else None,

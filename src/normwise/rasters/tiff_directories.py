@@ -33,7 +33,8 @@ def check_directories(path: Path) -> None:
             while offset and offset not in seen:
                 seen.add(offset)
                 offset = _next(file, order, big, offset)
-        except (struct.error, KeyError, OSError, OverflowError) as error:
+        # Offsets of 64 bits may be more than a file can be looked for.
+        except (struct.error, KeyError, OSError, OverflowError, ValueError) as error:
             raise RasterError(
                 f"{path}: is no TIFF, or is truncated: a page directory stands outside its "
                 f"{size} bytes. Copy or download it again."

@@ -47,7 +47,8 @@ def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None) -> None:
     image.header.set_slope_inter(1, 0)
     content = image.to_bytes()
     packed = path.suffix == ".gz"
-    path.write_bytes(gzip.compress(content, 6) if packed else content)
+    # Without the time, so that the same volume is the same file.
+    path.write_bytes(gzip.compress(content, 6, mtime=0) if packed else content)
 
 
 def write_zarr(

@@ -84,8 +84,7 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
         array = found if isinstance(found, zarr.Array) else _member(path, found, multiscale)
         _refuse_codecs(path, array)
         axes = _axes(path, array, multiscale, dimensions)
-        info = _info(path, array, axes)
-    return ZarrRaster(info, array, axes)
+        return ZarrRaster(_info(path, array, axes), array, axes)
 
 
 def _multiscale(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
         new_data: Whether the data are not of the training, but from where the model is used; by
             default a run folder tells, or the model's own scaling of its input.
         limit: Samples that are looked at, at most.
-        nodata: The value of missing pixels beside NaN; for a folder by default the run's or the
-            file's.
+        nodata: The value of missing pixels beside NaN; for a folder by default the run's, and
+            beside what each file says itself.
         bands: For a folder: channels to use, from 0; by default those of the run.
         tile: For a folder: rows and columns of a sample; by default the model's fixed size, the
             run's patches, or 256 (48 for volumes), and no more than the first image has.

@@ -15,6 +15,7 @@ from normwise.workflows.amounts import bytes_of
 from normwise.workflows.predicted_files import is_done, opened
 from normwise.workflows.prediction_writing import refuse_format, suffix_for
 from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.resuming import tiles_for
 from normwise.workflows.scenes import images_in, single_image
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _of_file(predictor: Predictor, files: ImageFiles, out: Path) -> Forecast:
     refuse_format(out, predictor.made, predictor.axes)
     is_done(out, predictor.settings)
     with opened(predictor, files) as (image, info):
-        tiles = predictor.tiles(image)
+        tiles = tiles_for(predictor, image, out)
         reasons = [str(reason) for m in predictor.members for reason in m.tiling.reasons]
         rows = tuple(_rows(predictor, image, tiles))
         name = info.path.name

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from normwise.data.as_trained import as_trained, refuse_other_order
 from normwise.data.description import read_description
 from normwise.data.image_files import images_of
-from normwise.data.pixels import missing_in
+from normwise.data.pixels import Marks, marks_of, missing_in
 from normwise.data.reading import Record
 from normwise.errors import DataError
 from normwise.rasters import SUFFIXES, Dimensions, ImageFiles, Raster, open_raster, raster_info
@@ -72,16 +72,16 @@ class ImageBatches:
         files: The images.
         tile: Rows and columns of a tile in pixels; slices, rows and columns for volumes.
         bands: Channels to use, from 0; None: all.
-        nodata: The value of missing pixels; None: what each file says.
-        scaled: What is done to each whole image first, given its nodata value; None: nothing, and
-            images are read by windows.
+        nodata: The value of missing pixels, beside the one that each file names; None: that alone.
+        scaled: What is done to each whole image first, given the values of its missing pixels;
+            None: nothing, and images are read by windows.
     """
 
     files: tuple[ImageFiles, ...]
     tile: tuple[int, ...]
     bands: Sequence[int] | None = None
     nodata: float | None = None
-    scaled: Callable[[Pixels, float | None], Pixels] | None = None
+    scaled: Callable[[Pixels, Marks], Pixels] | None = None
 
     @property
     def size(self) -> int:
@@ -150,8 +150,7 @@ class ImageBatches:
 
     def _tiles(self, path: ImageFiles, limit: int | None = None) -> Iterator[Floats]:
         with open_raster(path, self._axes) as raster:
-            nodata = self.nodata if self.nodata is not None else raster.info.nodata
-            read = self._reader(raster, nodata)
+            read = self._reader(raster, marks_of(self.nodata, raster.info.nodata))
             sizes = raster.info.shape
             for corner in self._corners(sizes, limit):
                 spans = zip(corner, self.tile, sizes, strict=True)
@@ -166,14 +165,12 @@ class ImageBatches:
         corners = list(inside)
         return [corners[index] for index in _spread(len(corners), limit)]
 
-    def _reader(
-        self, raster: Raster, nodata: float | None
-    ) -> Callable[[tuple[slice, ...]], Floats]:
+    def _reader(self, raster: Raster, marks: Marks) -> Callable[[tuple[slice, ...]], Floats]:
         if self.scaled is None:
-            return lambda window: _with_nan(raster.read(*window, channels=self.bands), nodata)
+            return lambda window: _with_nan(raster.read(*window, channels=self.bands), marks)
         pixels = raster.read(channels=self.bands)
-        missing = missing_in(pixels, nodata)
-        whole = np.asarray(self.scaled(pixels, nodata), np.float32)
+        missing = missing_in(pixels, marks)
+        whole = np.asarray(self.scaled(pixels, marks), np.float32)
         if missing is not None:
             whole = np.where(missing, np.float32(np.nan), whole)
         return lambda window: whole[window]
@@ -189,8 +186,8 @@ def _spread(count: int, wanted: int) -> list[int]:
     return [(2 * i + 1) * count // (2 * few) for i in range(few)]
 
 
-def _with_nan(pixels: Pixels, nodata: float | None) -> Floats:
-    missing = missing_in(pixels, nodata)
+def _with_nan(pixels: Pixels, marks: Marks) -> Floats:
+    missing = missing_in(pixels, marks)
     values = pixels.astype(np.float32)
     if missing is not None:
         values[missing] = np.nan

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from normwise.data.pixels import Marks, marks_of
 from normwise.errors import RasterError
 from normwise.files import whole_file
 from normwise.rasters import ImageFiles, Raster, open_raster
@@ -38,7 +39,7 @@ class Plane:
         size: Rows and columns.
         channels: How many there are.
         names: Of the channels, or empty.
-        nodata: The value that marks missing pixels.
+        marks: The values that mark missing pixels.
         block: Rows and columns that are stored together.
         name: Of the image.
     """
@@ -47,7 +48,7 @@ class Plane:
     size: tuple[int, int]
     channels: int
     names: tuple[str, ...] = ()
-    nodata: float | None = None
+    marks: Marks = ()
     block: tuple[int, int] = (1, 1)
     name: str = "image"
 
@@ -55,7 +56,7 @@ class Plane:
         """Some channels in a `factor`-th of its rows and columns."""
         return reduced(
             lambda rows, columns: self.read(rows, columns, channels),
-            self.size, len(channels), factor, self.nodata, nearest, self.block,
+            self.size, len(channels), factor, self.marks, nearest, self.block,
         )  # fmt: skip
 
 
@@ -78,8 +79,8 @@ def draw_overlay(
     """
     from normwise.report.quick_look import draw_quick_look  # noqa: PLC0415 - loads matplotlib
 
-    made, nodata = predictor.made, predictor.nodata
-    with _plane(image, predictor.axes, nodata) as scene, _plane(predicted, predictor.axes) as found:
+    made, marks = predictor.made, predictor.marks
+    with _plane(image, predictor.axes, marks) as scene, _plane(predicted, predictor.axes) as found:
         factor = factor_for(scene.size, _LONGEST)
         channels = _shown(scene)
         picture = scene.smaller(channels, factor)
@@ -143,7 +144,7 @@ def _shown(scene: Plane) -> list[int]:
 
 
 @contextmanager
-def _plane(image: ImageFiles | Array, axes: int, nodata: float | None = None) -> Iterator[Plane]:
+def _plane(image: ImageFiles | Array, axes: int, marks: Marks = ()) -> Iterator[Plane]:
     if isinstance(image, np.ndarray):
         array = image if image.ndim == 3 else image[len(image) // 2]
 
@@ -151,13 +152,13 @@ def _plane(image: ImageFiles | Array, axes: int, nodata: float | None = None) ->
             return array[rows, columns][..., list(channels)]
 
         height, width, count = array.shape
-        yield Plane(read, (height, width), count, nodata=nodata)
+        yield Plane(read, (height, width), count, marks=marks)
         return
     with open_raster(image, 3 if axes == 3 else 2) as raster:
-        yield _plane_of(raster, nodata)
+        yield _plane_of(raster, marks)
 
 
-def _plane_of(raster: Raster, nodata: float | None) -> Plane:
+def _plane_of(raster: Raster, marks: Marks) -> Plane:
     info = raster.info
     middle = [] if info.depth is None else [slice(info.depth // 2, info.depth // 2 + 1)]
 
@@ -171,7 +172,7 @@ def _plane_of(raster: Raster, nodata: float | None) -> Plane:
         (info.height, info.width),
         info.channels,
         info.band_names,
-        nodata if nodata is not None else info.nodata,
+        marks_of(*marks, info.nodata),
         (rows, columns),
         info.path.name,
     )

@@ -15,6 +15,7 @@ from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NormwiseError, RasterError
 from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles, stem_of
+from normwise.rasters.partial import partial_folder, remove_pieces
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
@@ -88,7 +89,7 @@ def predict(  # noqa: PLR0913 - the public interface
             and colours: the data folder's (`colours` in `dataset.yaml`), else the previews'.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
-            said, else what the file says.
+            said. What a file says itself, by its nodata value or its mask, holds in any case.
         tta: Test-time augmentation: `"flips"` or `"flips-and-turns"` average the predictions of
             4 or 8 views of an image (8 or 16 of a volume), in as many times the time; `"none"`
             doesn't; by default what the run's recipe says.
@@ -103,7 +104,9 @@ def predict(  # noqa: PLR0913 - the public interface
         precision: `"float32"`, or `"bfloat16"`, whose deviation is logged; `"auto"` takes
             bfloat16 where it is faster and deviates by less than 1e-2.
         overwrite: Whether existing files may be replaced.
-        resume: Go on with an interrupted prediction by tiles; outputs that are there are done.
+        resume: Go on with an interrupted prediction by tiles, which must have been of the same
+            image, model and settings; outputs that are there are done. With `overwrite` it begins
+            anew where they were others, and outputs that are there are replaced.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
             that are predicted whole, are its tasks. With the same tiles (`tile`, or `memory`) the
@@ -181,6 +184,7 @@ def _predicted(
         return result
     target = Path(fspath(out))
     if all(is_done(path, told) for path in (target, drawn) if path is not None):
+        remove_pieces(partial_folder(target))
         return target
     return _file(Predictor(model, told), single, target, drawn)
 
@@ -207,7 +211,10 @@ def _file(
     _refuse_itself(image, out, drawn)
     refuse_format(out, predictor.made, predictor.axes)
     shown = drawn is None or is_done(drawn, settings)
-    if not (there or is_done(out, settings)):
+    if there or is_done(out, settings):
+        # An interruption between the last two steps, renaming and this, leaves them.
+        remove_pieces(partial_folder(out))
+    else:
         predict_file(predictor, image, out)
     if drawn is not None and not shown:
         draw_overlay(predictor, image, out, drawn)

@@ -32,6 +32,7 @@ from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
 from normwise.workflows.prediction_progress import watching
 from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.resuming import tiles_for
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Piece, Tiles
@@ -51,7 +52,7 @@ class Asked:
     Attributes:
         models: Their files or run folders.
         settings: What is asked for.
-        fingerprint: Of the models' weights.
+        fingerprint: Of the models' layers and weights.
     """
 
     models: tuple[Seen, ...]
@@ -170,7 +171,7 @@ class Remote:
                 if is_done(out, predictor.settings):
                     continue
                 with one_of_several(files), opened(predictor, files) as (image, _):
-                    tiles = predictor.tiles(image)
+                    tiles = tiles_for(predictor, image, out)
             except NormwiseError:
                 continue  # said by who predicts it here
             if len(tiles) == 1:
@@ -253,7 +254,7 @@ def _predictor(packed: bytes) -> Predictor:
     predictor = Predictor([model.path for model in asked.models], asked.settings)
     if predictor.fingerprint != asked.fingerprint:
         raise DistributionError(
-            f"{asked.models[0].path}: holds other weights for a worker than for the machine that "
+            f"{asked.models[0].path}: holds another model for a worker than for the machine that "
             "asked. All machines of a Ray cluster must see the same files."
         )
     return predictor

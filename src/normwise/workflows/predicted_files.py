@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from normwise.data.pixels import marks_of
 from normwise.errors import NetworkError, OutputExistsError
-from normwise.rasters import Dimensions, ImageFiles, RasterInfo, open_raster, suffix_of
-from normwise.rasters.partial import PartialImage, partial_folder
-from normwise.rasters.vrt import sources_of
+from normwise.files import whole_file, whole_folder
+from normwise.rasters import (
+    FOLDER_SUFFIX,
+    Dimensions,
+    ImageFiles,
+    RasterInfo,
+    open_raster,
+    suffix_of,
+)
+from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
 from normwise.workflows.prediction_fit import refuse_unfit
 from normwise.workflows.prediction_progress import Watcher, watching
 from normwise.workflows.prediction_writing import write_prediction
 from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.resuming import pieces_of, tiles_for
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Piece, Tiles
@@ -45,23 +54,28 @@ def is_done(out: Path, settings: Settings) -> bool:
 
 def predict_array(predictor: Predictor, pixels: Array) -> Array:
     """The prediction of raw pixels of shape (..., channels)."""
-    return _predicted(predictor, Image(pixels, predictor.nodata), "image")
+    image = Image(pixels, predictor.marks)
+    return _predicted(predictor, image, "image", predictor.tiles(image))
 
 
 def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, RasterInfo]:
     """The prediction of one file, in memory; its name stands in errors."""
     with opened(predictor, path) as (image, info):
-        return _predicted(predictor, image, info.path.name), info
+        return _predicted(predictor, image, info.path.name, predictor.tiles(image)), info
 
 
 def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Path:
     """Predicts one file into another."""
     is_done(out, predictor.settings)
     with opened(predictor, path) as (image, info):
-        tiles = predictor.tiles(image)
-        if len(tiles) == 1:
-            return write_array(predictor, _predicted(predictor, image, info.path.name), info, out)
-        return _by_tiles(predictor, image, info, path, out, tiles)
+        tiles = tiles_for(predictor, image, out)
+        if len(tiles) > 1:
+            return _by_tiles(predictor, image, info, path, out, tiles)
+        result = _predicted(predictor, image, info.path.name, tiles)
+        write_array(predictor, result, info, out)
+    # Pieces of an earlier attempt by tiles are of no use any more.
+    remove_pieces(partial_folder(out))
+    return out
 
 
 def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, out: Path) -> Path:
@@ -76,16 +90,14 @@ def opened(predictor: Predictor, path: ImageFiles) -> Iterator[tuple[Image, Rast
     """An image file that fits the models, open as they take it; its name stands in errors."""
     axes: dict[int, Dimensions] = {2: 2, 3: 3}
     with open_raster(path, axes.get(predictor.axes)) as raster:
-        nodata = predictor.nodata if predictor.nodata is not None else raster.info.nodata
         refuse_unfit(predictor, raster.info)
         try:
-            yield Image(raster, nodata), raster.info
+            yield Image(raster, marks_of(*predictor.marks, raster.info.nodata)), raster.info
         except NetworkError as error:
             raise NetworkError(f"{raster.info.path}: {error}") from error
 
 
-def _predicted(predictor: Predictor, image: Image, name: str) -> Array:
-    tiles = predictor.tiles(image)
+def _predicted(predictor: Predictor, image: Image, name: str, tiles: Tiles) -> Array:
     result = np.empty((*image.size, predictor.outputs), predictor.dtype)
 
     def put(region: Region, values: Array) -> None:
@@ -100,20 +112,16 @@ def _by_tiles(
     predictor: Predictor, image: Image, info: RasterInfo, path: ImageFiles, out: Path, tiles: Tiles
 ) -> Path:
     """Tile by tile into a file beside the output, which becomes the output when it is whole."""
-    settings = predictor.settings
-    shape = (*image.size, predictor.outputs)
-    about = _about(predictor, image, path, tiles)
-    folder = partial_folder(out)
-    partial = PartialImage(
-        folder, shape, predictor.dtype, about, settings.resume, settings.overwrite
-    )
+    partial = pieces_of(predictor, image, path, out, tiles)
     try:
         done = partial.done
         if not tiles.exact and done:
-            tiles = predictor.tiles(image, _begin(done))
+            tiles = predictor.tiles(image, _begin(done), tiles.tile)
         with _watching(predictor, info.path.name, tiles, len(done)) as watch:
 
             def put(region: Region, values: Array) -> None:
+                if predictor.engines:
+                    partial.remember(predictor.engines)
                 partial.write(region, values, _name(region))
 
             _run(predictor, image, tiles, done, put, watch)
@@ -173,34 +181,18 @@ def values_here(
 
 
 def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out: Path) -> None:
+    """Makes the output of its pieces, in their folder, so that an interruption leaves nothing else.
+
+    Then it is renamed.
+    """
     overwrite, suffix = predictor.settings.overwrite, suffix_of(out)
-    if suffix == ".npy":
-        is_done(out, predictor.settings)
-        partial.pixels.replace(out)
-        return
-    with open_raster(partial.pixels) as raster:
-        write_prediction(predictor.made, raster.read, partial.shape, info, out, overwrite)
-
-
-def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
-    """What a prediction that is gone on with must have in common with the interrupted one."""
-    own = [path] if isinstance(path, Path) else list(path)
-    files = [*own, *(part for f in own if suffix_of(f) == ".vrt" for part in sources_of(f))]
-    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    settings = predictor.settings
-    return {
-        "image": [list(stamp) for stamp in stamps],
-        "model": predictor.fingerprint,
-        "tile": list(tiles.tile),
-        "exact": tiles.exact,
-        "bands": None if settings.bands is None else list(settings.bands),
-        "nodata": None if image.nodata is None else str(image.nodata),
-        "tta": settings.tta,
-        "outputs": [head.name for head in predictor.made.heads],
-        "std": settings.std,
-        "engine": settings.wanted.engine,
-        "precision": settings.wanted.precision,
-    }
+    made = partial.pixels
+    if suffix != ".npy":
+        made = partial.folder / out.name
+        with open_raster(partial.pixels) as raster:
+            write_prediction(predictor.made, raster.read, partial.shape, info, made, True)
+    with (whole_folder if suffix == FOLDER_SUFFIX else whole_file)(out, overwrite) as temporary:
+        made.replace(temporary)
 
 
 def _begin(done: frozenset[str]) -> int:

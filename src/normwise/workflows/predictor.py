@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.backend import require_backend
+from normwise.data.pixels import Marks, marks_of, missing_in
 from normwise.errors import NetworkError, NormwiseError, RasterError
 from normwise.inference.engines.wanted import Wanted
+from normwise.keras_format.live import describe
 from normwise.memory import available_memory
 from normwise.rasters import ImageFiles, Raster, suffix_of
 from normwise.workflows.ensembles import members_of
@@ -24,6 +28,7 @@ from normwise.workflows.prediction_progress import teller
 from normwise.workflows.runs import data_settings, fill_of_run, reading_of, views_of_run
 
 if TYPE_CHECKING:
+    from normwise.inference.engines.choice import ChosenEngine
     from normwise.inference.heads import Head
     from normwise.inference.members import Member
     from normwise.inference.tiled import Tiles
@@ -35,6 +40,8 @@ Region = tuple[slice, ...]
 STRIPED: Final = (".tif", ".tiff")
 _OF_THE_FREE: Final = 0.5
 _HELD_ROW: Final = 2**28
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+"""Of an object in memory, as Python prints those that can't be written."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,11 @@ class Image:
 
     Args:
         pixels: The array, shape (..., channels), or the open file.
-        nodata: The value that marks missing pixels.
+        marks: The values that mark missing pixels; NaN always does.
     """
 
-    def __init__(self, pixels: Array | Raster, nodata: float | None) -> None:
-        self._pixels, self.nodata = pixels, nodata
+    def __init__(self, pixels: Array | Raster, marks: Marks | None) -> None:
+        self._pixels, self.marks = pixels, marks or ()
         self._row: tuple[Any, Array] | None = None
         if isinstance(pixels, Raster):
             self.size, self.channels = pixels.info.shape, pixels.info.channels
@@ -104,7 +111,6 @@ class Image:
     def windows(self, bands: Sequence[int] | None) -> Iterator[tuple[Array, Any]]:
         """Windows that cover it, and where they lack data, as percentiles are computed of."""
         from normwise.data.examination import WINDOW_VALUES  # noqa: PLC0415 - light start-up
-        from normwise.data.pixels import missing_in  # noqa: PLC0415
 
         whole = [tuple(slice(0, side) for side in self.size)]
         regions = (
@@ -114,7 +120,7 @@ class Image:
         )
         for region in regions:
             part = self.read(region, bands)
-            yield part, missing_in(part, self.nodata)
+            yield part, missing_in(part, self.marks)
 
 
 class Predictor:
@@ -123,6 +129,10 @@ class Predictor:
     Args:
         model: Whatever names a model or an ensemble.
         settings: What is asked for.
+
+    Attributes:
+        marks: The values that mark missing pixels in any image: the one that is asked for, or else
+            those of the runs. What a file says of itself comes to them.
 
     Raises:
         NormwiseError: Class ids are wanted of a model that gives no probabilities, or the
@@ -137,17 +147,17 @@ class Predictor:
         self.named = members = members_of(model)
         each = [data_settings(member) for member in members]
         self.settings = settings
-        self.nodata = (
-            settings.nodata if settings.nodata is not None else reading_of(members[0]).nodata
-        )
+        told_by_runs = [reading_of(member).nodata for member in members]
+        self.marks = marks_of(*(told_by_runs if settings.nodata is None else [settings.nodata]))
         self.bands = [
             settings.bands if settings.bands is not None else told.bands if told else None
             for told in each
         ]
         pairs = [joined(live_model(member), settings.outputs) for member in members]
         self.models = [live for live, _ in pairs]
-        self._fills = [fill_of_run(member) for member in members]
-        self._views = [views_of_run(member, settings.tta) for member in members]
+        self.fills = [fill_of_run(member) for member in members]
+        self.views = [views_of_run(member, settings.tta) for member in members]
+        self._engines: list[ChosenEngine] = []
         self.made = self._outputs([heads for _, heads in pairs])
 
     def _outputs(self, each: Sequence[tuple[Head, ...]]) -> Outputs:
@@ -180,7 +190,7 @@ class Predictor:
                 "a class map has no room for a standard deviation: with --std predict "
                 "probabilities, without --classes."
             )
-        if len(self.models) == 1 and self._views == ["none"]:
+        if len(self.models) == 1 and self.views == ["none"]:
             raise NormwiseError(
                 "a single prediction has no standard deviation: name several models (the folder "
                 "of a cross-validation), or predict several views of an image (--tta flips)."
@@ -207,9 +217,11 @@ class Predictor:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells the models apart from others: a hash of their weights."""
+        """What tells the models apart from others: a hash of their layers, calls and weights."""
         found = hashlib.sha256()
         for live in self.models:
+            text = json.dumps(describe(live), sort_keys=True, default=repr)
+            found.update(_ADDRESS.sub("", text).encode())
             for weight, values in zip(live.weights, live.get_weights(), strict=True):
                 found.update(f"{weight.path} {weight.shape}".encode())
                 found.update(np.ascontiguousarray(values, np.float32).tobytes())
@@ -220,7 +232,7 @@ class Predictor:
         """The models with their tilings and views."""
         from normwise.inference.members import member_of  # noqa: PLC0415 - needs a backend
 
-        pairs = zip(self.models, self._views, strict=True)
+        pairs = zip(self.models, self.views, strict=True)
         return [self._with_engine(member_of(live, views)) for live, views in pairs]
 
     def _with_engine(self, member: Member) -> Member:
@@ -230,14 +242,37 @@ class Predictor:
         if wanted.is_plain:
             return member
         say = teller(self.settings.progress)
-        return replace(member, engine=ChosenEngine(member.model, wanted, say))
+        engine = ChosenEngine(member.model, wanted, say)
+        self._engines.append(engine)
+        return replace(member, engine=engine)
 
-    def tiles(self, image: Image, begin: int = 0) -> Tiles:
+    @property
+    def engines(self) -> list[str | None]:
+        """What computes for each model, as far as that is chosen; nothing of Keras as it is."""
+        return [engine.chosen for engine in self._engines]
+
+    def keep_engines(self, names: Sequence[str | None]) -> bool:
+        """Takes what has computed before, whatever is faster or agrees now.
+
+        Args:
+            names: As `engines` gave them.
+
+        Returns:
+            Whether all of them can be used.
+        """
+        _ = self.members  # they make the engines
+        return len(names) == len(self._engines) and all(
+            name is None or engine.keep(name)
+            for engine, name in zip(self._engines, names, strict=True)
+        )
+
+    def tiles(self, image: Image, begin: int = 0, tile: Sequence[int] | None = None) -> Tiles:
         """How an image is cut: whole if there is memory for it.
 
         Args:
             image: The image.
             begin: Rows that are done already, of tiles that are blended.
+            tile: Pixels of a tile along each axis; None leaves it to the settings.
 
         Raises:
             NetworkError: No model takes such an image, the tile is too small or none fits.
@@ -245,9 +280,9 @@ class Predictor:
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415 - needs a backend
 
         self.refuse_misfit(image.size, image.channels)
-        tile = self._tile(image)
+        size = self._tile(image, tile)
         made = self.made
-        return tiles_of(self.members, image.size, tile, made.mean_and_std, begin, made.spread)
+        return tiles_of(self.members, image.size, size, made.mean_and_std, begin, made.spread)
 
     def refuse_misfit(self, size: Sequence[int], channels: int) -> None:
         """Refuses an image whose axes or channels no model takes.
@@ -266,12 +301,13 @@ class Predictor:
             count = channels if bands is None else len(_existing(bands, channels))
             check_image(live, (*size, count))
 
-    def _tile(self, image: Image) -> tuple[int, ...]:
+    def _tile(self, image: Image, told: Sequence[int] | None) -> tuple[int, ...]:
         from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415
 
         fixed = tile_size.fixed_sizes(self.members)
-        wanted = tile_size.asked_for(self.settings.tile, self.members, image.size)
+        asked = self.settings.tile if told is None else told
+        wanted = tile_size.asked_for(asked, self.members, image.size)
         if wanted is not None:
             return tile_size.with_fixed(wanted, fixed)
 
@@ -303,10 +339,11 @@ class Predictor:
             images, empty = [], np.zeros((*raw.shape[:-1], 1), bool)
             for i, live in enumerate(self.models):
                 chosen = self._chosen(raw, i, wanted)
-                missing = _missing(chosen, image.nodata)
+                missing = missing_in(chosen, image.marks)
                 scaled = scalings[i](chosen) if scalings[i] else chosen
-                images.append(_filled(live, self._fills[i], scaled, missing))
-                empty |= np.all(missing, axis=-1, keepdims=True)
+                images.append(_filled(live, self.fills[i], scaled, missing))
+                if missing is not None:
+                    empty |= np.all(missing, axis=-1, keepdims=True)
             return images, empty
 
         return read
@@ -336,12 +373,12 @@ class Predictor:
 
 
 def _filled(
-    live: Any, fill: Sequence[float] | None, pixels: Array, missing: npt.NDArray[np.bool_]
+    live: Any, fill: Sequence[float] | None, pixels: Array, missing: npt.NDArray[np.bool_] | None
 ) -> Array:
     """An image as a model was trained on it: filled where nothing was measured."""
     from normwise.training.evaluate import input_mean  # noqa: PLC0415 - light start-up
 
-    if not missing.any():
+    if missing is None:
         return pixels
     known = fill is not None and len(fill) == missing.shape[-1]
     mean = np.asarray(fill if known else input_mean(live), np.float32)
@@ -354,12 +391,3 @@ def _existing(bands: Sequence[int], count: int) -> list[int]:
     if any(not 0 <= band < count for band in bands):
         raise RasterError(f"the image has {count} channels, but bands {list(bands)} are wanted.")
     return list(bands)
-
-
-def _missing(pixels: Array, nodata: float | None) -> npt.NDArray[np.bool_]:
-    missing = np.zeros(pixels.shape, bool)
-    if pixels.dtype.kind == "f":
-        missing |= np.isnan(pixels)
-    if nodata is not None:
-        missing |= pixels == nodata
-    return missing

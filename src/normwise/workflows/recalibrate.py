@@ -51,8 +51,9 @@ def recalibrate(
             or one array of all samples; or a data folder or a folder of images.
         fast: One pass, in which each batch is normalized by its own statistics. Approximate; an
             iterator will do.
-        nodata: The value of missing pixels beside NaN; for a folder by default the run's or the
-            file's. A pixel is left out where all its channels are missing.
+        nodata: The value of missing pixels beside NaN; for a folder by default the run's, and
+            beside what each file says itself. A pixel is left out where all its channels are
+            missing.
         bands: For a folder: channels to use, from 0; by default those of the run.
         tile: For a folder: rows and columns of the pieces that are read; by default the model's
             fixed size, or 512 (64 for volumes). What of it lies beyond an image's end doesn't

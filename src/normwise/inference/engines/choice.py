@@ -43,6 +43,26 @@ class ChosenEngine:
         self._chosen: Candidate | None = None
         self._ready: tuple[Shape, Run] | None = None
 
+    @property
+    def chosen(self) -> str | None:
+        """What was chosen, in words; None before the first batch."""
+        return None if self._chosen is None else str(self._chosen)
+
+    def keep(self, name: str) -> bool:
+        """Takes what was chosen before, by another process, instead of choosing.
+
+        Args:
+            name: As `chosen` gave it.
+
+        Returns:
+            Whether it may be used here.
+        """
+        known = {str(candidate): candidate for candidate in (*self._candidates, PLAIN)}
+        if name not in known:
+            return False
+        self._chosen, self._ready = known[name], None
+        return True
+
     def __call__(self, batch: Array) -> Any:
         """As `predict_on_batch`.
 

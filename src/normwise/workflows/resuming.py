@@ -1,0 +1,146 @@
+"""Going on with an interrupted prediction: what it must have in common with the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import normwise
+from normwise.backend import require_backend
+from normwise.environment import installed
+from normwise.errors import RasterError
+from normwise.rasters import ImageFiles, suffix_of
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder
+from normwise.rasters.vrt import sources_of
+
+if TYPE_CHECKING:
+    from normwise.inference.tiled import Tiles
+    from normwise.workflows.predictor import Image, Predictor
+
+_SIDE_FILES: Final = (".msk", ".aux.xml")
+"""Beside an image GDAL looks for its mask and its nodata value in files with these endings."""
+_RUNTIMES: Final = ("openvino", "onnxruntime")
+
+
+def tiles_for(predictor: Predictor, image: Image, out: Path) -> Tiles:
+    """How an image is cut; as it was before, if an interrupted prediction is gone on with.
+
+    The size that is chosen by default depends on the memory that is free at the moment. Pieces
+    that are there would be lost if that had changed.
+
+    Args:
+        predictor: What predicts it.
+        image: The image.
+        out: Where the prediction goes.
+    """
+    settings = predictor.settings
+    if not settings.resume or settings.tile is not None or settings.memory is not None:
+        return predictor.tiles(image)
+    tile = begun_with(partial_folder(out)).get("tile")
+    known = isinstance(tile, list) and len(tile) == len(image.size)
+    return predictor.tiles(image, tile=tile if known else None)
+
+
+def pieces_of(
+    predictor: Predictor, image: Image, path: ImageFiles, out: Path, tiles: Tiles
+) -> PartialImage:
+    """The pieces of an output, with those of an interrupted prediction if it is gone on with.
+
+    Args:
+        predictor: What predicts it.
+        image: The image.
+        path: Its files.
+        out: Where the prediction goes.
+        tiles: How the image is cut.
+
+    Raises:
+        OutputExistsError: There are pieces, which may be neither gone on with nor replaced.
+        RasterError: They were made in another way; or the disk is full.
+    """
+    settings, shape = predictor.settings, (*image.size, predictor.outputs)
+    about = _about(predictor, image, path, tiles)
+    pieces = PartialImage(
+        partial_folder(out), shape, predictor.dtype, about, settings.resume, settings.overwrite
+    )
+    try:
+        _keep_engines(predictor, pieces)
+    except BaseException:
+        pieces.close()
+        raise
+    return pieces
+
+
+def _keep_engines(predictor: Predictor, pieces: PartialImage) -> None:
+    """What computed the pieces that are there computes the rest, however fast others are now."""
+    if pieces.done and pieces.found and not predictor.keep_engines(pieces.found):
+        engines = ", ".join(filter(None, pieces.found))
+        raise RasterError(
+            f"{pieces.folder}: its pieces were computed by {engines}, which can't be used now. "
+            "Begin anew with --overwrite."
+        )
+
+
+def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
+    """Everything that the values in an output depend on, as it was resolved."""
+    settings = predictor.settings
+    return {
+        "image": [_stamp(file) for file in _files(path)],
+        "model": predictor.fingerprint,
+        "tile": list(tiles.tile),
+        "exact": tiles.exact,
+        "bands": [None if bands is None else list(bands) for bands in predictor.bands],
+        "nodata": list(image.marks),
+        "fill": predictor.fills,
+        "tta": predictor.views,
+        "outputs": [head.name for head in predictor.made.heads],
+        "classes": settings.classes,
+        "std": settings.std,
+        "engine": _engine(predictor),
+        "precision": settings.wanted.precision,
+        "software": _software(predictor),
+    }
+
+
+def _engine(predictor: Predictor) -> str:
+    """The engine that is asked for. Workers of a cluster find out for themselves if it agrees."""
+    wanted = predictor.settings.wanted
+    remote = predictor.settings.remote is not None and not wanted.is_plain
+    return f"{wanted.engine} on Ray" if remote else wanted.engine
+
+
+def _software(predictor: Predictor) -> dict[str, str]:
+    """What computes, with versions: others may round in another way."""
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    backend = require_backend()
+    versions = {"normwise": normwise.__version__, "keras": keras.__version__}
+    versions[backend] = str(getattr(sys.modules.get(backend), "__version__", ""))
+    if predictor.settings.wanted.is_plain:
+        return versions
+    return versions | {name: said for name, said in installed().items() if name in _RUNTIMES}
+
+
+def _files(path: ImageFiles) -> Iterator[Path]:
+    """All files that an image is read from."""
+    own = [path] if isinstance(path, Path) else list(path)
+    sources = (part for file in own if suffix_of(file) == ".vrt" for part in sources_of(file))
+    for file in dict.fromkeys([*own, *sources]):
+        yield file
+        beside = (file.with_name(file.name + ending) for ending in _SIDE_FILES)
+        yield from (other for other in beside if other.is_file())
+
+
+def _stamp(path: Path) -> list[Any]:
+    """What changes when a file, or any file in a folder of chunks, is replaced."""
+    if not path.is_dir():
+        state = path.stat()
+        return [str(path.resolve()), state.st_size, state.st_mtime_ns]
+    found, size = hashlib.sha256(), 0
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        state = file.stat()
+        size += state.st_size
+        found.update(f"{file.relative_to(path)} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return [str(path.resolve()), size, found.hexdigest()[:16]]
