@@ -203,6 +203,8 @@ def _notes(found: Row) -> list[str]:
         kept = [k for came in found["kills"]["formats"].values() for k in came["kept"]]
         notes += ["", f"Kills left between {min(kept)} and {max(kept)} finished tiles to go on "
                   "with."]  # fmt: skip
+    else:
+        notes += ["", "Kills have not been tried in full yet (`--only kills`)."]
     return notes
 
 

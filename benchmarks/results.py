@@ -346,8 +346,8 @@ are those done of those planned, and steps each; the time is that of `configure`
 
 SCENES = """Of `make bench`, on the machine of docs/speed.md; what is compared took turns."""
 
-RELIABILITY = """Of `make reliability`, with fixed seeds: no wrong output is ever left under its
-final name. Input files are broken at random, and a prediction must be refused with an error that
+RELIABILITY = """Of `make reliability`, with fixed seeds: is a wrong output ever left under its
+final name? Input files are broken at random, and a prediction must be refused with an error that
 names the file, or equal what another reader gets of the very same file; outputs get too little
 room, and are gone on with when there is some; processes are killed (SIGKILL) at random moments of
 their work and gone on with."""
