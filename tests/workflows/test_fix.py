@@ -14,7 +14,7 @@ from normwise.rules import RULES, Severity, check
 from normwise.rules.comparing import new_in
 from normwise.surgery import remove
 from normwise.surgery.mend import bench
-from normwise.workflows.fix import _Mending
+from normwise.workflows.mending import Mending
 from tests.rules.live_sketches import live
 from tests.rules.test_examples import named
 from tests.surgery.models import fit_once, inputs_of, outputs_of, shaken, weights_of
@@ -143,8 +143,8 @@ def test_who_is_to_blame_for_another_fault_is_looked_for_near_it(monkeypatch):
         x = layers.BatchNormalization()(conv(4, activation="relu", name=f"c{number}")(x))
         x = layers.ReLU(name=f"r{number}")(x)
     looks = []
-    right = _Mending._new
-    monkeypatch.setattr(_Mending, "_new", lambda *a: looks.append(1) or right(*a))
+    right = Mending._new
+    monkeypatch.setattr(Mending, "_new", lambda *a: looks.append(1) or right(*a))
     before = nw.check(model := shaken(keras.Model(model.inputs, conv(1)(x))))
     done = nw.fix(model, unsafe=True)
     double = [f.layers[0] for f in done.mended if f.name == "double-activation"]

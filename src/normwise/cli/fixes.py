@@ -13,7 +13,7 @@ from normwise.errors import CheckError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from normwise.workflows.fix import Fixed
+    from normwise.workflows.fixed import Fixed
 
 FIX = "--fix"
 

@@ -175,3 +175,14 @@ Mend: TypeAlias = (
 def configure(layer: str, settings: Mapping[str, Any]) -> Configure:
     """A `Configure` of settings in a mapping."""
     return Configure(layer, tuple(settings.items()))
+
+
+def layers_in(mend: Mend) -> tuple[str, ...]:
+    """The one layer that an edit is about, where it names a layer."""
+    named = (getattr(mend, "layer", None), getattr(mend, "norm", None))
+    return tuple(name for name in named if name is not None)
+
+
+def names_in(mend: Mend) -> frozenset[str]:
+    """The calls and layers that an edit names."""
+    return frozenset((*getattr(mend, "calls", ()), *layers_in(mend)))

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from normwise.norms.mends import Mend
+from normwise.norms.mends import Mend, names_in
 from normwise.rules.page import Page
 
 if TYPE_CHECKING:
@@ -246,13 +246,7 @@ def _within_reach(spot: Spot, closed: AbstractSet[str]) -> Spot:
     """A spot without the edits that surgery can't make, as it doesn't open every layer."""
     if not closed:
         return spot
-    mends = tuple(mend for mend in spot.mends if not closed & _names_in(mend))
+    mends = tuple(mend for mend in spot.mends if not closed & names_in(mend))
     if len(mends) == len(spot.mends):
         return spot
     return replace(spot, mends=mends, by_hand=spot.by_hand if mends else IN_STEPS)
-
-
-def _names_in(mend: Mend) -> frozenset[str]:
-    """The calls and layers that an edit names."""
-    named = (*getattr(mend, "calls", ()), getattr(mend, "layer", None), getattr(mend, "norm", None))
-    return frozenset(name for name in named if name is not None)
