@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -45,36 +43,3 @@ def workers_at_work():
             dead = child.status() == psutil.STATUS_ZOMBIE
             count += not dead and child.name().startswith("ray::carried")
     return count
-
-
-def kill_a_worker():
-    """Kills a worker that is at work, without a chance to clean up."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name().startswith("ray::carried"):
-                child.kill()
-                return True
-    return False
-
-
-@contextlib.contextmanager
-def a_worker_killed_once(there):
-    """Kills a worker as soon as a path is there."""
-    killed = []
-
-    def watch():
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and not killed:
-            if there.exists() and kill_a_worker():
-                killed.append(True)
-            time.sleep(0.005)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        killed_in_time = bool(killed)
-        killed.append(True)
-        thread.join()
-    assert killed_in_time

@@ -4,11 +4,12 @@ import logging
 import os
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from normwise.distributed.shared_files import Seen, refuse_unseen
 from normwise.errors import RunError
-from tests.dying import die_once
+from tests.dying import die_after_an_epoch, die_once
 
 
 def doubled(number):
@@ -60,3 +61,14 @@ def block_of_a_dying_worker(block):
     done = predict_block(block)
     die_once(Path(block.scene.files[0].path).with_name("died"))
     return done
+
+
+def trial_of_a_dying_worker(order):
+    """Makes a trial without pictures; the first worker dies after an epoch."""
+    from normwise.comparison.on_ray import make_trial
+    from normwise.training import finishing, run
+
+    finishing.draw_run = lambda *_: None
+    run.reported = lambda *_: nullcontext()
+    die_after_an_epoch(order.folder.with_name("died"))
+    make_trial(order)
