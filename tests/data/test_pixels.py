@@ -35,6 +35,12 @@ def test_missing(pixels, nodata, missing) -> None:
     assert (None if found is None else found.tolist()) == missing
 
 
+def test_booleans_have_marks_too() -> None:
+    pixels = np.array([True, False])
+    assert missing_in(pixels, 255) is None
+    np.testing.assert_array_equal(missing_in(pixels, 0.0), [False, True])
+
+
 def test_every_mark_that_anybody_tells_counts_once() -> None:
     assert marks_of(None, 5, np.nan, 5.0, -1) == (5.0, -1.0)
     assert marks_of(None) == marks_of() == ()

@@ -80,8 +80,10 @@ def test_averaged_weights_are_judged_and_kept_while_the_others_train(tmp_path):
         assert any(np.abs(two[name] - best[name]).max() > 1e-3 for name in names)
 
 
-def test_statistics_are_averaged_epoch_by_epoch(tmp_path):
-    settings, model = TrainingSettings(learning_rate=0.3, ema=0.8), network()
+@pytest.mark.parametrize("accumulate", [1, 6])
+def test_statistics_are_averaged_epoch_by_epoch(tmp_path, accumulate):
+    settings = TrainingSettings(learning_rate=0.3, ema=0.8, accumulate=accumulate)
+    model = network()
     trainee = compiled(settings, trainee_of(model, settings))
     wanted = numpy_of(statistics_of(trainee))
     assert len(wanted) == 2
@@ -94,8 +96,8 @@ def test_statistics_are_averaged_epoch_by_epoch(tmp_path):
         save_checkpoint(tmp_path / "after.npz", trainee, None, {})
         with np.load(tmp_path / "before.npz") as one, np.load(tmp_path / "after.npz") as two:
             assert all(np.array_equal(one[name], two[name]) for name in one.files)
-        updates = 4 * (epoch + 1)
-        kept = min(0.8, (1 + updates) / (10 + updates)) ** 4
+        updates = 4 * (epoch + 1) // accumulate
+        kept = min(0.8, (1 + updates) / (10 + updates)) ** (4 / accumulate)
         moving = numpy_of(statistics_of(trainee))
         wanted = [kept * old + (1 - kept) * new for old, new in zip(wanted, moving, strict=True)]
     assert same_weights(

@@ -109,5 +109,7 @@ def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
 def _fits(nodata: float, dtype: np.dtype[Any]) -> bool:
     if dtype.kind == "f":
         return True
+    if dtype.kind == "b":
+        return nodata in (0, 1)
     limits = np.iinfo(dtype)
     return float(nodata).is_integer() and limits.min <= nodata <= limits.max

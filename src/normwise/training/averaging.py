@@ -89,13 +89,14 @@ def statistics_of(model: keras.Model) -> list[Any]:
     return [v for v in model.non_trainable_variables if v.name in MOVING]
 
 
-def average_statistics(optimizer: keras.optimizers.Optimizer, updates: int) -> tuple[Any, ...]:
+def average_statistics(optimizer: keras.optimizers.Optimizer, updates: float) -> tuple[Any, ...]:
     """Moves the averages of statistics towards what the statistics are now.
 
     Args:
         optimizer: One that averages.
-        updates: How many updates were made since the last call: they move as far as averaged
-            weights would by so many updates at the decay of the last one.
+        updates: How many updates were made since the last call, with the share of the one that
+            gradients are accumulated for: they move as far as averaged weights would by so many
+            updates at the decay of the last one.
 
     Returns:
         The averages, in the order of the statistics.

@@ -43,7 +43,7 @@ def show(trainee: keras.Model, model: keras.Model, training: TrainingSettings, s
     if training.ema is None:
         return
     with all_devices():
-        statistics = average_statistics(trainee.optimizer, steps // training.accumulate)
+        statistics = average_statistics(trainee.optimizer, steps / training.accumulate)
     averages = (*averages_of(trainee.optimizer), *statistics)
     for own, average in zip(
         (*model.trainable_variables, *statistics_of(model)), averages, strict=True
