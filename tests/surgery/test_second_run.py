@@ -1,5 +1,7 @@
 """A second run changes nothing, also where a first round of edits sets other norms free."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from normwise.errors import PlanError
+from normwise.errors import PlanError, SurgeryError
 from normwise.graph.shapes import with_shapes
 from normwise.norms import NormPlan
 from normwise.rules.sketch import Sketch
 from normwise.surgery import planning
+from normwise.surgery.edits import How
 from normwise.surgery.place import place
 from normwise.surgery.planning import edited_graph
+from normwise.surgery.rewrite import Change
 from normwise.surgery.work import Settings, Work
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import outputs_of, shaken, weights_of
@@ -136,6 +140,41 @@ def test_an_edit_that_leads_nowhere_is_not_made(monkeypatch):
     done = edited_graph(work, plan)
     assert not done.changed and done.edited is graph
     assert "whatever is edited" in done.skipped[0].reason
+
+
+def in_two_models():
+    """What is normalized in the inner model is to be normalized behind it."""
+    inner, net = Sketch("inner"), Sketch()
+    x = inner.norm(inner.conv(4, inner.input(8, 8, 4), name="c"), name="n")
+    x = net.relu(net.nest(inner.graph(x), net.input(8, 8, 4), name="inner"), name="relu")
+    return net.graph(net.conv(1, x, name="head"))
+
+
+def test_a_norm_that_is_made_anew_in_vain_is_made_once(monkeypatch):
+    """It is asked for as a move in each round, but what is made is another one."""
+    work, plan = Work(in_two_models(), RETRAIN), NormPlan.parse("batch@post-activation")
+    first = planning.edits_of(work.placement, plan, lambda owners: True, ())
+    assert [edit.how for edit in first] == [How.MOVE]
+    monkeypatch.setattr(planning, "edits_of", lambda *given: first)
+    done = edited_graph(work, plan)
+    assert not done.changed and done.edited is work.graph
+    assert "whatever is edited" in done.skipped[0].reason
+
+
+@pytest.mark.parametrize("in_vain", [False, True])
+def test_edits_that_never_end_are_an_error(monkeypatch, in_vain):
+    """New ones in each round, or one that is asked for again although it leads nowhere."""
+    rounds = itertools.count()
+
+    def always_more(work, wish, made):
+        change = Change(f"norm_{next(rounds)}", "removed")
+        asked = {(How.REMOVE, (("normalization", "n", 0),)): None} if in_vain else {}
+        return planning._Round({change: None}, made=asked, in_vain=asked if made else {})
+
+    monkeypatch.setattr(planning, "_round", always_more)
+    with pytest.raises(SurgeryError, match="there is still something to edit"):
+        edited_graph(Work(in_two_models(), KEEP), NormPlan.parse("none"))
+    assert next(rounds) < 20
 
 
 STEPS = st.lists(

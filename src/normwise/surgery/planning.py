@@ -40,6 +40,9 @@ Subject = tuple[str, str, int]
 Asked = tuple[How, tuple[Subject, ...]]
 """An edit in terms of what it is about."""
 
+_MORE_ROUNDS = 10
+"""Beyond one round for each node, more edits lead nowhere."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -78,7 +81,7 @@ def edited_graph(work: Work, plan: NormPlan, layers: str | None = None) -> Plann
 
     Raises:
         PlanError: The plan can't hold in this network.
-        SurgeryError: No layer has a name of that pattern.
+        SurgeryError: No layer has a name of that pattern; or the edits don't come to an end.
     """
     _refuse_missing_layers(work, layers)
     hopeless: dict[Asked, None] = {}
@@ -86,6 +89,8 @@ def edited_graph(work: Work, plan: NormPlan, layers: str | None = None) -> Plann
         planned = _planned(work, _Wish(plan, layers, hopeless))
         if isinstance(planned, Planned):
             return planned
+        if planned.keys() <= hopeless.keys():
+            raise SurgeryError(_endless(work, plan))
         hopeless = {**hopeless, **planned}
         work = Work(work.graph, work.settings, work.shared)
 
@@ -102,7 +107,10 @@ class _Wish:
 def _planned(work: Work, wish: _Wish) -> Planned | Mapping[Asked, None]:
     """Round after round until nothing is left to do, or the edits that were made in vain."""
     rounds, problem = [_round(work, wish, {})], None
+    most = len(work.flat.nodes) + _MORE_ROUNDS
     while rounds[-1].changed:
+        if len(rounds) > most:
+            raise SurgeryError(_endless(work, wish.plan))
         made = {asked: None for one in rounds for asked in one.made}
         following = work.following()
         try:
@@ -116,6 +124,13 @@ def _planned(work: Work, wish: _Wish) -> Planned | Mapping[Asked, None]:
     skipped = _skipped(rounds, work)
     changed = tuple(change for one in rounds for change in one.changed)
     return Planned(work, work.freeze(), changed, (*skipped, *([problem] if problem else [])))
+
+
+def _endless(work: Work, plan: NormPlan) -> str:
+    return (
+        f"plan '{plan}': however often model {work.graph.name!r} is edited for it, there is still "
+        "something to edit. Name fewer positions, or fewer layers."
+    )
 
 
 def _skipped(rounds: Sequence[_Round], work: Work) -> tuple[Skip, ...]:
@@ -148,7 +163,8 @@ def _round(work: Work, wish: _Wish, made: Mapping[Asked, None]) -> _Round:
     work.leaving = frozenset(
         edit.norm for edit in edits if edit.how is How.REMOVE and edit.norm is not None
     )
-    left = _without_hopeless(work, _without_halves(work, edits, done), wish, done)
+    possible = [_possible(work, edit) for edit in _without_halves(work, edits, done)]
+    left = _without_hopeless(work, possible, wish, done)
     done.in_vain = {asked: None for edit in left if (asked := _asked(work, edit)) in made}
     if done.in_vain:
         return done
@@ -247,6 +263,14 @@ def _partly(layer: str, calls: int, asking: int, kinds: int) -> str:
     )
 
 
+def _possible(work: Work, edit: Edit) -> Edit:
+    """The edit that is made for one: no normalization moves from one model into another."""
+    if edit.how is not How.MOVE or work.settings.keep or site_of(work, edit) != IN_ANOTHER:
+        return edit
+    # A new one stands there instead; the next round takes this one out.
+    return Edit(How.INSERT, edit.want)
+
+
 def _without_hopeless(work: Work, edits: Sequence[Edit], wish: _Wish, done: _Round) -> list[Edit]:
     """The edits without those that don't lead to what is wanted."""
     left = []
@@ -263,12 +287,8 @@ def _without_hopeless(work: Work, edits: Sequence[Edit], wish: _Wish, done: _Rou
 def _sites(work: Work, edits: Sequence[Edit], done: _Round) -> list[Site]:
     """Where edits are made, each once, splits before what stands behind them."""
     groups: dict[Any, list[Site]] = {}
-    for wanted in edits:
-        edit, site = wanted, site_of(work, wanted)
-        if site == IN_ANOTHER and not work.settings.keep:
-            # A new one stands there instead; the next round takes this one out.
-            edit = Edit(How.INSERT, wanted.want)
-            site = site_of(work, edit)
+    for edit in edits:
+        site = site_of(work, edit)
         if isinstance(site, str):
             _skip(work, edit, site, done)
         else:
