@@ -1,10 +1,14 @@
 """All problems of a folder are reported together."""
 
+import math
+
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from normwise.data import check_dataset, open_dataset
+from normwise.data.sources import Source
 from normwise.errors import DataError
 
 
@@ -145,6 +149,38 @@ def test_images_that_disagree_about_nodata(folder) -> None:
         folder.image(f"images/{name}.tif", nodata=index)
         folder.mask(f"masks/{name}.png")
     assert problems(folder) == ("images differ in nodata (0.0, 1.0); set `nodata` in dataset.yaml",)
+
+
+def masked(path) -> None:
+    """The first row of a GeoTIFF is left out by a mask inside it."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        mask = np.full(file.shape, 255, np.uint8)
+        mask[0] = 0
+        file.write_mask(mask)
+
+
+def test_a_value_that_some_images_name_is_not_taken_for_those_with_a_mask(folder) -> None:
+    pixels = np.ones((40, 50, 3), np.float32)
+    pixels[5] = 0
+    folder.image("images/a.tif", pixels, nodata=0)
+    masked(folder.image("images/b.tif", pixels + pixels))
+    folder.mask("masks/a.png")
+    folder.mask("masks/b.png")
+    (found,) = problems(folder)
+    assert found.startswith("images differ in nodata (0.0, nan); set `nodata` in dataset.yaml")
+    folder.text("dataset.yaml", "nodata: .nan\n")
+    dataset = open_dataset(folder.root)
+    rows = {}
+    with Source(dataset, dataset.items) as source:
+        for item in dataset.items:
+            _, missing = source.image(item, slice(0, 40), slice(0, 50))
+            rows[item.name] = np.flatnonzero(missing.all((1, 2))).tolist()
+    assert rows == {"a": [5], "b": [0]}
+    # Negative control: masks alone say nothing that could hold elsewhere.
+    (folder.root / "dataset.yaml").unlink()
+    (folder.root / "images" / "a.tif").unlink()
+    folder.image("images/a.tif", pixels)
+    assert math.isnan(open_dataset(folder.root).nodata)
 
 
 def test_bands_of_another_number(folder) -> None:

@@ -1,6 +1,5 @@
 """Opening a data folder."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -247,10 +246,8 @@ def _class_names(known: dict[int, int]) -> tuple[str, ...]:
 
 
 def _nodata(facts: Sequence[Facts], description: Description) -> float | None:
-    """What the description says, or the one value that the files name beside their masks."""
+    """What the description says, or the one value that the files name."""
     if description.nodata is not None:
         return description.nodata
     images = (found.image for found in facts if found.image)
-    told = [image.nodata for image in images if image.nodata is not None]
-    # A number first: NaN, as which masked pixels are read, holds no measurement in any case.
-    return next(iter(sorted(told, key=math.isnan)), None)
+    return next((image.nodata for image in images if image.nodata is not None), None)

@@ -139,15 +139,20 @@ def _image_kinds(
     if description.bands and usual and len(description.bands) != usual[0][0]:
         yield f"dataset.yaml: names {len(description.bands)} bands, images have {usual[0][0]}"
     if description.nodata is None:
-        # NaN is unlike itself, so numbers are compared as text.
-        told = sorted({str(image.nodata) for image in images if _names_nodata(image)})
-        if len(told) > 1:
-            yield f"images differ in nodata ({', '.join(told)}); set `nodata` in dataset.yaml"
+        yield from _nodata_kinds(images)
 
 
-def _names_nodata(image: RasterInfo) -> bool:
-    """Whether a file names a value; NaN of one with a mask is how its masked pixels are read."""
-    return image.nodata is not None and not (image.masked and np.isnan(image.nodata))
+def _nodata_kinds(images: Iterable[RasterInfo]) -> Iterator[str]:
+    """The value of some would hold for all, also where it is a measurement in another one."""
+    told = [image for image in images if image.nodata is not None]
+    # NaN is unlike itself, so numbers are compared as text.
+    kinds = sorted({str(image.nodata) for image in told})
+    if len(kinds) < 2:
+        return
+    problem = f"images differ in nodata ({', '.join(kinds)}); set `nodata` in dataset.yaml"
+    if any(image.masked and str(image.nodata) == "nan" for image in told):
+        problem += ", `.nan` if masks and values hold for their own files alone"
+    yield problem
 
 
 def _label_kinds(facts: Iterable[Facts], examination: Examination) -> Iterator[str]:
