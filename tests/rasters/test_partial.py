@@ -80,6 +80,32 @@ def test_pieces_of_another_image_are_refused(folder):
         begun(folder, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("about.json", b"[]"),
+        ("about.json", b"{"),
+        ("about.json", b"\xff\xfe"),
+        ("found.json", b'["onnx'),
+        ("found.json", b"\xff"),
+        ("done.txt", b"0-4_0-5\n\x80\xff\n"),
+        ("done.txt", b"0-4_0-5\nsome words\n"),
+        ("done.txt", b"\0\0\n"),
+    ],
+)
+def test_damaged_files_are_named_and_begun_anew(folder, file, content):
+    partial = begun(folder)
+    partial.write(PIECES["0-4_0-5"], VALUES[PIECES["0-4_0-5"]], "0-4_0-5")
+    partial.close()
+    (folder / file).write_bytes(content)
+    with pytest.raises(RasterError, match=rf"{file}: can't be read .*begin anew with --overwrite"):
+        begun(folder, resume=True)
+    assert (folder / file).read_bytes() == content
+    again = begun(folder, resume=True, overwrite=True)
+    assert again.done == frozenset() and again.found is None
+    again.close()
+
+
 def test_nan_is_like_itself_and_what_turned_out_is_kept(folder):
     about = {"fill": [float("nan"), 1.5], "bands": (0, 1)}
     partial = PartialImage(folder, SHAPE, np.float32, about)

@@ -14,9 +14,12 @@ from normwise.data.reading import Record
 from normwise.errors import OutputExistsError, RasterError
 from normwise.inference import whole
 from normwise.inference.engines import choice
+from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import read_raster
 from normwise.rasters.partial import partial_folder
 from normwise.training.recipe import Recipe, to_yaml
+from normwise.workflows.forecast import forecast
+from normwise.workflows.predictor import Predictor, Settings
 from tests.surgery.randomize import randomize
 
 SIZE, TILE, TILES = (60, 84), 16, 30
@@ -273,7 +276,59 @@ def test_what_auto_has_chosen_goes_on(tmp_path, monkeypatch, stop):
     found.write_text('["tpu float32"]')
     with pytest.raises(RasterError, match="computed by tpu float32, which can't be used now"):
         nw.predict(model, tmp_path / "scene.npy", out, resume=True, **asked)
+    copy = shutil.copytree(partial_folder(out), tmp_path / "kept")
+    nw.predict(model, tmp_path / "scene.npy", out, resume=True, overwrite=True, **asked)
+    np.testing.assert_array_equal(np.load(out), plain)
+    out.unlink()
+    copy.rename(partial_folder(out))
     found.write_text(kept)
     nw.predict(model, tmp_path / "scene.npy", out, resume=True, **asked)
     np.testing.assert_array_equal(np.load(out), folded)
     assert not np.array_equal(folded, plain)
+
+
+def test_engines_of_which_one_cant_be_used_are_chosen_anew(run, stop, calls, tmp_path):
+    """The first member's engine is known here, the second's isn't: neither is kept."""
+    scene, out, members = write_tiff(tmp_path / "scene.tif"), tmp_path / "out.npy", [run, run]
+    asked = {"tile": TILE, "precision": "auto"}
+    stop(6)
+    with pytest.raises(StopError):
+        nw.predict(members, scene, out, **asked)
+    (partial_folder(out) / "found.json").write_text('["keras float32", "tpu float32"]')
+    predictor = Predictor(members, Settings(wanted=Wanted("keras", "auto")))
+    assert not predictor.keep_engines(["keras float32", "tpu float32"])
+    assert predictor.engines == [None, None]
+    calls.clear()
+    nw.predict(members, scene, out, resume=True, overwrite=True, **asked)
+    assert calls.count((TILE, TILE)) >= 2 * TILES
+
+
+def _wide(seed=0):
+    """A network with a halo of 12 pixels: tiles of 16 have no room for it."""
+    inputs = keras.Input((None, None, 2), name="image")
+    x = keras.layers.Conv2D(2, 25, padding="same", activation="softmax", name="one")(inputs)
+    return randomize(keras.Model(inputs, x, name="wide"), seed)
+
+
+def test_pieces_of_another_model_decide_nothing(interrupted, calls):
+    run, scene, out = interrupted
+    _wide().save(run / "model.keras")
+    with pytest.raises(RasterError, match=r"another model .*--overwrite"):
+        nw.predict(run, scene, out, resume=True)
+    with pytest.raises(RasterError, match=r"another model .*--overwrite"):
+        forecast(run, scene, out, resume=True)
+    assert partial_folder(out).is_dir() and not out.exists()
+    wanted = nw.predict(run, scene)
+    calls.clear()
+    nw.predict(run, scene, out, resume=True, overwrite=True)
+    assert calls == [SIZE] and not partial_folder(out).exists()
+    np.testing.assert_array_equal(read_raster(out), wanted)
+
+
+def test_an_image_is_never_named_as_its_prediction(run, tmp_path):
+    scene = write_tiff(tmp_path / "scene.tif")
+    before = scene.read_bytes()
+    for options in ({"resume": True}, {"overwrite": True}, {"resume": True, "overwrite": True}):
+        with pytest.raises(RasterError, match="is the image itself"):
+            nw.predict(run, scene, scene, **options)
+    assert scene.read_bytes() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ PIXELS: Final = "pixels.npy"
 _ABOUT: Final = "about.json"
 _FOUND: Final = "found.json"
 _DONE: Final = "done.txt"
+_NAME: Final = re.compile(r"\d+(-\d+(_\d+-\d+)*)?")
+"""What a piece is called: the ends of its spans, or a number."""
 _SHOWN: Final = 40
 """Characters of a value that a message shows; longer ones are named alone."""
 _SECONDS: Final = 5.0
@@ -48,16 +51,15 @@ def remove_pieces(folder: Path) -> None:
 
 
 def begun_with(folder: Path) -> Mapping[str, Any]:
-    """What pieces that an interruption left are made from; empty if there are none.
+    """What pieces that an interruption left are made from; empty if there are none to go on with.
 
     Args:
         folder: Where; see `partial_folder`.
     """
     try:
-        found = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _read_about(folder) if _is_begun(folder) else {}
+    except RasterError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 @final
@@ -90,7 +92,7 @@ class PartialImage:
     ) -> None:
         self.folder, self.shape, self.dtype = folder, shape, np.dtype(dtype)
         told = {**about, "shape": list(shape), "dtype": self.dtype.name}
-        begun = (folder / _ABOUT).is_file() and (folder / PIXELS).is_file()
+        begun = _is_begun(folder)
         if begun and not resume and not overwrite:
             raise OutputExistsError(
                 f"{folder}: holds an interrupted prediction. Go on with it (--resume), or replace "
@@ -98,7 +100,7 @@ class PartialImage:
             )
         if not (resume and begun) or (overwrite and not self._goes_on(told)):
             _begin(folder, shape, self.dtype, told)
-        _refuse_other(folder, told)
+        refuse_other(folder, told)
         self._start = _pixels_start(folder, shape, self.dtype)
         self.done = _read_done(folder)
         self.found: Any = _read_found(folder)
@@ -109,8 +111,10 @@ class PartialImage:
     def _goes_on(self, told: Mapping[str, Any]) -> bool:
         """Whether what is there can be gone on with."""
         try:
-            _refuse_other(self.folder, told)
+            refuse_other(self.folder, told)
             _pixels_start(self.folder, self.shape, self.dtype)
+            _read_done(self.folder)
+            _read_found(self.folder)
         except RasterError:
             return False
         return True
@@ -126,7 +130,7 @@ class PartialImage:
         Args:
             region: Its pixels.
             values: Shape (..., channels).
-            name: What `done` calls it.
+            name: What `done` calls it: `0-4_5-9`, the ends of its spans, or a number.
 
         Raises:
             RasterError: The disk is full.
@@ -205,6 +209,22 @@ def _written(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _read(file: Path) -> Iterator[None]:
+    """Turns what a damaged file raises into an error that says how to begin anew."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise RasterError(
+            f"{file}: can't be read ({error}); begin anew with --overwrite."
+        ) from error
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether there are pieces of an image."""
+    return (folder / _ABOUT).is_file() and (folder / PIXELS).is_file()
+
+
 def _begin(
     folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], about: Mapping[str, Any]
 ) -> None:
@@ -234,26 +254,25 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 def _pixels_start(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Where the pixels stand in their file."""
     header = _header(shape, dtype)
-    with (folder / PIXELS).open("rb") as file:
+    with _read(folder / PIXELS), (folder / PIXELS).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(len(header)) != header or size != len(header) + prod(shape) * dtype.itemsize:
             raise RasterError(f"{folder}: its pixels are damaged; begin anew with --overwrite.")
     return len(header)
 
 
-def _refuse_other(folder: Path, about: Mapping[str, Any]) -> None:
+def refuse_other(folder: Path, about: Mapping[str, Any]) -> None:
     """Refuses pieces that are made from something else.
+
+    Args:
+        folder: Where; see `partial_folder`.
+        about: What they should be made from.
 
     Raises:
         RasterError: They are, or don't say it.
     """
-    try:
-        found = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        keys = sorted({*found, *about})
-    except (OSError, ValueError, TypeError) as error:
-        raise RasterError(
-            f"{folder}: can't be read ({error}); begin anew with --overwrite."
-        ) from error
+    found = _read_about(folder)
+    keys = sorted({*found, *about})
     # As text: NaN is unlike itself, and tuples become lists on their way through a file.
     before, now = (
         {key: json.dumps(own.get(key), sort_keys=True) for key in keys} for own in (found, about)
@@ -266,6 +285,15 @@ def _refuse_other(folder: Path, about: Mapping[str, Any]) -> None:
         )
 
 
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
+    with _read(path):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {found!r:.{_SHOWN}}, no mapping")
+        return found
+
+
 def _told(key: str, before: str, now: str) -> str:
     """What differs, with the values if they are short."""
     if max(len(before), len(now)) > _SHOWN:
@@ -275,14 +303,18 @@ def _told(key: str, before: str, now: str) -> str:
 
 def _read_done(folder: Path) -> frozenset[str]:
     journal = folder / _DONE
-    text = journal.read_text(encoding="ascii") if journal.is_file() else ""
-    *lines, cut = text.split("\n")
-    if cut:
-        # The interruption came while a line was written: its piece is done again.
-        os.truncate(journal, len(text) - len(cut))
+    with _read(journal):
+        text = journal.read_bytes().decode("ascii") if journal.is_file() else ""
+        *lines, cut = text.split("\n")
+        if wrong := next((line for line in lines if not _NAME.fullmatch(line)), None):
+            raise ValueError(f"{wrong!r:.{_SHOWN}} is no piece")
+        if cut:
+            # The interruption came while a line was written: its piece is done again.
+            os.truncate(journal, len(text) - len(cut))
     return frozenset(lines)
 
 
 def _read_found(folder: Path) -> Any:
     path = folder / _FOUND
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    with _read(path):
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

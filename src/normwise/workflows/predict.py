@@ -183,6 +183,7 @@ def _predicted(
             draw_overlay(predictor, single, result, drawn)
         return result
     target = Path(fspath(out))
+    _refuse_itself(single, target, drawn)
     if all(is_done(path, told) for path in (target, drawn) if path is not None):
         remove_pieces(partial_folder(target))
         return target

@@ -258,13 +258,17 @@ class Predictor:
             names: As `engines` gave them.
 
         Returns:
-            Whether all of them can be used.
+            Whether all of them can be used; if not, none is kept, and they are chosen anew.
         """
         _ = self.members  # they make the engines
-        return len(names) == len(self._engines) and all(
+        kept = len(names) == len(self._engines) and all(
             name is None or engine.keep(name)
             for engine, name in zip(self._engines, names, strict=True)
         )
+        if not kept:
+            for engine in self._engines:
+                engine.forget()
+        return kept
 
     def tiles(self, image: Image, begin: int = 0, tile: Sequence[int] | None = None) -> Tiles:
         """How an image is cut: whole if there is memory for it.

@@ -13,7 +13,7 @@ from normwise.backend import require_backend
 from normwise.environment import installed
 from normwise.errors import RasterError
 from normwise.rasters import ImageFiles, suffix_of
-from normwise.rasters.partial import PartialImage, begun_with, partial_folder
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder, refuse_other
 from normwise.rasters.vrt import sources_of
 
 if TYPE_CHECKING:
@@ -35,13 +35,28 @@ def tiles_for(predictor: Predictor, image: Image, out: Path) -> Tiles:
         predictor: What predicts it.
         image: The image.
         out: Where the prediction goes.
+
+    Raises:
+        RasterError: What is there was made by another model, and may not be replaced.
+        NetworkError: No model takes such an image, the tile is too small or none fits.
     """
     settings = predictor.settings
     if not settings.resume or settings.tile is not None or settings.memory is not None:
         return predictor.tiles(image)
-    tile = begun_with(partial_folder(out)).get("tile")
-    known = isinstance(tile, list) and len(tile) == len(image.size)
-    return predictor.tiles(image, tile=tile if known else None)
+    return predictor.tiles(image, tile=_tile_before(predictor, image, partial_folder(out)))
+
+
+def _tile_before(predictor: Predictor, image: Image, folder: Path) -> list[int] | None:
+    """The tile of the pieces that are there; those of another model decide nothing."""
+    begun = begun_with(folder)
+    if begun and begun.get("model") != predictor.fingerprint:
+        if not predictor.settings.overwrite:
+            refuse_other(folder, {**begun, "model": predictor.fingerprint})
+        return None
+    tile = begun.get("tile")
+    if not isinstance(tile, list) or len(tile) != len(image.size):
+        return None
+    return tile if all(isinstance(side, int) and side > 0 for side in tile) else None
 
 
 def pieces_of(
@@ -61,12 +76,15 @@ def pieces_of(
         RasterError: They were made in another way; or the disk is full.
     """
     settings, shape = predictor.settings, (*image.size, predictor.outputs)
-    about = _about(predictor, image, path, tiles)
-    pieces = PartialImage(
-        partial_folder(out), shape, predictor.dtype, about, settings.resume, settings.overwrite
-    )
+    told = partial_folder(out), shape, predictor.dtype, _about(predictor, image, path, tiles)
+    pieces = PartialImage(*told, settings.resume, settings.overwrite)
     try:
         _keep_engines(predictor, pieces)
+    except RasterError:
+        pieces.close()
+        if not settings.overwrite:
+            raise
+        return PartialImage(*told, overwrite=True)
     except BaseException:
         pieces.close()
         raise
@@ -75,11 +93,14 @@ def pieces_of(
 
 def _keep_engines(predictor: Predictor, pieces: PartialImage) -> None:
     """What computed the pieces that are there computes the rest, however fast others are now."""
-    if pieces.done and pieces.found and not predictor.keep_engines(pieces.found):
-        engines = ", ".join(filter(None, pieces.found))
+    if not pieces.done or not pieces.found:
+        return
+    names = pieces.found if isinstance(pieces.found, list) else [pieces.found]
+    engines = [None if name is None else str(name) for name in names]
+    if not predictor.keep_engines(engines):
         raise RasterError(
-            f"{pieces.folder}: its pieces were computed by {engines}, which can't be used now. "
-            "Begin anew with --overwrite."
+            f"{pieces.folder}: its pieces were computed by {', '.join(filter(None, engines))}, "
+            "which can't be used now. Begin anew with --overwrite."
         )
 
 

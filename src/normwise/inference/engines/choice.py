@@ -63,6 +63,10 @@ class ChosenEngine:
         self._chosen, self._ready = known[name], None
         return True
 
+    def forget(self) -> None:
+        """Chooses again, with the next batch."""
+        self._chosen = self._ready = None
+
     def __call__(self, batch: Array) -> Any:
         """As `predict_on_batch`.
 
