@@ -190,3 +190,20 @@ def test_a_data_set_may_have_masked_images_and_labels_beside_others(tmp_path):
     write_raster(tmp_path / "masks" / "b.tif", rng.normal(size=(*SIZE, 1)), overwrite=True)
     with pytest.raises(DataError, match="problem"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.vrt"])
+def test_percentiles_are_found_anew_when_a_mask_comes_beside_an_image(tmp_path, name):
+    pixels = np.full((*SIZE, 1), 9, np.uint8)
+    pixels[:3] = 200
+    write_tiff(tmp_path / "a.tif", pixels)
+    vrt_of(tmp_path / "a.vrt", ("a.tif", "Byte"))
+    scaling, path = Percentiles(0, 100), tmp_path / name
+    assert scaling.bounds_of_file(path, None, None).ravel().tolist() == [9, 200]
+    mask = np.full((1, *SIZE), 255, np.uint8)
+    mask[:, :3] = 0
+    size = {"height": SIZE[0], "width": SIZE[1], "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / f"{name}.msk", "w", driver="GTiff", **size) as file:
+        file.update_tags(INTERNAL_MASK_FLAGS_1=2)
+        file.write(mask)
+    assert scaling.bounds_of_file(path, None, None).ravel().tolist() == [9, 9]

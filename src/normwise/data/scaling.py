@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from normwise.data.examination import WINDOW_VALUES
 from normwise.data.pixels import Bools, Marks, Pixels, marks_of, missing_in
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, open_raster
+from normwise.rasters.beside import all_files
 
 Windows = Callable[[], Iterable[tuple[Pixels, Bools | None]]]
 _Doubles = NDArray[np.float64]
@@ -107,7 +107,7 @@ class Percentiles:
         nodata: float | None,
         dimensions: Dimensions | None = None,
     ) -> _Doubles:
-        """The same for an image file, which is read once and then remembered.
+        """The same for an image file, which is read once and then remembered until it changes.
 
         Args:
             path: The file, or the files of its bands.
@@ -115,8 +115,9 @@ class Percentiles:
             nodata: The value that holds no measurement, beside the one that the file names.
             dimensions: 3 if the file is a volume, 2 if it is an image; None: what it says.
         """
-        states = [file.stat() for file in ((path,) if isinstance(path, Path) else path)]
-        stamp = tuple((state.st_mtime_ns, state.st_size) for state in states)
+        # What lies beside it may say which pixels count.
+        states = ((str(file), file.stat()) for file in all_files(path))
+        stamp = tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
         return _remembered(self, path, stamp, bands, nodata, dimensions)
 
 
@@ -124,7 +125,7 @@ class Percentiles:
 def _remembered(
     scaling: Percentiles,
     path: ImageFiles,
-    stamp: tuple[tuple[int, int], ...],
+    stamp: tuple[tuple[str, int, int], ...],
     bands: tuple[int, ...] | None,
     nodata: float | None,
     dimensions: Dimensions | None,

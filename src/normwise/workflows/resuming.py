@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,16 +11,14 @@ import normwise
 from normwise.backend import require_backend
 from normwise.environment import installed
 from normwise.errors import RasterError
-from normwise.rasters import ImageFiles, suffix_of
+from normwise.rasters import ImageFiles
+from normwise.rasters.beside import all_files
 from normwise.rasters.partial import PartialImage, begun_with, partial_folder, refuse_other
-from normwise.rasters.vrt import sources_of
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Tiles
     from normwise.workflows.predictor import Image, Predictor
 
-_SIDE_FILES: Final = (".msk", ".aux.xml")
-"""Beside an image GDAL looks for its mask and its nodata value in files with these endings."""
 _RUNTIMES: Final = ("openvino", "onnxruntime")
 
 
@@ -108,7 +105,7 @@ def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -
     """Everything that the values in an output depend on, as it was resolved."""
     settings = predictor.settings
     return {
-        "image": [_stamp(file) for file in _files(path)],
+        "image": [_stamp(file) for file in all_files(path)],
         "model": predictor.fingerprint,
         "tile": list(tiles.tile),
         "exact": tiles.exact,
@@ -142,16 +139,6 @@ def _software(predictor: Predictor) -> dict[str, str]:
     if predictor.settings.wanted.is_plain:
         return versions
     return versions | {name: said for name, said in installed().items() if name in _RUNTIMES}
-
-
-def _files(path: ImageFiles) -> Iterator[Path]:
-    """All files that an image is read from."""
-    own = [path] if isinstance(path, Path) else list(path)
-    sources = (part for file in own if suffix_of(file) == ".vrt" for part in sources_of(file))
-    for file in dict.fromkeys([*own, *sources]):
-        yield file
-        beside = (file.with_name(file.name + ending) for ending in _SIDE_FILES)
-        yield from (other for other in beside if other.is_file())
 
 
 def _stamp(path: Path) -> list[Any]:
