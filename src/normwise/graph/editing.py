@@ -118,12 +118,14 @@ class Draft:
             if old not in node.inputs:
                 continue
             args, kwargs = (
-                map_tensors(part, lambda t: new if t == old else t)
+                map_tensors(
+                    part, lambda t: new if t.node == old.node and t.output == old.output else t
+                )
                 for part in (node.args, node.kwargs)
             )
             self.nodes[reader] = replace(node, args=args, kwargs=kwargs)
             self._readers[new.node][reader] = None
-            if not any(t.node == old.node for t in self.nodes[reader].inputs):
+            if old.node not in [t.node for t in self.nodes[reader].inputs]:
                 self._readers[old.node].pop(reader, None)
 
     def move(self, index: int, tensor: Tensor, readers: Collection[int]) -> Tensor:

@@ -201,7 +201,10 @@ def map_tensors(structure: Any, change: Any) -> Any:
     if isinstance(structure, _MAPPINGS):
         return MappingProxyType({k: map_tensors(v, change) for k, v in structure.items()})
     if isinstance(structure, (tuple, list)):
-        return tuple(map_tensors(part, change) for part in structure)
+        # Some layers read thousands of tensors: those of a flat list take no calls of their own.
+        return tuple(
+            [change(p) if isinstance(p, Tensor) else map_tensors(p, change) for p in structure]
+        )
     return structure
 
 
