@@ -3,6 +3,8 @@
 Only some layers say it (`data_format`); the others keep the order of what they read.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+
 from normwise.graph.catalogue import Role, data_format, role_of
 from normwise.graph.graph import Graph, Shape
 
@@ -10,35 +12,12 @@ from normwise.graph.graph import Graph, Shape
 def channel_axis(graph: Graph, index: int) -> int:
     """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1."""
     if _AXES not in graph.memo:
-        graph.memo[_AXES] = _input_axes(graph)
+        graph.memo[_AXES] = _nearest(graph, range(len(graph.nodes)), graph.producers, _told)
     axes: tuple[int, ...] = graph.memo[_AXES]
     return axes[index]
 
 
 _AXES = "channel axes of what nodes read"
-
-
-def _input_axes(graph: Graph) -> tuple[int, ...]:
-    """For each node what the nearest layer before it says, in one pass over the graph."""
-    unknown = len(graph.nodes) + 1, -1
-    read: list[tuple[int, int]] = []
-    for producers in graph.producers:
-        near = [(1, axis) if (axis := _told(graph, p)) else _further(read[p]) for p in producers]
-        read.append(min([*near, unknown], key=lambda found: found[0]))
-    return tuple(axis for _, axis in read)
-
-
-def _further(found: tuple[int, int]) -> tuple[int, int]:
-    distance, axis = found
-    return distance + 1, axis
-
-
-def _told(graph: Graph, index: int) -> int | None:
-    """The channel axis that a layer names itself."""
-    node = graph.nodes[index]
-    if "data_format" not in node.config or role_of(node) is Role.NORM:
-        return None
-    return 1 if data_format(node) == "channels_first" else -1
 
 
 def output_channel_axis(graph: Graph, index: int) -> int:
@@ -52,7 +31,8 @@ def output_channel_axis(graph: Graph, index: int) -> int:
     if role_of(graph.nodes[index]) is not Role.INPUT:
         return channel_axis(graph, index)
     if _READERS not in graph.memo:
-        graph.memo[_READERS] = _reader_axes(graph)
+        behind = reversed(range(len(graph.nodes)))
+        graph.memo[_READERS] = _nearest(graph, behind, graph.consumers, _said)
     axes: tuple[int, ...] = graph.memo[_READERS]
     return axes[index]
 
@@ -60,15 +40,37 @@ def output_channel_axis(graph: Graph, index: int) -> int:
 _READERS = "channel axes of what the layers behind nodes read"
 
 
-def _reader_axes(graph: Graph) -> tuple[int, ...]:
-    """For each node what the nearest layer behind it says, in one pass over the graph."""
+def _nearest(
+    graph: Graph,
+    order: Iterable[int],
+    neighbours: Sequence[Sequence[int]],
+    says: Callable[[Graph, int], int | None],
+) -> tuple[int, ...]:
+    """For each node what the nearest layer on one side of it says, in one pass over the graph.
+
+    Args:
+        graph: The graph.
+        order: All nodes, each behind its neighbours.
+        neighbours: The nodes on that side of each node.
+        says: The axis that a layer names, if it does.
+    """
     unknown = len(graph.nodes) + 1, -1
     found = [unknown] * len(graph.nodes)
-    for index in reversed(range(len(found))):
-        readers = graph.consumers[index]
-        near = [(1, axis) if (axis := _said(graph, r)) else _further(found[r]) for r in readers]
+    for index in order:
+        near = [_one_further(says(graph, other), found[other]) for other in neighbours[index]]
         found[index] = min([*near, unknown], key=lambda way: way[0])
     return tuple(axis for _, axis in found)
+
+
+def _one_further(axis: int | None, found: tuple[int, int]) -> tuple[int, int]:
+    """The axis that a neighbour says, or what the nearest layer beyond it says."""
+    distance, beyond = found
+    return (distance + 1, beyond) if axis is None else (1, axis)
+
+
+def _told(graph: Graph, index: int) -> int | None:
+    """The channel axis that a layer names itself; normalizations name it for themselves alone."""
+    return None if role_of(graph.nodes[index]) is Role.NORM else _said(graph, index)
 
 
 def _said(graph: Graph, index: int) -> int | None:
