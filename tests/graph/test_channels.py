@@ -1,0 +1,45 @@
+"""Which axis of a tensor holds its channels: what the nearest layer that names one says."""
+
+from normwise.graph.channels import (
+    channel_axis,
+    channels_of,
+    output_channel_axis,
+    spatial_shape,
+)
+from normwise.rules.sketch import Sketch
+
+
+def nodes(graph):
+    return {node.layer: index for index, node in enumerate(graph.nodes)}
+
+
+def test_the_nearest_layer_before_tells():
+    net = Sketch()
+    far = net.relu(net.relu(net.conv(4, net.input(4, 4, 4), data_format="channels_first")))
+    near = net.conv(4, net.input(4, 4, 4))
+    graph = net.graph(
+        net.add("Add", far, near, name="mixed"), net.relu(far, name="far"), net.relu(near)
+    )
+    own = nodes(graph)
+    assert channel_axis(graph, own["mixed"]) == output_channel_axis(graph, own["mixed"]) == -1
+    assert channel_axis(graph, own["far"]) == output_channel_axis(graph, own["far"]) == 1
+
+
+def test_of_an_input_the_nearest_layer_behind_tells():
+    net = Sketch()
+    x = net.input(5, 8, 6, name="image")
+    far = net.conv(4, net.relu(net.relu(x)))
+    graph = net.graph(far, net.conv(4, x, data_format="channels_first"))
+    image = nodes(graph)["image"]
+    assert output_channel_axis(graph, image) == 1
+    assert channels_of(graph, image) == 5
+    assert spatial_shape(graph, image) == (8, 6)
+
+
+def test_where_nothing_is_said_channels_are_last():
+    net = Sketch()
+    graph = net.graph(net.relu(net.input(5, 8, 6, name="image"), name="relu"))
+    own = nodes(graph)
+    assert output_channel_axis(graph, own["image"]) == channel_axis(graph, own["relu"]) == -1
+    assert channels_of(graph, own["relu"]) == 6
+    assert spatial_shape(graph, own["relu"]) == (5, 8)
