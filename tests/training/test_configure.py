@@ -104,6 +104,30 @@ def test_momentum_follows_the_steps():
     assert "(at 0.99 it would be 37%)" in reasons["norm"]
 
 
+def test_validation_leaves_the_time_to_training():
+    # 5,000,000 pixels in 60 images train, 10 images validate; a step takes 8 patches of 128 x 128.
+    validated = 2 / 3 * 5_000_000 * 10 / 60 / (8 * 128 * 128)
+    for budget, pixels in ((60.0, 1), (600.0, 1), (600.0, 20), (600.0, 100)):
+        mixed = replace(MASKS, pixels=MASKS.pixels * pixels)
+        made, reasons = choices(mixed, {"network.filters": 16}, 0.15, budget=budget)
+        each, epochs = validated * pixels * 0.15, made["training.epochs"]
+        training = made["training.steps"] * epochs * 0.15
+        if epochs == 25:
+            assert 25 * each <= 0.15 * budget and "rarely enough" in reasons["training.epochs"]
+        else:
+            assert f"takes about {each:.2g} s" in reasons["training.epochs"]
+        # 200 steps are the fewest.
+        assert training + epochs * each <= 0.9 * budget or training <= 200 * 0.15
+        assert training + epochs * each >= 0.7 * budget
+    assert epochs == 5
+    told, _ = choices(told={"training.epochs": 100, "network.filters": 16}, seconds=0.15)
+    assert told["training.epochs"] == 100
+    beyond = 100 * validated * 0.15 - 0.15 * 300
+    steps = (0.75 * 300 - beyond) / 0.15
+    assert 0 < beyond < 30
+    assert told["training.steps"] == int(steps) // 100
+
+
 def test_steps_fill_the_time_and_width_leaves_enough_of_them():
     narrow, _ = choices(seconds=0.15)
     wide, _ = choices(seconds=0.02)

@@ -1,5 +1,6 @@
 """Loss, steps and rates."""
 
+from math import prod
 from typing import Any, Final
 
 from normwise.training.configure.implied import implied_loss, needs
@@ -11,6 +12,11 @@ from normwise.training.metrics import default_metric
 _MOST_STEPS: Final = 3000
 _FEWEST_STEPS: Final = 200
 _EPOCHS: Final = 25
+_FEWEST_EPOCHS: Final = 5
+_VALIDATING: Final = 0.15
+"""Share of the budget that validation may take, beside the steps that are planned."""
+_VALIDATED: Final = 2 / 3
+"""Of the time of a training step, pixel by pixel: no way back, but larger tiles, and metrics."""
 _RARE: Final = 0.05
 _RARE_OF_TWO: Final = 0.02
 _HEAVIEST: Final = 10.0
@@ -71,21 +77,41 @@ def metric(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     return found, "the foreground's" if classes == 2 else "every class counts alike"
 
 
-def steps(situation: Situation, chosen: Chosen) -> tuple[int, str]:
-    """Steps of an epoch: the time, divided."""
-    seconds = situation.cost(chosen["network.filters"], chosen).seconds
-    usable = situation.budget * PLANNED
-    total = int(min(max(usable / seconds, _FEWEST_STEPS), _MOST_STEPS))
-    each = max(1, total // _EPOCHS)
-    return each, (
-        f"{seconds:.3g} s a step measured; {total} steps in {usable:.0f} s, the rest of the "
-        f"{situation.budget:.0f} s is for validation and the machine's other work"
+def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
+    """How often the model is validated."""
+    each = _validation_seconds(situation, chosen)
+    bearable = int(_VALIDATING * situation.budget / each) if each > 0 else _EPOCHS
+    if bearable >= _EPOCHS:
+        return _EPOCHS, "validated often enough to keep the best, rarely enough to cost little"
+    return max(_FEWEST_EPOCHS, bearable), (
+        f"to validate takes about {each:.2g} s: more often would leave too little of the "
+        f"{situation.budget:.0f} s to training"
     )
 
 
-def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
-    """How often the model is validated."""
-    return _EPOCHS, "validated often enough to keep the best, rarely enough to cost little"
+def steps(situation: Situation, chosen: Chosen) -> tuple[int, str]:
+    """Steps of an epoch: the time, divided."""
+    seconds, times = _step_seconds(situation, chosen), chosen["training.epochs"]
+    validating = times * _validation_seconds(situation, chosen)
+    usable = situation.budget * PLANNED - max(0.0, validating - _VALIDATING * situation.budget)
+    total = int(min(max(usable / seconds, _FEWEST_STEPS), _MOST_STEPS))
+    each = max(1, total // times)
+    return each, (
+        f"{seconds:.3g} s a step measured; {each * times} steps in {each * times * seconds:.0f} s, "
+        f"the rest of the {situation.budget:.0f} s is for validation and the machine's other work"
+    )
+
+
+def _step_seconds(situation: Situation, chosen: Chosen) -> float:
+    return situation.cost(chosen["network.filters"], chosen).seconds
+
+
+def _validation_seconds(situation: Situation, chosen: Chosen) -> float:
+    """About how long it takes to validate once."""
+    images = situation.fingerprint.images
+    pixels = situation.fingerprint.pixels * images["val"] / max(images["train"], 1)
+    of_a_step: int = prod(chosen["data.patch"]) * chosen["training.batch_size"]
+    return _VALIDATED * pixels / of_a_step * _step_seconds(situation, chosen)
 
 
 def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
