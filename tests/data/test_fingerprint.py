@@ -75,6 +75,19 @@ def test_classes_and_objects(folder):
     assert ground.share + disc.share + speck.share == pytest.approx(1)
     assert (disc.objects.count, disc.objects.median) == (5, 200)
     assert (speck.objects.count, speck.objects.median) == (10, 8.5)  # 16 pixels and 1
+    assert (ground.objects.images, disc.objects.images) == (1, 1)
+
+
+def test_in_how_many_images_a_class_stands(folder):
+    for index in range(4):
+        mask = np.zeros((20, 20), np.uint8)
+        mask[:, 9] = 255
+        mask[2:5, 2:5] = index != 1
+        folder.image(f"images/{index}.npy", folder.rng.normal(0, 1, (20, 20, 1)))
+        folder.mask(f"masks/{index}.png", mask)
+    folder.text("split.csv", "name,split\n0,train\n1,train\n2,train\n3,val\n")
+    ground, disc = fingerprint(open_dataset(folder.root)).classes
+    assert (ground.objects.images, disc.objects.images) == (1, pytest.approx(2 / 3))
 
 
 def test_targets_and_what_goes_with_them(folder):

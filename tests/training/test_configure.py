@@ -14,8 +14,8 @@ def values(name="a", top=100.0):
     return Values(name, 0.0, top, 10.0, 5.0, (0, 1, 5, 10, 15, 30, 40), 4.0, 0.0)
 
 
-def shares(*numbers, size=200.0):
-    objects = ObjectSizes(9, 20.0, size, 900.0)
+def shares(*numbers, size=200.0, images=0.7):
+    objects = ObjectSizes(9, 20.0, size, 900.0, images)
     return tuple(ClassTraits(f"class {i}", share, objects) for i, share in enumerate(numbers))
 
 
@@ -232,3 +232,14 @@ def test_views_are_averaged_that_training_has_shown():
         assert made["prediction.tta"] == views
     volumes = replace(MASKS, smallest=(64,) * 3, median=(64,) * 3, largest=(64,) * 3)
     assert choices(volumes)[0]["prediction.tta"] == "flips"
+
+
+def test_an_epoch_is_judged_image_by_image_where_all_have_the_foreground():
+    made, reasons = choices(replace(MASKS, classes=shares(0.8, 0.2, images=1.0)))
+    assert made["training.metric"] == "mean_image_iou"
+    assert "100% of the images" in reasons["training.metric"]
+    made, reasons = choices(replace(MASKS, classes=shares(0.8, 0.2, images=0.9)))
+    assert made["training.metric"] == "iou"
+    assert "90% of the images" in reasons["training.metric"]
+    made, _ = choices(replace(MASKS, classes=shares(0.5, 0.3, 0.2, images=1.0)))
+    assert made["training.metric"] == "mean_iou"

@@ -111,11 +111,15 @@ def _channels(found: "Fingerprint") -> Any:
 
 
 def _classes(found: "Fingerprint") -> Any:
-    table = _table("Classes", "class", "pixels", "objects", "5 %", "median size", "95 %")
+    table = _table(
+        "Classes", "class", "pixels", "in images", "objects", "5 %", "median size", "95 %"
+    )
     for part in found.classes:
         sizes = part.objects
         spread = (f"{n:.0f}" for n in (sizes.smallest, sizes.median, sizes.largest))
-        table.add_row(escape(part.name), f"{part.share:.2%}", f"{sizes.count}", *spread)
+        table.add_row(
+            escape(part.name), f"{part.share:.2%}", f"{sizes.images:.0%}", f"{sizes.count}", *spread
+        )
     return table
 
 

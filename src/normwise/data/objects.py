@@ -24,12 +24,14 @@ class ObjectSizes:
         smallest: 5th percentile of their sizes in pixels (voxels of a volume).
         median: Median size, likewise.
         largest: 95th percentile, likewise.
+        images: The share of images in which the class stands.
     """
 
     count: int
     smallest: float
     median: float
     largest: float
+    images: float
 
 
 def object_sizes(
@@ -49,13 +51,20 @@ def object_sizes(
     """
     chosen = [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
     sizes: list[list[NDArray[np.int64]]] = [[] for _ in range(dataset.outputs)]
+    images = np.zeros(dataset.outputs)
     with Source(dataset, chosen, cache_bytes=0) as source:
         for item in chosen:
+            stands = np.zeros(dataset.outputs, bool)
             for window in strips(item, 1):
                 ids = source.classes(item, *window)
                 for index, found in enumerate(sizes):
                     found.append(_sizes(ids == index))
-    return tuple(_described(np.concatenate(found)) for found in sizes)
+                    stands[index] |= bool(len(found[-1]))
+            images += stands
+    return tuple(
+        _described(np.concatenate(found), count / len(chosen))
+        for found, count in zip(sizes, images, strict=True)
+    )
 
 
 def _sizes(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -65,8 +74,8 @@ def _sizes(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.bincount(labels.ravel())[1:]
 
 
-def _described(sizes: NDArray[np.int64]) -> ObjectSizes:
+def _described(sizes: NDArray[np.int64], images: float) -> ObjectSizes:
     if not len(sizes):
-        return ObjectSizes(0, 0.0, 0.0, 0.0)
+        return ObjectSizes(0, 0.0, 0.0, 0.0, 0.0)
     small, median, large = (float(value) for value in np.percentile(sizes, [5, 50, 95]))
-    return ObjectSizes(len(sizes), small, median, large)
+    return ObjectSizes(len(sizes), small, median, large, float(images))

@@ -22,6 +22,8 @@ _RARE_OF_TWO: Final = 0.02
 _HEAVIEST: Final = 10.0
 _FAR: Final = 50.0
 _WIDE: Final = 24
+_IN_EVERY_IMAGE: Final = 0.95
+"""An image without foreground has no IoU of its own, or 0 for one wrong pixel."""
 _OF_AREAS: Final = frozenset({"dice", "tversky"})
 # Of all steps, an average is over one twentieth.
 _AVERAGED: Final = 20
@@ -74,7 +76,15 @@ def metric(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     found = default_metric(situation.fingerprint.task, classes)
     if not situation.segmentation:
         return found, "can be averaged over targets of unlike units"
-    return found, "the foreground's" if classes == 2 else "every class counts alike"
+    if classes != 2:
+        return found, "every class counts alike"
+    images = situation.fingerprint.classes[1].objects.images
+    if images < _IN_EVERY_IMAGE:
+        return found, f"the foreground's, pooled: it stands in {images:.0%} of the images"
+    return "mean_image_iou", (
+        f"the foreground stands in {images:.0%} of the images: each counts alike, so that the few "
+        "with most of it don't decide alone"
+    )
 
 
 def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
