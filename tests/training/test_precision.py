@@ -20,13 +20,14 @@ def test_layers_that_need_every_digit_stay_whole():
     inputs = keras.layers.Input((None, None, 2))
     x = keras.layers.Normalization(mean=[0, 0], variance=[1, 1])(inputs)
     x = keras.layers.Conv2D(3, 3, name="inner")(x)
+    x = keras.layers.Rescaling(1 / 3, name="inside")(x)
     nested = keras.Sequential([keras.layers.Input((None, None, 3)), keras.layers.ReLU()])
     model = keras.Model(inputs, keras.layers.Conv2D(1, 1, name="last")(nested(x)))
     set_precision(model, "mixed_bfloat16")
     found = policies(model)
     assert found["inner"] == "bfloat16"
     assert nested.layers[0].compute_dtype == "bfloat16"
-    assert found["normalization"] == found["last"] == "float32"
+    assert found["normalization"] == found["inside"] == found["last"] == "float32"
     image = np.full((1, 4, 4, 2), 10_001.0, np.float32)
     scaled = keras.Model(inputs, model.layers[1].output)(image)
     assert np.array_equal(np.unique(keras.ops.convert_to_numpy(scaled)), [10_001.0])

@@ -8,6 +8,7 @@ import normwise as nw
 from normwise.data.relations import Relations
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
+from normwise.keras_format.precision import set_precision
 from normwise.networks.stride import stride_of
 from normwise.training.distribution import Distribution
 from normwise.training.output import finished_model, regression_output, segmentation_output
@@ -78,3 +79,18 @@ def test_a_segmentation_is_refused():
     _, fit, images, _, network = case(np.random.default_rng(4))
     with pytest.raises(RecipeError, match=r"network\.input_residual: .* for a segmentation"):
         with_input_residual(network, fit, images, segmentation_output(("a", "b")))
+
+
+@pytest.mark.parametrize("plan", ["standardize@input,batch@pre-activation", "batch@input"])
+def test_steps_in_mixed_precision_keep_every_digit_of_the_fit(plan):
+    x, fit, images, output, network = case(np.random.default_rng(7), plan)
+    model = with_input_residual(network, fit, images, output)
+    head = network.get_layer("head")
+    head.set_weights([np.zeros_like(w) for w in head.get_weights()])
+    pixels = x[: 8 * 8].reshape(1, 8, 8, 3).astype(np.float32)
+    wanted = keras.ops.convert_to_numpy(model(pixels))
+    set_precision(model, "mixed_bfloat16")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(pixels)), wanted)
+    dtypes = {layer.name: layer.compute_dtype for layer in model.layers}
+    assert dtypes["difference"] == dtypes["input_residual"] == "float32"
+    assert dtypes["head"] == "bfloat16"

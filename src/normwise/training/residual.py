@@ -12,6 +12,7 @@ import numpy as np
 from normwise.data.relations import LinearFit
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
+from normwise.keras_format.precision import INPUT_RESIDUAL
 from normwise.training.output import Output
 
 INPUT_NORM: Final = "input_norm"
@@ -48,7 +49,7 @@ def with_input_residual(
     left = np.maximum(fit.residual_std / target_std, _LEAST)
     axes = len(network.inputs[0].shape) - 2
     layer = (keras.layers.Conv2D if axes == 2 else keras.layers.Conv3D)(
-        len(target_std), 1, data_format="channels_last", name="input_residual"
+        len(target_std), 1, data_format="channels_last", name=INPUT_RESIDUAL
     )
     start = layer(_scaled_input(network, images, std))
     layer.set_weights([kernel.reshape(*[1] * axes, *kernel.shape), bias])
