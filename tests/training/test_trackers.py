@@ -8,7 +8,7 @@ from matplotlib.image import imsave
 from normwise.errors import RunError
 from normwise.training.history import write_history
 from normwise.training.progress import Silent
-from normwise.training.trackers import Tracked, trackers_of
+from normwise.training.trackers import Tracked, record_end, trackers_of
 
 ROWS = tuple(
     {"epoch": n, "loss": 1 / n, "val_iou": n / 10, "val_gone": np.nan} for n in range(1, 5)
@@ -109,3 +109,24 @@ def test_an_address_that_is_none_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     with pytest.raises(RunError, match=r"MLflow at nonsense://nowhere can't be used"):
         trackers_of(["mlflow"], tmp_path, SETTINGS, resume=False)
+
+
+def test_a_server_that_is_down_at_the_end_costs_no_finished_run(tmp_path, caplog):
+    class Seen:
+        told = ()
+
+        def record(self, history):
+            self.told = history
+
+        def finish(self, preview):
+            self.told = (*self.told, preview)
+
+    class Down(Seen):
+        def finish(self, preview):
+            raise OSError("no server")
+
+    seen, preview = Seen(), tmp_path / "preview.png"
+    record_end([Down(), seen], ROWS, preview)
+    assert seen.told == (*ROWS, preview)
+    assert "Down doesn't have the end of the run (OSError no server)" in caplog.text
+    assert f"`normwise train {tmp_path} --resume` tries again" in caplog.text

@@ -25,7 +25,7 @@ from normwise.training.reporting import LivePage, RunPage, forget_other, reporte
 from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.run_record import State
-from normwise.training.trackers import Tracked, Tracker, trackers_of
+from normwise.training.trackers import Tracked, Tracker, record_end, trackers_of
 
 log = logging.getLogger("normwise.training")
 
@@ -99,9 +99,7 @@ def train(
             metrics, seen = finish(parts, standing, folder)
             if page:
                 page.finish(parts, metrics, seen, standing.stopped)
-        for tracker in trackers:
-            tracker.record(standing.history)
-            tracker.finish(folder / "preview.png")
+        record_end(trackers, standing.history, folder / "preview.png")
         return Run(folder, metrics, standing.history, standing.best_epoch)
 
 

@@ -164,6 +164,28 @@ class MLflow:
         self._client.set_terminated(self._run)
 
 
+def record_end(trackers: Sequence[Tracker], history: History, preview: Path) -> None:
+    """Tells trackers that a run is over; what can't be recorded is logged.
+
+    The run is finished then, and a server that is down must not make it look failed.
+
+    Args:
+        trackers: Each by itself, whatever became of the others.
+        history: All epochs.
+        preview: The run's picture, which lies in its folder.
+    """
+    for tracker in trackers:
+        try:
+            tracker.record(history)
+            tracker.finish(preview)
+        except Exception as error:
+            log.warning(
+                "%s doesn't have the end of the run (%s %s); `normwise train %s --resume` tries "
+                "again, and trains nothing",
+                type(tracker).__name__, type(error).__name__, error, preview.parent,
+            )  # fmt: skip
+
+
 class Tracked:
     """A watcher that also records each epoch.
 
