@@ -1,12 +1,15 @@
 import json
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from normwise.training.distribution import SINGLE, Distribution
 from normwise.training.metrics import default_metric, is_better, metric_names
 from normwise.training.regression_metrics import RegressionMetrics
 from normwise.training.segmentation_metrics import SegmentationMetrics
+from normwise.training.training_settings import MetricName
 
 RNG = np.random.default_rng(0)
 
@@ -120,7 +123,7 @@ def test_regression_matches_formulas():
     assert result.values["r2"] == pytest.approx(
         np.mean([result.per_class[name]["r2"] for name in "xy"])
     )
-    assert set(result.values) == set(metric_names("regression", 0))
+    assert set(result.values) == {*metric_names("regression", 0), "bias"}
 
 
 def test_a_small_spread_on_a_large_mean_survives():
@@ -187,3 +190,10 @@ def test_better(metric, value, best, better):
 def test_default_metrics_exist():
     for task, classes in (("segmentation", 2), ("segmentation", 5), ("regression", 0)):
         assert default_metric(task, classes) in metric_names(task, classes)
+
+
+def test_every_metric_that_is_offered_can_be_told():
+    told = set(get_args(MetricName))
+    for distribution in (SINGLE, Distribution(gaussian=True), Distribution(quantiles=(0.1, 0.9))):
+        assert told.issuperset(metric_names("regression", 0, distribution))
+    assert told.issuperset({*metric_names("segmentation", 2), *metric_names("segmentation", 5)})

@@ -82,11 +82,14 @@ def default_metric(task: str, classes: int) -> str:
 
 
 def metric_names(task: str, classes: int, distribution: Distribution = SINGLE) -> tuple[str, ...]:
-    """The names in `Metrics.values` of a task that can choose an epoch."""
+    """The names in `Metrics.values` of a task that can choose an epoch.
+
+    The bias is no such one: neither the highest nor the lowest is the best.
+    """
     if task == "regression":
         further = ("nll",) if distribution.gaussian else ("pinball",)
         return (
-            "mae", "rmse", "r2", "bias", "correlation", *(() if distribution.single else further)
+            "mae", "rmse", "r2", "correlation", *(() if distribution.single else further)
         )  # fmt: skip
     means = ("mean_iou", "mean_dice", "mean_precision", "mean_recall", "mean_accuracy")
     foreground = ("iou", "dice", "precision", "recall") if classes == 2 else ()
