@@ -10,6 +10,7 @@ from normwise.networks import NETWORKS
 from normwise.training.network_settings import NetworkName
 from normwise.training.recipe import Recipe, known_keys, load_recipe, to_yaml
 from normwise.training.recipe_changes import differences, with_settings
+from normwise.workflows.train import with_whole_path
 
 
 def written(tmp_path, text):
@@ -176,3 +177,20 @@ def test_numbers_are_written_as_people_do(text, tmp_path):
 @pytest.mark.parametrize("text", ["1e", "e-3", "1e-3x", "runs/1e-3"])
 def test_what_is_no_number_stays_text(text):
     assert with_settings(Recipe(data={"path": "d"}), [f"out={text}"]).out == text
+
+
+def test_paths_of_a_run_hold_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first.keras").touch()
+    for told, kept in (
+        ("first.keras", str(tmp_path / "first.keras")),
+        ("imagenet", "imagenet"),
+        ("gone.keras", "gone.keras"),
+        (None, None),
+    ):
+        network = {"name": "encoder", "weights": told}
+        recipe = with_whole_path(Recipe(data={"path": "rivers"}, network=network))
+        assert recipe.data.path == str(tmp_path / "rivers")
+        assert recipe.network.options["weights"] == kept
+    plain = with_whole_path(Recipe(data={"path": "rivers"}))
+    assert plain.network.options == {}

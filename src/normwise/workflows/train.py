@@ -183,9 +183,15 @@ def _recipe(given: Any, resume: bool) -> Recipe:
 
 
 def with_whole_path(recipe: Recipe) -> Recipe:
-    """The recipe with an absolute data path, so that the run can be used from any folder."""
+    """The recipe with absolute paths of data and weights, so that the run can be used from any
+    folder.
+    """
     data = recipe.data.model_copy(update={"path": str(Path(recipe.data.path).resolve())})
-    return recipe.model_copy(update={"data": data})
+    network, weights = recipe.network, recipe.network.options.get("weights")
+    # `imagenet` has no suffix; what is no file stays as it was told, for the message about it.
+    if isinstance(weights, str) and Path(weights).suffix and Path(weights).is_file():
+        network = network.model_copy(update={"weights": str(Path(weights).resolve())})
+    return recipe.model_copy(update={"data": data, "network": network})
 
 
 def run_folder(
