@@ -1,3 +1,5 @@
+"""Patches centred on rarer classes: which pixels are remembered, and how often each is drawn."""
+
 import numpy as np
 import pytest
 

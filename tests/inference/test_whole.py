@@ -1,3 +1,5 @@
+"""Whole images of any size: padded to the stride, or tiled where the model has a fixed size."""
+
 import logging
 
 import keras

@@ -1,3 +1,5 @@
+"""Averages of weights and batch statistics follow their formulas, and are what is judged."""
+
 import keras
 import numpy as np
 import pytest

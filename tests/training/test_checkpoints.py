@@ -1,3 +1,5 @@
+"""Checkpoints bring everything back, and are refused where they don't fit."""
+
 import keras
 import numpy as np
 import pytest

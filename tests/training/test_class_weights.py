@@ -1,3 +1,5 @@
+"""Weights of classes: each form, what they come to on the data, and what is refused."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Heads inside a network, trained with labels of their size; the main one is what is saved."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Regressions that give quantiles or a spread: their units, metrics and honesty."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""The training loop: files, seeds, going on, stopping early, and what is printed meanwhile."""
+
 import csv
 import io
 import shutil

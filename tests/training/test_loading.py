@@ -1,3 +1,5 @@
+"""Batches prepared by threads come in order; errors arrive, and threads end."""
+
 import threading
 import time
 

@@ -1,3 +1,5 @@
+"""Metrics against sets of pixels and formulas, and which of two values is better."""
+
 import json
 import math
 from typing import get_args

@@ -1,3 +1,5 @@
+"""The optimizer: its learning rate, what decays, clipping, accumulated gradients."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""What a finished model ends with: a sigmoid, a softmax, or the units of its targets."""
+
 import keras
 import numpy as np
 import pytest

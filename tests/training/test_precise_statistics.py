@@ -1,3 +1,5 @@
+"""Statistics measured anew at the end of a run are kept if validation likes them."""
+
 import logging
 
 import keras

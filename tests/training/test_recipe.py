@@ -1,3 +1,5 @@
+"""Recipes as text: every setting written out, and all problems said at once."""
+
 import re
 import subprocess
 import sys

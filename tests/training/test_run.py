@@ -1,3 +1,5 @@
+"""A run from a data folder to a run folder: what is in it, resuming, and what is refused."""
+
 import json
 import logging
 import shutil

@@ -1,3 +1,5 @@
+"""What a run samples and has seen of each class is logged."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Learning rates over a run: restarts, one cycle, constant, and the shortest runs."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The best epoch, patience and time budget, and the history as a file."""
+
 import json
 import math
 

@@ -1,3 +1,5 @@
+"""TensorBoard and MLflow have every step once, also when a run is resumed or a server is gone."""
+
 import struct
 import sys
 

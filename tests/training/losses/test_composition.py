@@ -1,3 +1,5 @@
+"""Losses as Keras gets them, with the weights of pixels and classes."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Losses by name: sums with factors are read and written, without a backend."""
+
 import subprocess
 import sys
 

@@ -1,3 +1,5 @@
+"""Losses of regressions against NumPy: values, gradients, ignored pixels, huge outputs."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Losses of classes against NumPy: values, gradients, ignored pixels, huge logits."""
+
 import numpy as np
 import pytest
 
