@@ -6,7 +6,7 @@ from normwise.graph.channels import (
     output_channel_axis,
     spatial_shape,
 )
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 
 def nodes(graph):

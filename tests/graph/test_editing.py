@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from normwise.graph.editing import ENDS, Draft
 from normwise.graph.graph import Tensor
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 CONFIG = {"name": "new", "dtype": "float32"}
 

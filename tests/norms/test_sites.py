@@ -6,7 +6,7 @@ import pytest
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.regions import layout_of
 from normwise.norms.positions import Placement
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 
 def random_network(rng):

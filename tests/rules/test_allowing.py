@@ -12,7 +12,7 @@ from normwise.rules import RULES, Finding, Report, Severity, Training
 from normwise.rules import report as report_file
 from normwise.rules.allowing import Allowance, allowed
 from normwise.rules.catalogue import check, named
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 
 def finding(name="wrong-axis", code="NW101", layers=("audio_norm",)):

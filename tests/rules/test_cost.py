@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from normwise.rules import BY_NAME, Context, Training, check
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 TRAINING = Training(4, 9, 2, optimizer={"weight_decay": 0.01}, replicas=2, accumulation=2)
 """With which every rule looks at every norm."""

@@ -1,9 +1,11 @@
 """Every rule reports its invalid examples as it says, and none of its valid ones."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from normwise import rules
 from normwise.rules import BY_NAME, RULES, Severity
 from normwise.rules.rule import Invalid, Rule
 
@@ -31,6 +33,11 @@ TRAINING = [
 ]
 EXPORT = ["unfoldable-norm", "tile-dependent-norm", "newer-config", "tile-mismatch"]
 LATER = [*TRAINING, *EXPORT]
+
+FOLDER = Path(rules.__file__).parent
+SERIES = {"NW1": "structure", "NW2": "training", "NW3": "export"}
+"""The folder of rules that need no data, by the series of their codes."""
+GROUPS = (*SERIES.values(), "measured")
 
 
 def named(value: object) -> str:
@@ -98,9 +105,15 @@ def test_a_rule_has_a_page_and_examples_of_both_kinds(rule):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
-def test_a_rule_stands_in_a_file_of_its_name(rule):
-    module = rule.look.__module__.rpartition(".")[2]
+def test_a_rule_stands_in_a_file_of_its_name_in_the_folder_of_its_group(rule):
+    folder, module = rule.look.__module__.split(".")[-2:]
     assert module == rule.name.replace("-", "_")
+    assert folder == ("measured" if rule.needs_data else SERIES[rule.code[:3]])
+
+
+def test_every_file_of_a_group_is_a_rule_that_is_applied():
+    files = {path.stem for group in GROUPS for path in (FOLDER / group).glob("[!_]*.py")}
+    assert files == {rule.name.replace("-", "_") for rule in RULES}
 
 
 def test_severities_are_ordered():

@@ -12,7 +12,7 @@ from normwise.keras_format.config import graph_from_config
 from normwise.keras_format.legacy import translate
 from normwise.rules import BY_NAME, Context, Training
 from normwise.rules.rule import IN_STEPS
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 
 def step(class_name, name, **config):

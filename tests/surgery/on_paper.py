@@ -14,7 +14,7 @@ import numpy as np
 from normwise.graph.editing import Draft
 from normwise.graph.graph import Graph
 from normwise.norms import NormPlan
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.fold_plan import Plan
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.work import Settings, Work

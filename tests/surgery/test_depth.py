@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.depth import levels_of, strongly_connected
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from normwise.norms.inference import infer_plan
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.depth import levels_of
 from normwise.surgery.work import Settings
 from tests.surgery.on_paper import fold, place

@@ -21,7 +21,7 @@ from normwise.norms.mends import (
     SplitNorm,
     configure,
 )
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.edited_weights import EditedWeights
 from normwise.surgery.mend import bench, finish
 from normwise.surgery.rewrite import Change

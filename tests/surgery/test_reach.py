@@ -5,7 +5,7 @@ import pytest
 from keras import layers, ops
 
 from normwise.norms import NormPlan
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.place import place
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.sites import IN_ANOTHER

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.passing import Affine
 from normwise.surgery.routes import back, forward
 

@@ -12,7 +12,7 @@ from keras import layers
 from normwise.errors import PlanError, SurgeryError
 from normwise.graph.shapes import with_shapes
 from normwise.norms import NormPlan
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery import planning
 from normwise.surgery.edits import How
 from normwise.surgery.place import place

@@ -19,7 +19,7 @@ from normwise.norms.mends import (
     SplitNorm,
     configure,
 )
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from normwise.surgery.mend import bench, finish
 from normwise.surgery.place import place
 from normwise.surgery.rewrite import Change

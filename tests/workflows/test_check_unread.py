@@ -9,7 +9,7 @@ from keras import layers
 
 import normwise as nw
 from normwise.keras_format import weights_file
-from normwise.rules import batch_statistics
+from normwise.rules.context import batch_statistics
 from normwise.workflows.check_formats import to_github, to_sarif
 from normwise.workflows.check_many import check_many
 from tests.commands import normwise

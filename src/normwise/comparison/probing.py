@@ -20,7 +20,7 @@ from normwise.probes.gaps import FEWEST as FEWEST_BATCHES
 from normwise.probes.measure import MOST_WINDOWS, Setting, measure
 from normwise.probes.samples import FEWEST, Samples
 from normwise.rules import RULES, Context, Training, check
-from normwise.rules.measurements import Measurements
+from normwise.rules.context.measurements import Measurements
 from normwise.training.evaluate import input_mean
 from normwise.training.recipe import Recipe
 from normwise.training.run import Run

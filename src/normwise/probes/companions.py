@@ -17,7 +17,7 @@ from normwise.graph.graph import Graph
 from normwise.keras_format.live import live_calls, probe
 from normwise.probes.modes import BothModes
 from normwise.probes.samples import Samples
-from normwise.rules.measurements import Companions
+from normwise.rules.context.measurements import Companions
 from normwise.surgery.differences import COARSE, TOLERANCE
 from normwise.surgery.moments import Array
 from normwise.surgery.running import outputs_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normwise.rules.measurements import Gap
+from normwise.rules.context.measurements import Gap
 from normwise.surgery.moments import Moments
 
 Doubles = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from normwise.probes.order import order
 from normwise.probes.overlapping_tiles import overlapping_tiles
 from normwise.probes.samples import Samples
 from normwise.probes.spreads import spreads
-from normwise.rules.measurements import Gap, Measurements, Tiles
+from normwise.rules.context.measurements import Gap, Measurements, Tiles
 from normwise.surgery.moments import Array, Bools, Doubles
 from normwise.surgery.population import Track, untracked
 from normwise.surgery.running import outputs_of

@@ -18,7 +18,7 @@ from normwise.errors import NormwiseError
 from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path, operations_by_path
 from normwise.probes.gaps import gap, held_by, is_new
-from normwise.rules.measurements import Branches, Gap, Modes
+from normwise.rules.context.measurements import Branches, Gap, Modes
 from normwise.surgery.batches import Batch
 from normwise.surgery.moments import Array, Bools, Moments, moments_of
 from normwise.surgery.running import outputs_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normwise.probes.samples import Samples
-from normwise.rules.measurements import Order
+from normwise.rules.context.measurements import Order
 from normwise.surgery.moments import Doubles, moments_of
 
 FEWEST_BATCHES = 4

@@ -18,7 +18,7 @@ from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Graph
 from normwise.graph.resolution import scales_of, total_stride
 from normwise.keras_format.paths import layers_by_path
-from normwise.rules.measurements import Tiles
+from normwise.rules.context.measurements import Tiles
 from normwise.surgery.moments import Array, Doubles, moments_of
 from normwise.surgery.running import outputs_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from normwise.probes.samples import Samples
-from normwise.rules.measurements import Spreads
+from normwise.rules.context.measurements import Spreads
 from normwise.surgery.moments import Array, Bools, Doubles, moments_of
 
 FEWEST_VALUES = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from normwise.norms.mends import Mend
-from normwise.rules.batch_statistics import named
+from normwise.rules.context.batch_statistics import named
 from normwise.rules.rule import Finding, Severity
 
 

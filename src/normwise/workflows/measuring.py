@@ -20,7 +20,7 @@ from normwise.probes.measure import MOST_WINDOWS, Setting, measure
 from normwise.probes.overlapping_tiles import wanted_windows
 from normwise.probes.samples import FEWEST, Samples, collected
 from normwise.rasters import ImageFiles, raster_info
-from normwise.rules.measurements import Measurements
+from normwise.rules.context.measurements import Measurements
 from normwise.surgery.batches import Missing
 from normwise.surgery.population import Track, untracked
 from normwise.workflows.check_data import Data

@@ -1,6 +1,6 @@
 """A small network for the tests of contexts, and its nodes by name."""
 
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 
 def chain():

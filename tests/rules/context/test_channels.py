@@ -1,6 +1,6 @@
 """Which axis holds the channels."""
 
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from tests.rules.context.chains import at
 
 

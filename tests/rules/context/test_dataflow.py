@@ -1,7 +1,7 @@
 """What reads what, through what changes nothing."""
 
 from normwise.rules.context import OUTPUT
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from tests.rules.context.chains import at, chain
 
 

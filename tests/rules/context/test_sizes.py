@@ -2,7 +2,7 @@
 
 import pytest
 
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from tests.rules.context.chains import at, chain
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from normwise.graph.graph import Tensor
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 
 FIRST: dict[str, Any] = {"data_format": "channels_first"}
 _WINDOW = {"strides": 1, "dilation_rate": 1, "data_format": "channels_last"}

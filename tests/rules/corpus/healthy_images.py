@@ -2,7 +2,7 @@
 
 from normwise.graph.graph import Tensor
 from normwise.rules import Context
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from tests.rules.corpus.blocks import (
     conv_norm_relu,
     depthwise,

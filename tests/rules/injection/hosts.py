@@ -6,7 +6,7 @@ from typing import Any
 
 from normwise.graph.graph import Graph
 from normwise.keras_format import read_graph
-from normwise.rules.sketch import Sketch
+from normwise.rules.sketches import Sketch
 from tests.rules.corpus import HEALTHY
 from tests.rules.corpus.blocks import conv1d
 

@@ -13,8 +13,8 @@ from normwise.rules.context.training import Training
 from normwise.rules.context.weights import Weights
 
 if TYPE_CHECKING:
-    from normwise.rules.batch_statistics import Weights as BatchNormWeights
-    from normwise.rules.measurements import Measurements, StateChange
+    from normwise.rules.context.batch_statistics import Weights as BatchNormWeights
+    from normwise.rules.context.measurements import Measurements, StateChange
 
 
 @final

@@ -19,7 +19,7 @@ from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Tensor, tensors_in
 from normwise.graph.regions import Layout, layout_of
 from normwise.norms.kinds import NormSpec, spec_of
-from normwise.rules.channels import ChannelAxis, channel_axes
+from normwise.rules.context.channels import ChannelAxis, channel_axes
 
 FIXED_NORMS = frozenset({"Normalization", "UnitNormalization"})
 """Normalizations that learn nothing: scaling by data statistics, and to unit length."""

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of
-from normwise.rules.channels import ChannelAxis
+from normwise.rules.context.channels import ChannelAxis
 from normwise.rules.context.opened_graph import OpenedGraph
 
 MOST_PARAMETERS = 10**15

@@ -1,0 +1,53 @@
+"""Rules on where normalizations stand, and on what stands around them: NW1xx."""
+
+from normwise.rules.rule import Rule
+from normwise.rules.structure import (
+    affine_chain,
+    double_activation,
+    dropout_before_norm,
+    frozen_batch_norm,
+    groups_mismatch,
+    layer_norm_axis,
+    mask_dropped,
+    missing_bias,
+    mixed_order,
+    norm_before_pool,
+    norm_on_input,
+    norm_on_output,
+    norm_on_residual_trunk,
+    padding_before_norm,
+    partial_coverage,
+    redundant_bias,
+    selu_with_norm,
+    shared_batch_norm,
+    single_element_statistics,
+    stacked_norm,
+    unnormalized_skip,
+    wrong_axis,
+)
+
+RULES: tuple[Rule, ...] = (
+    wrong_axis.RULE,
+    redundant_bias.RULE,
+    missing_bias.RULE,
+    mixed_order.RULE,
+    double_activation.RULE,
+    stacked_norm.RULE,
+    affine_chain.RULE,
+    unnormalized_skip.RULE,
+    partial_coverage.RULE,
+    norm_on_output.RULE,
+    norm_on_input.RULE,
+    padding_before_norm.RULE,
+    norm_before_pool.RULE,
+    norm_on_residual_trunk.RULE,
+    selu_with_norm.RULE,
+    layer_norm_axis.RULE,
+    dropout_before_norm.RULE,
+    single_element_statistics.RULE,
+    groups_mismatch.RULE,
+    shared_batch_norm.RULE,
+    mask_dropped.RULE,
+    frozen_batch_norm.RULE,
+)
+"""In the order of their codes."""

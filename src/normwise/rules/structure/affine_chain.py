@@ -1,0 +1,365 @@
+"""Three or more learned linear layers in a row without a nonlinearity.
+
+## What it does
+Follows convolutions and dense layers through everything that is affine (batch norm, dropout,
+average pooling, up-sampling, padding, reshapes, concatenation, sums) and reports runs of three and
+more. Runs along sums (residual blocks, feature pyramids) and those around a pixel shuffle at the
+end of the network are only notes; runs of two are by design in many networks. Norms that depend on
+the input (instance, group, layer) end a run.
+
+## Why is this bad
+All layers of the run together are one linear map, so their depth buys no capacity, however many
+parameters it has; a normalization among them helps the optimizer, but bends nothing.
+
+## Evidence
+- Measured: in the network of the question everything behind conv6, seven transposed convolutions
+  with half of all parameters, is one affine map of conv6 and the two skips.
+- Measured: a convolution right behind convolution and batch norm is in MobileNetV2 (7 times),
+  EfficientNetB0 (7) and MobileNetV3Small (5), and more often where sums stand between.
+
+## Example
+```python
+x = keras.layers.Conv2DTranspose(128, 3, strides=2, padding="same")(x)
+x = keras.layers.Conv2DTranspose(64, 3, strides=2, padding="same")(x)
+x = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+```
+
+## Use instead
+```python
+x = keras.layers.Conv2DTranspose(128, 3, strides=2, padding="same", activation="relu")(x)
+x = keras.layers.Conv2DTranspose(64, 3, strides=2, padding="same", activation="relu")(x)
+x = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+```
+
+## Fix safety
+Activations change outputs; the model has to be trained again.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from normwise.graph.catalogue import Role
+from normwise.graph.graph import Node, Tensor
+from normwise.norms.mends import AddActivation, Mend
+from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
+from normwise.rules.context.channels import ELEMENTWISE
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketches import Sketch
+
+LONGEST_BY_DESIGN = 2
+_HIDDEN = frozenset({"relu", "relu6", "elu", "selu", "gelu", "silu", "mish"})
+"""Activations that a hidden layer may take over from others."""
+_AFFINE_ROLES = frozenset({Role.PASS, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
+_SUMS = frozenset({"Add", "Subtract", "Average"})
+_SCALINGS = ELEMENTWISE & {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
+
+_QUOTIENTS = frozenset({"Divide", "TrueDivide"})
+_CASTS = frozenset({"Cast", "SaturateCast"})
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Longest runs of learned layers: `up` to and with each node, `down` from and with it.
+
+    Attributes:
+        up: The number of layers for each node.
+        down: Likewise.
+        gives: Whether what the node makes is an affine map of what it reads.
+        takes: Whether the node can be part of a run at all: so, or a linear layer that then bends.
+    """
+
+    up: Sequence[int]
+    down: Sequence[int]
+    gives: Sequence[bool]
+    takes: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Long runs that hang together.
+
+    Attributes:
+        nodes: All their nodes, in order.
+        layers: The learned ones.
+        length: Learned layers of the longest run.
+    """
+
+    nodes: tuple[int, ...]
+    layers: tuple[int, ...]
+    length: int
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    affine = [_is_affine(context, i) for i in range(len(context.nodes))]
+    sums = [_is_sum(context, i) for i in range(len(context.nodes))]
+    plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
+    summed = _reaches(context, plain, sums) if any(sums) else sums
+    reported: set[int] = set()
+    usual = _usual_activation(context)
+    for chain in _chains(context, plain):
+        reported |= set(chain.layers)
+        around = _around(context, plain, chain, summed)
+        yield _spot(context, chain, around, () if around else _mends(context, plain, chain, usual))
+    for chain in _chains(context, _runs(context, affine)) if any(sums) else ():
+        if not reported & set(chain.layers):
+            yield _spot(context, chain, "along sums", ())
+
+
+def _usual_activation(context: Context) -> str:
+    """The hidden activation that a network has most of."""
+    found = Counter(a for a in context.activations if a in _HIDDEN).most_common(1)
+    return found[0][0] if found else "relu"
+
+
+def _mends(context: Context, runs: _Runs, chain: _Chain, activation: str) -> tuple[Mend, ...]:
+    """An activation behind every layer of a chain but those that end it; none where one can't be.
+
+    It stands behind the norm of a layer that only a norm reads.
+    """
+    learned = [i for i in chain.layers if _weight(context, i)]
+    inner = [i for i in learned if runs.down[i] > 1]
+    ends = [i for i in learned if runs.down[i] <= 1]
+    if any(OUTPUT in context.users[i] for i in inner):
+        return ()
+    if {context.layer(i) for i in inner} & {context.layer(i) for i in ends}:
+        return ()
+    places = []
+    for index in inner:
+        reader = context.only_reader(index)
+        norm = reader is not None and context.is_norm(reader)
+        places.append(reader if norm and reader is not None else index)
+    return tuple(AddActivation(context.name(place), activation) for place in places)
+
+
+def _spot(context: Context, chain: _Chain, around: str, mends: tuple[Mend, ...]) -> Spot:
+    layers = context.layers(chain.layers)
+    if around:
+        return Spot(
+            layers,
+            f"Nothing bends over {chain.length} learned layers in a row {around}, from {layers[0]} "
+            f"to {layers[-1]}.",
+            Severity.INFO,
+            by_hand="such runs are built on purpose.",
+        )
+    return Spot(
+        layers,
+        f"{len(layers)} learned layers{_share(context, layers)}, from {layers[0]} to "
+        f"{layers[-1]}, are one affine map: nothing bends over {chain.length} layers in a row.",
+        mends=mends,
+        by_hand="a layer inside the run makes an output too, or ends it at another call.",
+    )
+
+
+def _share(context: Context, layers: Sequence[str]) -> str:
+    """Their parameters, and the share in those of the model."""
+    counts = [context.parameters[layer] for layer in layers]
+    own, total = sum(count for count in counts if count is not None), context.total_parameters
+    if not total or None in counts:
+        return ""
+    return f", {own:,} of {total:,} parameters ({own / total:.0%})"
+
+
+def _around(context: Context, runs: _Runs, chain: _Chain, summed: Sequence[bool]) -> str:
+    """What makes a chain one by design, as words behind "in a row"; empty if nothing does."""
+    ends = any(index in context.outputs for index in chain.nodes)
+    if ends and any(_shuffles(context, index) for index in chain.layers):
+        return "around a pixel shuffle"
+    # Lateral layers of a feature pyramid: summed on one way, smoothed on the other.
+    inner = (i for i in chain.layers if runs.down[i] > _weight(context, i))
+    return "along sums" if any(summed[i] for i in inner) else ""
+
+
+def _reaches(context: Context, runs: _Runs, sums: Sequence[bool]) -> Sequence[bool]:
+    """Whether what each node makes reaches a sum through nothing but affine maps."""
+    found = [False] * len(sums)
+    for index in reversed(range(len(sums))):
+        found[index] = runs.gives[index] and any(
+            sums[r] or (found[r] and context.roles[r] is not Role.LINEAR)
+            for r in context.graph.consumers[index]
+        )
+    return found
+
+
+def _shuffles(context: Context, index: int) -> bool:
+    """Whether a pixel shuffle reads the layer."""
+    return any(
+        r >= 0 and context.nodes[r].class_name == "DepthToSpace" for r in context.readers[index]
+    )
+
+
+def _is_sum(context: Context, index: int) -> bool:
+    return context.roles[index] is Role.MERGE and context.nodes[index].class_name in _SUMS
+
+
+def _is_affine(context: Context, index: int) -> bool:
+    """Whether a node without a kernel is an affine map of what it reads."""
+    node, role = context.nodes[index], context.roles[index]
+    if role is Role.NORM:
+        return node.class_name in BATCH_NORMS or node.class_name == "Normalization"
+    if role is Role.MERGE:
+        return node.class_name == "Concatenate" or node.class_name in _SUMS
+    if role in (Role.POOL, Role.GLOBAL_POOL):
+        return "Average" in node.class_name or node.class_name == "Mean"
+    if node.class_name in _CASTS and _is_integer(node.config.get("dtype")):
+        return False
+    if role is Role.OTHER:
+        return _is_affine_op(node)
+    return role in _AFFINE_ROLES
+
+
+def _is_affine_op(node: Node) -> bool:
+    """Whether an op of one tensor is affine; a tensor as the denominator bends."""
+    first = node.kwargs.get("x1", node.args[0] if node.args else None)
+    if node.class_name in _QUOTIENTS and not isinstance(first, Tensor):
+        return False
+    return len(node.inputs) == 1 and (
+        node.class_name in _SCALINGS or node.class_name == "Rescaling"
+    )
+
+
+def _is_integer(dtype: object) -> bool:
+    return isinstance(dtype, str) and dtype.startswith(("int", "uint", "bool"))
+
+
+def _runs(context: Context, carries: Sequence[bool]) -> _Runs:
+    """The longest runs to and from each node, in one pass each way."""
+    indices = range(len(context.nodes))
+    linear = [role is Role.LINEAR for role in context.roles]
+    gives = [carries[i] or (linear[i] and context.activations[i] is None) for i in indices]
+    takes = [carries[i] or linear[i] for i in indices]
+    up, down = [0] * len(indices), [0] * len(indices)
+    for i in indices:
+        if takes[i]:
+            before = [up[p] for p in context.producers[i] if gives[p]]
+            up[i] = max(before, default=0) + _weight(context, i)
+    for i in reversed(indices):
+        if takes[i]:
+            behind = [down[c] for c in context.graph.consumers[i] if gives[i] and takes[c]]
+            down[i] = max(behind, default=0) + _weight(context, i)
+    return _Runs(up, down, gives, takes)
+
+
+def _weight(context: Context, index: int) -> int:
+    """1 for a learned layer; a depthwise convolution belongs to the one behind it."""
+    if context.roles[index] is not Role.LINEAR:
+        return 0
+    return 0 if context.nodes[index].class_name.startswith("Depthwise") else 1
+
+
+def _chains(context: Context, runs: _Runs) -> Iterator[_Chain]:
+    """The runs that are too long; two nodes hang together where one goes from one to the other."""
+    group = list(range(len(context.nodes)))
+
+    def root(index: int) -> int:
+        while group[index] != index:
+            group[index] = group[group[index]]
+            index = group[index]
+        return index
+
+    longest: dict[int, int] = {}
+    for index, consumers in enumerate(context.graph.consumers):
+        for reader in consumers if runs.gives[index] else ():
+            length = runs.up[index] + runs.down[reader]
+            if runs.takes[reader] and length > LONGEST_BY_DESIGN:
+                group[root(reader)] = root(index)
+                longest[index] = max(longest.get(index, 0), length)
+                longest[reader] = max(longest.get(reader, 0), length)
+    members: dict[int, list[int]] = {}
+    for index in sorted(longest):
+        members.setdefault(root(index), []).append(index)
+    for indices in members.values():
+        layers = tuple(i for i in indices if context.roles[i] is Role.LINEAR)
+        yield _Chain(tuple(indices), layers, max(longest[i] for i in indices))
+
+
+def _decoder() -> Context:
+    """A decoder of transposed convolutions without activations, with a skip."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3), strides=(2, 2), activation="relu")
+    y = net.conv(16, x, strides=(2, 2), activation="relu")
+    up: dict[str, Any] = {"kernel_size": (3, 3), "strides": (2, 2), "padding": "same"}
+    y = net.add("Conv2DTranspose", net.add("Dropout", y), filters=8, name="up1", **up)
+    y = net.add("Concatenate", net.norm(y), x)
+    y = net.add("Conv2DTranspose", y, filters=4, name="up2", **up)
+    return net.context(net.conv(1, y, name="head"))
+
+
+def _residual() -> Context:
+    """Projections along the sums of residual blocks, as in Xception."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3), activation="relu")
+    for name in ("one", "two", "three"):
+        short = net.norm(net.conv(8, x, size=1, name=name))
+        x = net.add("Add", net.norm(net.conv(8, net.relu(x), name=f"{name}_branch")), short)
+    return net.context(net.relu(x))
+
+
+def _super_resolution() -> Context:
+    """The tail of a super-resolution network: convolution, pixel shuffle, twice, convolution."""
+    net = Sketch()
+    x = net.conv(8, net.input(8, 8, 3), activation="relu")
+    for name in ("up1", "up2"):
+        x = net.add("DepthToSpace", net.conv(32, x, name=name), block_size=2)
+    return net.context(net.conv(3, x, name="out"))
+
+
+def _pyramid() -> Context:
+    """A lateral layer that is summed with finer levels, smoothed, and read by a head."""
+    net = Sketch()
+    fine = net.conv(8, net.input(32, 32, 3), activation="relu")
+    coarse = net.conv(8, fine, strides=(2, 2), activation="relu")
+    lateral = net.conv(8, coarse, size=1, name="lateral")
+    x = net.add("Add", net.add("UpSampling2D", lateral), net.conv(8, fine, size=1))
+    head = net.conv(8, net.conv(8, lateral, name="smooth"), activation="relu", name="head")
+    return net.context(net.conv(1, net.relu(x)), net.conv(1, head))
+
+
+def _two_in_a_row() -> Context:
+    """Two convolutions in a row, as in every linear bottleneck."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(16, net.input(32, 32, 3))))
+    x = net.norm(net.conv(32, net.norm(net.conv(8, x, size=1)), size=1))
+    return net.context(net.conv(1, net.relu(x)))
+
+
+def _instance_norm_between() -> Context:
+    """Instance norms between: each depends on its input, so the whole is no affine map."""
+    net = Sketch()
+    x = net.input(32, 32, 3)
+    for _ in range(3):
+        x = net.add("GroupNormalization", net.conv(8, x), groups=-1)
+    return net.context(net.conv(1, x))
+
+
+def _separable() -> Context:
+    """Depthwise and pointwise convolutions: each pair is one factorized convolution."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(32, 32, 3)))
+    for _ in range(2):
+        x = net.add("DepthwiseConv2D", x, kernel_size=(3, 3), padding="same")
+        x = net.norm(net.conv(8, net.norm(x), size=1))
+    return net.context(net.relu(x))
+
+
+RULE = Rule(
+    code="NW107",
+    name="affine-chain",
+    severity=Severity.WARNING,
+    document=__doc__,
+    look=_look,
+    fix="Put an activation behind each of these layers but the last, and train again.",
+    keeps_outputs=False,
+    invalid=(
+        Invalid(_decoder, ("up1", "up2", "head")),
+        Invalid(
+            _residual,
+            ("one", "one_branch", "two", "three"),
+            Severity.INFO,
+        ),
+        Invalid(_pyramid, ("lateral", "smooth", "head"), Severity.INFO),
+        Invalid(_super_resolution, ("up1", "up2", "out"), Severity.INFO),
+    ),
+    valid=(_two_in_a_row, _instance_norm_between, _separable),
+)

@@ -1,0 +1,179 @@
+"""A normalization makes the prediction.
+
+## What it does
+Follows each output back through resizing, reshapes and a final sigmoid, softmax, tanh or linear
+activation, and reports a normalization that stands there. A norm and a hidden activation at the
+end are a feature extractor and never reported, nor is a `Normalization(invert=True)`; a vector or
+map of 32 features and more without an activation may be an embedding, for which it is only a
+warning.
+
+## Why is this bad
+The normalization fixes mean and spread of the prediction over the batch or the image, so a network
+can't say that one image has more of something than another, and what it predicts for a sample
+depends, in training, on the samples beside it.
+
+## Evidence
+- Mechanism: batch, instance and group norm subtract the mean of each channel over batch or space.
+- Contested for embeddings: a batch norm behind the embedding is common practice in face recognition
+  and re-identification.
+- DCGAN (Radford et al. 2015) leaves batch norm out at the generator's output for stability.
+
+## Example
+```python
+x = keras.layers.Conv2D(1, 1)(x)
+x = keras.layers.BatchNormalization()(x)
+model = keras.Model(inputs, keras.layers.Activation("sigmoid")(x))
+```
+
+## Use instead
+```python
+x = keras.layers.Conv2D(1, 1)(x)
+model = keras.Model(inputs, keras.layers.Activation("sigmoid")(x))
+```
+
+## Fix safety
+A batch norm behind a linear layer can be folded into it, and outputs stay; training behaves
+otherwise from then on. Any other norm changes outputs when it is removed.
+"""
+
+from collections.abc import Iterator
+
+from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role
+from normwise.norms.mends import RemoveNorm
+from normwise.rules.context import BATCH_NORMS, PER_POSITION, Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketches import Sketch
+
+EMBEDDING = 32
+"""Features from which on an output without an activation may be an embedding."""
+_THROUGH = frozenset({Role.PASS, Role.RESAMPLE, Role.SHAPE})
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    ends = _ends(context)
+    for output in sorted(context.outputs):
+        norm, activation = ends[output]
+        # An output that others read too is a tap of features, not the prediction.
+        if norm is None or context.graph.consumers[output]:
+            continue
+        severity = None
+        if activation is None and (context.channels_made(norm) or 0) >= EMBEDDING:
+            if context.nodes[norm].class_name in PER_POSITION:
+                continue  # encoders end so by design
+            severity = Severity.WARNING
+        name, before = context.layer(norm), context.read(norm)
+        folds = (
+            context.nodes[norm].class_name in BATCH_NORMS
+            and before is not None
+            and context.roles[before] is Role.LINEAR
+            and context.activations[before] is None
+            and context.only_reader(before) == norm
+        )
+        behind = f" but for the {activation} behind it" if activation else ""
+        yield Spot(
+            (name,),
+            f"{name} makes the prediction{behind}: its mean and spread are fixed.",
+            severity,
+            f"Remove {name}.",
+            keeps_outputs=folds,
+            mends=(RemoveNorm(context.name(norm)),) if severity is None else (),
+            by_hand="an embedding may end so on purpose.",
+        )
+
+
+def _ends(context: Context) -> list[tuple[int | None, str | None]]:
+    """For each node the norm whose result it passes on, and the last activation behind that."""
+    ends: list[tuple[int | None, str | None]] = []
+    for index, role in enumerate(context.roles):
+        producers = context.producers[index]
+        before = ends[producers[0]] if len(producers) == 1 else (None, None)
+        activation = context.activations[index]
+        if context.is_norm(index):
+            ends.append((index, None))
+        elif role in _THROUGH:
+            ends.append(before)
+        elif role is Role.ACTIVATION and activation in OUTPUT_ACTIVATIONS and before[0] is not None:
+            ends.append((before[0], activation))
+        else:
+            ends.append((None, None))
+    return ends
+
+
+def _before_sigmoid() -> Context:
+    """A batch norm between the last convolution and the sigmoid."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(32, 32, 3)))
+    x = net.norm(net.conv(1, x, size=1), name="norm")
+    return net.context(net.add("Activation", x, activation="sigmoid"))
+
+
+def _before_resize() -> Context:
+    """An instance norm whose result is only made larger, inside a nested model."""
+    inner = Sketch("head")
+    y = inner.add(
+        "GroupNormalization", inner.conv(2, inner.input(None, None, 8)), groups=-1, name="n"
+    )
+    head = inner.graph(y)
+    net = Sketch()
+    x = net.nest(head, net.relu(net.conv(8, net.input(32, 32, 3))), name="head")
+    return net.context(net.add("UpSampling2D", x))
+
+
+def _after_softmax() -> Context:
+    """A batch norm behind the softmax."""
+    net = Sketch()
+    x = net.conv(4, net.input(32, 32, 3), activation="softmax")
+    return net.context(net.norm(x, name="norm"))
+
+
+def _embedding() -> Context:
+    """A batch norm behind the vector of an embedding."""
+    net = Sketch()
+    x = net.add("GlobalAveragePooling2D", net.relu(net.conv(8, net.input(32, 32, 3))))
+    return net.context(net.norm(net.dense(128, x), name="norm"))
+
+
+def _feature_extractor() -> Context:
+    """Norm and relu at the end, as in a network without its top."""
+    net = Sketch()
+    x = net.relu(net.norm(net.conv(64, net.input(32, 32, 3))))
+    return net.context(x)
+
+
+def _unscaled() -> Context:
+    """`Normalization(invert=True)`, which returns predictions in the target's units."""
+    net = Sketch()
+    x = net.conv(1, net.relu(net.norm(net.conv(8, net.input(32, 32, 3)))))
+    return net.context(net.add("Normalization", x, invert=True))
+
+
+def _encoder() -> Context:
+    """The layer norm that ends a transformer's encoder."""
+    net = Sketch()
+    x = net.dense(64, net.input(10, 64), activation="gelu")
+    return net.context(net.add("LayerNormalization", x))
+
+
+def _tap() -> Context:
+    """A normalized tensor that is an output beside the prediction made from it."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3)))
+    return net.context(x, net.conv(1, net.relu(x)))
+
+
+RULE = Rule(
+    code="NW110",
+    name="norm-on-output",
+    severity=Severity.ERROR,
+    document=__doc__,
+    look=_look,
+    fix="Remove the normalization.",
+    keeps_outputs=False,
+    invalid=(
+        Invalid(_before_sigmoid, ("norm",)),
+        Invalid(_before_resize, ("head/n",)),
+        Invalid(_after_softmax, ("norm",)),
+        Invalid(_embedding, ("norm",), Severity.WARNING),
+    ),
+    valid=(_feature_extractor, _unscaled, _encoder, _tap),
+)

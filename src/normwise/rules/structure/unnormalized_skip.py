@@ -1,0 +1,217 @@
+"""A skip carries a tensor from before its normalization into a concatenation.
+
+## What it does
+Finds tensors that one reader normalizes while another way takes them raw, through a gate too, into
+a concatenation whose result reaches a convolution or dense layer without being normalized. Sums are
+exempt (an identity path stays raw on purpose), and so are concatenations with a norm behind them,
+as in DenseNet.
+
+## Why is this bad
+The layer behind the concatenation sees channels at two scales, normalized ones beside raw ones
+whose scale drifts in training, which is what the normalization was put there to prevent.
+
+## Evidence
+- Measured: in the network of the question both skips tap their convolution before its batch norm.
+- Measured: DenseNet121 has 58 raw taps, all with a batch norm behind the concatenation, and
+  ResNet50V2 has 9, all into sums; none of them is a fault.
+
+## Example
+```python
+tap = keras.layers.Conv2D(16, 3, activation="relu")(x)
+x = keras.layers.BatchNormalization()(tap)
+...
+x = keras.layers.Concatenate()([x, tap])
+```
+
+## Use instead
+```python
+x = tap = keras.layers.BatchNormalization()(keras.layers.Conv2D(16, 3, activation="relu")(x))
+...
+x = keras.layers.Concatenate()([x, tap])
+```
+
+## Fix safety
+Shapes stay, outputs change; the model has to be trained again. A new norm on the skip, set to the
+identity, keeps outputs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from normwise.graph.catalogue import Role
+from normwise.norms.mends import Reread
+from normwise.rules.context import Context
+from normwise.rules.rule import Invalid, Rule, Severity, Spot
+from normwise.rules.sketches import Sketch
+
+_ON_SKIP = frozenset(
+    {Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.ACTIVATION, Role.SHAPE}
+)
+
+
+def _look(context: Context) -> Iterator[Spot]:
+    joins = [
+        index
+        for index in context.of_role(Role.MERGE)
+        if context.nodes[index].class_name == "Concatenate" and context.reaches_linear[index]
+    ]
+    taps = _taps(context) if joins else []
+    found: dict[tuple[int, int], list[int]] = {}
+    for index in joins:
+        for producer in context.producers[index]:
+            tap = taps[producer]
+            if tap is not None:
+                found.setdefault((tap, index), []).append(producer)
+    starts = _starts(context, taps) if found else []
+    for (tap, merge), ends in found.items():
+        names, norm = (context.layer(tap), context.layer(merge)), context.norm_beside[tap]
+        beside = "" if norm is None else context.layer(norm)
+        yield Spot(
+            names,
+            f"{names[1]} gets {names[0]} from before {beside}, and no normalization stands behind "
+            f"{names[1]}.",
+            fix=f"Let {names[1]} read {beside} instead of {names[0]}, and train again.",
+            mends=tuple(
+                Reread(*map(context.name, (*(starts[end] or (merge, end)), norm)))
+                for end in ends
+                if norm is not None and end != norm
+            ),
+        )
+
+
+def _starts(context: Context, taps: Sequence[int | None]) -> Sequence[tuple[int, int] | None]:
+    """For each node on a skip the call where it begins to be one, and what that reads.
+
+    That is the first call that doesn't lead to the norm as well; None for those that do.
+    """
+    shared = _leading_to_norms(context, taps)
+    starts: list[tuple[int, int] | None] = []
+    for index, tap in enumerate(taps):
+        before = _carried(context, index)
+        if tap is None or before is None or shared.get(index) == tap:
+            starts.append(None)
+        else:
+            starts.append((index, before) if shared.get(before) == tap else starts[before])
+    return starts
+
+
+def _leading_to_norms(context: Context, taps: Sequence[int | None]) -> Mapping[int, int]:
+    """The nodes from each tap to the norm beside it, that one left out, with their tap."""
+    found: dict[int, int] = {}
+    for tap in dict.fromkeys(taps):
+        norm = None if tap is None else context.norm_beside[tap]
+        if tap is None or norm is None:
+            continue
+        index = next(p for p in context.producers[norm] if context.sources[p] == tap)
+        while index != tap:
+            found[index] = tap
+            index = context.producers[index][0]
+        found[tap] = tap
+    return found
+
+
+def _taps(context: Context) -> list[int | None]:
+    """For each node the raw tensor that reaches it along a skip and is normalized beside it."""
+    taps: list[int | None] = []
+    normal: list[bool] = []
+    for index, role in enumerate(context.roles):
+        before = _carried(context, index)
+        normal.append(role is Role.NORM or (before is not None and normal[before]))
+        tensor = context.origins[index]
+        made = context.roles[tensor] is not Role.INPUT
+        if made and not normal[index] and context.norm_beside[tensor] is not None:
+            taps.append(tensor)
+        else:
+            taps.append(None if before is None else taps[before])
+    return taps
+
+
+def _carried(context: Context, index: int) -> int | None:
+    """The node whose tensor a node passes on along a skip; a gate only weighs it."""
+    producers, role = context.producers[index], context.roles[index]
+    if role is Role.MERGE and context.nodes[index].class_name == "Multiply":
+        masks = context.layout.masks
+        producers = tuple(p for p in producers if context.sources[p] not in masks)
+    elif role not in _ON_SKIP:
+        return None
+    return producers[0] if len(producers) == 1 else None
+
+
+def _raw_skip() -> Context:
+    """The skip taps the convolution, the way down its norm."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu", name="tap")
+    x = net.relu(net.conv(16, net.norm(tap), strides=(2, 2)))
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap, name="join")
+    return net.context(net.conv(1, x))
+
+
+def _raw_on_a_long_way() -> Context:
+    """The same through dropout, pooling and a relu of its own."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), name="tap")
+    x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
+    skip = net.add("MaxPooling2D", net.relu(net.add("Dropout", tap)))
+    return net.context(net.conv(1, net.relu(net.add("Concatenate", x, skip, name="join"))))
+
+
+def _raw_through_a_gate() -> Context:
+    """The same through the gate of an attention U-Net."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu", name="tap")
+    x = net.relu(net.conv(16, net.norm(tap), strides=(2, 2)))
+    x = net.add("UpSampling2D", x)
+    gate = net.add("Activation", net.conv(1, x, size=1), activation="sigmoid")
+    x = net.add("Concatenate", x, net.add("Multiply", tap, gate), name="join")
+    return net.context(net.conv(1, x))
+
+
+def _norm_behind() -> Context:
+    """A norm behind the concatenation, as in dense blocks."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3))
+    y = net.conv(8, net.relu(net.norm(x)))
+    x = net.relu(net.norm(net.add("Concatenate", x, y)))
+    return net.context(net.conv(1, x))
+
+
+def _into_a_sum() -> Context:
+    """A raw tensor into a sum, as on the identity path of a pre-activation block."""
+    net = Sketch()
+    x = net.conv(8, net.input(32, 32, 3))
+    y = net.conv(8, net.relu(net.norm(x)))
+    return net.context(net.conv(1, net.add("Add", x, y)))
+
+
+def _normalized_skip() -> Context:
+    """A skip behind norm and relu, which the next block happens to normalize again."""
+    net = Sketch()
+    tap = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
+    x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap)
+    return net.context(net.conv(1, x))
+
+
+def _no_norms() -> Context:
+    """A U-Net without any norm."""
+    net = Sketch()
+    tap = net.conv(8, net.input(32, 32, 3), activation="relu")
+    x = net.conv(16, tap, strides=(2, 2), activation="relu")
+    x = net.add("Concatenate", net.add("UpSampling2D", x), tap)
+    return net.context(net.conv(1, x))
+
+
+RULE = Rule(
+    code="NW108",
+    name="unnormalized-skip",
+    severity=Severity.WARNING,
+    document=__doc__,
+    look=_look,
+    fix="Let the skip start behind the normalization, and train again.",
+    keeps_outputs=False,
+    invalid=(
+        Invalid(_raw_skip, ("tap", "join")),
+        Invalid(_raw_on_a_long_way, ("tap", "join")),
+        Invalid(_raw_through_a_gate, ("tap", "join")),
+    ),
+    valid=(_norm_behind, _into_a_sum, _normalized_skip, _no_norms),
+)
