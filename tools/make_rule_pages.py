@@ -6,7 +6,7 @@ python tools/make_rule_pages.py
 from pathlib import Path
 
 from normwise.rules import RULES, Rule
-from normwise.rules.page import levels_of, markdown
+from normwise.rules.markdown import levels_of, markdown
 from normwise.workflows.question import answer
 
 FOLDER = Path("docs/rules")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from normwise.rules import BY_NAME, RULES
-from normwise.rules.page import HEADINGS, Page, markdown
+from normwise.rules.markdown import markdown
+from normwise.rules.page import HEADINGS, Page
 from tools.make_rule_pages import pages
 
 ROOT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ from keras import layers
 
 import normwise as nw
 from normwise.keras_format import weights_file
-from normwise.rules.context import batch_statistics
+from normwise.rules.context import batch_norm_weights
 from normwise.workflows.check_formats import to_github, to_sarif
 from normwise.workflows.check_many import check_many
 from tests.commands import normwise
 
-WIDE = batch_statistics.MOST_CHANNELS + 1
+WIDE = batch_norm_weights.MOST_CHANNELS + 1
 TRAINING = {"batch_size": 4, "samples": 8, "epochs": 1}
 
 
@@ -56,7 +56,7 @@ def test_it_may_have_been_trained_before(path):
 
 def test_within_the_bounds_it_is_reported(path, monkeypatch):
     monkeypatch.setattr(weights_file, "MAX_LAYER_NUMBERS", 2**22)
-    monkeypatch.setattr(batch_statistics, "MOST_CHANNELS", 2**20)
+    monkeypatch.setattr(batch_norm_weights, "MOST_CHANNELS", 2**20)
     report = nw.check(path, **TRAINING)
     assert untouched(report) == [("wide", "narrow")]
     assert report.unread == () and not report.left_out

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from normwise.norms.mends import Mend
-from normwise.rules.context.batch_statistics import named
 from normwise.rules.rule import Finding, Severity
+from normwise.rules.words import named
 
 
 @dataclass(frozen=True)

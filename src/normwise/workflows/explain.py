@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from normwise.rules import RULES
 from normwise.rules.catalogue import named
-from normwise.rules.page import markdown
+from normwise.rules.markdown import markdown
 
 if TYPE_CHECKING:
     from normwise.rules import Rule

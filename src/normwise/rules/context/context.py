@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, final
+from typing import final
 
+from normwise.errors import TooWideError
+from normwise.rules.context.batch_norm_weights import BatchNormWeights
 from normwise.rules.context.dataflow import Dataflow
+from normwise.rules.context.measurements import Measurements, StateChange
 from normwise.rules.context.modes import HONOURED_FROM, told_to_rest
 from normwise.rules.context.sizes import Sizes
 from normwise.rules.context.training import Training
 from normwise.rules.context.weights import Weights
-
-if TYPE_CHECKING:
-    from normwise.rules.context.batch_statistics import Weights as BatchNormWeights
-    from normwise.rules.context.measurements import Measurements, StateChange
 
 
 @final
@@ -32,7 +31,6 @@ class Context(Dataflow, Sizes):
         written: Whether it was read from a file, which another Keras may have to read.
         measured: What was measured on data, None without data.
         live: Tries what training does to the state, where a live model is at hand.
-        batch_norm_weights: What was read of the weights so far, by layer (see `batch_statistics`).
         unread: The layers whose weights are too many to look at, as far as rules asked for them.
     """
 
@@ -42,9 +40,6 @@ class Context(Dataflow, Sizes):
     written: bool = False
     measured: Measurements | None = None
     live: StateChange | None = None
-    batch_norm_weights: dict[str, BatchNormWeights | None] = field(
-        default_factory=dict, repr=False, compare=False
-    )
     unread: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @cached_property
@@ -56,3 +51,26 @@ class Context(Dataflow, Sizes):
         if self.keras_version is None or self.keras_version < HONOURED_FROM:
             return frozenset()
         return told_to_rest(self.model, self.graph)
+
+    def weights_of(self, index: int) -> BatchNormWeights | None:
+        """The weights of a batch normalization, None where there are none that fit its settings.
+
+        None, too, where they are too many to look at: then its layer is in `unread`.
+        """
+        layer = self.layer(index)
+        if layer not in self._batch_norm_weights:
+            self._batch_norm_weights[layer] = self._weights_read(index)
+        return self._batch_norm_weights[layer]
+
+    @cached_property
+    def _batch_norm_weights(self) -> dict[str, BatchNormWeights | None]:
+        return {}
+
+    def _weights_read(self, index: int) -> BatchNormWeights | None:
+        layer = self.layer(index)
+        try:
+            arrays = self.weights.of(layer) if self.weights else None
+            return BatchNormWeights.of(arrays, self.nodes[index].config)
+        except TooWideError:
+            self.unread.append(layer)
+            return None

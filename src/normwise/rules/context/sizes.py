@@ -9,10 +9,8 @@ from functools import cached_property
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of
 from normwise.rules.context.channels import ChannelAxis
+from normwise.rules.context.numbers import LARGEST
 from normwise.rules.context.opened_graph import OpenedGraph
-
-MOST_PARAMETERS = 10**15
-"""A file can state any number; beyond this one it is none that anybody meant."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Sizes(OpenedGraph):
     def channels_made(self, index: int) -> int | None:
         """The number of channels of what a node makes."""
         width = _size(self.nodes[index].shape, self.axes[index])
-        return None if width is None or width > MOST_PARAMETERS else width
+        return None if width is None or width > LARGEST else width
 
     def channels_read(self, index: int) -> int | None:
         """The number of channels that a node with one input reads."""
@@ -71,7 +69,7 @@ class Sizes(OpenedGraph):
         found = {}
         for layer, calls in self.graph.calls.items():
             own = parameters_of(self.graph, self.nodes[calls[0]])
-            found[layer] = None if own is None or own.total > MOST_PARAMETERS else own.total
+            found[layer] = None if own is None or own.total > LARGEST else own.total
         return found
 
     @cached_property

@@ -33,9 +33,9 @@ from collections.abc import Iterator, Sequence
 
 from normwise.norms.mends import WriteAnew
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 KEYS = ("renorm", "renorm_clipping", "renorm_momentum")
 SINCE = (3, 14)

@@ -41,9 +41,9 @@ from typing import Any
 from normwise.graph.graph import Shape
 from normwise.graph.regions import DECODER
 from normwise.rules.context import BATCH_NORMS, Context
-from normwise.rules.context.batch_statistics import counted, span
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted, span
 
 
 def _look(context: Context) -> Iterator[Spot]:

@@ -41,9 +41,9 @@ from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import CONVOLUTIONS, Role
 from normwise.rules.context import BATCH_NORMS, Context
-from normwise.rules.context.batch_statistics import counted
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 _TAKES = CONVOLUTIONS | {"Dense"}
 _OPEN = frozenset([Role.PASS, Role.POOL, Role.GLOBAL_POOL, Role.RESAMPLE, Role.BORDER])

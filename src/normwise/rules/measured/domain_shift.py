@@ -33,11 +33,11 @@ Outputs change, which is the point: compare them on a few labeled images of the 
 from collections.abc import Iterator, Sequence
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted
 from normwise.rules.context.measurements import Gap, Measurements
 from normwise.rules.measured.train_eval_gap import LEAST, described
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 
 def _look(context: Context) -> Iterator[Spot]:

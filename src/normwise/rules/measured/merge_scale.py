@@ -40,7 +40,6 @@ from math import isfinite
 
 from normwise.graph.catalogue import Role
 from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
-from normwise.rules.context.batch_statistics import weights_of
 from normwise.rules.context.measurements import Branches, Measurements
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch, SketchedWeights
@@ -147,7 +146,7 @@ def _starts_at_zero(context: Context, index: int) -> bool:
     norm = context.sources[index]
     if context.nodes[norm].class_name not in BATCH_NORMS:
         return False
-    weights = weights_of(context, norm)
+    weights = context.weights_of(norm)
     gamma = weights.gamma if weights is not None else None
     return gamma is not None and all(abs(value) < ZERO for value in gamma)
 

@@ -34,10 +34,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted, learning
+from normwise.rules.context.batch_statistics import learning
 from normwise.rules.context.measurements import Measurements, Spreads
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 LEAST = 20.0
 """Multiples of the median from which on a sample is no longer one of the others."""

@@ -37,10 +37,10 @@ Outputs change: the model has to be trained again. Larger tiles and blending mak
 from collections.abc import Iterator
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted
 from normwise.rules.context.measurements import Measurements, Tiles
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 LEAST = 0.01
 """Share of the output's standard deviation that could be seen at all."""

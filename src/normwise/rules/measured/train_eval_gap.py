@@ -41,10 +41,10 @@ Outputs in inference change, which is the point; the weights stay.
 from collections.abc import Iterator
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted
 from normwise.rules.context.measurements import Gap, Measurements, Modes
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 LEAST = 0.5
 """Gap from which on a layer is reported."""

@@ -45,10 +45,10 @@ from normwise.graph.catalogue import Role
 from normwise.graph.graph import Graph, Node
 from normwise.norms.mends import Mend, configure
 from normwise.rules.context import BATCH_NORMS, HONOURED_FROM, Context, mode_of
-from normwise.rules.context.batch_statistics import counted, span, weights_of
 from normwise.rules.context.measurements import StateChange
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_layer_by_itself
 from normwise.rules.sketches import Sketch, SketchedWeights
+from normwise.rules.words import counted, span
 
 _FRESH = "statistics are still 0 and 1: frozen like that these norms would never learn any."
 SMALLEST_BACKBONE = 3
@@ -84,7 +84,7 @@ def _look(context: Context) -> Iterator[Spot]:
 
 def _holds_nothing_yet(context: Context, norms: Iterable[int]) -> bool:
     """Whether a norm still has the statistics that it began with, by its weights."""
-    weights = (weights_of(context, norm) for norm in norms)
+    weights = (context.weights_of(norm) for norm in norms)
     return any(own is not None and own.has_initial_statistics for own in weights)
 
 

@@ -39,9 +39,9 @@ from functools import partial
 from normwise.graph.catalogue import Role, has_bias
 from normwise.norms.mends import AddBias
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import named
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import named
 
 _OPEN = frozenset({Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 

@@ -34,9 +34,9 @@ from collections.abc import Iterator
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import OUTPUT, Context
-from normwise.rules.context.batch_statistics import named
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import named
 
 
 def _look(context: Context) -> Iterator[Spot]:

@@ -32,9 +32,10 @@ Outputs change: the model has to be trained again.
 from collections.abc import Iterator, Sequence
 
 from normwise.rules.context import Context, Training
-from normwise.rules.context.batch_statistics import counted, is_tiny, learning
+from normwise.rules.context.batch_statistics import is_tiny, learning
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 
 def _look(context: Context) -> Iterator[Spot]:

@@ -40,16 +40,12 @@ from functools import partial
 
 from normwise.norms.mends import SetArguments
 from normwise.rules.context import Context, Training
-from normwise.rules.context.batch_statistics import (
-    Weights,
-    counted,
-    learning,
-    number,
-    share_below,
-    weights_of,
-)
+from normwise.rules.context.batch_norm_weights import BatchNormWeights
+from normwise.rules.context.batch_statistics import learning
+from normwise.rules.context.numbers import number, share_below
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch, SketchedWeights
+from normwise.rules.words import counted
 
 WARNING, ERROR = 0.01, 0.1
 """Weights of the initial values from which on they matter, and matter much."""
@@ -73,7 +69,7 @@ def _look(context: Context) -> Iterator[Spot]:
             continue
         if _left(momentum, steps * runs) > WARNING:
             cold.setdefault((momentum, runs), []).append(index)
-    weights = {i: weights_of(context, i) for norms in cold.values() for i in norms}
+    weights = {i: context.weights_of(i) for norms in cold.values() for i in norms}
     read = {
         group: [i for i in norms if context.layer(i) not in context.unread]
         for group, norms in cold.items()
@@ -85,7 +81,7 @@ def _look(context: Context) -> Iterator[Spot]:
 
 
 def _from_the_start(
-    cold: dict[_Group, list[int]], weights: dict[int, Weights | None], steps: int
+    cold: dict[_Group, list[int]], weights: dict[int, BatchNormWeights | None], steps: int
 ) -> dict[_Group, list[int]]:
     """Without the norms that hold statistics from before this training."""
     warm = any(
@@ -106,7 +102,7 @@ def _left(momentum: float, steps: int) -> float:
     return float(momentum ** min(steps, 10**15))
 
 
-def _is_new(weights: Weights | None) -> bool:
+def _is_new(weights: BatchNormWeights | None) -> bool:
     return weights is not None and weights.has_initial_statistics
 
 

@@ -34,9 +34,10 @@ from collections.abc import Iterator
 from operator import or_
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted, number, share_below, weights_of
+from normwise.rules.context.numbers import number, share_below
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch, SketchedWeights, Values
+from normwise.rules.words import counted
 
 SMALLEST_GAMMA = 1e-4
 
@@ -65,7 +66,7 @@ def _look(context: Context) -> Iterator[Spot]:
 
 def _dead(context: Context, index: int) -> tuple[int, int]:
     """How many channels of a norm are dead, and of how many."""
-    weights = weights_of(context, index)
+    weights = context.weights_of(index)
     epsilon = number(context.nodes[index].config.get("epsilon", 1e-3))
     if weights is None or epsilon is None:
         return 0, 0

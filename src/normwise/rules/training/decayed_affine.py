@@ -41,9 +41,10 @@ from typing import Any
 
 from normwise.norms.mends import configure
 from normwise.rules.context import Context, Training
-from normwise.rules.context.batch_statistics import counted, number
+from normwise.rules.context.numbers import number
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 _AFFINE = {"gamma": "scale", "beta": "center"}
 _NONE = {"gamma_regularizer": None, "beta_regularizer": None}

@@ -38,9 +38,11 @@ from typing import Any
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import configure
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted, learning, number
+from normwise.rules.context.batch_statistics import learning
+from normwise.rules.context.numbers import number
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 _HALVES = frozenset({"float16", "bfloat16"})
 SMALLEST_EPSILON = 1e-5

@@ -37,9 +37,11 @@ from functools import partial
 
 from normwise.norms.mends import SetArguments
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted, learning, number
+from normwise.rules.context.batch_statistics import learning
+from normwise.rules.context.numbers import number
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 LOWEST = 0.5
 

@@ -35,9 +35,10 @@ from functools import partial
 
 from normwise.norms.mends import Mend, SetArguments
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import counted, number, share_below, weights_of
+from normwise.rules.context.numbers import number, share_below
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch, SketchedWeights
+from normwise.rules.words import counted
 
 CONSTANT = 1e-12
 """A variance below which a channel is constant."""
@@ -95,7 +96,7 @@ def _once(context: Context) -> Iterator[int]:
 
 def _share(context: Context, index: int, other: float | None = None) -> float | None:
     """Below which multiple of epsilon, or another one, half of the variances are: 1, 10, None."""
-    weights = weights_of(context, index)
+    weights = context.weights_of(index)
     epsilon = other or number(context.nodes[index].config.get("epsilon", 1e-3))
     if weights is None or epsilon is None or epsilon <= 0:
         return None

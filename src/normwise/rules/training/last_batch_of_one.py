@@ -31,9 +31,10 @@ The model stays as it is.
 from collections.abc import Iterator
 
 from normwise.rules.context import Context, Training
-from normwise.rules.context.batch_statistics import counted, learning, values_of_a_sample
+from normwise.rules.context.batch_statistics import learning, values_of_a_sample
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 
 def _look(context: Context) -> Iterator[Spot]:

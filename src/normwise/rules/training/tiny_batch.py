@@ -40,7 +40,6 @@ from functools import partial
 from normwise.rules.context import Context, Training
 from normwise.rules.context.batch_statistics import (
     FEW_SAMPLES,
-    counted,
     is_tiny,
     learning,
     samples_behind,
@@ -48,6 +47,7 @@ from normwise.rules.context.batch_statistics import (
 )
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import counted
 
 
 def _look(context: Context) -> Iterator[Spot]:

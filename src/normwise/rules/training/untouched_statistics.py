@@ -33,14 +33,11 @@ Outputs change, which is the point: `normwise recalibrate` measures the statisti
 from collections.abc import Iterator, Mapping, Sequence
 
 from normwise.rules.context import Context
-from normwise.rules.context.batch_statistics import (
-    counted,
-    learning,
-    number,
-    weights_of,
-)
+from normwise.rules.context.batch_statistics import learning
+from normwise.rules.context.numbers import number
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch, SketchedWeights, Values
+from normwise.rules.words import counted
 
 UNTRAINED = 2e-3
 """What a gamma is off by that makes up for another epsilon, and was never trained."""
@@ -63,7 +60,7 @@ def _spot(context: Context, norms: Sequence[int]) -> Spot:
 
 
 def _is_untouched(context: Context, index: int) -> bool:
-    weights, config = weights_of(context, index), context.nodes[index].config
+    weights, config = context.weights_of(index), context.nodes[index].config
     if weights is None or not weights.has_initial_statistics:
         return False
     return _has_moved(weights.gamma, config.get("gamma_initializer", "Ones")) or _has_moved(
