@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,8 +75,9 @@ PRIVATE = frozenset(
 )  # fmt: skip
 
 
-def imported(source: str) -> Iterator[str]:
-    """Modules that a file imports at run time, wherever in it; type checking is left out."""
+@cache
+def statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The imports that a file makes at run time, wherever in it; type checking is left out."""
     tree = ast.parse(source)
     hidden = {
         id(part)
@@ -82,14 +85,46 @@ def imported(source: str) -> Iterator[str]:
         if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
         for part in ast.walk(block)
     }
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return tuple(node for node in found if id(node) not in hidden)
+
+
+def imported(source: str) -> Iterator[str]:
+    """Modules that a file imports at run time."""
+    for node in statements(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def needed(files: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which of some files each of them imports; of a package the files that are named.
+
+    Args:
+        files: Their sources by the names of their modules.
+    """
+    found: dict[str, set[str]] = {}
+    for name, source in files.items():
+        found[name] = set()
+        for node in statements(source):
+            if isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+            else:
+                parts = {f"{node.module}.{alias.name}" for alias in node.names}
+                names = parts if parts <= files.keys() else {*parts, str(node.module)}
+            found[name] |= names & files.keys() - {name}
+    return found
+
+
+def circle(files: Mapping[str, str]) -> list[str]:
+    """Files of which each imports the one before it, the last one the first; empty if none do."""
+    try:
+        TopologicalSorter(needed(files)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
 
 
 def own(modules: Iterator[str]) -> set[str]:
@@ -107,6 +142,20 @@ def test_imports_go_one_way(package):
     for path in sources(package):
         found = own(imported(path.read_text())) - {package}
         assert found <= MAY_IMPORT[package], f"{path} imports {found - MAY_IMPORT[package]}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    files = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        files[".".join(parts).removesuffix(".__init__")] = path.read_text()
+    assert circle(files) == []
+
+
+def test_a_circle_would_be_noticed():
+    files = {"a": "", "a.b": "from a import c", "a.c": "def f():\n    from a.d import x", "a.d": ""}
+    assert circle(files) == []
+    assert set(circle({**files, "a.d": "import a.b"})) == {"a.b", "a.c", "a.d"}
 
 
 def test_the_command_line_imports_workflows_and_what_it_prints():

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from normwise.cli.console import errors, output
 from normwise.cli.fixes import Level
+from normwise.cli.layers import shown_layers
 from normwise.errors import printable
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from normwise.rules import Finding
     from normwise.workflows.check_many import Checked
 
-_SHOWN = 6
 _MOST_OF_A_RULE = 20
 """Findings of one rule that are printed; more of them nobody reads, and they take long."""
 _INDENT = "    "
@@ -100,10 +100,3 @@ def _print_indented(*markups: str) -> None:
             line.rstrip()
             lines.append(Text(_INDENT).append_text(line))
     output.print(Text("\n").join(lines), highlight=False)
-
-
-def shown_layers(layers: "Sequence[str]", verbose: bool) -> str:
-    """Layers for a line: all of them, or the first few and how many more."""
-    shown = layers if verbose else layers[:_SHOWN]
-    more = len(layers) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -8,6 +8,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from normwise.cli.console import output, print_json
+from normwise.cli.layers import shown_layers
 from normwise.errors import CheckError
 
 if TYPE_CHECKING:
@@ -115,8 +116,6 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
 
 
 def _line(head: str, layers: "Sequence[str]") -> None:
-    from normwise.cli.findings import shown_layers  # noqa: PLC0415 - it imports this file
-
     output.print(f"{head}  {escape(shown_layers(layers, False))}", highlight=False)
 
 

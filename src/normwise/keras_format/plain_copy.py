@@ -17,8 +17,7 @@ from typing import Any
 
 from normwise.keras_format.archive_file import DAMAGED
 from normwise.keras_format.hdf5 import address_of, member, refuse_elsewhere
-from normwise.keras_format.weights_file import MAX_LAYER_NUMBERS
-from normwise.keras_format.weights_member import as_file, stretch
+from normwise.keras_format.weights_member import MAX_LAYER_NUMBERS, as_file, stretch
 
 SECONDS, PATIENCE = 2, 30
 """Of processor time, and until nobody waits any longer."""

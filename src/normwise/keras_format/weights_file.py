@@ -18,7 +18,7 @@ from normwise.errors import ModelReadError, TooWideError
 from normwise.keras_format.archive_file import DAMAGED
 from normwise.keras_format.file_bytes import FileBytes
 from normwise.keras_format.plain_hdf5 import Dataset, Group, UnusualError, open_plain
-from normwise.keras_format.weights_member import stretch
+from normwise.keras_format.weights_member import MAX_LAYER_NUMBERS, stretch
 
 
 class Values(Protocol):
@@ -34,12 +34,9 @@ class Values(Protocol):
         ...
 
 
-MAX_LAYER_NUMBERS = 2**21
 MAX_NUMBERS = 2**22
-"""What is read of a layer, and of all that are asked for, however often the same bytes stand for
-several. More is left unread.
-
-They are those of normalizations, 4 numbers a channel: the widest networks have half a million.
+"""What is read of all layers that are asked for, however often the same bytes stand for several.
+More is left unread.
 """
 MOST_STATED = 2**28
 """Numbers that a layer can have: a batch normalization of 67 million channels. Beyond it a file is

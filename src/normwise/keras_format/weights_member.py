@@ -1,4 +1,4 @@
-"""Where in a file the weights stand: all of it, or a member of an archive."""
+"""Where in a file the weights stand, all of it or a member of an archive, and how much is read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from normwise.keras_format.archive_file import WAYS, open_archive
 
 MAX_UNPACKED_BYTES = 128 * 2**20
 """Compressed weights have to be unpacked in memory; Keras stores them as they are."""
+MAX_LAYER_NUMBERS = 2**21
+"""What is read of a layer; more is left unread.
+
+They are those of normalizations, 4 numbers a channel: the widest networks have half a million.
+"""
 _INSIDE = "model.weights.h5"
 
 
