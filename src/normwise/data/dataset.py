@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from normwise.data.description import IGNORE
 from normwise.data.reading import Record
+from normwise.data.scaling import Percentiles
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles
-
-if TYPE_CHECKING:
-    from normwise.data.scaling import Percentiles
 
 Split = Literal["train", "val", "test"]
 Task = Literal["segmentation", "regression"]
@@ -100,7 +98,7 @@ class Dataset:
     class_ids: Mapping[int, int] = field(default_factory=dict, hash=False)
     colours: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    scaling: "Percentiles | None" = None
+    scaling: Percentiles | None = None
     dimensions: Dimensions = 2
     record: Record = field(default_factory=Record, hash=False)
 

@@ -11,12 +11,9 @@ import numpy as np
 
 from normwise.data.dataset import Labels
 from normwise.data.layout import Pair
-from normwise.data.pixels import Marks, marks_of, missing_in
+from normwise.data.pixels import WINDOW_VALUES, Marks, marks_of, missing_in
 from normwise.errors import RasterError
 from normwise.rasters import Dimensions, Raster, RasterInfo, Window, open_raster, raster_info
-
-WINDOW_VALUES = 2**21
-"""About how many values are held at once while a file is walked through."""
 
 _MOST_VALUES = 4096
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from normwise.data.blocks import sizes_of
 from normwise.data.dataset import Dataset, Item
-from normwise.data.examination import WINDOW_VALUES
+from normwise.data.pixels import WINDOW_VALUES
 from normwise.data.sources import Source
 from normwise.errors import DataError
 

@@ -9,8 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from normwise.data.examination import WINDOW_VALUES
-from normwise.data.pixels import Bools, Marks, Pixels, marks_of, missing_in
+from normwise.data.pixels import WINDOW_VALUES, Bools, Marks, Pixels, marks_of, missing_in
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, open_raster
 from normwise.rasters.beside import all_files

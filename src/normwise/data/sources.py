@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from normwise.data.blocks import in_file
 from normwise.data.caches import Decoded, DecodedImages, OpenFiles
+from normwise.data.class_ids import class_ids_of
 from normwise.data.dataset import Dataset, Item
 from normwise.data.description import IGNORE
-from normwise.data.pixels import Bools, Pixels, class_ids_of, marks_of, missing_in
+from normwise.data.pixels import Bools, Pixels, marks_of, missing_in
 from normwise.data.scaling import scaled_between
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, Window, raster_info

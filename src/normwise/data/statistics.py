@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from normwise.data.blocks import in_item
 from normwise.data.dataset import Dataset, Item
-from normwise.data.examination import WINDOW_VALUES
-from normwise.data.pixels import Bools, Pixels
+from normwise.data.pixels import WINDOW_VALUES, Bools, Pixels
 from normwise.data.sources import Source
 from normwise.errors import DataError
 from normwise.rasters import Window, open_raster

@@ -110,7 +110,7 @@ class Image:
 
     def windows(self, bands: Sequence[int] | None) -> Iterator[tuple[Array, Any]]:
         """Windows that cover it, and where they lack data, as percentiles are computed of."""
-        from normwise.data.examination import WINDOW_VALUES  # noqa: PLC0415 - light start-up
+        from normwise.data.pixels import WINDOW_VALUES  # noqa: PLC0415 - light start-up
 
         whole = [tuple(slice(0, side) for side in self.size)]
         regions = (
