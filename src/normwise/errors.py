@@ -71,6 +71,10 @@ class ModelReadError(NormwiseError):
         super().__init__(printable(_short(message)))
 
 
+class NoModelError(ModelReadError):
+    """A file that may well be whole, and holds no model."""
+
+
 class TooWideError(ModelReadError):
     """Weights that are merely too many to be read; the rest of the model can be."""
 

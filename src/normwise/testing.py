@@ -101,8 +101,8 @@ def assert_no_findings(
         ```
     """
     from normwise.rules.allowing import Allowance, allowed  # noqa: PLC0415 - light start-up
+    from normwise.rules.project import project_allowances  # noqa: PLC0415
     from normwise.workflows.check import check  # noqa: PLC0415
-    from normwise.workflows.check_settings import project_allowances  # noqa: PLC0415
 
     severity = _severity(at_least)
     _refuse_text(ignore, "ignore")

@@ -144,6 +144,36 @@ def test_a_folder_has_models_under_all_their_names(desk):
     ]
 
 
+def test_a_folder_may_hold_data_and_an_environment(desk):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(desk / "train_data.h5", "w") as file:
+        file["x"] = [1.0, 2.0]
+    (desk / ".venv").mkdir()
+    (desk / ".venv" / "broken.keras").write_text("")
+    done = normwise("check", ".", "--format", "json", cwd=desk)
+    assert [one["source"] for one in json.loads(done.stdout)] == ["./wrong.json"]
+    alone = desk / "alone"
+    alone.mkdir()
+    (desk / "train_data.h5").rename(alone / "train_data.h5")
+    for named, said in (("alone", "holds no model"), ("alone/train_data.h5", "or other data")):
+        done = normwise("check", named, "--format", "json", cwd=desk)
+        (one,) = json.loads(done.stdout)
+        assert done.returncode == 2 and said in one["error"]
+        assert (one["model"], one["worst"], one["findings"]) == (named, None, [])
+
+
+def test_a_name_that_is_too_long_is_no_file(desk):
+    done = normwise("check", "a" * 300, cwd=desk)
+    assert done.returncode == 2 and "fault of normwise" not in done.stderr
+    assert "Error:" in done.stderr and "aaa" in done.stderr
+
+
+def test_names_of_files_are_printed_without_what_a_terminal_obeys(desk):
+    (desk / "wrong.json").rename(desk / "wr\x1b[31mong.json")
+    done = normwise("check", ".", cwd=desk)
+    assert "NW101" in done.stdout and "\x1b" not in done.stdout and "x1b[31m" in done.stdout
+
+
 ADAM = '{"module": "keras.optimizers", "class_name": "Adam", "config": {}}'
 
 

@@ -6,6 +6,7 @@ from normwise.graph.channels import (
     output_channel_axis,
     spatial_shape,
 )
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
 from normwise.rules.sketches import Sketch
 
 
@@ -43,3 +44,20 @@ def test_where_nothing_is_said_channels_are_last():
     assert output_channel_axis(graph, own["image"]) == channel_axis(graph, own["relu"]) == -1
     assert channels_of(graph, own["relu"]) == 6
     assert spatial_shape(graph, own["relu"]) == (5, 8)
+
+
+def test_channels_first_series_have_their_channels_behind_time():
+    settings = freeze({"data_format": "channels_first"})
+    nodes = (
+        Node("in", "in", "InputLayer", outputs=(TensorSpec((None, 10, 3, 32, 32)),)),
+        Node("series", "series", "ConvLSTM2D", "keras.layers", settings, (Tensor(0),),
+             outputs=(TensorSpec((None, 10, 8, 32, 32)),)),
+        Node("norm", "norm", "BatchNormalization", "keras.layers", freeze({}), (Tensor(1),),
+             outputs=(TensorSpec((None, 10, 8, 32, 32)),)),
+        Node("last", "last", "ConvLSTM2D", "keras.layers", settings, (Tensor(2),),
+             outputs=(TensorSpec((None, 6, 32, 32)),)),
+    )  # fmt: skip
+    graph = Graph("m", "Functional", nodes, Tensor(0), Tensor(3))
+    assert output_channel_axis(graph, 0) == 2
+    assert [channels_of(graph, index) for index in range(4)] == [3, 8, 8, 6]
+    assert channel_axis(graph, 2) == 2

@@ -43,6 +43,15 @@ def test_the_faults_of_the_questions_network_are_told(tmp_path, capsys):
     assert "partial-coverage" in names and "partial-coverage" not in said
 
 
+def test_what_the_project_allows_is_not_told(tmp_path, capsys, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[tool.normwise]\nignore = ["unnormalized-skip"]\n')
+    monkeypatch.chdir(tmp_path)
+    found, said, _ = trained(tmp_path, capsys, {"name": "question"})
+    names = [finding["name"] for finding in found["findings"]]
+    assert "unnormalized-skip" not in names and "affine-chain" in names
+    assert "unnormalized-skip" not in said and "affine-chain" in said
+
+
 def names_in(found):
     """The findings' rules, without a note that is the network's own."""
     names = [finding["name"] for finding in found["findings"]]

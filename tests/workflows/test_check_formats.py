@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -48,11 +49,25 @@ def test_severities_are_githubs(severity):
 
 @pytest.mark.parametrize(
     ("model", "uri"),
-    [("a b/na me%41#x.keras", "a%20b/na%20me%2541%23x.keras"), ("mine.nets:build", None)],
+    [
+        ("a b/na me%41#x.keras", "a%20b/na%20me%2541%23x.keras"),
+        ("mine.nets:build", "mine/nets.py"),
+        (f"{__name__}:network", "tests/workflows/test_check_formats.py"),
+    ],
 )
-def test_places_in_sarif_are_uris_of_files(model, uri):
+def test_places_in_sarif_are_uris_of_files(model, uri, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
     (run,) = to_sarif([Checked(model, Report.of("m", "s", [FINDING]))])["runs"]
     (place,) = run["results"][0]["locations"]
-    assert place.get("physicalLocation", {}).get("artifactLocation", {}).get("uri") == uri
-    assert ("physicalLocation" in place) is (uri is not None)
+    # GitHub takes no place without a file and a line.
+    physical = {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
+    assert place["physicalLocation"] == physical
     assert place["logicalLocations"] == [{"fullyQualifiedName": "a::b"}]
+
+
+def test_a_layer_of_two_calls_is_one_place_in_sarif():
+    twice = replace(FINDING, layers=("relu", "norm", "relu"))
+    (run,) = to_sarif([Checked("m.keras", Report.of("m", "s", [twice]))])["runs"]
+    (place,) = run["results"][0]["locations"]
+    names = [one["fullyQualifiedName"] for one in place["logicalLocations"]]
+    assert names == ["relu", "norm"]

@@ -27,7 +27,9 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
     """Prints the findings in one model."""
     if checked.report is None:
         errors.print(
-            f"[bold red]Error:[/] {escape(checked.error)}", highlight=False, soft_wrap=True
+            f"[bold red]Error:[/] {escape(printable(checked.error))}",
+            highlight=False,
+            soft_wrap=True,
         )
         return
     findings = checked.report.findings
@@ -38,7 +40,7 @@ def print_checked(checked: "Checked", verbose: bool = False) -> None:
     )
     found = counts or "nothing to object to"
     hidden = f" ({len(checked.allowed)} allowed)" if checked.allowed else ""
-    output.print(f"[bold]{escape(checked.model)}[/]: {found}{hidden}", highlight=False)
+    output.print(f"[bold]{escape(printable(checked.model))}[/]: {found}{hidden}", highlight=False)
     seen: Counter[str] = Counter()
     for finding in findings:
         seen[finding.name] += 1

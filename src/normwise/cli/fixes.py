@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from normwise.cli.console import output, print_json
 from normwise.cli.layers import shown_layers
-from normwise.errors import CheckError
+from normwise.errors import CheckError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +92,8 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
         return
     ended = sum(one.ended for one in done.left)
     along = f", {ended} ended by these fixes" if ended else ""
-    output.print(
-        f"[bold]{escape(model)}[/]: {len(done.mended)} fixed{along}, {len(done.left) - ended} left",
-        highlight=False,
-    )
+    counts = f"{len(done.mended)} fixed{along}, {len(done.left) - ended} left"
+    output.print(f"[bold]{escape(printable(model))}[/]: {counts}", highlight=False)
     for finding in done.mended:
         _line(f"  [green]fixed[/] {finding.code} [bold]{finding.name}[/]", finding.layers)
     for change in done.report.changed:
@@ -116,8 +114,8 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
 
 
 def _line(head: str, layers: "Sequence[str]") -> None:
-    output.print(f"{head}  {escape(shown_layers(layers, False))}", highlight=False)
+    output.print(f"{head}  {escape(printable(shown_layers(layers, False)))}", highlight=False)
 
 
 def _text(text: str) -> None:
-    output.print(text, highlight=False, markup=False, soft_wrap=True)
+    output.print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -216,6 +216,19 @@ def data_format(node: Node) -> str:
     return value if isinstance(value, str) else "channels_last"
 
 
+def channels_first_axis(node: Node, rank: int | None) -> int:
+    """Where a `channels_first` layer has the channels of a tensor: right before space.
+
+    1 but behind an axis of time, as `ConvLSTM2D` has it.
+
+    Args:
+        node: The layer.
+        rank: The number of the tensor's axes, batch included; None where unknown.
+    """
+    space = spatial_rank(node)
+    return 1 if rank is None or space is None else max(1, rank - space - 1)
+
+
 def has_bias(node: Node) -> bool:
     """Whether a linear layer adds a bias."""
     if node.class_name == "EinsumDense":

@@ -5,12 +5,15 @@ Only some layers say it (`data_format`); the others keep the order of what they 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from normwise.graph.catalogue import Role, data_format, role_of
-from normwise.graph.graph import Graph, Shape
+from normwise.graph.catalogue import Role, channels_first_axis, data_format, role_of
+from normwise.graph.graph import Graph, Node, Shape
 
 
 def channel_axis(graph: Graph, index: int) -> int:
-    """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1."""
+    """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1.
+
+    Behind time too where the layer is of series, as `ConvLSTM2D`: then it is 2.
+    """
     if _AXES not in graph.memo:
         graph.memo[_AXES] = _nearest(graph, range(len(graph.nodes)), graph.producers, _told)
     axes: tuple[int, ...] = graph.memo[_AXES]
@@ -70,15 +73,22 @@ def _one_further(axis: int | None, found: tuple[int, int]) -> tuple[int, int]:
 
 def _told(graph: Graph, index: int) -> int | None:
     """The channel axis that a layer names itself; normalizations name it for themselves alone."""
-    return None if role_of(graph.nodes[index]) is Role.NORM else _said(graph, index)
+    node = graph.nodes[index]
+    return None if role_of(node) is Role.NORM else _axis(node, node)
 
 
 def _said(graph: Graph, index: int) -> int | None:
-    """The channel axis in the settings of a layer of any role."""
-    node = graph.nodes[index]
+    """The channel axis of what a layer of any role reads, by its settings."""
+    node, read = graph.nodes[index], graph.producers[index]
+    return _axis(node, graph.nodes[read[0]] if read else node)
+
+
+def _axis(node: Node, maker: Node) -> int | None:
+    """The channel axis that the settings of a layer name, of a tensor that some node makes."""
     if "data_format" not in node.config:
         return None
-    return 1 if data_format(node) == "channels_first" else -1
+    rank = None if maker.shape is None else len(maker.shape)
+    return channels_first_axis(node, rank) if data_format(node) == "channels_first" else -1
 
 
 def channels_of(graph: Graph, index: int) -> int | None:

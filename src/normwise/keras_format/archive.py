@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from normwise.errors import ModelReadError
+from normwise.errors import ModelReadError, NoModelError
 from normwise.keras_format.archive_file import DAMAGED, open_archive, read_member
 from normwise.keras_format.file_bytes import FileBytes
 from normwise.keras_format.plain_hdf5 import UnusualError, open_plain
@@ -132,9 +132,9 @@ def _read_hdf5(path: Path) -> bytes:
             f"{path}: no readable HDF5 file ({error}); it may be truncated."
         ) from error
     if config is None:
-        raise ModelReadError(
-            f"{path}: the file has no model configuration; it holds only weights. Save the whole "
-            "model with model.save()."
+        raise NoModelError(
+            f"{path}: the file has no model configuration; it holds only weights, or other data. "
+            "Save the whole model with model.save()."
         )
     return config.encode(errors="replace")
 

@@ -12,6 +12,8 @@ from normwise.keras_format.archive import version_of
 from normwise.keras_format.live_weights import LiveWeights
 from normwise.keras_format.reading import read_graph
 from normwise.rules import Context, Report, Severity, Training, check
+from normwise.rules.allowing import allowed
+from normwise.rules.project import project_allowances
 from normwise.training.optimizer import UNDECAYED
 from normwise.training.preparing import Parts
 from normwise.training.recipe import Recipe
@@ -24,16 +26,21 @@ log = logging.getLogger("normwise.training")
 def check_network(parts: Parts, folder: Path) -> Report:
     """Looks for normalization mistakes in a network as it will be trained.
 
-    Nothing is refused: a fault may be the very thing that is studied. `check.json` in the run
-    folder has all findings, the log those that are warnings or worse.
+    Nothing is refused: a fault may be the very thing that is studied. What the project's
+    pyproject.toml allows is left out. `check.json` in the run folder has the other findings, the
+    log those that are warnings or worse.
 
     Args:
         parts: What the run is made of, with every choice made.
         folder: The run folder.
+
+    Raises:
+        CheckError: The table in pyproject.toml can't be read.
     """
     weights = LiveWeights(parts.network)
     version = version_of(keras.__version__) or ()
-    report = check(Context(read_graph(parts.network), weights, _training(parts.recipe), version))
+    found = check(Context(read_graph(parts.network), weights, _training(parts.recipe), version))
+    report, _ = allowed(found, project_allowances())
     write_text(folder / CHECK, json.dumps(report.to_dict(), indent=2) + "\n")
     for line in described(report):
         log.warning("check: %s", line)
@@ -66,7 +73,7 @@ def _training(recipe: Recipe) -> Training:
         loss=training.loss,
         optimizer={
             "weight_decay": training.weight_decay,
-            "exclude_from_weight_decay": sorted(UNDECAYED),
+            "exclude_from_weight_decay": [*sorted(UNDECAYED), "scale"],  # of RMS normalization
         },
         accumulation=training.accumulate,
         recalibrated=training.precise_bn,

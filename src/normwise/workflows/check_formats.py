@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,18 +82,31 @@ def _result(finding: Finding, model: str) -> dict[str, Any]:
         "locations": [
             {
                 **_file(model),
-                "logicalLocations": [{"fullyQualifiedName": layer} for layer in finding.layers],
+                "logicalLocations": [
+                    {"fullyQualifiedName": layer} for layer in dict.fromkeys(finding.layers)
+                ],
             }
         ],
     }
 
 
 def _file(model: str) -> dict[str, Any]:
-    """Where the file of a model is; what a callable makes is in none."""
-    if is_callable_name(model):
-        return {}
-    uri = quote(os.fsencode(Path(model).as_posix()))
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}}}
+    """Where a model stands: its file, or the source of the callable that makes it.
+
+    A line is given because GitHub refuses places without a file or a line.
+    """
+    path = _source(model.partition(":")[0]) if is_callable_name(model) else Path(model)
+    uri = quote(os.fsencode(path.as_posix()))
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}
+
+
+def _source(module: str) -> Path:
+    """The source file of a module, from the working folder on where it is below it."""
+    known = getattr(sys.modules.get(module), "__file__", None)
+    if known is None:
+        return Path(*module.split(".")).with_suffix(".py")
+    path = Path(known)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def to_github(checked: Iterable[Checked]) -> list[str]:

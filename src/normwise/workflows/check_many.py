@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normwise.errors import CheckError, ModelReadError, NormwiseError
+from normwise.errors import CheckError, ModelReadError, NoModelError, NormwiseError
 from normwise.keras_format.reading import RUN_MODEL
 from normwise.rules import Severity
 from normwise.rules.allowing import Allowance, allowed
+from normwise.rules.project import project_allowances
 from normwise.workflows.check import check
-from normwise.workflows.check_settings import project_allowances
 from normwise.workflows.models import is_callable_name
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Checked:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        found = self.report.to_dict() if self.report else {"findings": [], "unread": []}
+        nothing = {"model": self.model, "worst": None, "findings": [], "unread": []}
+        found = self.report.to_dict() if self.report else nothing
         return {
             **found,
             "source": self.model,
@@ -64,7 +65,8 @@ def check_many(
 
     Args:
         models: Model files, run folders, `package.module:callable`, or folders that are searched
-            for `.keras` and `.h5` files, and for `.json` files that hold an architecture.
+            for `.keras` files, and for `.h5` and `.json` files that hold a model; hidden folders
+            are left out.
         ignore: Rules to leave out, where wanted only for layers that match a pattern:
             `"wrong-axis:audio_*"`. What the project's pyproject.toml allows is left out as well.
         **settings: What is known of the training, and data, as for `check`.
@@ -89,8 +91,17 @@ def _each(
         except ModelReadError as error:
             yield Checked(name, None, error=str(error))
             continue
+        none = True
         for path in paths:
-            yield _checked(path, allowances, settings)
+            try:
+                yield _checked(path, allowances, settings)
+            except NoModelError as error:
+                if path != name:
+                    continue  # a folder may hold HDF5 files of any kind
+                yield Checked(name, None, error=str(error))
+            none = False
+        if none:
+            yield Checked(name, None, error=_no_model_in(name))
 
 
 def exit_code(done: Sequence[Checked], fail_on: str) -> int:
@@ -111,7 +122,7 @@ def exit_code(done: Sequence[Checked], fail_on: str) -> int:
 def _checked(model: str, allowances: Sequence[Allowance], settings: dict[str, Any]) -> Checked:
     try:
         report, taken = allowed(check(model, **settings), allowances)
-    except CheckError:
+    except (CheckError, NoModelError):
         raise
     except NormwiseError as error:  # of this model, or of data that don't fit it
         return Checked(model, None, error=str(error))
@@ -120,20 +131,33 @@ def _checked(model: str, allowances: Sequence[Allowance], settings: dict[str, An
 
 def _models_in(name: str) -> list[str]:
     path = Path(name)
-    if is_callable_name(name) or not path.is_dir() or (path / RUN_MODEL).is_file():
+    if is_callable_name(name) or not _is_folder(path) or (path / RUN_MODEL).is_file():
         return [name]
-    found = sorted(
-        os.path.join(folder, file)  # noqa: PTH118 - as the user wrote the folder
-        for folder, _, files in os.walk(path)
-        for file in files
-        if _is_model(Path(folder, file))
-    )
+    found = []
+    for folder, folders, files in os.walk(path):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        found += [
+            os.path.join(folder, file)  # noqa: PTH118 - as the user wrote the folder
+            for file in files
+            if _is_model(Path(folder, file))
+        ]
     if not found:
-        raise ModelReadError(
-            f"{name}: the folder holds no {' or '.join(SUFFIXES[:2])} file, and no architecture in "
-            "a .json file."
-        )
-    return found
+        raise ModelReadError(_no_model_in(name))
+    return sorted(found)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long for a file's name; reading says so
+        return False
+
+
+def _no_model_in(folder: str) -> str:
+    return (
+        f"{folder}: the folder holds no model in a {' or '.join(SUFFIXES[:2])} file, and no "
+        "architecture in a .json file."
+    )
 
 
 def _is_model(path: Path) -> bool:

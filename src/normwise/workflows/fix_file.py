@@ -9,8 +9,8 @@ from typing import Any
 from normwise.errors import CheckError
 from normwise.keras_format.reading import RUN_MODEL
 from normwise.rules.allowing import Allowance
+from normwise.rules.project import project_allowances
 from normwise.workflows.check_many import Checked
-from normwise.workflows.check_settings import project_allowances
 from normwise.workflows.fix import fix
 from normwise.workflows.fixed import Fixed
 from normwise.workflows.rewrites import refuse_output, write_model

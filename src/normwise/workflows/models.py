@@ -113,11 +113,14 @@ def _legacy(path: Path) -> Any:
 
 def is_callable_name(model: Any) -> bool:
     """Whether a model is named as `package.module:callable`."""
-    return (
-        isinstance(model, str)
-        and _CALLABLE.fullmatch(model) is not None
-        and not Path(model).exists()
-    )
+    return isinstance(model, str) and _CALLABLE.fullmatch(model) is not None and not _exists(model)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # too long for a file's name
+        return False
 
 
 def _called(name: str) -> Any:

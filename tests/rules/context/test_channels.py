@@ -1,5 +1,7 @@
 """Which axis holds the channels."""
 
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
+from normwise.rules.context import Context
 from normwise.rules.sketches import Sketch
 from tests.rules.context.chains import at
 
@@ -46,3 +48,18 @@ def test_nothing_tells_the_channels_of_tokens_and_reshapes():
     x = net.add("Reshape", net.input(64), target_shape=(8, 8), name="tokens")
     context = net.context(net.add("LayerNormalization", x, name="norm"))
     assert channel_axis(context, "norm") is None
+
+
+def test_channels_first_series_have_their_channels_behind_time():
+    settings = freeze({"data_format": "channels_first", "return_sequences": True})
+    nodes = (
+        Node("in", "in", "InputLayer", outputs=(TensorSpec((None, 10, 3, 32, 32)),)),
+        Node("series", "series", "ConvLSTM2D", "keras.layers", settings, (Tensor(0),),
+             outputs=(TensorSpec((None, 10, 8, 32, 32)),)),
+        Node("last", "last", "ConvLSTM2D", "keras.layers", settings, (Tensor(1),),
+             outputs=(TensorSpec((None, 8, 32, 32)),)),
+    )  # fmt: skip
+    context = Context(Graph("m", "Functional", nodes, Tensor(0), Tensor(2)))
+    assert channel_axis(context, "in") == (2, True)
+    assert channel_axis(context, "series") == (2, False)
+    assert channel_axis(context, "last") == (1, False)

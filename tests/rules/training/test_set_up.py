@@ -149,3 +149,18 @@ def test_statistics_move_with_each_step_of_time_as_keras_moves_them():
     series(steps[None, :, None] * np.ones((4, 3, 2), "float32"), training=True)
     expected = ((steps[0] / 2 + steps[1]) / 2 + steps[2]) / 2
     np.testing.assert_allclose(np.asarray(norm.moving_mean), [expected] * 2, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("rule", "accumulation"), [("tiny-batch", 1), ("accumulated-batches", 4)])
+def test_replicas_that_share_statistics_are_not_said_to_have_their_own(rule, accumulation):
+    def said(batch_size, **config):
+        net = Sketch()
+        x = net.relu(net.norm(net.dense(8, net.input(4)), **config))
+        training = Training(batch_size=batch_size, replicas=4, accumulation=accumulation)
+        context = net.context(net.dense(1, x), training=training)
+        (spot,) = BY_NAME[rule].look(context)
+        return spot.message
+
+    together, apart = said(8, synchronized=True), said(8)
+    assert "8 samples" in together and "each of" not in together
+    assert "2 samples" in apart and ("on each of 4 replicas" in apart) is (rule == "tiny-batch")

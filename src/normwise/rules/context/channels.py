@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role, data_format
+from normwise.graph.catalogue import (
+    JOIN_STEPS,
+    SPLIT_STEPS,
+    Role,
+    channels_first_axis,
+    data_format,
+)
 from normwise.graph.graph import Graph, Node
 
 _KEEPS = frozenset({Role.NORM, Role.ACTIVATION, Role.PASS, Role.MERGE, Role.BORDER, Role.POOL})
@@ -53,10 +59,10 @@ def channel_axes(
         found.append(_made(index, node, roles[index], read))
     for index in reversed(range(len(graph.nodes))):
         if found[index] is None:
-            readers = graph.consumers[index]
-            found[index] = _told(
-                graph.nodes[index], [_read(graph, r, roles, found) for r in readers]
-            )
+            node = graph.nodes[index]
+            rank = None if node.shape is None else len(node.shape)
+            read = [_read(graph, r, rank, roles, found) for r in graph.consumers[index]]
+            found[index] = _told(node, read)
     return tuple(found)
 
 
@@ -71,7 +77,8 @@ def _made(
     if _says(node, role):
         first = data_format(node) == "channels_first"
         if first or rank is not None:
-            return ChannelAxis(1 if first else (rank or 0) - 1, index)
+            axis = channels_first_axis(node, rank) if first else (rank or 0) - 1
+            return ChannelAxis(axis, index)
         return None
     if node.class_name in {"Dense", "Embedding"}:
         return None if rank is None else ChannelAxis(rank - 1)
@@ -108,14 +115,19 @@ def _agreed(read: Iterable[ChannelAxis | None]) -> ChannelAxis | None:
 
 
 def _read(
-    graph: Graph, reader: int, roles: Sequence[Role], found: Sequence[ChannelAxis | None]
+    graph: Graph,
+    reader: int,
+    rank: int | None,
+    roles: Sequence[Role],
+    found: Sequence[ChannelAxis | None],
 ) -> ChannelAxis | None:
-    """The channel axis of what a node reads, as the node takes it."""
+    """The channel axis of a tensor of that rank that a node reads, as the node takes it."""
     node, own = graph.nodes[reader], found[reader]
     if _says(node, roles[reader]):
         # A layer over space keeps the rank; one that takes all of it away keeps the format.
         first = data_format(node) == "channels_first"
-        return ChannelAxis(1 if first else -1, reader, behind=True)
+        axis = channels_first_axis(node, rank) if first else -1
+        return ChannelAxis(axis, reader, behind=True)
     told = own is not None and own.witness is not None
     if node.class_name in _SHIFTS:
         return _shifted(own, -_SHIFTS[node.class_name]) if told else None

@@ -129,16 +129,19 @@ class Sketch:
         node = Node(name, name, model.class_name, "keras", model=model, outputs=outputs)
         return self._append(node, name, read, call or {}, 0)
 
-    def each_step(self, step: Graph, read: Tensor, name: str) -> Tensor:
+    def each_step(
+        self, step: Graph, read: Tensor, name: str, call: Mapping[str, Any] | None = None
+    ) -> Tensor:
         """Calls a `TimeDistributed`.
 
         Args:
             step: An input, and the layer that is applied at each step of time.
             read: A series: time is the axis behind that of the batch.
             name: Its name.
+            call: Keywords of the call, such as `training`.
         """
         node = Node(name, name, "TimeDistributed", "keras.layers", steps=step)
-        return self._append(node, name, (read,), {}, 0)
+        return self._append(node, name, (read,), call or {}, 0)
 
     def graph(self, *outputs: Tensor) -> Graph:
         """The network with these outputs."""

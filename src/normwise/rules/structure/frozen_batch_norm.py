@@ -8,9 +8,10 @@ have to learn, so nothing is said of them. Where a live model is at hand it is t
 statistics one call in training mode doesn't move are not reported.
 
 ## Why is this bad
-In Keras up to 3.15 the `training=True` of `fit` overwrites the `training=False` of the inner call,
-so the moving statistics of a pretrained backbone drift with every batch, although the code says
-that they are frozen.
+In Keras 3 up to 3.15 the `training=True` of `fit` overwrites the `training=False` of the inner
+call, so the moving statistics of a pretrained backbone drift with every batch, although the code
+says that they are frozen. In Keras 2 they were: there the call's `training=False` wins, so that of
+a file of Keras 2 this is a warning of what Keras 3 makes of it.
 
 ## Evidence
 - Measured on Keras 3.15.1 (JAX and PyTorch): `base(x, training=False)` inside a functional model
@@ -51,12 +52,15 @@ from normwise.rules.sketches import Sketch, SketchedWeights
 from normwise.rules.words import counted, span
 
 _FRESH = "statistics are still 0 and 1: frozen like that these norms would never learn any."
+_FIRST_OVERWRITING = (3,)
+"""The first Keras in which the `training` of `fit` overwrites that of an inner call."""
 SMALLEST_BACKBONE = 3
 """Batch norms behind frozen layers from which on they are a frozen backbone's."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
     old = context.keras_version is None or context.keras_version < HONOURED_FROM
+    legacy = context.keras_version is not None and context.keras_version < _FIRST_OVERWRITING
     baked = list(_baked(context.model)) if old else []
     told = {norm for _, norms in baked for norm in norms}
     behind = [
@@ -74,7 +78,7 @@ def _look(context: Context) -> Iterator[Spot]:
         new = _kept((norm for norm in dict.fromkeys(norms) if norm not in seen), moved)
         seen.update(new)
         if new:
-            yield each_layer_by_itself(new, partial(_spot_of_call, caller, tried))
+            yield each_layer_by_itself(new, partial(_spot_of_call, caller, tried, legacy))
     rest = _kept(rest, moved)
     if rest:
         kept = set(rest)
@@ -112,14 +116,15 @@ def _spot_of_backbone(fresh: bool, tried: str, norms: tuple[str, ...]) -> Spot:
     )
 
 
-def _spot_of_call(caller: str, tried: str, norms: tuple[str, ...]) -> Spot:
+def _spot_of_call(caller: str, tried: str, legacy: bool, norms: tuple[str, ...]) -> Spot:
     if norms == (caller,):
         message = f"{caller} is called with training=False, but it is trainable"
     else:
         count = counted(len(norms), "batch normalization")
         message = f"{caller} is called with training=False, but {count} in it can be trained"
-    said = f"{message}: fit() still moves the statistics.{tried}"
-    return Spot(norms, said, mends=_frozen_norms(norms))
+    when = "loaded into Keras 3 before 3.16, fit() moves" if legacy else "fit() still moves"
+    said = f"{message}: {when} the statistics.{tried}"
+    return Spot(norms, said, Severity.WARNING if legacy else None, mends=_frozen_norms(norms))
 
 
 def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
@@ -131,8 +136,9 @@ def _baked(model: Graph) -> Iterator[tuple[str, list[str]]]:
         for node in graph.nodes:
             layer = f"{path}{node.layer}"
             inside = caller or (layer if mode_of(node) is False else None)
-            if node.model is not None:
-                pending.append((node.model, f"{layer}/", inside))
+            nested = node.model or node.steps
+            if nested is not None:
+                pending.append((nested, f"{layer}/", inside))
             elif inside and node.class_name in BATCH_NORMS and not _is_frozen(node):
                 found.setdefault(inside, []).append(layer)
     yield from found.items()
@@ -225,6 +231,15 @@ def _norm_called_off() -> Context:
     return net.context(net.conv(1, net.relu(x)))
 
 
+def _each_frame_called_off() -> Context:
+    """The same backbone, applied to each frame of a series."""
+    net, backbone = Sketch(), _backbone(Sketch("backbone"), 2, trainable=True, norms=True)
+    inner = Sketch()
+    step = inner.graph(inner.nest(backbone, inner.input(32, 32, 3), name="backbone"))
+    x = net.each_step(step, net.input(5, 32, 32, 3), name="frames", call={"training": False})
+    return net.context(net.add("ConvLSTM2D", x, filters=4))
+
+
 def _frozen_but_for_norms(variance: float | None = None) -> Context:
     """A backbone in which everything but the batch norms is frozen."""
     backbone = _backbone(Sketch("backbone"), 3, trainable=False, norms=True)
@@ -291,6 +306,10 @@ RULE = Rule(
         Invalid(_called_off, ("backbone/norm0", "backbone/norm1")),
         Invalid(_norm_called_off, ("norm",)),
         Invalid(_one_moves, ("backbone/norm1",)),
+        Invalid(
+            _each_frame_called_off,
+            ("frames/backbone/norm0", "frames/backbone/norm1"),
+        ),
         Invalid(_frozen_but_for_norms, tuple(f"backbone/norm{i}" for i in range(3))),
         Invalid(_frozen_but_for_new_norms, tuple(f"backbone/norm{i}" for i in range(3))),
     ),

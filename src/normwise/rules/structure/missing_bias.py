@@ -38,11 +38,13 @@ from functools import partial
 
 from normwise.graph.catalogue import Role, has_bias
 from normwise.norms.mends import AddBias
-from normwise.rules.context import Context
+from normwise.rules.context import BATCH_NORMS, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
 from normwise.rules.words import named
 
+_CENTERED = BATCH_NORMS | {"GroupNormalization", "LayerNormalization"}
+"""Norms with a beta unless told otherwise."""
 _OPEN = frozenset({Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 
 
@@ -91,7 +93,8 @@ def _reads_beta(context: Context, origins: Sequence[int], index: int) -> bool:
     before = origins[producers[0]] if len(producers) == 1 else None
     if before is None or context.roles[before] is not Role.NORM:
         return False
-    return context.nodes[before].config.get("center", True) is not False
+    node = context.nodes[before]
+    return node.class_name in _CENTERED and node.config.get("center", True) is not False
 
 
 def _fused() -> Context:
@@ -112,6 +115,14 @@ def _behind_a_beta() -> Context:
     """A later layer, which gets an offset from the norm before it."""
     net = Sketch()
     x = net.norm(net.conv(16, net.input(32, 32, 3), activation="relu"))
+    x = net.conv(16, x, activation="relu", use_bias=False, name="conv")
+    return net.context(net.conv(1, net.norm(x)))
+
+
+def _behind_fixed_scaling() -> Context:
+    """A first layer behind a fixed `Normalization`, which has no beta that is learned."""
+    net = Sketch()
+    x = net.add("Normalization", net.input(32, 32, 3))
     x = net.conv(16, x, activation="relu", use_bias=False, name="conv")
     return net.context(net.conv(1, net.norm(x)))
 
@@ -142,6 +153,7 @@ RULE = Rule(
         Invalid(_fused, ("conv",)),
         Invalid(_apart, ("conv",)),
         Invalid(_behind_a_beta, ("conv",), Severity.INFO),
+        Invalid(_behind_fixed_scaling, ("conv",)),
     ),
     valid=(_norm_between, _no_norm),
 )

@@ -72,7 +72,8 @@ def _is_cancelled(context: Context, index: int) -> bool:
     node, reader = context.nodes[index], context.only_reader(index)
     if reader is None or not has_bias(node) or context.activations[index] is not None:
         return False
-    if context.is_frozen(reader) and not context.is_frozen(index):
+    fixed = context.is_frozen(reader) or reader in context.resting
+    if fixed and not context.is_frozen(index):
         return False  # with fixed statistics the bias is what can still be learned
     spec, channels, axis = context.spec(reader), context.channels_read(reader), context.axes[index]
     if spec is None or axis is None or not cancels_bias(spec, channels or 0):
@@ -136,6 +137,13 @@ def _fixed_statistics() -> Context:
     return net.context(net.conv(1, net.relu(x)))
 
 
+def _resting() -> Context:
+    """A batch norm that is called with `training=False`, which holds from Keras 3.16 on."""
+    net = Sketch()
+    x = net.norm(net.conv(16, net.input(32, 32, 3)), call={"training": False})
+    return net.context(net.conv(1, net.relu(x)), keras_version=(3, 16, 0))
+
+
 RULE = Rule(
     code="NW102",
     name="redundant-bias",
@@ -151,5 +159,6 @@ RULE = Rule(
     ),
     valid=(
         _activation_between, _groups_of_channels, _other_readers, _fixed_statistics,
+        _resting,
     ),
 )  # fmt: skip

@@ -40,7 +40,7 @@ from math import prod
 from normwise.graph.text import shape_text
 from normwise.norms.mends import RemoveNorm
 from normwise.rules.context import BATCH_NORMS, Context, Training
-from normwise.rules.context.batch_statistics import learning
+from normwise.rules.context.batch_statistics import learning, samples_behind
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
@@ -76,7 +76,7 @@ def _values(context: Context, index: int) -> int | None:
         return _product([shape[axis] for axis in axes])
     rest = [size for axis, size in enumerate(shape) if axis != 0 and axis not in axes]
     if node.class_name in BATCH_NORMS:
-        return _product([context.training.samples_per_statistic, *rest])
+        return _product([samples_behind(context, index), *rest])
     if node.class_name == "GroupNormalization" and len(axes) == 1:
         groups, channels = node.config.get("groups", 32), shape[axes[0]]
         return _product([_channels_of_a_group(groups, channels), *rest])
@@ -135,6 +135,20 @@ def _frozen_in_a_batch_of_one() -> Context:
     return net.context(net.dense(1, x), training=Training(batch_size=1))
 
 
+def _shared_by_replicas() -> Context:
+    """One sample on each of eight replicas that share statistics."""
+    net = Sketch()
+    x = net.relu(net.norm(net.dense(8, net.input(4)), synchronized=True))
+    return net.context(net.dense(1, x), training=Training(batch_size=8, replicas=8))
+
+
+def _on_each_replica() -> Context:
+    """The same without sharing."""
+    net = Sketch()
+    x = net.relu(net.norm(net.dense(8, net.input(4)), name="norm"))
+    return net.context(net.dense(1, x), training=Training(batch_size=8, replicas=8))
+
+
 def _before_pooling() -> Context:
     """An instance norm before the pooling."""
     net = Sketch()
@@ -190,10 +204,11 @@ RULE = Rule(
         Invalid(_bottleneck, ("bottom/norm",)),
         Invalid(_one_feature, ("norm",)),
         Invalid(_batch_of_one, ("norm",)),
+        Invalid(_on_each_replica, ("norm",)),
         Invalid(_called_off_in_vain, ("head/norm",)),
     ),
     valid=(
         _before_pooling, _frozen_in_a_batch_of_one, _moving_statistics, _groups_of_features,
-        _unknown_batch,
+        _unknown_batch, _shared_by_replicas,
     ),
 )  # fmt: skip

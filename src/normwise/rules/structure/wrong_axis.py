@@ -112,6 +112,20 @@ def _each_frame() -> Context:
     return net.context(net.add("ConvLSTM2D", net.each_step(norm, x, name="norms"), filters=4))
 
 
+def _over_time() -> Context:
+    """A norm for each step of time, before a channels-first `ConvLSTM2D`."""
+    net = Sketch()
+    x = net.norm(net.input(10, 3, 32, 32), axis=1, name="norm")
+    return net.context(net.add("ConvLSTM2D", x, filters=4, data_format="channels_first"))
+
+
+def _channels_behind_time() -> Context:
+    """Channels-first series, whose channels stand behind time."""
+    net = Sketch()
+    x = net.norm(net.input(10, 3, 32, 32), axis=2)
+    return net.context(net.add("ConvLSTM2D", x, filters=4, data_format="channels_first"))
+
+
 def _channels_first() -> Context:
     """`axis=1` behind a channels-first convolution, through dropout and activation."""
     net = Sketch()
@@ -148,6 +162,7 @@ RULE = Rule(
         Invalid(_nested, ("block/norm",)),
         Invalid(_each_frame, ("norms/norm",)),
         Invalid(_spectrum, ("norm",), Severity.WARNING),
+        Invalid(_over_time, ("norm",), Severity.WARNING),
     ),
-    valid=(_channels_first, _features, _permuted),
+    valid=(_channels_first, _features, _permuted, _channels_behind_time),
 )

@@ -32,7 +32,7 @@ Outputs change: the model has to be trained again.
 from collections.abc import Iterator, Sequence
 
 from normwise.rules.context import Context, Training
-from normwise.rules.context.batch_statistics import is_tiny, learning
+from normwise.rules.context.batch_statistics import is_tiny, learning, samples_behind
 from normwise.rules.rule import Invalid, Rule, Severity, Spot, each_by_itself
 from normwise.rules.sketches import Sketch
 from normwise.rules.words import counted
@@ -50,11 +50,12 @@ def _look(context: Context) -> Iterator[Spot]:
 def _spot(context: Context, norms: Sequence[int]) -> Spot:
     training = context.training
     takes = "takes" if len(norms) == 1 else "take"
+    samples = min(samples_behind(context, norm) or 0 for norm in norms)
     return Spot(
         context.layers(norms),
         f"A step has the gradients of {training.accumulation * (training.batch_size or 0)} "
         f"samples, but {counted(len(norms), 'batch normalization')} {takes} statistics of "
-        f"{counted(training.samples_per_statistic or 0, 'sample')} at a time.",
+        f"{counted(samples, 'sample')} at a time.",
     )
 
 

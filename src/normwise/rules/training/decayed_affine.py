@@ -29,6 +29,8 @@ optimizer = keras.optimizers.AdamW(weight_decay=0.05)
 optimizer = keras.optimizers.AdamW(weight_decay=0.05)
 optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])  # before it is built
 ```
+Keras searches these names in the variables' own, without their layer's; that of RMS normalization
+is called `scale`.
 
 ## Fix safety
 The model stays as it is; training changes.
@@ -47,8 +49,11 @@ from normwise.rules.sketches import Sketch
 from normwise.rules.words import counted
 
 _AFFINE = {"gamma": "scale", "beta": "center"}
+_PARAMETERS = {
+    "RMSNormalization": {"scale": "scale"}, "UnitNormalization": {}, "Normalization": {},
+}  # fmt: skip
+"""Norms with other parameters: the name of each variable, and the setting that it needs."""
 _NONE = {"gamma_regularizer": None, "beta_regularizer": None}
-_WITHOUT_BETA = frozenset({"RMSNormalization"})
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -85,7 +90,7 @@ def _of_decay(context: Context, norms: Sequence[int], decay: float) -> Spot:
 
 
 def _spared(names: object) -> re.Pattern[str] | None:
-    """What Keras makes of `var_names`: a pattern that is searched in a variable's name."""
+    """What Keras makes of `var_names`: a pattern that is searched in a variable's own name."""
     told = [names] if isinstance(names, str) else names if isinstance(names, Iterable) else ()
     texts = [name for name in told if isinstance(name, str)]
     if not texts:
@@ -99,10 +104,9 @@ def _spared(names: object) -> re.Pattern[str] | None:
 def _learned(context: Context, index: int, spared: re.Pattern[str] | None) -> Iterator[str]:
     """The affine parameters that decay acts on."""
     node = context.nodes[index]
-    for name, setting in _AFFINE.items():
+    for name, setting in _PARAMETERS.get(node.class_name, _AFFINE).items():
         there = node.config.get(setting, True) is not False
-        there &= name == "gamma" or node.class_name not in _WITHOUT_BETA
-        if there and not (spared and spared.search(f"{node.layer}/{name}")):
+        if there and not (spared and spared.search(name)):
             yield name
 
 
@@ -123,6 +127,13 @@ def _trained(optimizer: Mapping[str, Any], **config: object) -> Context:
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="norm", **config))
     return net.context(net.conv(1, x), training=Training(optimizer=optimizer))
+
+
+def _trained_rms(optimizer: Mapping[str, Any]) -> Context:
+    """An RMS normalization, and the optimizer's settings."""
+    net = Sketch()
+    x = net.add("RMSNormalization", net.dense(8, net.input(4)), name="norm")
+    return net.context(net.dense(1, net.relu(x)), training=Training(optimizer=optimizer))
 
 
 def _decay_on_all() -> Context:
@@ -148,8 +159,25 @@ def _left_out() -> Context:
 
 
 def _left_out_by_layer() -> Context:
-    """All variables of the norms are left out, by the layers' names."""
+    """Names of layers leave nothing out: Keras searches in `gamma`, not in `norm/gamma`."""
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": ["norm"]})
+
+
+def _scale_of_rms() -> Context:
+    """RMS normalization, whose parameter is called `scale`."""
+    names = ["gamma", "beta", "bias"]
+    return _trained_rms({"weight_decay": 0.004, "exclude_from_weight_decay": names})
+
+
+def _left_out_by_patterns() -> Context:
+    """Patterns that fit the whole name."""
+    names = ["^gamma$", "^beta$"]
+    return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": names})
+
+
+def _scale_left_out() -> Context:
+    """RMS normalization, with its parameter left out."""
+    return _trained_rms({"weight_decay": 0.004, "exclude_from_weight_decay": ["scale"]})
 
 
 def _read_from_a_file() -> Context:
@@ -197,11 +225,13 @@ RULE = Rule(
     invalid=(
         Invalid(_decay_on_all, ("norm",)),
         Invalid(_beta_decays, ("norm",)),
+        Invalid(_left_out_by_layer, ("norm",)),
+        Invalid(_scale_of_rms, ("norm",)),
         Invalid(_read_from_a_file, ("norm",)),
         Invalid(_regularized, ("norm",)),
     ),
     valid=(
-        _left_out, _left_out_by_layer, _no_decay, _pruned, _pruned_and_decayed,
+        _left_out, _left_out_by_patterns, _scale_left_out, _no_decay, _pruned, _pruned_and_decayed,
         _nothing_to_decay, _frozen,
     ),
 )  # fmt: skip

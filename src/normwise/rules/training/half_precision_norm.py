@@ -2,7 +2,8 @@
 
 ## What it does
 Finds batch norms whose variables are of 16 bits (the pure policies `float16` and `bfloat16`), and
-normalizations of other origin that compute in 16 bits with an epsilon below 1e-5. Keras' own norms
+normalizations of other origin that compute in float16 with an epsilon below 1e-5 (bfloat16 has the
+range of float32). Keras' own norms
 under `mixed_float16` and `mixed_bfloat16` are right: they compute in 32 bits. Norms with
 `trainable=False` are exempt.
 
@@ -58,11 +59,11 @@ def _look(context: Context) -> Iterator[Spot]:
         epsilon = number(node.config.get("epsilon"))
         if epsilon is None or not _normalizes(context, index):
             continue
-        if policy.removeprefix("mixed_") in _HALVES and 0 <= epsilon < SMALLEST_EPSILON:
+        if policy.removeprefix("mixed_") == "float16" and 0 <= epsilon < SMALLEST_EPSILON:
             yield Spot(
                 (layer,),
-                f"{layer}, a {node.class_name}, computes in {policy.removeprefix('mixed_')} with "
-                f"epsilon={epsilon:g}, unless it changes the type itself.",
+                f"{layer}, a {node.class_name}, computes in float16 with epsilon={epsilon:g}, "
+                "unless it changes the type itself.",
             )
 
 
@@ -136,10 +137,11 @@ def _frozen() -> Context:
 
 
 def _own_class_in_full() -> Context:
-    """A normalization of the user's own in float32, or with an epsilon that float16 holds."""
+    """Normalizations of the user's own in float32, in bfloat16, or with a larger epsilon."""
     net = Sketch()
     x = net.add("FilterResponseNorm", net.conv(8, net.input(32, 32, 3)), epsilon=1e-6)
     x = net.add("FilterResponseNorm", x, epsilon=1e-3, dtype=_named("mixed_float16"))
+    x = net.add("FilterResponseNorm", x, epsilon=1e-6, dtype=_named("mixed_bfloat16"))
     return net.context(net.conv(1, x))
 
 

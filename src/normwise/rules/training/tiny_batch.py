@@ -40,6 +40,7 @@ from functools import partial
 from normwise.rules.context import Context, Training
 from normwise.rules.context.batch_statistics import (
     FEW_SAMPLES,
+    is_synchronized,
     is_tiny,
     learning,
     samples_behind,
@@ -62,10 +63,12 @@ def _look(context: Context) -> Iterator[Spot]:
 
 
 def _spot(context: Context, severity: Severity | None, norms: Sequence[int]) -> Spot:
-    samples = min(s for i in norms if (s := samples_behind(context, i)) is not None)
+    counts = {i: s for i in norms if (s := samples_behind(context, i)) is not None}
+    samples = min(counts.values())
     values = {i: v for i in norms if (v := values_behind(context, i)) is not None}
     replicas = context.training.replicas
-    where = f" on each of {replicas} replicas" if replicas > 1 else ""
+    alone = any(n == samples and not is_synchronized(context, i) for i, n in counts.items())
+    where = f" on each of {replicas} replicas" if replicas > 1 and alone else ""
     fewest = ""
     if values:
         least = min(values, key=lambda i: values[i])
