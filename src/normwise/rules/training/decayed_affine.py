@@ -29,8 +29,8 @@ optimizer = keras.optimizers.AdamW(weight_decay=0.05)
 optimizer = keras.optimizers.AdamW(weight_decay=0.05)
 optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])  # before it is built
 ```
-Keras searches these names in the variables' own, without their layer's; that of RMS normalization
-is called `scale`.
+On TensorFlow these names are searched in `layer/gamma`, on JAX and PyTorch in `gamma` alone; what
+one of them leaves out is not reported. The parameter of RMS normalization is called `scale`.
 
 ## Fix safety
 The model stays as it is; training changes.
@@ -90,7 +90,7 @@ def _of_decay(context: Context, norms: Sequence[int], decay: float) -> Spot:
 
 
 def _spared(names: object) -> re.Pattern[str] | None:
-    """What Keras makes of `var_names`: a pattern that is searched in a variable's own name."""
+    """What Keras makes of `var_names`: a pattern that is searched in a variable's name."""
     told = [names] if isinstance(names, str) else names if isinstance(names, Iterable) else ()
     texts = [name for name in told if isinstance(name, str)]
     if not texts:
@@ -106,7 +106,9 @@ def _learned(context: Context, index: int, spared: re.Pattern[str] | None) -> It
     node = context.nodes[index]
     for name, setting in _PARAMETERS.get(node.class_name, _AFFINE).items():
         there = node.config.get(setting, True) is not False
-        if there and not (spared and spared.search(name)):
+        # TensorFlow searches in the second, the others in the first.
+        names = (name, f"{node.layer}/{name}")
+        if there and not (spared and any(map(spared.search, names))):
             yield name
 
 
@@ -159,7 +161,7 @@ def _left_out() -> Context:
 
 
 def _left_out_by_layer() -> Context:
-    """Names of layers leave nothing out: Keras searches in `gamma`, not in `norm/gamma`."""
+    """The norms are left out by the layers' names, which TensorFlow looks at."""
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": ["norm"]})
 
 
@@ -170,7 +172,7 @@ def _scale_of_rms() -> Context:
 
 
 def _left_out_by_patterns() -> Context:
-    """Patterns that fit the whole name."""
+    """Patterns that fit a variable's own name, which JAX and PyTorch look at."""
     names = ["^gamma$", "^beta$"]
     return _trained({"weight_decay": 0.004, "exclude_from_weight_decay": names})
 
@@ -225,13 +227,12 @@ RULE = Rule(
     invalid=(
         Invalid(_decay_on_all, ("norm",)),
         Invalid(_beta_decays, ("norm",)),
-        Invalid(_left_out_by_layer, ("norm",)),
         Invalid(_scale_of_rms, ("norm",)),
         Invalid(_read_from_a_file, ("norm",)),
         Invalid(_regularized, ("norm",)),
     ),
     valid=(
-        _left_out, _left_out_by_patterns, _scale_left_out, _no_decay, _pruned, _pruned_and_decayed,
-        _nothing_to_decay, _frozen,
+        _left_out, _left_out_by_layer, _left_out_by_patterns, _scale_left_out, _no_decay,
+        _pruned, _pruned_and_decayed, _nothing_to_decay, _frozen,
     ),
 )  # fmt: skip
