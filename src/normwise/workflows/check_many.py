@@ -45,7 +45,7 @@ class Checked:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        nothing = {"model": self.model, "worst": None, "findings": [], "unread": []}
+        nothing: dict[str, Any] = {"model": self.model, "worst": None, "findings": [], "unread": []}
         found = self.report.to_dict() if self.report else nothing
         return {
             **found,
