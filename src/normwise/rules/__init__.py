@@ -1,7 +1,7 @@
 """The rules of `check`, on graphs alone, without Keras.
 
-One rule is one file, in the folder of its group: `structure`, `training`, `measured`, `export`. What
-they may look at stands in `context`, what draws their examples in `sketches`.
+One rule is one file, in the folder of its group: `structure`, `training`, `measured`, `export`.
+What they may look at stands in `context`, what draws their examples in `sketches`.
 """
 
 from normwise.rules.catalogue import BY_NAME, RULES, check
