@@ -40,7 +40,7 @@ def test_the_graphs_of_all_examples_are_mended(rule, invalid):
     (finding,) = rule.check(context)
     done = bench(context.model, finding.mends, finding.mended_by == "safe")
     refused = [made for made in done.done.values() if isinstance(made, str)]
-    after = replace(context, model=done.edited, batch_norm_weights={})
+    after = replace(context, model=done.edited)
     if named(invalid) in BLOCKED:
         assert BLOCKED[named(invalid)] in refused[0]
         return
