@@ -418,5 +418,5 @@ NOT_SAVED = frozenset({"custom_without_config"})
 @cache
 def built(name: str) -> Any:
     """The model of that name, with layer names that don't depend on what ran before."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     return ZOO[name]()

@@ -4,6 +4,7 @@ import pytest
 
 from normwise.errors import NetworkError, PlanError
 from normwise.networks import NETWORKS, build, options_of
+from tests.weightless import weightless
 
 
 def test_networks_are_known_by_name() -> None:
@@ -30,6 +31,7 @@ def test_a_text_that_is_no_plan() -> None:
         build("unet", (8, 8, 1), norm="bath@skip")
 
 
+@weightless()
 @pytest.mark.parametrize("network", sorted(NETWORKS))
 def test_every_network_ends_linear_in_float32(network: str) -> None:
     model = build(network, (None, None, 4), 3, filters=2)

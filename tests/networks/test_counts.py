@@ -14,6 +14,7 @@ import pytest
 from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
 from normwise.networks import build
+from tests.weightless import weightless
 
 Widths = Sequence[int]
 
@@ -81,6 +82,7 @@ def trainable(model: Any) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
+@weightless()
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("network", sorted(FORMULAS))
 @pytest.mark.parametrize(("norm", "extra"), [("batch@pre-activation", 2), ("none", 1)])

@@ -17,6 +17,8 @@ from normwise.networks.pretrained import inflated
 from normwise.norms import infer_plan
 from tests.networks.small_application import randomize, small_application, small_model
 from tests.norms.structure import structure
+from tests.surgery.models import outputs_of
+from tests.weightless import weightless
 
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
@@ -56,6 +58,7 @@ def skips(model: Any) -> dict[str, str]:
 # The graph tells the skips. -------------------------------------------------------------------
 
 
+@weightless()
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -109,8 +112,8 @@ def test_a_saved_network_loads_and_predicts_the_same(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     given = np.random.default_rng(0).normal(size=(1, 16, 24, 9)).astype("float32")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    expected = model.predict_on_batch(given)
-    np.testing.assert_allclose(loaded.predict_on_batch(given), expected, rtol=1e-5, atol=1e-5)
+    (expected,), (found,) = outputs_of(model, given), outputs_of(loaded, given)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_an_application_that_begins_without_padding_is_built_where_its_sizes_are_even(
@@ -153,6 +156,7 @@ def test_plans_are_read_back_and_build_the_same_network(plan: str, upsampling: s
     assert infer_plan(read_graph(again)) == read
 
 
+@weightless()
 @pytest.mark.usefixtures("once")
 def test_what_holds_in_the_encoder_may_be_said() -> None:
     """VGG has no normalization; MobileNet has one before every activation."""
@@ -234,15 +238,15 @@ def test_pretrained_encoders_respond_as_the_application_does(name: str, tmp_path
     module = {"VGG16": "vgg16", "MobileNetV3Small": "mobilenet_v3", "EfficientNetB0": None}[name]
     if module:
         pixels = getattr(keras.applications, module).preprocess_input(pixels)
-    expected = reference.predict_on_batch(pixels)
-    expected /= np.abs(expected).max()
+    (expected,) = outputs_of(reference, pixels)
+    expected = expected / np.abs(expected).max()
 
     def response(channels: int, **options: Any) -> Any:
         model = build(
             "encoder", (None, None, channels), encoder=name, weights=path, filters=1, **options
         )
         given = standard[..., np.arange(channels) % 3]
-        made = coarsest(model).predict_on_batch(given)
+        (made,) = outputs_of(coarsest(model), given)
         return made / np.abs(made).max()
 
     np.testing.assert_allclose(response(9), expected, rtol=1e-3, atol=1e-3)

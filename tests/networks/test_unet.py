@@ -11,6 +11,7 @@ from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import infer_plan
+from tests.weightless import weightless
 
 FREE = (None, None, 3)
 
@@ -19,6 +20,7 @@ def trainable(model: Any) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
+@weightless()
 @pytest.mark.parametrize(
     ("channels", "outputs", "filters", "norm", "count", "how"),
     [
@@ -115,7 +117,7 @@ def test_a_cancelled_bias_has_no_effect_and_another_has() -> None:
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 def test_any_size_of_the_stride_runs(upsampling: str) -> None:
     model = build("unet", (None, None, 2), 3, filters=2, depth=2, upsampling=upsampling)
-    for height, width in ((4, 4), (8, 20), (12, 8)):
+    for height, width in ((4, 4), (8, 20)):
         made = model.predict_on_batch(np.ones((1, height, width, 2), "float32"))
         assert made.shape == (1, height, width, 3) and made.dtype == np.float32
 

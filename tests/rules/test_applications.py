@@ -15,6 +15,7 @@ from normwise.graph.catalogue import Role
 from normwise.keras_format import read_graph
 from normwise.rules import Context, Severity, check
 from tests.rules.injection.measure import base_findings
+from tests.weightless import weightless
 
 SMALL = ["DenseNet121", "EfficientNetB0", "MobileNetV2", "MobileNetV3Small", "ResNet50V2"]
 ALL = [
@@ -36,7 +37,8 @@ NOTES = {
 @cache
 def graph(name, top=True):
     build = getattr(keras.applications, name)
-    return read_graph(build(weights=None, include_top=top))
+    with weightless():
+        return read_graph(build(weights=None, include_top=top))
 
 
 @pytest.mark.parametrize("top", [True, False])

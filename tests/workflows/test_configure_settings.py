@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from normwise.errors import DataError, NetworkError, PlanError, RecipeError
+from normwise.networks import applications
 from normwise.rasters import write_raster
 from normwise.training.configure import Cost
 from normwise.training.configure.cost import network_to_measure
@@ -16,6 +17,7 @@ from normwise.training.deep_supervision import head_sizes
 from normwise.training.preparing import parts_of
 from normwise.training.recipe import load_recipe
 from normwise.workflows.configure import configure
+from tests.weightless import weightless
 
 KEY = re.compile(r"\b(?:data|network|training)\.[a-z_]+(?:\.[a-z_]+)?|\bnorm\b")
 VALUES = {
@@ -50,6 +52,13 @@ VALUES = {
 def built():
     """What networks were built from already; the size of a batch makes no other one."""
     return set()
+
+
+@pytest.fixture(autouse=True)
+def _untrained():
+    """Nothing here takes a step."""
+    with weightless():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +243,9 @@ def test_what_cannot_go_together_names_both(folders, tmp_path, kind, told):
         fine(folders[kind], *settings_of({**narrow, **alone}))
 
 
-def test_an_encoder_has_a_stride_and_a_plan_of_its_own(folders):
+def test_an_encoder_has_a_stride_and_a_plan_of_its_own(folders, monkeypatch):
+    # It is built once: the networks have copies of its layers.
+    monkeypatch.setattr(applications, "application", cache(applications.application))
     told = ["network.encoder=MobileNetV2", "network.filters=2", "training.steps=36"]
     recipe = configure(folders["masks"], settings=told).recipe
     assert (recipe.network.name, recipe.network.depth) == ("encoder", None)
