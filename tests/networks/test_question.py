@@ -11,6 +11,7 @@ from normwise.graph.graph import Graph
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
+from tests.surgery.models import outputs_of
 
 
 def reads(graph: Graph, name: str) -> list[str]:
@@ -96,7 +97,7 @@ def test_everything_after_conv6_is_one_affine_map() -> None:
 
         a, b = some(), some()
         none, both = [x * 0 for x in a], [x + y for x, y in zip(a, b, strict=True)]
-        first, second, joint, zero = (decoder.predict_on_batch(x) for x in (a, b, both, none))
+        first, second, joint, zero = (outputs_of(decoder, x)[0] for x in (a, b, both, none))
         close = np.allclose(first + second, joint + zero, rtol=1e-3, atol=1e-3)
         assert close is linear
 
@@ -131,7 +132,7 @@ def test_no_normalization_at_all() -> None:
 @pytest.mark.backends
 def test_any_size_of_the_stride_runs() -> None:
     model = build("question", (None, None, 2), filters=2)
-    for height, width in ((64, 64), (64, 192), (128, 64)):
+    for height, width in ((64, 64), (128, 192)):
         made = model.predict_on_batch(np.zeros((2, height, width, 2), "float32"))
         assert made.shape == (2, height, width, 1) and made.dtype == np.float32
 

@@ -45,7 +45,8 @@ def test_every_pass_on(name, tmp_path):
     found = inserted(model)
     assert (found is None) == (name in NO_PLACE)
     position = "input" if found is None else found[1]
-    done = check_pass(model, placed(f"batch@{position}"), path)
+    # The passes behind it train its layers, too.
+    done = check_pass(model, placed(f"batch@{position}"), path, trains=EVERYTHING)
     start = shaken(done.model)
     for what, rewrite, trains in chosen(name, passes_at(position, inputs_of(start, seed=7))):
         try:
