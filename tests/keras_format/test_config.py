@@ -98,7 +98,7 @@ def putting(value: Any) -> Change:
 CHANGES = st.one_of(st.just(delete), st.sampled_from(WRONG).map(putting))
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.integers(0, 50), st.lists(st.tuples(st.integers(0, 10**6), CHANGES), max_size=3))
 def test_a_mutated_configuration_is_a_graph_or_a_read_error(
     originals: list[Any],

@@ -18,7 +18,8 @@ def batches(rng, count=6, size=4000, mean=0.0, deviation=1.0):
 def found(values, mean, variance, gamma=None):
     held = Held(np.broadcast_to(mean, CHANNELS) * 1.0, np.broadcast_to(variance, CHANNELS) * 1.0,
                 EPSILON, gamma)  # fmt: skip
-    return gap("norm", [moments_of(batch, -1) for batch in values], held)
+    # As one sample each: moments are taken sample by sample.
+    return gap("norm", [moments_of(batch[None], -1) for batch in values], held)
 
 
 def both_ways(values, mean, variance):

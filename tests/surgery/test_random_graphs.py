@@ -52,7 +52,7 @@ def assert_second_run_changes_nothing(done, plan, settings):
     assert {skip.layer for skip in again.skipped} <= left
 
 
-@settings(max_examples=12 * MORE, deadline=None)
+@settings(max_examples=8 * MORE, deadline=None)
 @given(STEPS, STRUCTURE, PLAN, st.booleans(), st.booleans())
 def test_promises_hold(steps, structure, text, keep, drop_bias):
     model, plan = shaken(network(steps, structure)), NormPlan.parse(text)

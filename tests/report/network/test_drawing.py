@@ -427,11 +427,14 @@ class TestFile:
     def test_in_a_page_names_are_text(self) -> None:
         assert "<c>" not in inline_svg(_chain(2, "a$b_<c>&$"), "<c>")
 
-    def test_no_picture_is_wider_than_the_limit(self, tmp_path: Path) -> None:
-        draw_network(_chain(560), tmp_path / "long.svg")
+    def test_no_picture_is_wider_than_the_limit(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("normwise.report.network.drawing.MAX_INCHES", MAX_INCHES / 10)
+        draw_network(_chain(30), tmp_path / "long.svg")
         found = re.search(r'width="([\d.]+)pt"', (tmp_path / "long.svg").read_text())
-        assert found and float(found[1]) <= MAX_INCHES * 72 + 0.01
-        assert page_of(_chain(560)).width > MAX_INCHES
+        assert found and float(found[1]) <= MAX_INCHES / 10 * 72 + 0.01
+        assert page_of(_chain(30)).width > MAX_INCHES / 10
 
     def test_names_with_signs_of_markup(self, tmp_path: Path) -> None:
         path = tmp_path / "net.svg"
