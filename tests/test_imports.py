@@ -35,7 +35,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
         {"errors", "files", "keras_format", "norms", "networks", "surgery", "data", "inference"}
-        | {"report", "distributed", "rules", "environment", "graph", "json_files"}
+        | {"report", "distributed", "rules", "environment", "graph", "json_files", "memory"}
     ),
     "distributed": frozenset({"errors", "backend"}),
     "comparison": frozenset(

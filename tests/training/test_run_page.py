@@ -18,6 +18,7 @@ from normwise.training import reporting
 from normwise.training.floors import Constant, Floor
 from normwise.training.history import write_history
 from normwise.training.metrics import Metrics
+from normwise.training.predicted_parts import Part
 from normwise.training.preparing import parts_of
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import told_settings
@@ -26,6 +27,7 @@ from normwise.training.reporting import LivePage, forget_other, reported
 from normwise.training.run_record import Evaluation, RunRecord, State
 from normwise.training.run_words import answer, best_epoch
 from normwise.training.seen import SeenImages
+from normwise.training.whole_items import whole_of
 
 
 def metrics(iou):
@@ -275,7 +277,8 @@ def test_a_name_that_is_not_utf_8_is_hashed_and_shown(parts, folder, tmp_path):
     odd = replace(parts, dataset=replace(parts.dataset, items=items))
     image, values = np.zeros((16, 16, 2), np.float32), {"r2": 0.5}
     eyes = seen(odd)
-    eyes(items[0], image, image[..., :1], image[..., :1] + 1, image[..., :1])
+    target = image[..., :1]
+    eyes(Part(items[0], whole_of(items[0]), image, target, target + 1, target))
     with reported(odd, {}, folder) as page:
         found = Evaluation(f"/{name}", "test", 1, Metrics("regression", values, {"a": values}, 9))
         page.add(found, eyes, odd.dataset)
@@ -289,9 +292,9 @@ def test_what_is_kept_of_large_images_is_small(parts, depth):
     image = np.random.default_rng(0).normal(size=(*shape, 2)).astype(np.float32)
     truth = image[..., :1]
     item = Item("large", Path("large.npy"), None, "test", 300, 290, depth=depth)
-    eyes, whole = seen(parts), seen(parts, whole=True)
+    eyes, whole = seen(parts), seen(parts, side=300)
     for each in (eyes, whole):
-        each(item, image, truth, np.ones_like(truth), truth)
+        each(Part(item, whole_of(item), image, truth, np.ones_like(truth), truth))
     here = image if depth is None else image[1]
     (panel,) = eyes.panels
     np.testing.assert_array_equal(panel.image, here[22:278, 17:273])
@@ -300,4 +303,4 @@ def test_what_is_kept_of_large_images_is_small(parts, depth):
         assert kept.base is None
         assert kept.shape[:2] == (256, 256)
     np.testing.assert_array_equal(whole.panels[0].image, here)
-    assert depth is None or whole.panels[0].image.base is None
+    assert whole.panels[0].image.base is None

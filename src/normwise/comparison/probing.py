@@ -13,6 +13,7 @@ from normwise.comparison.outcome import Probes
 from normwise.data.dataset import Dataset
 from normwise.data.loading import PatchBatches
 from normwise.data.reading import read_record
+from normwise.data.sources import Source
 from normwise.graph.receptive_field import tiling_of_graph
 from normwise.keras_format.live_weights import LiveWeights
 from normwise.keras_format.reading import read_graph
@@ -25,7 +26,7 @@ from normwise.training.evaluate import input_mean
 from normwise.training.recipe import Recipe
 from normwise.training.run import Run
 from normwise.training.scaling import scaling_of_model
-from normwise.training.whole_items import whole_items
+from normwise.training.whole_items import image_part
 
 _LARGEST_WINDOW: Final = {2: 512, 3: 96}
 """Pixels along each axis, by the number of axes."""
@@ -88,8 +89,8 @@ def _windows(dataset: Dataset, split: str, fill: Sequence[float]) -> npt.NDArray
     limit = _LARGEST_WINDOW[dataset.dimensions]
     shapes = zip(*(item.shape for item in items), strict=True)
     corner = tuple(slice(0, min(limit, *sides)) for sides in shapes)
-    whole = whole_items(replace(dataset, items=items), split, fill)
-    return np.stack([image[corner] for _, image, _, _ in whole])
+    with Source(dataset, items) as source:
+        return np.stack([image_part(source, item, corner, fill)[0] for item in items])
 
 
 def _probes(found: Measurements, exact: bool) -> Probes:

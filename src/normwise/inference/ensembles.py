@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy.typing as npt
 
-from normwise.inference.members import member_of
+from normwise.inference.members import Member, member_of
 from normwise.inference.mixtures import combined
 from normwise.inference.tiled import predict_tiled
 from normwise.inference.views import Views
@@ -34,9 +34,23 @@ def predict_views(
         NormwiseError: If `views` is no such set.
     """
     check_image(model, image.shape)
-    member = member_of(model, views)
+    return predict_member(member_of(model, views), image, mean_and_std)
+
+
+def predict_member(member: Member, image: Values, mean_and_std: bool = False) -> Prediction:
+    """As `predict_views`, with a model whose tiling and views are known.
+
+    Args:
+        member: The model.
+        image: As for `predict_whole`.
+        mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
+
+    Raises:
+        NetworkError: If the image has another number of axes or channels than the model takes.
+    """
+    check_image(member.model, image.shape)
     size = image.shape[:-1]
-    if fixed_size_note(model, size):
+    if fixed_size_note(member.model, size):
         return predict_tiled(member, image, member.whole(size), mean_and_std)
     each = (view.back(member.predict(view.of(image))) for view in member.views)
     return combined(each, mean_and_std)

@@ -20,7 +20,8 @@ _WAITING: Final = 8
 _ENOUGH: Final = 1.05
 """Larger tiles that save less than this are left alone: they only need more memory."""
 _SMALLEST: Final = 64
-_MOST_PIXELS: Final = 4096**2
+MOST_PIXELS: Final = 4096**2
+"""Of a tile that is chosen: tensors of more have numbers that some kernels can't count."""
 
 Fixed = tuple[int | None, ...]
 
@@ -53,7 +54,7 @@ def choose(
     if None not in fixed:
         return tuple(side for side in fixed if side is not None)
     each = [_bytes_a_pixel(member) for member in members]
-    most = min(_MOST_PIXELS, int(memory / max(each)))
+    most = min(MOST_PIXELS, int(memory / max(each)))
     costs: dict[Size, int] = {}
     for tile in _candidates(members, size, fixed):
         if prod(tile) > most:

@@ -1,6 +1,6 @@
 """The metrics of a finished model on the whole images of a split."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from normwise.data.dataset import Dataset, Item
+from normwise.data.dataset import Dataset
 from normwise.errors import DataError
-from normwise.inference.ensembles import predict_views
-from normwise.inference.mixtures import combined
+from normwise.inference.members import member_of
 from normwise.inference.views import Views
+from normwise.inference.whole import check_image
 from normwise.training.distribution import SINGLE, Distribution
-from normwise.training.loading import Array
 from normwise.training.metrics import Metrics
 from normwise.training.output import (
     Output,
@@ -22,12 +21,13 @@ from normwise.training.output import (
     regression_output,
     segmentation_output,
 )
+from normwise.training.predicted_parts import Applied, Part, predicted_parts
 from normwise.training.scaling import scaling_of_model
 from normwise.training.validation import measure, metrics_for
-from normwise.training.whole_items import Whole, whole_items
+from normwise.training.whole_items import items_of
 
-Seen = Callable[[Item, Array, Array, Array, Any], None]
-"""Is handed an item, its image, truth and weight, and class ids or the outputs of a regression."""
+Seen = Callable[[Part], None]
+"""Is handed each image, or the parts of a large one; with class ids for a segmentation."""
 
 
 def evaluate(
@@ -51,7 +51,8 @@ def evaluate(
             with, or 0 if it doesn't.
         views: For each model, the flips and turns of an image whose predictions are averaged; by
             default none.
-        seen: Is handed each image with what is predicted, for pictures of it and the like.
+        seen: Is handed each image with what is predicted, for pictures of it and the like; one that
+            doesn't fit into memory in parts.
 
     Returns:
         Metrics over all pixels that have a label, in the target's units.
@@ -65,31 +66,24 @@ def evaluate(
         evaluate("run/model.keras", open_dataset("rivers")).values["iou"]
         ```
     """
-    members = _members(model)
-    distribution = Distribution.of_layers(layer.name for layer in members[0].layers)
+    models = _models(model)
+    distribution = Distribution.of_layers(layer.name for layer in models[0].layers)
     output = output_of(dataset, distribution)
-    for member in members:
-        _check_outputs(member, output, dataset)
+    for one in models:
+        _check_outputs(one, output, dataset)
     metrics = metrics_for(output)
-    told = fills or [None] * len(members)
-    augmented: Sequence[Views] = views or ["none"] * len(members)
-    readers = (_whole(m, dataset, split, fill) for m, fill in zip(members, told, strict=True))
-    for same in zip(*readers, strict=True):
-        item, image, truth, weight = same[0]
-        each = (
-            predict_views(m, own, tta, distribution.gaussian)
-            for m, (_, own, _, _), tta in zip(members, same, augmented, strict=True)
-        )
-        predicted = combined(each, distribution.gaussian)
+    applied = _applied(models, dataset, split, fills, views)
+    for found in predicted_parts(applied, split, distribution.gaussian):
+        part = found
         if output.task == "segmentation":
-            predicted = predicted_classes(predicted)
-        measure(metrics, truth, predicted, weight, item.name)
+            part = replace(found, predicted=predicted_classes(found.predicted))
+        measure(metrics, part.truth, part.predicted, part.weight, part.item.name)
         if seen is not None:
-            seen(item, image, truth, weight, predicted)
+            seen(part)
     return metrics.result()
 
 
-def _members(model: keras.Model | str | Path | Sequence[keras.Model]) -> list[keras.Model]:
+def _models(model: keras.Model | str | Path | Sequence[keras.Model]) -> list[keras.Model]:
     if isinstance(model, keras.Model):
         return [model]
     if isinstance(model, (str, Path)):
@@ -97,13 +91,23 @@ def _members(model: keras.Model | str | Path | Sequence[keras.Model]) -> list[ke
     return list(model)
 
 
-def _whole(
-    model: keras.Model, dataset: Dataset, split: str, fill: Sequence[float] | None
-) -> Iterator[Whole]:
-    """The images of a split as a model sees them: what it was trained with counts, whoever
-    opened the data."""
-    own = replace(dataset, scaling=scaling_of_model(model))
-    return whole_items(own, split, fill or input_mean(model))
+def _applied(
+    models: Sequence[keras.Model],
+    dataset: Dataset,
+    split: str,
+    fills: Sequence[Sequence[float] | None] | None,
+    views: Sequence[Views] | None,
+) -> list[Applied]:
+    """Models with the data as each was trained on them, whoever opened them."""
+    size = items_of(dataset, split)[0].shape
+    told = fills or [None] * len(models)
+    augmented: Sequence[Views] = views or ["none"] * len(models)
+    applied = []
+    for model, fill, tta in zip(models, told, augmented, strict=True):
+        check_image(model, (*size, dataset.channels))
+        own = replace(dataset, scaling=scaling_of_model(model))
+        applied.append(Applied(member_of(model, tta), own, fill or input_mean(model)))
+    return applied
 
 
 def output_of(dataset: Dataset, distribution: Distribution = SINGLE) -> Output:

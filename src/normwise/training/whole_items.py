@@ -1,4 +1,4 @@
-"""The images of a split in one piece, with their labels."""
+"""The images of a split with their labels, in one piece or by windows."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from normwise.data.sources import Source
 from normwise.errors import DataError
 from normwise.training.loading import Array
 
+Region = tuple[slice, ...]
 Whole = tuple[Item, Array, Array, Array]
 
 
@@ -30,12 +31,22 @@ def whole_items(dataset: Dataset, split: str, fill: Sequence[float]) -> Iterator
     Raises:
         DataError: If the split is empty.
     """
+    items = items_of(dataset, split)
+    with Source(dataset, items) as source:
+        for item in items:
+            yield item, *labelled_part(source, item, whole_of(item), fill)
+
+
+def items_of(dataset: Dataset, split: str) -> tuple[Item, ...]:
+    """The images of a split that has some.
+
+    Raises:
+        DataError: If it has none; with the splits that have.
+    """
     items = dataset.split(split)
     if not items:
         raise DataError(f"{dataset.root} has no images in the split {split!r}.{_others(dataset)}")
-    with Source(dataset, items) as source:
-        for item in items:
-            yield whole_item(source, item, fill)
+    return items
 
 
 def _others(dataset: Dataset) -> str:
@@ -47,24 +58,58 @@ def _others(dataset: Dataset) -> str:
     return f" There are images in {told}; choose one, for example `--split {filled[0]}`."
 
 
-def whole_item(source: Source, item: Item, fill: Sequence[float]) -> Whole:
-    """One image in one piece, as `whole_items` yields it."""
-    spans = tuple(slice(0, size) for size in item.shape)
-    stored, missing = source.image(item, *spans)
+def whole_of(item: Item) -> Region:
+    """All pixels of an image."""
+    return tuple(slice(0, size) for size in item.shape)
+
+
+def image_part(
+    source: Source, item: Item, region: Region, fill: Sequence[float]
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """A window of an image.
+
+    Args:
+        source: The open files.
+        item: The image.
+        region: Its pixels.
+        fill: For each channel, what stands where nothing was measured.
+
+    Returns:
+        float32 of shape (*region, channels), and where anything was measured, of shape (*region).
+    """
+    stored, missing = source.image(item, *region)
     image = stored.astype(np.float32)
-    seen: npt.NDArray[Any] = np.ones(item.shape, bool)
+    seen: npt.NDArray[Any] = np.ones(image.shape[:-1], bool)
     if missing is not None:
         image[missing] = np.broadcast_to(np.asarray(fill, np.float32), image.shape)[missing]
         seen = np.asarray(~missing.all(-1))
-    own = source.weights(item, *spans)
+    return image, seen
+
+
+def labelled_part(
+    source: Source, item: Item, region: Region, fill: Sequence[float]
+) -> tuple[Array, Array, Array]:
+    """A window of an image with its labels.
+
+    Args:
+        source: The open files.
+        item: The image.
+        region: Its pixels.
+        fill: For each channel, what stands where nothing was measured.
+
+    Returns:
+        Image, label and weight as `whole_items` yields them.
+    """
+    image, seen = image_part(source, item, region, fill)
+    own = source.weights(item, *region)
     if source.dataset.task == "segmentation":
-        classes = source.classes(item, *spans)
+        classes = source.classes(item, *region)
         valid = (classes != source.dataset.ignore) & seen
         weight = valid.astype(np.float32) if own is None else valid * own
-        return item, image, np.where(valid, classes, 0).astype(np.int32), weight
-    stored, unlabelled = source.targets(item, *spans)
+        return image, np.where(valid, classes, 0).astype(np.int32), weight
+    stored, unlabelled = source.targets(item, *region)
     labelled = np.ones(stored.shape, bool) if unlabelled is None else ~unlabelled
     labelled &= seen[..., None]
     values = np.where(labelled, stored, 0).astype(np.float32)
     weight = labelled.astype(np.float32) if own is None else labelled * own[..., None]
-    return item, image, values, weight
+    return image, values, weight

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,18 +12,15 @@ import numpy as np
 from normwise.comparison.running import split_of
 from normwise.data.dataset import Dataset
 from normwise.data.reading import read_record
-from normwise.inference.whole import predict_whole
 from normwise.report.page.examples import Example, middle
 from normwise.report.preview import Meaning, Panel
 from normwise.training.distribution import Distribution
-from normwise.training.evaluate import input_mean, output_of
-from normwise.training.output import Output, predicted_classes
+from normwise.training.evaluate import evaluate, output_of
+from normwise.training.output import Output
 from normwise.training.pictures import meaning_of
 from normwise.training.preparing import opened
 from normwise.training.recipe import load_recipe
-from normwise.training.scaling import scaling_of_model
-from normwise.training.seen import panel_of
-from normwise.training.whole_items import whole_items
+from normwise.training.seen import SeenImages
 
 IMAGES: Final = 2
 
@@ -57,7 +53,7 @@ def examples_of(folders: Mapping[str, Path]) -> tuple[tuple[Example, ...], Meani
         own = _compared(dataset, split, meaning)
         shown, compared = shown or meaning, compared or own
         if own == compared:
-            found[name] = list(_panels(model, folder, dataset, split, output))
+            found[name] = _panels(model, folder, dataset, split, output)
         else:
             log.warning("%s: no example predictions, for it was measured on other data", name)
     return tuple(_examples(found)), shown
@@ -72,16 +68,12 @@ def _compared(dataset: Dataset, split: str, meaning: Meaning) -> tuple[object, .
 
 def _panels(
     model: keras.Model, folder: Path, dataset: Dataset, split: str, output: Output
-) -> Iterator[Panel]:
+) -> list[Panel]:
     """The first images with what is predicted of them."""
-    record = read_record(folder)
-    fill = (record.fill if record else None) or input_mean(model)
-    own = replace(dataset, scaling=scaling_of_model(model))
-    for item, image, truth, weight in islice(whole_items(own, split, fill), IMAGES):
-        predicted: Any = predict_whole(model, image)
-        if output.task == "segmentation":
-            predicted = predicted_classes(predicted)
-        yield panel_of(item, image, truth, weight, predicted, output)
+    record, seen = read_record(folder), SeenImages(output, ())
+    first = replace(dataset, items=dataset.split(split)[:IMAGES])
+    evaluate(model, first, split, [record.fill if record else None], seen=seen)
+    return seen.panels
 
 
 def _examples(found: Mapping[str, list[Panel]]) -> Iterator[Example]:
