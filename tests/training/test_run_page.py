@@ -25,8 +25,9 @@ from normwise.training.recipe_changes import told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
 from normwise.training.reporting import LivePage, forget_other, reported
 from normwise.training.run_record import Evaluation, RunRecord, State
-from normwise.training.run_words import answer, best_epoch
+from normwise.training.run_words import answer
 from normwise.training.seen import SeenImages
+from normwise.training.standing import best_epoch
 from normwise.training.whole_items import whole_of
 
 
@@ -125,8 +126,13 @@ def test_commands_can_be_pasted_into_a_shell():
 
 def test_the_best_epoch_has_a_number():
     assert best_epoch(rows(math.nan, 0.2, 0.2, math.nan), "iou") == 2
-    assert best_epoch(rows(math.nan), "iou") == 0
-    assert "In no epoch was iou a number" in said(FINISHED, rows(math.nan))
+    assert best_epoch((), "iou") == 0
+    losses = (0.5, 0.25, 0.75)
+    silent = tuple({**row, "val_loss": loss}
+                   for row, loss in zip(rows(*[math.nan] * 3), losses, strict=True))  # fmt: skip
+    text = said(FINISHED, silent)
+    assert "In no epoch was iou a number, so that the validation loss chose epoch 2 of 4" in text
+    assert "epoch 2, with loss 0.25 on the validation" in said(record(), silent)
 
 
 def test_a_record_is_kept_and_a_newer_evaluation_takes_the_place_of_an_older_one(tmp_path):

@@ -4,18 +4,20 @@ import json
 import math
 
 from normwise.training.history import read_history, write_history
-from normwise.training.standing import Standing, judged
+from normwise.training.standing import Standing, best_epoch, judged
 from normwise.training.training_settings import TrainingSettings
 
 
 def after(values, **settings):
     standing = Standing()
-    for value in values:
+    for given in values:
         if standing.stopped:
             break
         training = TrainingSettings(metric=settings.pop("metric", "iou"), **settings)
         settings["metric"] = training.metric
+        value, loss = given if isinstance(given, tuple) else (given, math.nan)
         row = {"epoch": standing.epochs + 1, f"val_{training.metric}": value, "seconds": 2.0}
+        row["val_loss"] = loss
         standing = judged(standing, row, training)
     return standing
 
@@ -43,8 +45,19 @@ def test_without_any_number_the_last_epoch_is_the_best():
     assert after([math.nan, math.nan]).best_epoch == 2
 
 
+def test_without_any_number_the_loss_decides():
+    silent = [(math.nan, 0.9), (math.nan, 0.2), (math.nan, 0.5), (math.nan, 0.4)]
+    standing = after(silent)
+    assert standing.best_epoch == best_epoch(standing.history, "iou") == 2
+    assert standing.waited == 2
+    assert after(silent, early_stopping=2).stopped == "no lower validation loss for 2 epochs"
+    # A number beats none, however low the loss was.
+    assert after([*silent, (0.1, 3.0), (0.05, 0.1)]).best_epoch == 5
+    assert after([(0.1, 3.0), *silent]).best_epoch == 1
+
+
 def test_it_survives_a_checkpoint():
-    standing = after([0.1, math.nan])
+    standing = after([(0.1, 0.5), (math.nan, 0.25)])
     again = Standing.from_state(json.loads(json.dumps(standing.to_state())))
     assert again.history[0] == standing.history[0]
     assert again.best == standing.best

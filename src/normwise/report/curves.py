@@ -1,5 +1,6 @@
 """The course of a training run, drawn from its history."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ def draw_curves(
     Args:
         path: The PNG file.
         history: One row an epoch with `epoch`, `loss`, `val_loss` and `val_<metric>`.
-        metric: The metric that decided.
+        metric: The metric that decided; where it is no number in the best epoch, the loss did.
         best_epoch: Its best epoch, counted from 1; its weights were kept.
         loss: What the loss is called.
         unit: The unit of the metric, such as `m`; empty for none.
@@ -42,8 +43,10 @@ def draw_curves(
     own = [row[f"val_{metric}"] for row in history]
     _line(values, epochs, own, "validation", VALIDATION_COLOUR)
     _label(values, "Validation metric", f"{metric} ({unit})" if unit else metric)
-    if best_epoch:
+    if best_epoch and math.isfinite(own[best_epoch - 1]):
         _mark_best(values, best_epoch, own[best_epoch - 1])
+    elif best_epoch:
+        _mark_best(losses, best_epoch, history[best_epoch - 1]["val_loss"])
     figure.savefig(path, dpi=120)
 
 

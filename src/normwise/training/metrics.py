@@ -8,7 +8,9 @@ from typing import Any, Final, Self
 from normwise.json_files import json_text, numbers
 from normwise.training.distribution import SINGLE, Distribution
 
-LOWER_IS_BETTER: Final = frozenset({"mae", "rmse", "pinball", "nll"})
+LOWER_IS_BETTER: Final = frozenset({"mae", "rmse", "pinball", "nll", "loss"})
+OF_THE_FOREGROUND: Final = frozenset({"iou", "dice", "precision", "recall", "mean_image_iou"})
+"""Metrics of two classes that say nothing where no label is of the second."""
 
 
 @dataclass(frozen=True)

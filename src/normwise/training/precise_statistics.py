@@ -28,8 +28,9 @@ def refine_statistics(
     """Replaces moving averages by the population statistics of training patches.
 
     They are exact for up to 32 batches of patches: each norm is measured behind norms that already
-    hold theirs. They stay only if the metric that decides is not worse with them; else the old
-    ones are put back. The log says which, and both numbers. Frozen norms keep theirs.
+    hold theirs. They stay only if what decides between epochs (the metric, or the loss where that
+    is no number) is not worse with them; else the old ones are put back. The log says which, and
+    both numbers. Frozen norms keep theirs.
 
     Args:
         network: The trained network, changed in place.
@@ -44,15 +45,14 @@ def refine_statistics(
     if not norms:
         log.info("precise batch statistics: there is no batch normalization that could have them")
         return False
-    metric = str(training.metric)
-    before = float(validate(network)[metric])
+    measured = validate(network)
     old = [np.array(keras.ops.convert_to_numpy(v)) for v in network.non_trainable_variables]
     batches.set_epoch(training.epochs)
     found = population_statistics(network, _Images(batches, training.workers), norms)
     apply_statistics(network, found.statistics)
     for warning in found.warnings():
         log.warning(warning)
-    after = float(validate(network)[metric])
+    metric, (before, after) = _compared(measured, validate(network), str(training.metric))
     kept = bool(np.isfinite(after)) and not is_better(metric, before, after)
     if not kept:
         for variable, value in zip(network.non_trainable_variables, old, strict=True):
@@ -62,6 +62,15 @@ def refine_statistics(
         found.samples, "kept" if kept else "not kept", metric, after, before,
     )  # fmt: skip
     return kept
+
+
+def _compared(
+    before: Mapping[str, float], after: Mapping[str, float], metric: str
+) -> tuple[str, tuple[float, float]]:
+    """The metric with both values; the loss where the validation labels say nothing of it."""
+    if not any(np.isfinite(values[metric]) for values in (before, after)):
+        metric = "loss"
+    return metric, (float(before[metric]), float(after[metric]))
 
 
 @dataclass(frozen=True)

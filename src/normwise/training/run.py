@@ -26,6 +26,7 @@ from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.run_record import State
 from normwise.training.trackers import Tracked, Tracker, record_end, trackers_of
+from normwise.training.validation_notes import validation_notes
 
 log = logging.getLogger("normwise.training")
 
@@ -162,6 +163,10 @@ def _begun(
         watch = watcher(mode.progress, str(parts.recipe.training.metric))
         for line in described(findings) if findings else ():
             watch.note(f"check: {line}")
+        metric = str(parts.recipe.training.metric)
+        for line in validation_notes(metric, parts.dataset) if is_first() else ():
+            log.warning("validation: %s", line)
+            watch.note(f"validation: {line}")
         yield parts, watch, trackers
 
 

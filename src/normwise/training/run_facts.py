@@ -16,7 +16,8 @@ from normwise.training.recipe import Recipe, load_recipe, to_yaml
 from normwise.training.recipe_changes import as_setting, flat_settings, told_settings
 from normwise.training.recipe_reasons import read_reasons
 from normwise.training.run_record import Evaluation, RunRecord, State
-from normwise.training.run_words import answer, best_epoch, checked, course_note, named, telling
+from normwise.training.run_words import answer, checked, course_note, named, telling
+from normwise.training.standing import best_epoch
 
 _AS_TOLD: Final = "as told"
 _CHOSEN: Final = {
@@ -111,6 +112,8 @@ def _course(recipe: Recipe, history: History) -> Course:
         tuple(row.get(name, math.nan) for row in history) for name in columns
     )
     best, note = best_epoch(history, metric), course_note(history, recipe)
+    if not best or not math.isfinite(values[best - 1]):
+        best = 0  # the loss decided: there is no point to mark
     return Course(loss, f"{metric}{unit}", epochs, training, validation, values, best, note)
 
 

@@ -11,6 +11,7 @@ from normwise.training.history import History
 from normwise.training.metrics import is_better
 from normwise.training.recipe import Recipe
 from normwise.training.run_record import Evaluation, RunRecord, State
+from normwise.training.standing import best_epoch, deciding
 
 _NAMES: Final = {"train": "training", "val": "validation", "test": "test"}
 _ORDER: Final = ("test", "val", "train")
@@ -47,11 +48,14 @@ def _finished(record: RunRecord, recipe: Recipe, history: History, folder: str) 
     metric, found = str(recipe.training.metric), telling(record)
     for one in found[:2]:
         yield _reached(one, record, metric)
-    best = best_epoch(history, metric)
-    if best:
-        yield f"Epoch {best} of {recipe.training.epochs} was the best; its weights are the model's."
+    best = f"epoch {best_epoch(history, metric)} of {recipe.training.epochs}"
+    if deciding(history, metric) == metric:
+        yield f"{best.capitalize()} was the best; its weights are the model's."
     else:
-        yield f"In no epoch was {metric} a number: the last one's weights are the model's."
+        yield (
+            f"In no epoch was {metric} a number, so that the validation loss chose {best}, whose "
+            "weights are the model's."
+        )
     if record.why:
         yield f"Training ended early: {record.why}."
     if all(one.split == "val" for one in found):
@@ -103,18 +107,9 @@ def _done(recipe: Recipe, history: History) -> str:
 def _so_far(recipe: Recipe, history: History) -> Iterator[str]:
     metric = str(recipe.training.metric)
     if best := best_epoch(history, metric):
-        value = number(history[best - 1][f"val_{metric}"], _FORM)
-        yield f"The best of them was epoch {best}, with {metric} {value} on the validation images."
-
-
-def best_epoch(history: History, metric: str) -> int:
-    """The epoch with the best metric, counted from 1; 0 where none has a number."""
-    best, value = 0, math.nan
-    for place, row in enumerate(history):
-        own = row.get(f"val_{metric}", math.nan)
-        if math.isfinite(own) and is_better(metric, own, value):
-            best, value = place + 1, own
-    return best
+        name = deciding(history, metric)
+        value = number(history[best - 1][f"val_{name}"], _FORM)
+        yield f"The best of them was epoch {best}, with {name} {value} on the validation images."
 
 
 def checked(faults: Sequence[Fault]) -> str:

@@ -16,8 +16,10 @@ class Standing:
 
     Args:
         epochs: Epochs that are done.
-        best: The best value of the metric so far; None before the first epoch.
-        best_epoch: Where it was reached, counted from 1.
+        best: The best value of the metric so far; None before the first epoch, NaN where it was
+            a number in none.
+        best_epoch: Where it was reached, counted from 1; without any number, where the validation
+            loss was lowest.
         waited: Epochs since then.
         seconds: Time that all epochs took.
         history: One row an epoch.
@@ -54,6 +56,9 @@ class Standing:
 def judged(standing: Standing, row: Row, training: TrainingSettings) -> Standing:
     """The standing after one more epoch.
 
+    An epoch whose metric is a number is better than one whose metric isn't; as long as there is
+    none, the lower validation loss is better.
+
     Args:
         standing: The standing before it.
         row: What was measured, with `seconds` and the metric as `val_<metric>`.
@@ -62,9 +67,8 @@ def judged(standing: Standing, row: Row, training: TrainingSettings) -> Standing
     Returns:
         The new standing; `stopped` says why no further epoch should follow.
     """
-    metric = str(training.metric)
-    value = row[f"val_{metric}"]
-    better = is_better(metric, value, standing.best)
+    value, history = row[f"val_{training.metric}"], (*standing.history, row)
+    better = best_epoch(history, str(training.metric)) == len(history)
     after = replace(
         standing,
         epochs=standing.epochs + 1,
@@ -72,16 +76,47 @@ def judged(standing: Standing, row: Row, training: TrainingSettings) -> Standing
         best_epoch=standing.epochs + 1 if better else standing.best_epoch,
         waited=0 if better else standing.waited + 1,
         seconds=standing.seconds + row["seconds"],
-        history=(*standing.history, row),
+        history=history,
     )
     return replace(after, stopped=_reason_to_stop(after, training))
+
+
+def best_epoch(history: History, metric: str) -> int:
+    """The best epoch of a history, counted from 1; 0 without any.
+
+    Args:
+        history: One row an epoch.
+        metric: What decides; see `deciding`. Without any number at all the last epoch is the best.
+    """
+    name = deciding(history, metric)
+    best, least = 0, math.nan
+    for place, row in enumerate(history, start=1):
+        value = row.get(f"val_{name}", math.nan)
+        if math.isfinite(value) and is_better(name, value, least):
+            best, least = place, value
+    return best or len(history)
+
+
+def deciding(history: History, metric: str) -> str:
+    """What tells which epoch of a history is the best: the metric, or `loss` where it can't.
+
+    Args:
+        history: One row an epoch.
+        metric: The metric that was chosen for it. It is no number where validation labels say
+            nothing of it, such as the IoU of a class that no validation image has.
+    """
+    known = any(math.isfinite(row.get(f"val_{metric}", math.nan)) for row in history)
+    return metric if known else "loss"
 
 
 def _reason_to_stop(standing: Standing, training: TrainingSettings) -> str:
     if standing.epochs >= training.epochs:
         return ""
     if training.early_stopping is not None and standing.waited >= training.early_stopping:
-        return f"no better {training.metric} for {standing.waited} epochs"
+        better = f"better {training.metric}"
+        if deciding(standing.history, str(training.metric)) == "loss":
+            better = "lower validation loss"
+        return f"no {better} for {standing.waited} epochs"
     if standing.seconds >= (training.budget or math.inf):
         return f"the budget of {training.budget:g} s is used"
     return ""

@@ -11,7 +11,7 @@ import numpy as np
 from normwise.training.distribution_metrics import DistributionMetrics
 from normwise.training.loading import Array
 from normwise.training.losses.composition import PixelLoss
-from normwise.training.metrics import Metrics
+from normwise.training.metrics import OF_THE_FOREGROUND, Metrics
 from normwise.training.output import Output
 from normwise.training.regression_metrics import RegressionMetrics
 from normwise.training.segmentation_metrics import SegmentationMetrics
@@ -39,7 +39,10 @@ class Validation:
     batch_size: int
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
-        """The loss and the metrics of a model with linear output, in the target's units."""
+        """The loss and the metrics of a model with linear output, in the target's units.
+
+        Metrics of a foreground that no label has are no number.
+        """
         metrics = metrics_for(self.output)
         losses: list[tuple[float, float]] = []
         for batch in _batches(self.tiles(), self.batch_size):
@@ -49,7 +52,7 @@ class Validation:
             for (name, _, truth, weight), predicted in zip(batch, decoded, strict=True):
                 measure(metrics, truth, predicted, weight, name)
         result: Metrics = metrics.result()
-        return {"loss": _mean(losses), **result.values}
+        return {"loss": _mean(losses), **_telling(result)}
 
     def _predicted(self, model: keras.Model, batch: list[Tile]) -> Any:
         images = [tile[1] for tile in batch]
@@ -65,6 +68,18 @@ class Validation:
         arguments = map(keras.ops.convert_to_tensor, (truth, linear, weight))
         loss = keras.ops.convert_to_numpy(self.loss(*arguments))
         return float(loss), float(weight.sum(dtype=np.float64))
+
+
+def _telling(found: Metrics) -> dict[str, float]:
+    """The metrics, but no number where there is nothing to find.
+
+    Without foreground in the labels a single false pixel makes its IoU 0, and none at all leaves it
+    undefined: the wrong epochs would be the only ones with a number.
+    """
+    values = dict(found.values)
+    if len(found.confusion) == 2 and not sum(found.confusion[1]):
+        values |= dict.fromkeys(OF_THE_FOREGROUND & values.keys(), float("nan"))
+    return values
 
 
 def metrics_for(output: Output) -> AnyMetrics:
