@@ -242,6 +242,15 @@ def test_resuming_needs_a_run_and_its_recipe(finished, tmp_path):
         train(recipe_of(data, seed=3), out=run.folder, resume=True, progress=False)
     assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in files] == before
     assert load_recipe(run.folder / "recipe.yaml").training.seed == 0
+    table = data / "split.csv"
+    text = table.read_text()
+    table.write_text(text.replace("i5,test", "i5,train"))
+    try:
+        with pytest.raises(RunError, match=r"have changed since it began.*split otherwise: i5"):
+            train(recipe_of(data), out=run.folder, resume=True, progress=False)
+    finally:
+        table.write_text(text)
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in files] == before
 
 
 @pytest.mark.parametrize("finished", ["segmentation"], indirect=True)

@@ -31,6 +31,7 @@ from normwise.training.run_facts import facts_of
 from normwise.training.run_record import RECORD, Evaluation, RunRecord, State
 from normwise.training.run_words import named
 from normwise.training.seen import SeenImages
+from normwise.training.trained_data import TrainedData
 
 PAGE: Final = "report.html"
 MODEL: Final = "model.keras"
@@ -196,12 +197,13 @@ def _begun(parts: Parts, told: Mapping[str, Any], folder: Path) -> RunRecord:
     recipe, dataset, before = parts.recipe, parts.dataset, None
     with harmless():
         before = RunRecord.read(folder)
+    trained = TrainedData.read(folder)
     return RunRecord(
         # What is resumed is the resolved recipe, which doesn't tell the told from the chosen.
         command=before.command if before else _command(recipe, folder),
         told=before.told if before else told,
         data=recipe.data.path,
-        fingerprint=content_hash(dataset),
+        fingerprint=trained.fingerprint if trained else content_hash(dataset),
         images={split: len(dataset.split(split)) for split in SPLITS},
         versions=installed(),
         evaluations=before.evaluations if before else (),

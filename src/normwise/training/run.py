@@ -26,6 +26,7 @@ from normwise.training.resolve import patch_notes
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.run_record import State
 from normwise.training.trackers import Tracked, Tracker, record_end, trackers_of
+from normwise.training.trained_data import TrainedData, refuse_other_data
 from normwise.training.validation_notes import validation_notes
 
 log = logging.getLogger("normwise.training")
@@ -75,16 +76,16 @@ def train(
     Returns:
         The run. Its folder holds `recipe.yaml` (everything resolved), `model.keras` (takes raw
         pixel values and loads without normwise), `images.yaml` (how images are read for it),
-        `check.json` (what `check` finds in the network), `checkpoints/`, `history.csv`,
-        `metrics.json`, `curves.png`, `preview.png` and `log.txt`, and a page about all of it:
-        `report.html`, with `report.json`.
+        `data.json` (which images trained and which validated), `check.json` (what `check` finds in
+        the network), `checkpoints/`, `history.csv`, `metrics.json`, `curves.png`, `preview.png` and
+        `log.txt`, and a page about all of it: `report.html`, with `report.json`.
 
     Raises:
         DataError: If the data folder can't be used, with every problem.
         RecipeError: If a setting doesn't suit the data or the network.
         OutputExistsError: If the folder holds a run already.
-        RunError: If the loss is no number any more, there is nothing to resume, or a tracker can't
-            be used.
+        RunError: If the loss is no number any more, there is nothing to resume, the data of what is
+            resumed have changed, or a tracker can't be used.
 
     Example:
         ```python
@@ -157,6 +158,7 @@ def _begun(
         if mode.resume and (folder / LAST).exists():
             # Before anything is written: the run that is there stays as it is.
             refuse_other_recipe(parts.recipe, folder)
+            refuse_other_data(parts.dataset, folder)
         _describe(parts, folder, reasons)
         findings = check_network(parts, folder) if is_first() else None
         trackers = _trackers(parts.recipe, folder, mode.resume)
@@ -200,6 +202,7 @@ def _describe(parts: Parts, folder: Path, reasons: Mapping[str, str]) -> None:
         # A run that goes on keeps its own, with the reasons in it.
         forget_other(recipe, folder)
         write_text(folder / "recipe.yaml", reasoned_yaml(recipe, reasons))
+        TrainedData.of(dataset).write(folder)
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)
     for note in (*dataset.notes, *patch_notes(recipe, dataset)):

@@ -13,6 +13,7 @@ from normwise.training.recipe import Recipe
 FILES: Final = (
     "recipe.yaml", "model.keras", "history.csv", "metrics.json", "curves.png", "preview.png",
     "log.txt", "images.yaml", "check.json", "report.json", "report.html", str(LAST), str(BEST),
+    "data.json",
 )  # fmt: skip
 
 TOGETHER: Final = ("folds.json", "ensemble.json")

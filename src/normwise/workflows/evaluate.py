@@ -11,14 +11,9 @@ from normwise.backend import require_backend
 from normwise.errors import DataError, OutputExistsError
 from normwise.files import write_text
 from normwise.workflows.ensembles import members_of
+from normwise.workflows.measured_data import measured_data
 from normwise.workflows.models import live_model, refuse_missing
-from normwise.workflows.runs import (
-    data_settings,
-    fill_of_run,
-    recipe_of_run,
-    record_of_run,
-    views_of_run,
-)
+from normwise.workflows.runs import data_settings, fill_of_run, record_of_run, views_of_run
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -47,7 +42,8 @@ def evaluate(
             these, or the folder of a cross-validation, is an ensemble: its mean is measured.
         data: The data folder, or an opened data set; by default the one that the run was trained
             on. For a run, its choice of labels, bands and targets is kept.
-        split: `"train"`, `"val"` or `"test"`.
+        split: `"train"`, `"val"` or `"test"`. Of the data that a run was trained on, `train` and
+            `val` are the images that trained and validated, whatever was added since.
         labels: `"masks"` or `"targets"`, where the folder has both; by default the run's. An
             opened data set has its own.
         tta: Test-time augmentation, as for `predict`; by default what the run's recipe says.
@@ -70,7 +66,7 @@ def evaluate(
     for member in members:
         refuse_missing(member)
     _refuse_mixed(members)
-    dataset = _dataset(members, data, labels, split)
+    dataset = measured_data(members, data, labels, split)
     require_backend()
     from normwise.training.evaluate import evaluate as measure  # noqa: PLC0415 - light start-up
     from normwise.training.reporting import harmless  # noqa: PLC0415
@@ -128,38 +124,6 @@ def _named(given: Any, dataset: Dataset, page: RunPage) -> str:
         return page.kept.data
     path = (dataset.root if given is dataset else Path(fspath(given))).resolve()
     return page.kept.data if path == Path(page.kept.data).resolve() else str(path)
-
-
-def _dataset(members: Sequence[Any], data: Any, labels: str | None, split: str) -> Dataset:
-    from normwise.data import Dataset, open_dataset  # noqa: PLC0415
-
-    if isinstance(data, Dataset):
-        return data
-    recipe = recipe_of_run(members[0])
-    settings = recipe.data if recipe else None
-    path = data if data is not None else settings.path if settings else None
-    if path is None:
-        raise DataError("name the data folder: the model is no run folder that could tell it.")
-    chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}
-    if labels is not None:
-        chosen["labels"] = labels
-    if recipe and Path(fspath(path)).resolve() == Path(recipe.data.path).resolve():
-        # Its own folder is split as it was for training, or images it trained on would validate.
-        _refuse_seen(members, split)
-        chosen |= {"validation": recipe.data.validation, "fold": recipe.data.fold}
-        chosen["seed"] = recipe.training.seed
-    return open_dataset(path, record=record_of_run(members[0]), **chosen)
-
-
-def _refuse_seen(members: Sequence[Any], split: str) -> None:
-    """What validates one fold has trained the others."""
-    recipes = [recipe_of_run(member) for member in members]
-    folds = {recipe.data.fold if recipe else None for recipe in recipes}
-    if split != "test" and len(folds) > 1:
-        raise DataError(
-            f"the split {split!r} of an ensemble of folds holds images that some of its members "
-            "were trained on: measure it on `test`, or each fold by itself."
-        )
 
 
 def _refuse_mixed(members: Sequence[Any]) -> None:

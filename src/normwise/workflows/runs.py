@@ -11,6 +11,7 @@ from normwise.inference.views import Views, check_views
 from normwise.training.data_settings import DataSettings
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.trained_data import TrainedData
 from normwise.workflows.train import RECIPE_FILE
 
 METRICS_FILE: Final = "metrics.json"
@@ -65,6 +66,16 @@ def fill_of_run(model: Any) -> list[float] | None:
     """
     record = record_of_run(model)
     return record.fill if record is not None else None
+
+
+def data_of_run(model: Any) -> TrainedData | None:
+    """Which images the run that a model belongs to was trained on; None where no run says it.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+    """
+    folder = _folder_of(model)
+    return TrainedData.read(folder) if folder is not None else None
 
 
 def views_of_run(model: Any, told: str | None = None) -> Views:
