@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src tests benchmarks tools
-CORE := tests/keras_format tests/networks/test_question.py tests/networks/test_unet.py \
+CORE := tests/keras_format/test_reading.py tests/keras_format/test_saving.py \
+	tests/networks/test_question.py tests/networks/test_unet.py \
 	tests/training/test_every_backend.py tests/training/test_optimizer.py tests/training/losses
 
 .PHONY: demo test test-zoo fuzz reliability lint format test-backends test-jax test-jax-core test-torch bench norm-times results \
@@ -18,7 +19,7 @@ demo: $(VENV)/.ready
 ## The whole test suite on TensorFlow, with coverage of the packages that must have it; each file's
 ## tests run in one process, which share what is made for them
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python tools/check_coverage.py
 
 ## Every rule and pass on every network of keras.applications, passes on every hand-made model too;
@@ -87,8 +88,8 @@ wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel
 
 $(VENV)/.ready: EXTRAS := tensorflow,ray,dev
-.venv-jax/.ready: EXTRAS := jax,dev
-.venv-torch/.ready: EXTRAS := torch,dev
+.venv-jax/.ready: EXTRAS := jax,test
+.venv-torch/.ready: EXTRAS := torch,test
 
 %/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
