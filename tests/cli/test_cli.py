@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import pytest
 
+from normwise.files import write_text
+from normwise.json_files import json_text
 from normwise.rasters import read_raster, write_raster
 from tests.commands import normwise, normwise_process
 
@@ -196,7 +198,8 @@ def test_without_any_backend_the_extra_is_named(tmp_path, data):
 def test_ctrl_c_says_how_to_go_on(data, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "normwise", "train", str(data), "-o", str(out)]
-    command += ["--set", "network.filters=4", "--set", "training.epochs=10000"]
+    command += ["--set", "network.filters=4", "--set", "network.depth=1"]
+    command += ["--set", "training.epochs=10000"]
     command += ["--set", "training.steps=2", "--set", "data.patch=32"]
     # A shell that runs the tests in the background lets its children ignore Ctrl-C.
     process = subprocess.Popen(
@@ -230,8 +233,14 @@ def test_an_unknown_backend_is_a_clear_error(data, tmp_path):
     assert "tensorflow, jax, torch" in done.stderr
 
 
-@pytest.mark.usefixtures("no_pictures")
-def test_folds_are_told_with_mean_and_spread(data, tmp_path):
+def test_folds_are_told_with_mean_and_spread(data, tmp_path, monkeypatch):
+    """What is told of them; a command of docs/training.md trains some."""
+
+    def train_chosen(recipe, *, out, **_):
+        number = recipe.data.fold[0]
+        write_text(out / "metrics.json", json_text({"values": {"iou": number / 4, "recall": 0.5}}))
+
+    monkeypatch.setattr("normwise.workflows.cross_validation.train_chosen", train_chosen)
     small = ("network.filters=2", "network.depth=1", "training.epochs=1", "training.steps=1")
     settings = [word for text in (*small, "data.patch=16") for word in ("--set", text)]
     out = tmp_path / "folds"
@@ -239,6 +248,8 @@ def test_folds_are_told_with_mean_and_spread(data, tmp_path):
     assert done.returncode == 0, done.stderr
     head = next(line for line in done.stdout.splitlines() if "metric" in line)
     assert head.split() == ["metric", "fold", "1", "fold", "2", "fold", "3", "mean", "spread"]
+    row = next(line for line in done.stdout.splitlines() if "iou" in line)
+    assert [float(word) for word in row.split()[1:]] == [0.25, 0.5, 0.75, 0.5, 0.25]
     assert "an ensemble for predict and evaluate" in done.stdout
     again = normwise("train", out, "--resume", "--format", "json")
     told = json.loads(again.stdout)

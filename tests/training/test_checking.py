@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from normwise.training.recipe import Recipe
-from normwise.training.run import train
+from normwise.training.run import train_until
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -28,9 +28,10 @@ def trained(root, capsys, network, norm=None, training=None):
         norm=norm,
         training={"epochs": 1, "steps": 1, "batch_size": 2, **(training or {})},
     )
-    run = train(recipe, out=root / "run", progress=True)
-    found = json.loads((run.folder / "check.json").read_text())
-    return found, capsys.readouterr().err, (run.folder / "log.txt").read_text()
+    run = root / "run"
+    train_until(1, recipe, out=run)
+    found = json.loads((run / "check.json").read_text())
+    return found, capsys.readouterr().err, (run / "log.txt").read_text()
 
 
 def test_the_faults_of_the_questions_network_are_told(tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from normwise.training.determinism import seed_run
 from normwise.training.precise_statistics import refine_statistics
-from normwise.training.run import train
+from normwise.training.run import train_until
 
 from .stand_in import Batches, network, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder
@@ -66,5 +66,5 @@ def test_what_validation_does_not_like_is_put_back(worse, caplog):
 def test_a_run_says_what_was_decided(tmp_path):
     data = write_folder(tmp_path / "data", "segmentation")
     settings = recipe_of(data, epochs=1, steps=3, precise_bn=True)
-    train(settings, out=tmp_path / "run", progress=False)
+    train_until(1, settings, out=tmp_path / "run", progress=False)
     assert "precise batch statistics of 12 patches" in (tmp_path / "run" / "log.txt").read_text()

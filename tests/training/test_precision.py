@@ -35,27 +35,35 @@ def test_layers_that_need_every_digit_stay_whole():
     assert set(policies(model).values()) == {"float32"}
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_steps_are_mixed_and_what_is_kept_is_whole(precision, tmp_path):
+def trained(precision, folder):
+    """The model, the loss of each epoch, and how layers computed while they were trained."""
     during = {}
 
     def measure(model):
         during.update(policies(model))
         return validate(model)
 
-    losses = {}
-    for name in ("float32", precision):
-        seed_run(0)
-        model = network()
-        settings = recipe(precision=name, epochs=2)
-        standing = fit(model, Batches(), measure, settings, tmp_path / name)
-        losses[name] = [row["loss"] for row in standing.history]
+    seed_run(0)
+    model = network()
+    standing = fit(model, Batches(), measure, recipe(precision=precision, epochs=2), folder)
+    return model, [row["loss"] for row in standing.history], during
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The losses of steps in single precision."""
+    return trained("float32", tmp_path_factory.mktemp("whole"))[1]
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_steps_are_mixed_and_what_is_kept_is_whole(precision, whole, tmp_path):
+    model, losses, during = trained(precision, tmp_path / "run")
     assert during["batch_normalization"] == precision.removeprefix("mixed_")
     assert set(policies(model).values()) == {"float32"}
     assert {str(variable.dtype) for variable in model.weights} == {"float32"}
-    np.testing.assert_allclose(losses[precision], losses["float32"], rtol=0.05, atol=0)
-    assert losses[precision] != losses["float32"]
+    np.testing.assert_allclose(losses, whole, rtol=0.05, atol=0)
+    assert losses != whole
     path = tmp_path / "model.keras"
     finished_model(model, segmentation_output(["a", "b"])).save(path)
     again = keras.saving.load_model(path)

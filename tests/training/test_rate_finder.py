@@ -7,10 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from normwise.errors import RunError
+from normwise.training import preparing
 from normwise.training.determinism import seed_run
 from normwise.training.rate_finder import curve_of, find_rate
 from normwise.training.recipe import Recipe, load_recipe
-from normwise.training.run import train
+from normwise.training.run import train_until
 from normwise.training.run_folder import RATES
 
 from .stand_in import Batches, network, recipe, same_weights, weights_of
@@ -19,6 +20,17 @@ from .test_run import recipe_of, write_folder
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 RATE = np.geomspace(1e-6, 1, 100)
+
+
+def once(real):
+    """A function that answers each call as it did the first."""
+    made = []
+
+    def answered(*given):
+        made[:] = made or [real(*given)]
+        return made[0]
+
+    return answered
 
 
 def test_the_suggestion_is_where_the_loss_falls_fastest():
@@ -55,20 +67,21 @@ def test_a_trial_changes_nothing_and_the_seed_decides_it():
 def test_auto_is_found_once_and_written_down(tmp_path):
     data = write_folder(tmp_path / "data", "segmentation")
     settings = recipe_of(data, learning_rate="auto", epochs=1, steps=3)
-    train(settings, out=tmp_path / "run", progress=False)
+    train_until(1, settings, out=tmp_path / "run", progress=False)
     rate = load_recipe(tmp_path / "run" / "recipe.yaml").training.learning_rate
     assert 1e-6 < rate < 1
     assert (tmp_path / "run" / RATES).exists()
     assert f"learning rate {rate:g}, found by a trial" in (tmp_path / "run/log.txt").read_text()
     (tmp_path / "run" / RATES).unlink()
-    train(settings, out=tmp_path / "run", resume=True, progress=False)
+    train_until(1, settings, out=tmp_path / "run", resume=True, progress=False)
     assert not (tmp_path / "run" / RATES).exists()
-    train(recipe_of(data, epochs=1, steps=3), out=tmp_path / "run", overwrite=True, progress=False)
 
 
-def test_the_command_prints_and_draws_and_trains_nothing(tmp_path):
+def test_the_command_prints_and_draws_and_trains_nothing(tmp_path, monkeypatch):
     from normwise.cli.app import app
 
+    # The seed decides a trial, which the second would only repeat.
+    monkeypatch.setattr(preparing, "find_rate", once(preparing.find_rate))
     data = write_folder(tmp_path / "data", "regression")
     command = ["train", str(data), "-o", str(tmp_path / "run"), "--find-rate", "--format", "json",
                "--set", "data.patch=16", "--set", "network.filters=4", "--set", "network.depth=1",

@@ -7,7 +7,7 @@ from normwise.data.folder import open_dataset
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
-from normwise.training.run import train
+from normwise.training.run import train, train_until
 from normwise.training.sampling import SeenClasses, sampling_of
 
 from .test_run import recipe_of, write_folder
@@ -20,18 +20,17 @@ def test_a_run_logs_what_it_sampled(tmp_path):
     recipe = with_settings(
         recipe_of(data, epochs=1, steps=3), ["data.sampling=class-balanced", "data.patch=8"]
     )
-    run = train(recipe, out=tmp_path / "run", progress=False)
-    (line,) = (
-        line for line in (run.folder / "log.txt").read_text().splitlines() if "sampling:" in line
-    )
+    run, other = tmp_path / "run", tmp_path / "other"
+    first = train_until(1, recipe, out=run, progress=False)
+    (line,) = (line for line in (run / "log.txt").read_text().splitlines() if "sampling:" in line)
     assert "100% of patches centred on class 0, class 1" in line
     assert "% of the data" in line
-    again = train(recipe, out=tmp_path / "again", progress=False)
-    assert again.history[0]["loss"] == run.history[0]["loss"]
+    again = train_until(1, recipe, out=tmp_path / "again", progress=False)
+    assert again[0]["loss"] == first[0]["loss"]
     uniform = with_settings(recipe, ["data.sampling=uniform"])
-    other = train(uniform, out=tmp_path / "other", progress=False)
-    assert other.history[0]["loss"] != run.history[0]["loss"]
-    assert "sampling:" not in (other.folder / "log.txt").read_text()
+    differs = train_until(1, uniform, out=other, progress=False)
+    assert differs[0]["loss"] != first[0]["loss"]
+    assert "sampling:" not in (other / "log.txt").read_text()
 
 
 def test_what_was_seen_is_counted_without_ignored_pixels(tmp_path):

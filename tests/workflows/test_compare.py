@@ -13,7 +13,7 @@ import pytest
 import normwise as nw
 from normwise.comparison import on_ray, running
 from normwise.comparison.experiment import Experiment, Trial, variants_of
-from normwise.comparison.outcome import Outcome
+from normwise.comparison.outcome import Outcome, Probes
 from normwise.comparison.processes import in_processes
 from normwise.errors import (
     DataError,
@@ -74,6 +74,13 @@ def data(tmp_path_factory):
 def found(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison") / "found"
     return nw.compare(data, PLANS, out=out, seeds=2, settings=SETTINGS, progress=False)
+
+
+@pytest.fixture
+def unprobed(monkeypatch):
+    """Of trained networks only the metrics are measured; `found` has trials with all of it."""
+    monkeypatch.setattr(running, "probed", lambda *_: (Probes(), ()))
+    monkeypatch.setattr(running, "seconds_per_megapixel", lambda *_: 1.0)
 
 
 def bits(outcome):
@@ -235,6 +242,7 @@ def test_on_ray_a_comparison_is_the_same_though_a_worker_dies(
     assert "--on ray" in content["command"]
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_an_interrupted_comparison_goes_on_and_can_grow(found, data, monkeypatch):
     real = running.train
 
@@ -257,6 +265,7 @@ def test_an_interrupted_comparison_goes_on_and_can_grow(found, data, monkeypatch
         assert after.values[:2] == before.values
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_the_worse_plan_is_stopped_and_the_others_end_as_if_nothing_had_been(
     found, data, tmp_path, monkeypatch
 ):
@@ -330,6 +339,7 @@ def test_a_step_of_each_variant_is_measured(data):
     assert 0 < _seconds(recipe, opened(recipe)) < np.inf
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
     found = nw.compare(
         data,

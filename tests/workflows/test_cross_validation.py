@@ -132,7 +132,13 @@ def test_a_metric_that_a_fold_does_not_have_is_no_number_there(tmp_path):
     assert json.loads(json_text({"values": found.spread}))["values"]["recall"] is None
 
 
-def test_runs_and_folds_do_not_share_a_folder(found, data, tmp_path):
+def test_runs_and_folds_do_not_share_a_folder(found, data, tmp_path, monkeypatch):
+    def train_chosen(recipe, *, out, **_):
+        write_text(out / "metrics.json", '{"values": {"rmse": 1.0}}')
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
     with pytest.raises(OutputExistsError):
         nw.train(data, out=found.folder, settings=SETTINGS, progress=False)
     alone = shutil.copytree(found.folder / "fold1", tmp_path / "alone")
@@ -140,9 +146,14 @@ def test_runs_and_folds_do_not_share_a_folder(found, data, tmp_path):
     with pytest.raises(OutputExistsError):
         nw.cross_validate(data, 2, out=alone, settings=SETTINGS, progress=False)
     assert (alone / "metrics.json").read_bytes() == before
+    # What is replaced goes before anything is trained.
+    monkeypatch.setattr(workflow, "train_chosen", train_chosen)
     nw.cross_validate(data, 2, out=alone, settings=SETTINGS, overwrite=True, progress=False)
     assert not (alone / "model.keras").exists()
-    nw.train(data, out=alone, settings=SETTINGS, overwrite=True, progress=False)
+    assert (alone / "ensemble.json").exists()
+    monkeypatch.setattr("normwise.training.run.fitted", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nw.train(data, out=alone, settings=SETTINGS, overwrite=True, progress=False)
     assert not (alone / "ensemble.json").exists()
 
 

@@ -40,7 +40,7 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("kind", ["layer", "group(groups=3)", "batch"])
+@pytest.mark.parametrize("kind", ["group(groups=3)", "batch"])
 def test_training_and_prediction_fill_alike(data, tmp_path, kind):
     recipe = {"data": {"path": str(data)}, "norm": f"{kind}@input,batch@pre-activation"}
     run = nw.train(recipe, out=tmp_path / "run", settings=SMALL, progress=False)
