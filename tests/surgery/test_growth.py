@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from normwise.graph.editing import Draft
+from normwise.graph.graph import Tensor
 from normwise.norms.inference import infer_plan
 from normwise.rules.sketches import Sketch
 from normwise.surgery.depth import levels_of
@@ -91,6 +93,14 @@ def place_fewer(graph):
     place(graph, "none", Settings(drop_bias=True))
 
 
+def put_behind_all(graph):
+    draft = Draft(graph)
+    for index in range(len(graph.nodes)):
+        tensor = Tensor(index)
+        draft.insert(tensor, draft.readers(tensor), f"new{index}", "Identity", {})
+    draft.freeze()
+
+
 def order_norms(graph):
     norms = [n.layer for n in graph.nodes if n.class_name == "BatchNormalization"]
     levels_of(graph, norms, {name: name for name in norms})
@@ -121,7 +131,9 @@ def growth(action, network):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
-@pytest.mark.parametrize("action", [place_more, place_fewer, infer_plan, fold, order_norms])
+@pytest.mark.parametrize(
+    "action", [place_more, place_fewer, infer_plan, fold, order_norms, put_behind_all]
+)
 def test_the_cost_is_linear(action, network):
     assert growth(action, network) < LINEAR
 

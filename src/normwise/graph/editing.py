@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze, map_tensors, tensors_in
+from normwise.graph.rerouted import Nodes
 
 ENDS = -1
 """Stands for the model's outputs among the readers of a tensor."""
@@ -30,7 +31,7 @@ class Draft:
 
     def __init__(self, graph: Graph, before: Draft | None = None) -> None:
         self.graph = graph
-        self.nodes: dict[int, Node] = dict(enumerate(graph.nodes))
+        self.nodes = Nodes(graph.nodes)
         self._ends = list(tensors_in(graph.outputs))
         self._places: dict[Tensor, list[int]] = {}
         for place, tensor in enumerate(self._ends):
@@ -41,10 +42,9 @@ class Draft:
                 theirs = None if before is None else before.inner.get(node.layer)
                 self.inner[node.layer] = Draft(node.model, theirs)
         self._rank: dict[int, tuple[int, ...]] = {i: (i,) for i in self.nodes}
-        self._readers: dict[int, dict[int, None]] = {i: {} for i in self.nodes}
-        for index, node in self.nodes.items():
-            for tensor in node.inputs:
-                self._readers[tensor.node][index] = None
+        self._readers: dict[Tensor, dict[int, None]] = {
+            tensor: dict.fromkeys(readers) for tensor, readers in graph.readings.items()
+        }
         self._names = {node.layer for node in graph.nodes}
         self._names |= set() if before is None else before._names
         self._next = len(graph.nodes)
@@ -58,7 +58,7 @@ class Draft:
 
     def readers(self, tensor: Tensor) -> list[int]:
         """The nodes that read a tensor, and `ENDS` if it is an output of the model."""
-        found = [i for i in self._readers[tensor.node] if tensor in self.nodes[i].inputs]
+        found = list(self._readers.get(tensor, ()))
         return [*found, ENDS] if tensor in self._places else found
 
     def free_name(self, wanted: str) -> str:
@@ -110,23 +110,14 @@ class Draft:
     def reroute(self, old: Tensor, new: Tensor, readers: Iterable[int]) -> None:
         """Lets readers of one tensor read another."""
         self._changed = True
+        reading = self._readers.get(old, {})
         for reader in tuple(readers) if old != new else ():
             if reader == ENDS:
                 self._end_with(new, self._places.pop(old, []))
-                continue
-            node = self.nodes[reader]
-            if old not in node.inputs:
-                continue
-            args, kwargs = (
-                map_tensors(
-                    part, lambda t: new if t.node == old.node and t.output == old.output else t
-                )
-                for part in (node.args, node.kwargs)
-            )
-            self.nodes[reader] = replace(node, args=args, kwargs=kwargs)
-            self._readers[new.node][reader] = None
-            if old.node not in [t.node for t in self.nodes[reader].inputs]:
-                self._readers[old.node].pop(reader, None)
+            elif reader in reading:
+                self.nodes.reroute(reader, old, new)
+                del reading[reader]
+                self._reads(reader, [new])
 
     def move(self, index: int, tensor: Tensor, readers: Collection[int]) -> Tensor:
         """Takes a node out and puts it behind another tensor, before some of its readers.
@@ -168,10 +159,12 @@ class Draft:
         number = node.call if call is None else call
         name = layer if number == 0 else f"{layer}:{number}"
         self._names.add(layer)
-        self.nodes[index] = replace(
+        made = replace(
             node, name=name, layer=layer, class_name=class_name, config=freeze(config),
             args=node.inputs[:1], kwargs=freeze({}), call=number,
         )  # fmt: skip
+        self._reads_no_more(index, set(node.inputs) - set(made.inputs))
+        self.nodes[index] = made
 
     def depends(self, index: int, on: int) -> bool:
         """Whether a node reads what another one makes, over any number of steps, or is it."""
@@ -190,9 +183,8 @@ class Draft:
         """Takes out a node; what read its result reads what it read."""
         source = self.nodes[index].inputs[0]
         self.reroute(Tensor(index), source, self.readers(Tensor(index)))
-        for tensor in self.nodes[index].inputs:
-            self._readers[tensor.node].pop(index, None)
-        del self.nodes[index], self._readers[index]
+        self._reads_no_more(index, self.nodes[index].inputs)
+        del self.nodes[index]
 
     def configure(self, layer: str, **settings: Any) -> None:
         """Changes settings of a layer, in all its calls."""
@@ -248,9 +240,15 @@ class Draft:
 
     def _place(self, index: int, node: Node) -> None:
         self.nodes[index] = node
-        self._readers[index] = {}
-        for tensor in node.inputs:
-            self._readers[tensor.node][index] = None
+        self._reads(index, node.inputs)
+
+    def _reads(self, index: int, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            self._readers.setdefault(tensor, {})[index] = None
+
+    def _reads_no_more(self, index: int, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            self._readers[tensor].pop(index, None)
 
     def freeze(self) -> Graph:
         """The graph as it is now, nested models included; the original where nothing changed."""
@@ -282,14 +280,20 @@ class Draft:
 
     def _order(self) -> list[int]:
         """Each node after what it reads, else in the original order; new ones behind theirs."""
-        missing = {i: len({t.node for t in node.inputs}) for i, node in self.nodes.items()}
+        missing: dict[int, int] = {}
+        readers: dict[int, list[int]] = {index: [] for index in self.nodes}
+        for index, node in self.nodes.items():
+            before = {tensor.node for tensor in node.inputs}
+            missing[index] = len(before)
+            for producer in before:
+                readers[producer].append(index)
         ready = [(self._rank[i], i) for i, count in missing.items() if count == 0]
         heapq.heapify(ready)
         order = []
         while ready:
             _, index = heapq.heappop(ready)
             order.append(index)
-            for reader in self._readers[index]:
+            for reader in readers[index]:
                 missing[reader] -= 1
                 if missing[reader] == 0:
                     heapq.heappush(ready, (self._rank[reader], reader))

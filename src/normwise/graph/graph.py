@@ -139,6 +139,15 @@ class Graph:
         return tuple(tuple(found) for found in readers)
 
     @cached_property
+    def readings(self) -> Mapping[Tensor, tuple[int, ...]]:
+        """For each tensor that is read, the indices of the nodes that read it, once a reading."""
+        readers: dict[Tensor, list[int]] = {}
+        for index, node in enumerate(self.nodes):
+            for tensor in node.inputs:
+                readers.setdefault(tensor, []).append(index)
+        return MappingProxyType({tensor: tuple(found) for tensor, found in readers.items()})
+
+    @cached_property
     def producers(self) -> tuple[tuple[int, ...], ...]:
         """For each node, the indices of the nodes that it reads, in order, each once."""
         return tuple(tuple(dict.fromkeys(t.node for t in node.inputs)) for node in self.nodes)

@@ -131,7 +131,7 @@ class Levels:
 
     def _readers(self, level: str, tensor: Tensor) -> list[int]:
         graph = self._levels[level].draft.graph
-        found = [i for i in graph.consumers[tensor.node] if tensor in graph.nodes[i].inputs]
+        found = list(dict.fromkeys(graph.readings.get(tensor, ())))
         return [*found, ENDS] if tensor in graph.output_tensors else found
 
     def _leads(self, level: str, tensor: Tensor, reader: int) -> frozenset[int]:

@@ -156,10 +156,8 @@ class _Walk:
         """The results of a tensor's readers that no linear layer makes, and the map of each."""
         if tensor in self._graph.output_tensors:
             raise BlockedError("its result is an output of the model")
-        for reader in self._graph.consumers[tensor.node]:
+        for reader in dict.fromkeys(self._graph.readings.get(tensor, ())):
             node = self._graph.nodes[reader]
-            if tensor not in node.inputs:
-                continue
             if reader in self._standing.gone:
                 yield Tensor(reader), affine
             elif is_linear(node):
@@ -189,9 +187,8 @@ class _Walk:
 
     def _readings(self, tensor: Tensor) -> int:
         """How often a tensor is read, by calls and as an output."""
-        readers = self._graph.consumers[tensor.node]
-        calls = sum(self._graph.nodes[r].inputs.count(tensor) for r in readers)
-        return calls + self._graph.output_tensors.count(tensor)
+        calls = self._graph.readings.get(tensor, ())
+        return len(calls) + self._graph.output_tensors.count(tensor)
 
 
 def is_linear(node: Node) -> bool:

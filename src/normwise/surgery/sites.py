@@ -122,7 +122,7 @@ def _cut(work: Work, want: Want) -> Cut | None:
         return None if parted is None else work.levels.cut(want.tensor, parted[1])
     spot = work.levels.spot(want.tensor)
     graph, tensor = work.levels.draft(spot.level).graph, Tensor(spot.index)
-    readers = [i for i in graph.consumers[spot.index] if tensor in graph.nodes[i].inputs]
+    readers = dict.fromkeys(graph.readings.get(tensor, ()))
     ends = [ENDS] if tensor in graph.output_tensors else []
     return Cut(spot.level, tensor, (*readers, *ends))
 
