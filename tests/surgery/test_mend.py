@@ -90,6 +90,55 @@ def test_what_was_made_to_read_a_tensor_that_moves_away_is_not_claimed():
     assert read_by(edited, "c") == ["norm_pad"]
 
 
+PENALTY = {"class_name": "L2", "config": {"l2": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "dead"),
+    [
+        ("Identity", {}, True),
+        ("Dropout", {"rate": 0.0}, True),
+        ("Identity", {"activity_regularizer": PENALTY}, False),
+        ("Activation", {"activity_regularizer": PENALTY}, False),
+        ("Dropout", {"rate": 0.0, "activity_regularizer": PENALTY}, False),
+        ("ActivityRegularization", {"l1": 0.0, "l2": 0.1}, False),
+    ],
+)
+def test_a_bias_stays_where_a_penalty_sees_it_before_the_norm(kind, settings, dead):
+    net = Sketch()
+    x = net.conv(8, net.input(8, 8, 3), name="a")
+    x = net.norm(net.add(kind, x, **settings), name="norm")
+    (done,), edited = made(net.graph(net.relu(x)), DropBias("a"), keep=True)
+    assert isinstance(done, Change) == dead
+    assert edited.nodes[edited.index["a"]].config["use_bias"] != dead
+
+
+@pytest.mark.parametrize(
+    ("moved", "target", "penalized", "stays"),
+    [
+        ("norm", "pool", None, False),
+        ("norm", "pool", "norm", True),
+        ("norm", "pool", "pool", True),
+        ("drop", "norm", None, False),
+        ("drop", "norm", "drop", True),
+        ("drop", "norm", "norm", False),  # it reads in inference what it read before
+    ],
+)
+def test_what_moves_with_outputs_kept_takes_no_penalty_elsewhere(moved, target, penalized, stays):
+    net = Sketch()
+    told = {name: {} for name in ("drop", "norm", "pool")}
+    told.update({penalized: {"activity_regularizer": PENALTY}} if penalized else {})
+    x = net.add("Dropout", net.conv(8, net.input(8, 8, 3)), name="drop", **told["drop"])
+    x = net.norm(x, name="norm", **told["norm"])
+    x = net.add("AveragePooling2D", x, name="pool", **told["pool"])
+    graph = net.graph(net.conv(1, x))
+    (done,), _ = made(graph, MoveBehind(moved, target), keep=True)
+    assert (f"the activity of {penalized} is regularized" in str(done)) == stays
+    assert isinstance(done, Change) != stays
+    (done,), _ = made(graph, MoveBehind(moved, target))
+    assert isinstance(done, Change)
+
+
 def test_activations_come_and_go():
     (_, change), edited = made(unet(), DropActivation("a"), AddActivation("norm", "elu"))
     assert change == Change("norm_elu", "Activation elu inserted behind norm")

@@ -59,6 +59,23 @@ def test_a_bias_that_a_regularizer_sees_is_not_dead(regularizer):
     assert done.model.get_layer("a").use_bias == (regularizer is not None)
 
 
+@pytest.mark.parametrize("factor", [None, 0.1])
+def test_a_bias_that_a_penalty_between_it_and_its_norm_sees_stays(factor):
+    inputs = image(4)
+    between = layers.Identity() if factor is None else layers.ActivityRegularization(l2=factor)
+    x = layers.BatchNormalization(name="norm")(between(conv(4, name="a")(inputs)))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(layers.ReLU()(x))))
+    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    assert done.model.get_layer("a").use_bias == (factor is not None)
+    given = inputs_of(model)
+    np.testing.assert_allclose(losses_of(done.model, given), losses_of(model, given), rtol=1e-5)
+    # The penalty of what it makes without the bias is another one.
+    for one in (model, done.model):
+        one.get_layer("a").activity_regularizer = regularizers.L2(0.1)
+    before, after = losses_of(model, given), losses_of(done.model, given)
+    assert (abs(after - before) > 0.01 * before) == (factor is None)
+
+
 def test_a_regularizer_that_moved_away_keeps_no_bias():
     """The activity is that of the activation, and a norm stands between the bias and it now."""
     inputs = image(4)

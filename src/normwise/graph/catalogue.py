@@ -229,6 +229,14 @@ def channels_first_axis(node: Node, rank: int | None) -> int:
     return 1 if rank is None or space is None else max(1, rank - space - 1)
 
 
+def regularizes_activity(node: Node) -> bool:
+    """Whether a penalty of the training depends on what the call makes."""
+    # Keras writes that of this class by its factors alone.
+    return node.class_name == "ActivityRegularization" or bool(
+        node.config.get("activity_regularizer")
+    )
+
+
 def has_bias(node: Node) -> bool:
     """Whether a linear layer adds a bias."""
     if node.class_name == "EinsumDense":

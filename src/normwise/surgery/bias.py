@@ -18,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from normwise.graph.catalogue import Role, activation_of, has_bias, role_of
+from normwise.graph.catalogue import (
+    Role,
+    activation_of,
+    has_bias,
+    regularizes_activity,
+    role_of,
+)
 from normwise.graph.channels import channels_of, output_channel_axis
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Tensor
@@ -65,7 +71,7 @@ def drop_bias(work: Work, layer: str, edited: Graph) -> Change | str:
     first = work.flat.calls[layer][0]
     if not (is_linear(work.flat.nodes[first]) and has_bias(work.flat.nodes[first])):
         return "it has no bias"
-    if edited.nodes[edited.calls[layer][0]].config.get("activity_regularizer"):
+    if regularizes_activity(edited.nodes[edited.calls[layer][0]]):
         return "its activity is regularized, which its bias is part of"
     norms = _cancelling(edited, layer)
     if not norms:
@@ -144,8 +150,8 @@ def _does_nothing(node: Node) -> bool:
     """Whether a call changes nothing, in training neither."""
     if role_of(node) is not Role.PASS or len(node.inputs) != 1:
         return False
-    if node.config.get("activity_regularizer"):
-        return False
+    if regularizes_activity(node):
+        return False  # its penalty would be that of other numbers
     return node.class_name in {"Identity", "Activation"} or node.config.get("rate") == 0
 
 

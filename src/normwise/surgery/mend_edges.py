@@ -1,17 +1,19 @@
 """Edits that mend what reads what, and where activations stand.
 
 None of them but `move_behind` can promise anything of the outputs: a dropout or a batch norm that
-is moved behind what it changes places with in inference keeps them, which is verified.
+is moved behind what it changes places with in inference keeps them, which is verified. It stays
+where a penalty of the training is one of what it makes, or of what it would change places with.
 """
 
 from __future__ import annotations
 
-from normwise.graph.catalogue import Role, activation_of, role_of
-from normwise.graph.editing import Draft
-from normwise.graph.graph import Tensor
+from normwise.graph.catalogue import Role, activation_of, regularizes_activity, role_of
+from normwise.graph.editing import ENDS, Draft
+from normwise.graph.graph import Node, Tensor
 from normwise.norms.mends import AddActivation, DropActivation, MoveBefore, MoveBehind, Reread
 from normwise.surgery.levels import Cut, Spot
 from normwise.surgery.rewrite import Change
+from normwise.surgery.sites import penalty_moves
 from normwise.surgery.work import Work
 
 OVERTAKEN = "another edit has changed what stands there"
@@ -66,9 +68,25 @@ def move_behind(work: Work, mend: MoveBehind) -> Change | str:
         return OVERTAKEN
     if len(draft.readers(Tensor(moved.index))) != 1:
         return SHARED
+    if work.settings.keep:
+        penalized = next(filter(regularizes_activity, _with_others(draft, moved, target)), None)
+        if penalized is not None:
+            return penalty_moves(penalized)
     tensor = Tensor(target.index)
     draft.move(moved.index, tensor, draft.readers(tensor))
     return Change(_layer(work, moved), f"moved, now behind {mend.target}")
+
+
+def _with_others(draft: Draft, moved: Spot, target: Spot) -> list[Node]:
+    """The calls that make other numbers in inference once one of them stands behind another."""
+    index, found = moved.index, [draft.nodes[moved.index]]
+    while index != target.index and role_of(found[0]) is not Role.PASS:
+        readers = draft.readers(Tensor(index))
+        if len(readers) != 1 or readers[0] == ENDS:
+            break
+        index = readers[0]
+        found.append(draft.nodes[index])
+    return found
 
 
 def move_before(work: Work, mend: MoveBefore) -> Change | str:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from normwise.graph.catalogue import activation_of
+from normwise.graph.catalogue import activation_of, regularizes_activity
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Node
 from normwise.keras_format.weights import LayerWeights, Weights
@@ -30,7 +30,7 @@ from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after
 from normwise.surgery.passing import is_keras
 from normwise.surgery.rewrite import Change
 from normwise.surgery.routes import KINDS, is_linear
-from normwise.surgery.sites import Site
+from normwise.surgery.sites import Site, penalty_moves
 from normwise.surgery.work import Step, Work
 
 
@@ -70,12 +70,9 @@ def _loss(  # noqa: PLR0911 - one reason, one return
             f"it is called {len(flat.calls[node.layer])} times and stays at {staying} of them, "
             f"where {taker.layer} must not do its work"
         )
-    regularized = next((n for n in (taker, node) if n.config.get("activity_regularizer")), None)
+    regularized = next(filter(regularizes_activity, (taker, node)), None)
     if regularized is not None:
-        return (
-            f"the activity of {regularized.name} is regularized, and the penalty would be that of "
-            "other numbers"
-        )
+        return penalty_moves(regularized)
     constraint = next(
         (k for k in taker.config if k.endswith("_constraint") and taker.config[k]), ""
     )

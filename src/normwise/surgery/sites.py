@@ -111,6 +111,14 @@ def _inseparable(work: Work, node: Node) -> str | None:
     return None
 
 
+def penalty_moves(node: Node) -> str:
+    """Why something stays: what a layer makes is penalized in training, and would be another."""
+    return (
+        f"the activity of {node.name} is regularized, and the penalty would be that of other "
+        "numbers"
+    )
+
+
 def _cut(work: Work, want: Want) -> Cut | None:
     if want.where is Where.ON_SKIP:
         cover = work.placement.coverage(want.tensor)

@@ -35,7 +35,7 @@ Outputs stay exactly as they are: the trained bias is subtracted from the moving
 
 from collections.abc import Iterator, Sequence
 
-from normwise.graph.catalogue import has_bias
+from normwise.graph.catalogue import has_bias, regularizes_activity
 from normwise.norms.kinds import cancels_bias
 from normwise.norms.mends import DropBias
 from normwise.rules.context import Context
@@ -78,7 +78,17 @@ def _is_cancelled(context: Context, index: int) -> bool:
     spec, channels, axis = context.spec(reader), context.channels_read(reader), context.axes[index]
     if spec is None or axis is None or not cancels_bias(spec, channels or 0):
         return False
+    if any(regularizes_activity(context.nodes[i]) for i in _way(context, index, reader)):
+        return False  # a penalty sees it
     return context.axes_of(reader) == (axis.axis,)
+
+
+def _way(context: Context, index: int, reader: int) -> Iterator[int]:
+    """The calls before a reader, back to the one that made what it reads."""
+    before = reader
+    while before != index and context.producers[before]:
+        before = context.producers[before][0]
+        yield before
 
 
 def _plain() -> Context:
@@ -130,6 +140,16 @@ def _other_readers() -> Context:
     return net.context(net.conv(1, net.relu(y)))
 
 
+def _penalized() -> Context:
+    """A penalty on what the convolution makes, its own or of a layer between: it sees the bias."""
+    net, penalty = Sketch(), {"class_name": "L2", "config": {"l2": 0.1}}
+    x = net.conv(16, net.input(32, 32, 3), activity_regularizer=penalty)
+    x = net.conv(16, net.relu(net.norm(x)))
+    x = net.relu(net.norm(net.add("Identity", x, activity_regularizer=penalty)))
+    x = net.norm(net.add("ActivityRegularization", net.conv(16, x), l1=0.0, l2=0.1))
+    return net.context(net.conv(1, net.relu(x)))
+
+
 def _fixed_statistics() -> Context:
     """A frozen batch norm: its mean does not follow the bias, which can be learned."""
     net = Sketch()
@@ -158,7 +178,7 @@ RULE = Rule(
         Invalid(_one_group_each, ("conv",)),
     ),
     valid=(
-        _activation_between, _groups_of_channels, _other_readers, _fixed_statistics,
+        _activation_between, _groups_of_channels, _other_readers, _penalized, _fixed_statistics,
         _resting,
     ),
 )  # fmt: skip
