@@ -6,7 +6,8 @@ Before:  relu -> norm -> conv (same)     After:  relu -> + t / s -> conv'
 In inference a batch normalization is a fixed scale and shift of every channel, which a linear
 layer before it, or every linear layer that reads it, can do itself (`surgery.algebra`; through
 which layers, says `surgery.passing`). In training it is not, so the promise is for inference only:
-a folded model has lost its statistics.
+a folded model has lost its statistics. Regularizers penalize what weights and activities are then,
+so the report names those in `model.losses` that change (`surgery.penalties`).
 
 Conditions: the norm and the layer are called once and don't run in training mode; no activation
 between; the same channel axis and precision. What a norm's readers can't all take over stays, and
@@ -32,6 +33,7 @@ from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
+from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Promise, Report, Rewrite, Skip
 from normwise.surgery.running import Pair
 from normwise.surgery.statistics import batch_norms
@@ -168,6 +170,7 @@ def _report(
         f"parameters: {model.count_params():,} before, {copy.count_params():,} after",
         f"calls of layers and ops: {_calls(graph):,} before, {_calls(done.graph):,} after",
         *replayed.notes,
+        *penalty_notes(replayed, done.plan.penalized),
         *dict.fromkeys(note for found in proof for note in found.notes),
     )
     return Report(

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from normwise.graph.catalogue import regularizes_activity
 from normwise.graph.editing import Draft
 from normwise.graph.graph import Graph, Tensor
 from normwise.keras_format.paths import shared_paths
@@ -66,6 +67,7 @@ class Plan:
         takes: What the layers that take over norms do in their place, in order, by path.
         changed: What became of the folded norms, by path.
         skipped: Why the others stay, by path.
+        penalized: Paths of layers whose activity is regularized and which make other numbers now.
     """
 
     def __init__(self, layers: Mapping[str, Any], weights: Weights) -> None:
@@ -73,6 +75,7 @@ class Plan:
         self.takes: dict[str, list[Take]] = {}
         self.changed: dict[str, Change] = {}
         self.skipped: dict[str, Skip] = {}
+        self.penalized: dict[str, None] = {}
         self.shared = shared_paths(layers)
 
     def level(self, graph: Graph, draft: Draft, path: str) -> None:
@@ -248,6 +251,9 @@ class _Level:
         names = dict.fromkeys(self._where(part.index) for part in route.parts)
         where = self._where(index)
         self._plan.changed[where] = Change(where, action.format(", ".join(names) or "nothing"))
+        for other in (*route.others, index):
+            if regularizes_activity(self.graph.nodes[other]):
+                self._plan.penalized[self._where(other)] = None
 
     def _skip(self, index: int, reason: str) -> None:
         where = self._where(index)

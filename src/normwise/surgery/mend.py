@@ -44,6 +44,7 @@ from normwise.surgery.mend_edges import (
 )
 from normwise.surgery.mend_norms import configure, remove_norm, restart, set_arguments, split
 from normwise.surgery.outputs import keep_output_names
+from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite
 from normwise.surgery.sites import IN_ANOTHER, IN_SEVERAL
 from normwise.surgery.work import Settings, Work
@@ -190,7 +191,7 @@ def finish(bench: Bench, model: Any) -> Rewrite:
     difference = None
     if work.settings.keep:
         proof = verified(work.graph, model, copy, len(changed))
-        difference, notes = proof.difference, list(proof.notes)
+        difference, notes = proof.difference, [*penalty_notes(copy), *proof.notes]
     promise = Promise.KEPT_IN_INFERENCE if work.settings.keep else Promise.NOT_KEPT
     report = Report(promise, changed, (), difference, (*copy.notes, *notes))
     return Rewrite(copy.model, report, bench.names)

@@ -13,6 +13,7 @@ from normwise.norms.plan import NormPlan
 from normwise.surgery.calibrate import calibrate, standardize
 from normwise.surgery.copying import copied, verified, verified_plain_copy
 from normwise.surgery.edits import left_in_head, wants_of
+from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.rewrite import Promise, Report, Rewrite
 from normwise.surgery.work import Settings, Work
@@ -62,7 +63,7 @@ def place(
     difference = None
     if settings.keep:
         proof = verified(graph, model, copy, len(done.changed))
-        difference, doubts = proof.difference, list(proof.notes)
+        difference, doubts = proof.difference, [*penalty_notes(copy), *proof.notes]
     notes += doubts
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT

@@ -9,7 +9,10 @@ from typing import Any
 
 
 class Promise(StrEnum):
-    """What holds between the outputs of a model before and after a rewrite."""
+    """What holds between the outputs of a model before and after a rewrite.
+
+    The penalties in `model.losses` are no outputs: reports say where they change.
+    """
 
     KEPT = "outputs kept"
     KEPT_IN_INFERENCE = "outputs kept in inference"

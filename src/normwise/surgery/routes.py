@@ -59,10 +59,12 @@ class Route:
     Attributes:
         parts: The linear layers that take it over.
         stays: Whether the shift has to stay where the norm was.
+        others: Calls that make other numbers then: those between, and back the linear ones too.
     """
 
     parts: tuple[Part, ...]
     stays: bool = False
+    others: tuple[int, ...] = ()
 
 
 class Standing(Protocol):
@@ -94,7 +96,7 @@ def back(standing: Standing, index: int, affine: Affine) -> Route:
     """
     walk = _Walk(standing)
     walk.back(standing.graph.nodes[index].inputs[0], affine)
-    return Route(tuple(walk.parts))
+    return Route(tuple(walk.parts), others=tuple(walk.others))
 
 
 def forward(standing: Standing, index: int, affine: Affine) -> Route:
@@ -102,14 +104,16 @@ def forward(standing: Standing, index: int, affine: Affine) -> Route:
     walk = _Walk(standing)
     walk.forward(Tensor(index), affine)
     stays = walk.pads and bool(np.any(affine.shift))
+    others = tuple(walk.others)
     if not stays:
-        return Route(tuple(walk.parts))
+        return Route(tuple(walk.parts), others=others)
     if not np.all(affine.scale):
         raise BlockedError(
             "zeros are padded before the next linear layer, so the shift has to stand alone, and "
             f"the scale is 0 in {int((affine.scale == 0).sum())} channels"
         )
-    return Route(tuple(Part(p.index, without_shift(p.affine)) for p in walk.parts), stays=True)
+    parts = tuple(Part(part.index, without_shift(part.affine)) for part in walk.parts)
+    return Route(parts, stays=True, others=others)
 
 
 class _Walk:
@@ -119,6 +123,7 @@ class _Walk:
         self._standing, self._graph = standing, standing.graph
         self.parts: list[Part] = []
         self.pads = False
+        self.others: list[int] = []
 
     def back(self, tensor: Tensor, affine: Affine) -> None:
         """To the linear layers before a tensor, the first input of each join first."""
@@ -130,7 +135,9 @@ class _Walk:
                 raise BlockedError(f"others read the result of {node.name!r} too")
             if tensor.node in self._standing.gone:
                 pending.append((node.inputs[0], affine))
-            elif is_linear(node):
+                continue
+            self.others.append(tensor.node)
+            if is_linear(node):
                 self._take(tensor.node, affine, after=True)
             elif _joins(node):
                 pending.extend(reversed(parted(self._graph, node, affine)))
@@ -146,6 +153,8 @@ class _Walk:
         while pending:
             tensor = heapq.heappop(pending)
             for reader, moved in self._onwards(tensor, maps.pop(tensor)):
+                if reader.node not in self._standing.gone:
+                    self.others.append(reader.node)
                 if reader in maps:
                     maps[reader] = both(maps[reader], moved)
                 else:
