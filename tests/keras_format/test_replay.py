@@ -288,6 +288,28 @@ def test_a_layer_that_also_stands_inside_a_wrapper_is_refused():
     assert_same(apart, copy_of(apart))
 
 
+@pytest.mark.backends
+@pytest.mark.parametrize("first", ["copied", "called", "a layer too"])
+def test_an_activation_with_weights_that_several_layers_apply_stays_one(first):
+    inputs, bend = image(3), layers.PReLU(alpha_initializer="uniform", name="bend")
+    x = conv(4, activation=bend, name="b")(conv(4, activation=bend, name="a")(inputs))
+    x = bend(x) if first == "a layer too" else x
+    x = conv(4, activation=layers.PReLU(alpha_initializer="uniform"), name="own")(x)
+    model = keras.Model(inputs, layers.Activation(bend, name="c")(x))
+    if first == "called":
+        inputs_of(model)  # its weights are made in the first call with numbers
+    copy = copy_of(model)
+    a, b, c, own = (copy.get_layer(name).activation for name in ("a", "b", "c", "own"))
+    assert a is b and a is c and a is not own and a is not bend
+    assert len(copy.weights) == len(model.weights) == 8
+    assert_same(model, copy)
+    if first == "called":
+        before = weights_of(model)
+        fit_once(copy, inputs_of(model))
+        for old, now in zip(before, weights_of(model), strict=True):
+            np.testing.assert_array_equal(old, now)
+
+
 def test_a_layer_inside_two_wrappers_is_refused():
     series = keras.Input((7, 3))
     shared = layers.Dense(3, name="shared")

@@ -61,6 +61,32 @@ def test_a_parametric_activation_of_several_calls_stays_one_layer(plan, chosen):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("called", [False, True])
+def test_an_activation_with_weights_that_two_layers_apply_is_parted_from_none(called):
+    inputs, bend = image(4), layers.PReLU(alpha_initializer="uniform", name="bend")
+    x = conv(4, activation=bend, name="b")(conv(4, activation=bend, name="a")(inputs))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    if called:
+        inputs_of(model)  # its weights are made in the first call with numbers
+    for keep in (True, False):
+        between = placed("batch@pre-activation", keep=keep)(model)
+        assert not between.report.changed
+        assert [(skip.layer, skip.reason) for skip in between.report.skipped] == [
+            (
+                f"{name}_norm",
+                f"the activation of {name} is a layer that stands elsewhere in the model too, and "
+                "would be another one here",
+            )
+            for name in "ab"
+        ]
+    behind = check_pass(model, placed("batch@post-activation"), trains=False)
+    assert len(norms_of(behind.model)) == 2 and not behind.report.skipped
+    for done in (between, behind):
+        a, b = (done.model.get_layer(name).activation for name in "ab")
+        assert a is b and a is not bend
+        np.testing.assert_array_equal(a.get_weights()[0], bend.get_weights()[0])
+
+
 def in_two_models(shared, norm=None, behind=None):
     """A layer inside of a model and outside of it."""
     inner_in, inputs = image(4), image(4)

@@ -11,7 +11,7 @@ from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.work import Settings
 from tests.surgery.contract import check_pass, placed
-from tests.surgery.models import shaken
+from tests.surgery.models import inputs_of, shaken
 from tests.zoo import conv, image
 
 
@@ -37,6 +37,15 @@ def shared_norm():
     )
 
 
+def shared_activation():
+    """An activation with weights that two convolutions apply."""
+    inputs, bend = image(4), layers.PReLU(name="bend")
+    x = conv(4, activation=bend, name="b")(conv(4, activation=bend, name="a")(inputs))
+    model = shaken(keras.Model(inputs, conv(2, name="head")(x)))
+    inputs_of(model)  # its weights are made in the first call with numbers
+    return model
+
+
 def test_a_shared_layer_takes_no_norm_over():
     for rewrite, reason in ((placed("none"), "stands elsewhere in the model"), (fold, "shared")):
         done = check_pass(shared_linear(), rewrite, trains=False)
@@ -51,7 +60,7 @@ def test_biases_before_a_shared_norm_stay():
     assert not done.report.changed and done.model.get_layer("d").use_bias
 
 
-@pytest.mark.parametrize("build", [shared_linear, shared_norm])
+@pytest.mark.parametrize("build", [shared_linear, shared_norm, shared_activation])
 def test_what_keras_could_not_load_again_is_not_written(build, tmp_path):
     model = build()
     with pytest.raises(SurgeryError, match="are one layer in two models"):

@@ -12,23 +12,27 @@ OWN = frozenset({"build", "quantize"})
 """Attributes in which Keras binds each layer to itself when it is made."""
 
 
-def copy_layer(source: Any, changes: Mapping[str, Any], where: str) -> Any:
+def copy_layer(
+    source: Any, changes: Mapping[str, Any], where: str, applied: Any | None = None
+) -> Any:
     """A copy of a layer or op with weights of its own, not yet built if it has any.
 
     Args:
         source: The layer or op.
         changes: Settings in which the copy differs.
         where: The layer's path, for errors.
+        applied: The layer that the copy applies as its activation, where that is a layer.
 
     Raises:
         SurgeryError: It has weights and can't be made again from its configuration.
     """
-    if not changes.keys() - {"name"} and not getattr(source, "variables", None):
+    plain = not getattr(source, "variables", None) and getattr(source, "built", True)
+    if plain and applied is None and not changes.keys() - {"name"}:
         return _twin(source, changes.get("name", source.name))
     try:
         told = source.get_config()
         other = {key: v for key, v in changes.items() if key != "name" or key in told}
-        config = {**told, **_live_functions(source), **other}
+        config = {**told, **_live_activation(source, applied), **other}
         copy = type(source).from_config(config)
     except Exception as error:
         # A user's own get_config and constructor may raise anything.
@@ -58,7 +62,7 @@ def start_cheaply(layer: Any, source: Any) -> Callable[[], None]:
     import keras  # noqa: PLC0415
 
     kind = type(layer)
-    if kind.__name__ not in LINEAR | {"Embedding"} or _is_foreign(kind):
+    if kind.__name__ not in LINEAR | {"Embedding"} or is_foreign(kind):
         return lambda: None
     kind = keras.initializers.Initializer
     own = {name: value for name, value in vars(layer).items() if isinstance(value, kind)}
@@ -92,8 +96,10 @@ def _cheap_values(source: Any) -> Any:
     return values
 
 
-def _live_functions(source: Any) -> dict[str, Any]:
-    """A function that was given as an activation; a lambda can't be made again from its text."""
+def _live_activation(source: Any, applied: Any | None) -> dict[str, Any]:
+    """An activation that is handed over as it is: no text makes a lambda again, or one layer."""
+    if applied is not None:
+        return {"activation": applied}
     activation = getattr(source, "activation", None)
     if getattr(activation, "__name__", "") == "<lambda>":
         return {"activation": activation}
@@ -145,7 +151,7 @@ def custom_objects(model: Any) -> dict[str, Any]:
     for layer in _layers_of(model):
         for part in (layer, *vars(layer).values()):
             kind = part if callable(part) and hasattr(part, "__name__") else type(part)
-            if _is_foreign(kind):
+            if is_foreign(kind):
                 found[kind.__name__] = kind
     return found
 
@@ -155,7 +161,8 @@ def _layers_of(model: Any) -> Iterator[Any]:
     yield from model._flatten_layers(include_self=True)
 
 
-def _is_foreign(kind: Any) -> bool:
+def is_foreign(kind: Any) -> bool:
+    """Whether a class or function is a user's own."""
     module = getattr(kind, "__module__", None) or "builtins"
     return module.partition(".")[0] not in {"keras", "builtins", "numpy", "tensorflow", "torch"}
 

@@ -15,6 +15,7 @@ from typing import Any
 from normwise.errors import SurgeryError
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.graph import Graph, Node, Tensor, thaw
+from normwise.keras_format.applied import applied_layer, build_applied, copy_applied
 from normwise.keras_format.layers import (
     copy_layer,
     custom_objects,
@@ -51,7 +52,8 @@ def replay(
 
     Args:
         graph: The edited graph of `source`, nested models inside `Node.model`.
-        source: The live model that the graph was read from. It is not changed.
+        source: The live model that the graph was read from. It is not changed, but for activations
+            that are layers: they get the weights that their first call would make.
         rules: For layers by path: a function from the source's `Weights` to the layer's weights
             by name (`"kernel"`, `"gamma"`). Names that it leaves out are taken from the source's
             layer of that path, or stay as initialized where there is none.
@@ -74,13 +76,16 @@ def replay(
     from normwise.keras_format.reading import read_graph  # noqa: PLC0415
 
     before = read_graph(source) if original is None else original
+    theirs = layers_by_path(source)
+    for layer in theirs.values():
+        build_applied(layer)
     work = _Replay(names or {})
     scope = keras.saving.custom_object_scope(custom_objects(source))
     with scope, deep_recursion(len(graph.nodes)):
         model = work.level(graph, before, source, "")
     for finish in work.unfinished:
         finish()
-    sources = {**layers_by_path(source), **work.origins}
+    sources = {**theirs, **work.origins}
     changed = frozenset(work.changed)
     notes = tuple(work.notes)
     done = Replayed(
@@ -110,8 +115,8 @@ def _refuse_untied(done: Replayed) -> None:
             if known is not mine:
                 raise SurgeryError(
                     f"layers {first!r} and {path!r} share the weight {theirs.path!r}, and in a "
-                    "copy each would have its own, because one of them stands inside another "
-                    "layer as well. Give them layers of their own."
+                    "copy each would have its own, because the layer that holds it stands inside "
+                    "another one as well. Give them layers of their own."
                 )
 
 
@@ -240,8 +245,19 @@ class _Replay:
             if node.model is not None and before.model is not None:
                 self.copies[key] = self.level(node.model, before.model, source, f"{where}/")
             else:
-                self.copies[key] = copy = copy_layer(source, changes, where)
+                applied = None if "activation" in changes else self._applied(source, where)
+                self.copies[key] = copy = copy_layer(source, changes, where, applied)
                 self.unfinished.append(start_cheaply(copy, source))
+        return self.copies[key]
+
+    def _applied(self, source: Any, where: str) -> Any | None:
+        """What the copy of a layer applies as its activation: one for all that apply the same."""
+        theirs = applied_layer(source)
+        if theirs is None:
+            return None
+        key = (id(theirs), repr({}))  # as if it were called, which it may be too
+        if key not in self.copies:
+            self.copies[key] = copy_applied(theirs, f"{where}/{theirs.name}")
         return self.copies[key]
 
     def _refuse_torn(self, source: Any, changes: Mapping[str, Any], where: str) -> None:

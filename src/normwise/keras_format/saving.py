@@ -2,11 +2,13 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from normwise.errors import SurgeryError
 from normwise.files import whole_file
+from normwise.keras_format.applied import applied_layer
 from normwise.keras_format.live import is_model
 
 NEWER_DEFAULTS = {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
@@ -32,7 +34,7 @@ def save_model(model: Any, path: Path, *, overwrite: bool = False) -> None:
 
 
 def _refuse_shared_weights(model: Any, path: Path) -> None:
-    """Keras writes a layer's weights once, and makes a layer of each model that it stands in."""
+    """Keras writes a layer's weights once, and makes a layer for each that it stands in."""
     seen: dict[int, str] = {}
     pending = [("", layer) for layer in reversed(model.layers)]
     while pending:
@@ -40,12 +42,25 @@ def _refuse_shared_weights(model: Any, path: Path) -> None:
         where = f"{prefix}{layer.name}"
         if is_model(layer):
             pending += [(f"{where}/", inner) for inner in reversed(layer.layers)]
-        elif layer.weights and seen.setdefault(id(layer), where) != where:
-            raise SurgeryError(
-                f"{path}: {seen[id(layer)]!r} and {where!r} are one layer in two models; Keras "
-                "writes its weights only once and can't load such a file. Nothing was written. "
-                "Let one model call the layer, or give each a layer of its own."
-            )
+            continue
+        for name, part in _with_applied(where, layer):
+            # One that isn't built yet gets its weights in its first call.
+            weighs = part.weights or not part.built
+            if weighs and seen.setdefault(id(part), name) != name:
+                raise SurgeryError(
+                    f"{path}: {seen[id(part)]!r} and {name!r} are one layer in two models or "
+                    "layers; Keras writes its weights only once and can't load such a file. "
+                    "Nothing was written. Let one model call the layer, or give each a layer of "
+                    "its own."
+                )
+
+
+def _with_applied(where: str, layer: Any) -> Iterator[tuple[str, Any]]:
+    """A layer and the one that it applies as its activation, by their paths."""
+    yield where, layer
+    applied = applied_layer(layer)
+    if applied is not None:
+        yield f"{where}/{applied.name}", applied
 
 
 def _drop_newer_defaults(path: Path) -> None:
