@@ -106,7 +106,8 @@ def average_statistics(optimizer: keras.optimizers.Optimizer, updates: float) ->
     kept = min(own.decay, (1 + now) / (10 + now)) ** updates
     for average, variable in own.statistics.pairs:
         old, new = (np.array(ops.convert_to_numpy(value)) for value in (average, variable))
-        average.assign(kept * old + (1 - kept) * new)
+        # In this form those of frozen layers stay to the last bit.
+        average.assign(old + (1 - kept) * (new - old))
     return own.statistics.averages
 
 
