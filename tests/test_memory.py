@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from normwise.memory import keep_freed_memory, return_freed_memory
+from normwise import memory
+from normwise.memory import available_memory, keep_freed_memory, return_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 BLOCKS = """
@@ -73,3 +74,19 @@ def test_what_is_free_between_used_blocks_is_given_back():
 def test_elsewhere_nothing_is_given_back(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not return_freed_memory()
+
+
+def test_what_can_be_given_up_is_available(monkeypatch, tmp_path):
+    """Pages of files are no use of memory, and a container has what its own limit leaves."""
+    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    assert available_memory() == 2**32
+    told = "MemTotal: 8000 kB\nMemFree: 1000 kB\nMemAvailable: 5000 kB\n"
+    (tmp_path / "meminfo").write_text(told)
+    assert available_memory() == 5000 * 1024
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1000000\nfile 2000000\ninactive_file 1500000\n")
+    (tmp_path / "memory.max").write_text("4000000\n")
+    assert available_memory() == 4_000_000 - 3_000_000 + 1_500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() == 5000 * 1024

@@ -14,6 +14,11 @@ _MMAP_MAX: Final = -4
 _KEPT: Final = 2**31 - 1
 _STEP: Final = 2**28
 
+SYSTEM: Final = Path("/proc/meminfo")
+GROUP: Final = Path("/sys/fs/cgroup")
+_OF_GROUP: Final = ("max", "current", "stat")
+_CACHED: Final = "inactive_file "
+
 
 def keep_freed_memory() -> bool:
     """Asks glibc to keep large freed blocks for the next ones instead of giving them back.
@@ -84,7 +89,7 @@ def available_memory() -> int:
 
 def _of_the_system() -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = SYSTEM.read_text(encoding="ascii").splitlines()
     except OSError:
         return None  # other systems have no such file
     kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
@@ -92,10 +97,13 @@ def _of_the_system() -> int | None:
 
 
 def _of_the_group() -> int | None:
-    """What a container may use, with version 2 of control groups."""
-    folder = Path("/sys/fs/cgroup")
+    """What a container may use, with version 2 of control groups.
+
+    Pages of files that were read count as used; those not read lately are given up on demand.
+    """
     try:
-        most, used = ((folder / f"memory.{key}").read_text().strip() for key in ("max", "current"))
-        return max(0, int(most) - int(used))
+        most, used, parts = ((GROUP / f"memory.{key}").read_text() for key in _OF_GROUP)
+        cached = [int(line.split()[1]) for line in parts.splitlines() if line.startswith(_CACHED)]
+        return max(0, int(most) - int(used) + sum(cached))
     except (OSError, ValueError):
         return None
