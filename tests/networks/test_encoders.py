@@ -10,9 +10,10 @@ import pytest
 from keras.src.applications import efficientnet
 
 from normwise.errors import ModelReadError, NetworkError, PlanError
+from normwise.graph.flatten import flatten
 from normwise.keras_format import read_graph
 from normwise.networks import applications, build
-from normwise.networks.applications import application, convention_of, names
+from normwise.networks.applications import Application, application, convention_of, names
 from normwise.networks.pretrained import inflated
 from normwise.norms import infer_plan
 from tests.networks.small_application import randomize, small_application, small_model
@@ -154,6 +155,38 @@ def test_plans_are_read_back_and_build_the_same_network(plan: str, upsampling: s
     again = small_unet(norm=str(read), upsampling=upsampling)
     assert structure(read_graph(again)) == structure(read_graph(model))
     assert infer_plan(read_graph(again)) == read
+
+
+@pytest.mark.usefixtures("small")
+def test_the_momentum_of_the_encoder_is_told_apart_and_read_back() -> None:
+    norms = ("batch_normalization", "batch_normalization_1")
+    model = small_unet(encoder_momentum=0.75)
+    assert [model.get_layer(name).momentum for name in norms] == [0.75] * 2
+    decoder = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)][2:]
+    assert decoder and all(norm.momentum == 0.99 for norm in decoder)
+    read = infer_plan(read_graph(model))
+    assert "momentum=0.75" in str(read)
+    again = small_unet(norm=str(read), encoder_momentum=0.75)
+    assert structure(read_graph(again)) == structure(read_graph(model))
+    with pytest.raises(PlanError, match="reaches the encoder"):
+        small_unet(norm=str(read))
+    assert small_unet().get_layer(norms[0]).momentum == 0.99
+
+
+def test_a_momentum_without_effect_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(applications, "application", lambda name: small_application())
+    path = saved(small_model(), tmp_path, ".weights.h5")
+    with pytest.raises(NetworkError, match="frozen statistics don't move"):
+        small_unet(weights=path, frozen=True, encoder_momentum=0.9)
+    inputs = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(2, 3, strides=2, padding="same", activation="relu")(inputs)
+    bare = keras.Model(inputs, x)
+    plain = Application("VGG16", bare, flatten(read_graph(bare)))
+    monkeypatch.setattr(applications, "application", lambda name: plain)
+    with pytest.raises(NetworkError, match="VGG16 has no batch normalizations; leave it out"):
+        small_unet(encoder="VGG16", encoder_momentum=0.9)
 
 
 @weightless()
@@ -340,6 +373,8 @@ def test_a_missing_layer_is_named(tmp_path: Path) -> None:
         ({"weights": "imagenett"}, "weights is 'imagenett'; expected 'imagenet', or the path"),
         ({"frozen": True}, "frozen is True, but the encoder has random weights"),
         ({"preprocessing": "application"}, "random weights"),
+        ({"encoder_momentum": 1.0}, r"encoder_momentum is 1\.0; expected a number above 0 and be"),
+        ({"encoder_momentum": "much"}, "encoder_momentum is 'much'; expected"),
         ({"preprocessing": "caffe"}, "preprocessing is 'caffe'; expected one of"),
         ({"upsampling": "cubic"}, "upsampling is 'cubic'"),
         ({"activation": "rellu"}, "activation is 'rellu'"),

@@ -31,6 +31,7 @@ class Backbone:
         stem: The first learned layer.
         taps: The tensor of each resolution for a skip, by the resolution's stride.
         stride: Total stride.
+        batch_norms: How many of the layers are batch normalizations.
     """
 
     model: Any
@@ -38,19 +39,23 @@ class Backbone:
     stem: Any
     taps: dict[int, Any]
     stride: int
+    batch_norms: int
 
 
-def backbone(application: Application, inputs: Any, x: Any) -> Backbone:
+def backbone(
+    application: Application, inputs: Any, x: Any, momentum: float | None = None
+) -> Backbone:
     """Replays an application on a tensor.
 
     Args:
         application: The network; it isn't changed.
         inputs: The input of the model that is being built.
         x: The tensor that the application's first layer shall read.
+        momentum: Of the batch normalizations; None for the application's own.
     """
     import keras  # noqa: PLC0415 - plans and files are handled without a backend
 
-    replay = _Replay(application, inputs, x)
+    replay = _Replay(application, inputs, x, momentum)
     model = keras.models.clone_model(
         application.model,
         input_tensors=inputs,
@@ -65,15 +70,18 @@ def backbone(application: Application, inputs: Any, x: Any) -> Backbone:
         tap.scale[0].denominator: made[graph.nodes[tap.node].layer].output
         for tap in taps_of(layout)
     }
-    return Backbone(model, own, made[application.stem], taps, max(layout.stride))
+    norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in own)
+    return Backbone(model, own, made[application.stem], taps, max(layout.stride), norms)
 
 
 @final
 class _Replay:
     """Copies the application's layers and calls them on the new input."""
 
-    def __init__(self, application: Application, inputs: Any, x: Any) -> None:
-        self._inputs, self._x = inputs, x
+    def __init__(
+        self, application: Application, inputs: Any, x: Any, momentum: float | None
+    ) -> None:
+        self._inputs, self._x, self._momentum = inputs, x, momentum
         self._skipped = frozenset(application.preprocessing)
         self._padded = _unpadded(application.graph)
         self._names = application.own_names
@@ -88,6 +96,8 @@ class _Replay:
         config["name"] = self._names[operation.name]
         if operation.name in self._padded:
             config["padding"] = "same"
+        if isinstance(operation, keras.layers.BatchNormalization) and self._momentum is not None:
+            config["momentum"] = self._momentum
         self.names.add(config["name"])
         return type(operation).from_config(config)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from normwise.errors import NetworkError
 from normwise.graph.regions import DECODER, ENCODER
 from normwise.keras_format.reading import read_graph
 from normwise.networks.blocks import Style, heads, joined, level
@@ -38,6 +39,7 @@ def encoder(  # noqa: PLR0913 - the public interface
     weights: Any = None,
     preprocessing: str | None = None,
     frozen: bool = False,
+    encoder_momentum: float | None = None,
     filters: int | Sequence[int] = 16,
     upsampling: str = "nearest",
     activation: str = "relu",
@@ -59,6 +61,8 @@ def encoder(  # noqa: PLR0913 - the public interface
             application's `preprocess_input`) or `"standardized"` (mean 0 and variance 1 in each
             channel). By default the former where the stored stem reads three channels.
         frozen: Whether the encoder keeps its weights and the statistics of its normalizations.
+        encoder_momentum: Momentum of the encoder's own batch normalizations, above 0 and below
+            1; None for the application's (0.9 to 0.9997), made for far longer trainings.
         filters: Channels of the decoder at the input's resolution, each coarser level having
             twice as many; or those of each level, the finest first.
         upsampling: `"nearest"`, `"transposed"` or `"bilinear"`; the last only at a known size on
@@ -88,6 +92,7 @@ def encoder(  # noqa: PLR0913 - the public interface
     check_input("encoder", input_shape, 1, ranks=(2,))
     check_activation("encoder", "activation", activation)
     check_upsampling("encoder", input_shape, upsampling)
+    _check_momentum(encoder_momentum, frozen)
     found = application(encoder)
     check_input("encoder", input_shape, found.stride, ranks=(2,))
     depth = found.stride.bit_length() - 1
@@ -97,7 +102,12 @@ def encoder(  # noqa: PLR0913 - the public interface
     placer = Placer(own_part(plan), MISSING_PLACES)
     inputs = keras.Input(tuple(input_shape), name="input")
     x = _expected(placer.input(inputs, input_statistics), loaded)
-    down = backbone(found, inputs, x)
+    down = backbone(found, inputs, x, encoder_momentum)
+    if encoder_momentum is not None and not down.batch_norms:
+        raise NetworkError(
+            f"encoder: encoder_momentum is {encoder_momentum}, and {encoder} has no batch "
+            "normalizations; leave it out."
+        )
     style = Style(Spatial(2), placer, activation, upsampling)
     made = heads(style, _decoder(style, down, widths), outputs, False)
     placer.finish()
@@ -109,6 +119,16 @@ def encoder(  # noqa: PLR0913 - the public interface
         for layer in down.layers:
             layer.trainable = False
     return model
+
+
+def _check_momentum(momentum: object, frozen: bool) -> None:
+    if momentum is None:
+        return
+    told = f"encoder: encoder_momentum is {momentum!r}"
+    if not isinstance(momentum, float) or not 0 < momentum < 1:
+        raise NetworkError(f"{told}; expected a number above 0 and below 1.")
+    if frozen:
+        raise NetworkError(f"{told}, and frozen statistics don't move; leave one of the two out.")
 
 
 def _expected(x: Any, loaded: Pretrained | None) -> Any:
