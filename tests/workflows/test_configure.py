@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 import normwise as nw
 from normwise.cli.app import app
-from normwise.errors import DataError, OutputExistsError, RecipeError
+from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeError
 from normwise.rasters import write_raster
 from normwise.training.configure import Cost
 from normwise.training.recipe import load_recipe
-from normwise.workflows.configure import configure, free_memory, seconds_of
+from normwise.workflows.configure import configure, seconds_of
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -56,15 +56,17 @@ def test_the_recipe_is_written_with_its_reasons_and_trains(data, tmp_path):
 
 def test_sections_lists_and_nulls_can_be_told(data, quick):
     settings = ["data.augmentation={flips: false}", "data.patch=32", "data.bands=[1]"]
-    settings += ["training.ema=null", "training.loss=null"]
+    settings += ["training.ema=null", "training.loss=null", "training.steps=null"]
+    settings += ["data.augmentation.offset=null"]
     found = configure(data, settings=settings)
     assert found.recipe.data.augmentation.flips is False
     assert found.recipe.data.patch == (32, 32)
-    assert found.recipe.training.ema is None
+    assert found.recipe.training.ema is found.recipe.training.steps is None
     assert found.recipe.training.loss == "cross-entropy+dice"
     assert [channel.name for channel in found.fingerprint.channels] == ["band 2"]
     told = {c.key for c in found.choices if c.reason == "as you said"}
-    assert {"data.augmentation.flips", "data.patch"} <= told
+    nulls = {"training.ema", "training.steps", "data.augmentation.offset"}
+    assert {"data.augmentation.flips", "data.patch", *nulls} <= told
 
 
 def test_patches_are_drawn_as_the_network_sees_them(data, quick, tmp_path):
@@ -112,5 +114,28 @@ def test_problems_are_said_before_anything_is_measured(data, tmp_path):
         configure(tmp_path / "gone")
 
 
-def test_free_memory_is_known():
-    assert free_memory() > 2**20
+def test_batches_are_for_the_memory_that_is_told_or_else_for_what_is_available(
+    data, quick, monkeypatch
+):
+    # A patch takes 10^8 bytes, and half of the memory is planned for.
+    monkeypatch.setattr("normwise.workflows.configure.available_memory", lambda: 10**9)
+    assert configure(data).recipe.training.batch_size == 5
+    for told in (600_000_000, "600MB"):
+        assert configure(data, memory=told).recipe.training.batch_size == 3
+    with pytest.raises(NormwiseError, match="memory is 'much'; expected an amount"):
+        configure(data, memory="much")
+    command = ["configure", str(data), "-o", str(data / "own.yaml"), "--memory", "0.6 GB"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert load_recipe(data / "own.yaml").training.batch_size == 3
+
+
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_a_recipe_for_the_smallest_images_can_be_written(tmp_path, quick, side):
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        image = rng.normal(size=(side, side, 1)).astype(np.float32)
+        mask = (np.arange(side * side) % 2 == ord(name) % 2).reshape(side, side, 1)
+        write_raster(tmp_path / "images" / f"{name}.npy", image)
+        write_raster(tmp_path / "masks" / f"{name}.npy", mask.astype(np.uint8))
+    recipe = configure(tmp_path, settings=["network.filters=2"]).recipe
+    assert max(recipe.data.patch) <= side + 1

@@ -30,6 +30,14 @@ def configure(
     budget: Annotated[
         str, typer.Option(help="The time that the training may take: 10min, 90s, 1h.")
     ] = "8min",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="4GB",
+            help="The memory that the training may use, of which half is planned for; by default "
+            "what is free.",
+        ),
+    ] = None,
     preview: Annotated[
         Path | None, typer.Option(help="Draw patches as the network sees them: a .png file.")
     ] = None,
@@ -44,6 +52,7 @@ def configure(
         settings=settings or (),
         out=out,
         budget=budget,
+        memory=memory,
         preview=preview,
         overwrite=overwrite,
     )

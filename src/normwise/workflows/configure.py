@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.backend import require_backend
 from normwise.errors import OutputExistsError, RecipeError
 from normwise.files import write_text
+from normwise.memory import available_memory
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
 from normwise.training.recipe_reasons import reasoned_yaml
+from normwise.workflows.amounts import bytes_of
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -25,9 +27,17 @@ if TYPE_CHECKING:
 
 BUDGET: Final = "8min"
 _UNITS: Final = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
-_MEMORY_IF_UNKNOWN: Final = 4 * 2**30
 # Elsewhere null leaves the choice to us.
-_NONE_MEANS_NONE: Final = frozenset({"training.class_weights", "training.ema", "training.budget"})
+_NONE_MEANS_NONE: Final = frozenset(
+    {
+        "data.augmentation.offset",
+        "network.encoder_momentum",
+        "training.budget",
+        "training.class_weights",
+        "training.ema",
+        "training.steps",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ def configure(
     settings: Sequence[str] = (),
     out: str | PathLike[str] | None = None,
     budget: str | float = BUDGET,
-    memory: int | None = None,
+    memory: int | str | None = None,
     preview: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Configuration:
@@ -73,8 +83,10 @@ def configure(
         settings: Texts like `"training.batch_size=4"` that overrule choices; those that follow
             from them are made accordingly, so that `train` takes the recipe.
         out: Where to write the recipe, a YAML file.
-        budget: The time that the training may take: seconds, or a text such as `"10min"`.
-        memory: Bytes that the training may use; by default what is free.
+        budget: The time that the training may take: seconds, or a text such as `"10min"`. A
+            `training.budget` among the settings stands in its place.
+        memory: What the training may use, of which half is planned for: bytes, or a text such as
+            `"4GB"`; by default what is free.
         preview: Where to draw some patches as the network will see them, a PNG file.
         overwrite: Whether those files may be replaced.
 
@@ -85,6 +97,7 @@ def configure(
         DataError: The data folder can't be used; all its problems are named.
         RecipeError: Unknown or impossible settings, settings that can't go together (each with
             the other), or no time.
+        NormwiseError: `memory` is no amount of memory.
         OutputExistsError: `out` or `preview` exists.
 
     Example:
@@ -98,7 +111,7 @@ def configure(
             raise OutputExistsError(
                 f"{path} exists already; name another file, or replace it with `--overwrite`."
             )
-    seconds = seconds_of(budget)
+    seconds, usable = seconds_of(budget), bytes_of(memory) or available_memory()
     told = with_settings(Recipe(data={"path": fspath(data)}), settings)
     from normwise.data.fingerprint import fingerprint  # noqa: PLC0415 - light start-up
 
@@ -113,8 +126,8 @@ def configure(
     dataset = _opened(told, values.get("data.validation"))
     refuse_conflicts(told, values, dataset)
     found = fingerprint(dataset)
-    free = memory if memory is not None else free_memory()
-    situation = Situation(found, seconds, free, _cost(dataset))
+    validating = sum(prod(item.shape) for item in dataset.split("val"))
+    situation = Situation(found, seconds, usable, _cost(dataset), validating)
     choices = choose(situation, values)
     recipe = _recipe(told, choices)
     refuse_untrainable(recipe, dataset, values)
@@ -139,14 +152,6 @@ def seconds_of(budget: str | float) -> float:
             f"the budget is {budget!r}; expected a time above 0, for example 10min, 90s or 1h."
         )
     return seconds
-
-
-def free_memory() -> int:
-    """Bytes that the system can still give, about."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return _MEMORY_IF_UNKNOWN
 
 
 def _opened(told: Recipe, share: float | None) -> Dataset:

@@ -1,11 +1,12 @@
 """The order of the choices; a later one may look at those before it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from normwise.training.configure import data, network, norm, prediction, schedule
+from normwise.training.configure import data, duration, network, norm, prediction, schedule
 from normwise.training.configure.situation import Choice, Chosen, Situation
-from normwise.training.configure.structure import has_free_depth
+from normwise.training.configure.structure import encoder_has_batch_norms, has_free_depth
 
 Chooser = Callable[[Situation, Chosen], tuple[Any, str]]
 
@@ -26,15 +27,16 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "network.input_residual": network.input_residual,
     "training.batch_size": network.batch_size,
     "network.filters": network.filters,
-    "training.epochs": schedule.epochs,
-    "training.steps": schedule.steps,
+    "training.epochs": duration.epochs,
+    "training.steps": duration.steps,
     "norm": norm.norm,
+    "network.encoder_momentum": norm.encoder_momentum,
     "training.class_weights": schedule.class_weights,
     "training.metric": schedule.metric,
     "training.learning_rate": schedule.learning_rate,
     "training.weight_decay": schedule.weight_decay,
     "training.ema": schedule.ema,
-    "training.budget": schedule.budget,
+    "training.budget": duration.budget,
     "prediction.tta": prediction.tta,
 }
 
@@ -46,12 +48,15 @@ def choose(situation: Situation, told: Mapping[str, Any]) -> tuple[Choice, ...]:
 
     Args:
         situation: The data, the machine and the time.
-        told: Values that are not for us to choose, by dotted key.
+        told: Values that are not for us to choose, by dotted key; a `training.budget` among them
+            is the time that everything is planned for.
 
     Returns:
         One choice for each key of `CHOOSERS` that applies.
     """
     told = _each_axis(told, len(situation.fingerprint.median))
+    if (seconds := told.get("training.budget")) is not None:
+        situation = replace(situation, budget=float(seconds))
     chosen: dict[str, Any] = dict(told)
     made = []
     for key, chooser in CHOOSERS.items():
@@ -77,6 +82,8 @@ def _applies(key: str, situation: Situation, chosen: Chosen) -> bool:
         return bool(chosen["data.scaling"] == "percentiles")
     if key == "network.depth":
         return has_free_depth(chosen["network.name"])
+    if key == "network.encoder_momentum":
+        return encoder_has_batch_norms(chosen) and not chosen.get("network.frozen")
     if key == "training.class_weights":
         return situation.segmentation
     return key != "network.input_residual" or not situation.segmentation

@@ -1,6 +1,7 @@
 """Scaling, validation, patches and augmentation."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ _MOST_FLAT: Final = 0.05
 _LARGEST_PATCH: Final = {2: 128, 3: 48}
 _SMALLEST_PATCH: Final = {2: 32, 3: 8}
 _LARGE_PATCH: Final = 256
+_SMALL_STEP: Final = 8
 _OBJECTS_IN_A_PATCH: Final = 2.5
 _LINEAR: Final = 0.5
 _MOST_INTENSITY: Final = 0.1
@@ -65,19 +67,32 @@ def validation_share(images: int) -> float:
 def patch(situation: Situation, chosen: Chosen) -> tuple[tuple[int, ...], str]:
     """Three quarters of the usual image, so that places vary, up to a size that trains fast."""
     sizes, axes = situation.fingerprint.median, len(situation.fingerprint.median)
-    largest = _LARGEST_PATCH[axes]
-    reason = f"three quarters of a median image, at most {largest}"
+    usual = largest = _LARGEST_PATCH[axes]
     if axes == 2 and situation.segmentation and _widest_object(situation) > largest:
-        largest, reason = _LARGE_PATCH, "objects are large, so patches are"
+        largest = _LARGE_PATCH
     stride = stride_told(chosen)[1]
     step = math.lcm(_SMALLEST_PATCH[axes], stride)
-    sides = tuple(_side(size, largest, step) for size in sizes)
+    sides = tuple(_side(size, largest, step, stride) for size in sizes)
     told = "" if step == _SMALLEST_PATCH[axes] else f", by the network's total stride of {stride}"
+    most = f"{largest}, as objects are large" if max(sides) > usual < largest else f"{usual}"
+    reason = _why_so_large(sizes, step, most)
     return sides, f"{reason} (median {' x '.join(map(str, sizes))}){told}"
 
 
-def _side(size: int, largest: int, step: int) -> int:
-    return max(step, min(largest, size * 3 // 4) // step * step)
+def _why_so_large(sizes: Sequence[int], step: int, most: str) -> str:
+    whole = f"all of a median image where it has fewer than {step} pixels, rounded up"
+    if max(sizes) < step:
+        return whole
+    quarters = f"three quarters of a median image in steps of {step}, at least one, up to {most}"
+    return f"{quarters}; {whole}" if min(sizes) < step else quarters
+
+
+def _side(size: int, largest: int, step: int, stride: int) -> int:
+    if size >= step:
+        return max(step, min(largest, size * 3 // 4) // step * step)
+    # As small as the stride allows: what a patch has beyond the image is made up.
+    finest = stride if size < _SMALL_STEP else math.lcm(_SMALL_STEP, stride)
+    return -(-size // finest) * finest
 
 
 def _widest_object(situation: Situation) -> float:

@@ -1,6 +1,6 @@
 """The network, its size and its normalization."""
 
-from typing import Final
+from typing import Any, Final
 
 from normwise.networks import options_of
 from normwise.training.configure.implied import has_several_outputs
@@ -14,7 +14,7 @@ from normwise.training.configure.structure import (
 
 _COARSEST: Final = 8
 _DEEPEST: Final = 4
-_WIDTHS: Final = (32, 24, 16, 12, 8)
+_WIDTHS: Final = (64, 48, 32, 24, 16, 12, 8)
 _MEASURED: Final = 16
 _ENOUGH_STEPS: Final = 1200
 PLANNED: Final = 0.75
@@ -52,29 +52,53 @@ def depth(situation: Situation, chosen: Chosen) -> tuple[int, str]:
 def batch_size(situation: Situation, chosen: Chosen) -> tuple[int, str]:
     """Patches a step, as many as the memory holds."""
     wanted = 2 * _BATCH if pixels_of(chosen["data.patch"]) < _SMALL_PATCH else _BATCH
-    needed = situation.cost(_MEASURED, {**chosen, "training.batch_size": 1}).bytes_a_patch
-    fitting = max(1, int(situation.memory * _OF_MEMORY / max(needed, 1)))
-    megabytes, free = needed / 2**20, situation.memory / 2**30
-    told = f"about {megabytes:.0f} MB a patch, {free:.1f} GB are free"
+    width = chosen.get("network.filters") or _MEASURED
+    needed = _bytes_a_patch(situation, chosen, width)
+    fitting = int(_bytes_to_use(situation) / max(needed, 1))
+    megabytes, memory = needed / 2**20, situation.memory / 2**30
+    told = f"about {megabytes:.0f} MB a patch with {width} filters, {memory:.1f} GB to use"
+    if fitting < 1:
+        return 1, f"{told}: not even one fits into half of it"
     if fitting < wanted:
         return fitting, f"{told}: more would not fit into half of it"
     return wanted, f"{told}; enough for statistics of a batch, small enough for many steps"
 
 
+def _bytes_a_patch(situation: Situation, chosen: Chosen, width: Any) -> int:
+    return situation.cost(width, {**chosen, "training.batch_size": 1}).bytes_a_patch
+
+
+def _bytes_to_use(situation: Situation) -> float:
+    return situation.memory * _OF_MEMORY
+
+
 def filters(situation: Situation, chosen: Chosen) -> tuple[int, str]:
-    """Channels of the first level: as wide as data and time allow."""
-    most, why = _by_data(situation.fingerprint.pixels)
-    measured = situation.cost(_MEASURED, chosen).seconds
+    """Channels of the first level: as wide as data, time and memory allow."""
+    most, limit = _by_data(situation.fingerprint.pixels)
+    measured = situation.cost(_MEASURED, chosen)
     usable = situation.budget * PLANNED
-    for width in _WIDTHS:
+    for width in (width for width in _WIDTHS if width <= most):
         # Between the cost of convolutions (squared) and of everything else (linear).
         ratio = width / _MEASURED
-        seconds = measured * (0.4 * ratio + 0.6 * ratio**2)
-        if width <= most and usable / seconds >= _ENOUGH_STEPS:
-            steps = int(usable / seconds)
-            limit = why if width == most else f"wider ones leave fewer than {_ENOUGH_STEPS} steps"
+        steps = int(usable / (measured.seconds * (0.4 * ratio + 0.6 * ratio**2)))
+        if steps < _ENOUGH_STEPS:
+            limit = f"wider ones leave fewer than {_ENOUGH_STEPS} steps"
+            short = f"the time is short: even the narrowest leaves only about {steps} steps"
+        elif not _fits(situation, chosen, width, measured.bytes_a_patch):
+            limit = "batches of wider ones don't fit into half of the memory"
+            short = "not even a batch of the narrowest fits into half of the memory"
+        else:
             return width, f"{limit}; about {steps} steps fit into the time"
-    return _WIDTHS[-1], "the time is short: even the narrowest leaves few steps"
+    return _WIDTHS[-1], short
+
+
+def _fits(situation: Situation, chosen: Chosen, width: int, measured: int) -> bool:
+    """Whether a batch of a width fits into the memory; `measured` are the bytes of `_MEASURED`."""
+    patches: float = _bytes_to_use(situation) / chosen["training.batch_size"]
+    # Bytes grow with the width, and those of input and output don't: they need at most so many.
+    if measured * max(1.0, width / _MEASURED) <= patches:
+        return True
+    return _bytes_a_patch(situation, chosen, width) <= patches
 
 
 def _by_data(pixels: int) -> tuple[int, str]:
@@ -83,7 +107,9 @@ def _by_data(pixels: int) -> tuple[int, str]:
         return 16, f"{millions} don't fill a wider network"
     if pixels < 2e6:
         return 24, f"{millions} fill a network of middle width"
-    return 32, f"{millions} fill a wide network"
+    if pixels < 2e7:
+        return 32, f"{millions} fill a wide network"
+    return (48 if pixels < 1e8 else 64), f"{millions} fill a very wide network"
 
 
 def input_residual(situation: Situation, chosen: Chosen) -> tuple[bool, str]:

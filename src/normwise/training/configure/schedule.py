@@ -1,22 +1,12 @@
-"""Loss, steps and rates."""
+"""Loss, rates and averages."""
 
-from math import prod
 from typing import Any, Final
 
 from normwise.training.configure.implied import implied_loss, needs
-from normwise.training.configure.network import PLANNED
-from normwise.training.configure.situation import Chosen, Situation
+from normwise.training.configure.situation import Chosen, Situation, steps_of
 from normwise.training.losses.expression import parse_loss
 from normwise.training.metrics import default_metric
 
-_MOST_STEPS: Final = 3000
-_FEWEST_STEPS: Final = 200
-_EPOCHS: Final = 25
-_FEWEST_EPOCHS: Final = 5
-_VALIDATING: Final = 0.15
-"""Share of the budget that validation may take, beside the steps that are planned."""
-_VALIDATED: Final = 2 / 3
-"""Of the time of a training step, pixel by pixel: no way back, but larger tiles, and metrics."""
 _RARE: Final = 0.05
 _RARE_OF_TWO: Final = 0.02
 _HEAVIEST: Final = 10.0
@@ -59,14 +49,16 @@ def class_weights(situation: Situation, chosen: Chosen) -> tuple[Any, str]:
     shares = [part.share for part in situation.fingerprint.classes]
     present = [share for share in shares if share > 0]
     limit = _RARE_OF_TWO if len(shares) == 2 else _RARE
+    absent = len(shares) - len(present)
+    occurs = f" that occurs ({absent} of {len(shares)} {_does(absent)} not)" if absent else ""
     if not present or min(present) >= limit:
-        return None, f"no class has less than {limit:.0%} of the pixels"
+        return None, f"no class{occurs} has less than {limit:.0%} of the pixels"
     raw = [min(share, 1.0) ** -0.5 if share > 0 else 0.0 for share in shares]
     mean = sum(weight * share for weight, share in zip(raw, shares, strict=True))
     weights = [round(min(w / mean, _HEAVIEST), 3) if w else 1.0 for w in raw]
     return weights, (
-        f"the rarest class has {min(present):.2%}: weights by the root of rarity, which lift it "
-        "without drowning the others"
+        f"the rarest class{occurs} has {min(present):.2%}: weights by the root of rarity, which "
+        "lift it without drowning the others"
     )
 
 
@@ -87,45 +79,12 @@ def metric(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     )
 
 
-def epochs(situation: Situation, chosen: Chosen) -> tuple[int, str]:
-    """How often the model is validated."""
-    each = _validation_seconds(situation, chosen)
-    bearable = int(_VALIDATING * situation.budget / each) if each > 0 else _EPOCHS
-    if bearable >= _EPOCHS:
-        return _EPOCHS, "validated often enough to keep the best, rarely enough to cost little"
-    return max(_FEWEST_EPOCHS, bearable), (
-        f"to validate takes about {each:.2g} s: more often would leave too little of the "
-        f"{situation.budget:.0f} s to training"
-    )
-
-
-def steps(situation: Situation, chosen: Chosen) -> tuple[int, str]:
-    """Steps of an epoch: the time, divided."""
-    seconds, times = _step_seconds(situation, chosen), chosen["training.epochs"]
-    validating = times * _validation_seconds(situation, chosen)
-    usable = situation.budget * PLANNED - max(0.0, validating - _VALIDATING * situation.budget)
-    total = int(min(max(usable / seconds, _FEWEST_STEPS), _MOST_STEPS))
-    each = max(1, total // times)
-    return each, (
-        f"{seconds:.3g} s a step measured; {each * times} steps in {each * times * seconds:.0f} s, "
-        f"the rest of the {situation.budget:.0f} s is for validation and the machine's other work"
-    )
-
-
-def _step_seconds(situation: Situation, chosen: Chosen) -> float:
-    return situation.cost(chosen["network.filters"], chosen).seconds
-
-
-def _validation_seconds(situation: Situation, chosen: Chosen) -> float:
-    """About how long it takes to validate once."""
-    images = situation.fingerprint.images
-    pixels = situation.fingerprint.pixels * images["val"] / max(images["train"], 1)
-    of_a_step: int = prod(chosen["data.patch"]) * chosen["training.batch_size"]
-    return _VALIDATED * pixels / of_a_step * _step_seconds(situation, chosen)
-
-
 def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
     """The highest rate."""
+    if chosen["network.name"] == "encoder":
+        if chosen.get("network.weights") is None or chosen.get("network.frozen"):
+            return 1e-3, "AdamW's usual rate"
+        return 3e-4, "a third of AdamW's usual rate: pretrained weights are to be kept, not lost"
     filters = chosen["network.filters"]
     if (filters if isinstance(filters, int) else filters[0]) >= _WIDE:
         return 1e-3, "AdamW's usual rate"
@@ -138,16 +97,18 @@ def weight_decay(situation: Situation, chosen: Chosen) -> tuple[float, str]:
 
 
 def ema(situation: Situation, chosen: Chosen) -> tuple[float, str]:
-    """The decay of averaged weights."""
-    total = chosen["training.steps"] * chosen["training.epochs"]
+    """The decay of averaged weights; an average moves with each update of the weights."""
+    accumulate = chosen.get("training.accumulate", 1)
+    total = steps_of(situation, chosen) * chosen["training.epochs"] / accumulate
+    what = "steps" if accumulate == 1 else "updates"
     decay = round(min(_LONGEST_AVERAGE, max(_SHORTEST_AVERAGE, 1 - _AVERAGED / total)), 3)
     window = min(total, 1 / (1 - decay))
+    statistics = ", and batch statistics with them" if "batch" in str(chosen["norm"]) else ""
     return decay, (
-        f"averaged over about the last {window:.0f} of {total} steps, and batch statistics with "
-        "them: steadier than the last ones"
+        f"averaged over about the last {window:.0f} of {total:.0f} {what}{statistics}: steadier "
+        "than the last ones"
     )
 
 
-def budget(situation: Situation, chosen: Chosen) -> tuple[float, str]:
-    """Where the run ends in any case."""
-    return situation.budget, "no epoch starts after it, should the machine be slower than measured"
+def _does(count: int) -> str:
+    return "does" if count == 1 else "do"

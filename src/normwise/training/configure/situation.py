@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from normwise.data.fingerprint import Fingerprint
@@ -46,14 +46,16 @@ class Situation:
     Args:
         fingerprint: What the data are like.
         budget: Seconds that the whole training may take.
-        memory: Bytes that are free.
+        memory: Bytes that the training may use.
         cost: Measures a training step, given filters and the choices so far.
+        validating: Pixels of the images that validate.
     """
 
     fingerprint: Fingerprint
     budget: float
     memory: int
     cost: Callable[[Any, Chosen], Cost]
+    validating: int
 
     @property
     def segmentation(self) -> bool:
@@ -70,3 +72,15 @@ class Situation:
 def pixels_of(patch: Any) -> int:
     """Pixels of a patch."""
     return prod(int(side) for side in patch)
+
+
+def pixels_of_step(chosen: Chosen) -> int:
+    """Pixels of a step's patches."""
+    return pixels_of(chosen["data.patch"]) * int(chosen["training.batch_size"])
+
+
+def steps_of(situation: Situation, chosen: Chosen) -> int:
+    """Steps of an epoch; where none are told (null), about as many as go over all images once."""
+    if (told := chosen["training.steps"]) is not None:
+        return int(told)
+    return ceil(situation.fingerprint.pixels / pixels_of_step(chosen))

@@ -11,7 +11,7 @@ from normwise.training.network_settings import NetworkSettings
 
 _USUAL: Final = "unet"
 # What they say of weights changes no size, and files or downloads are not for measuring.
-_OF_WEIGHTS: Final = frozenset({"weights", "preprocessing"})
+_OF_WEIGHTS: Final = frozenset({"weights", "preprocessing", "frozen"})
 _PER_LEVEL: Final = ("network.filters", "network.blocks")
 """Options that may have a number for each level."""
 
@@ -57,7 +57,7 @@ def stride_told(chosen: Chosen) -> tuple[str, int]:
     name = str(chosen["network.name"])
     if not has_free_depth(name):
         key = "network.encoder" if "network.encoder" in chosen else "network.name"
-        return key, _fixed_stride(name, chosen.get("network.encoder"))
+        return key, _built_narrow(name, chosen.get("network.encoder"))[0]
     key, depth = depth_told(chosen) or (
         ("network.deep_supervision", 2) if least_depth(chosen) > 1 else ("network.name", 1)
     )
@@ -73,7 +73,17 @@ def built(chosen: Chosen, shape: tuple[int | None, ...], outputs: int, filters: 
     )
 
 
+def encoder_has_batch_norms(chosen: Chosen) -> bool:
+    """Whether the network is an encoder with batch normalizations of its own, such as ResNet50."""
+    encoder = chosen.get("network.encoder")
+    return chosen["network.name"] == "encoder" and _built_narrow("encoder", encoder)[1]
+
+
 @lru_cache(maxsize=8)
-def _fixed_stride(name: str, encoder: str | None) -> int:
+def _built_narrow(name: str, encoder: str | None) -> tuple[int, bool]:
+    """The total stride of a network without a norm plan, and whether it has batch norms then."""
+    from normwise.surgery.statistics import batch_norms  # noqa: PLC0415 - loads a backend
+
     options = {} if encoder is None else {"encoder": encoder}
-    return stride_of(build(name, (None, None, 1), 1, filters=2, **options))
+    network = build(name, (None, None, 1), 1, "none", filters=2, **options)
+    return stride_of(network), bool(batch_norms(network))
