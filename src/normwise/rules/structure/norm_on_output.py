@@ -4,8 +4,9 @@
 Follows each output back through resizing, reshapes and a final sigmoid, softmax, tanh or linear
 activation, and reports a normalization that stands there. A norm and a hidden activation at the
 end are a feature extractor and never reported, nor is a `Normalization(invert=True)`; a vector or
-map of 32 features and more without an activation may be an embedding, for which it is only a
-warning.
+map of 32 features and more without an activation, or of a number that nothing tells, may be an
+embedding, for which it is only a warning; layer and RMS norms, with which encoders end, are then
+not reported.
 
 ## Why is this bad
 The normalization fixes mean and spread of the prediction over the batch or the image, so a network
@@ -57,7 +58,7 @@ def _look(context: Context) -> Iterator[Spot]:
         if norm is None or context.graph.consumers[output]:
             continue
         severity = None
-        if activation is None and (context.channels_made(norm) or 0) >= EMBEDDING:
+        if activation is None and _may_be_embedding(context, norm):
             if context.nodes[norm].class_name in PER_POSITION:
                 continue  # encoders end so by design
             severity = Severity.WARNING
@@ -79,6 +80,21 @@ def _look(context: Context) -> Iterator[Spot]:
             mends=(RemoveNorm(context.name(norm)),) if severity is None else (),
             by_hand="an embedding may end so on purpose.",
         )
+
+
+def _may_be_embedding(context: Context, norm: int) -> bool:
+    """Whether a norm makes as many features as embeddings have, or nothing tells how many."""
+    features = _features(context, norm)
+    return features is None or features >= EMBEDDING
+
+
+def _features(context: Context, norm: int) -> int | None:
+    """The channels of what a norm makes; where nothing tells their axis, the norm's own does."""
+    channels = context.channels_made(norm)
+    axes, shape = context.axes_of(norm), context.shape_read(norm)
+    if channels is not None or not axes or shape is None:
+        return channels
+    return shape[axes[-1]]
 
 
 def _ends(context: Context) -> list[tuple[int | None, str | None]]:
@@ -133,6 +149,19 @@ def _embedding() -> Context:
     return net.context(net.norm(net.dense(128, x), name="norm"))
 
 
+def _embedding_of_a_series() -> Context:
+    """The same behind layers that don't tell which axis the features are."""
+    net = Sketch()
+    x = net.add("Reshape", net.dense(48 * 16, net.input(8)), target_shape=(16, 48))
+    return net.context(net.norm(x, name="norm"))
+
+
+def _features_unknown() -> Context:
+    """A batch norm behind a layer of one's own, whose features nothing counts."""
+    net = Sketch()
+    return net.context(net.norm(net.add("Mine", net.input(32, 32, 3)), name="norm"))
+
+
 def _feature_extractor() -> Context:
     """Norm and relu at the end, as in a network without its top."""
     net = Sketch()
@@ -152,6 +181,15 @@ def _encoder() -> Context:
     net = Sketch()
     x = net.dense(64, net.input(10, 64), activation="gelu")
     return net.context(net.add("LayerNormalization", x))
+
+
+def _encoder_of_unknown_layers() -> Context:
+    """The same behind layers that don't tell which axis the features are."""
+    net = Sketch()
+    x = net.add("TransformerBlock", net.input(10, 64))
+    y = net.add("Reshape", net.input(10, 64), target_shape=(10, 64))
+    ends = (net.add("LayerNormalization", tensor) for tensor in (x, y))
+    return net.context(*ends)
 
 
 def _tap() -> Context:
@@ -174,6 +212,8 @@ RULE = Rule(
         Invalid(_before_resize, ("head/n",)),
         Invalid(_after_softmax, ("norm",)),
         Invalid(_embedding, ("norm",), Severity.WARNING),
+        Invalid(_embedding_of_a_series, ("norm",), Severity.WARNING),
+        Invalid(_features_unknown, ("norm",), Severity.WARNING),
     ),
-    valid=(_feature_extractor, _unscaled, _encoder, _tap),
+    valid=(_feature_extractor, _unscaled, _encoder, _encoder_of_unknown_layers, _tap),
 )
