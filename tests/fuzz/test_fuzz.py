@@ -14,7 +14,7 @@ MEMBERS = ("nested_twice", "operations", "residual_post", "all_norms", "sequenti
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
-    corpus.write(folder, MEMBERS)
+    corpus.write(folder, MEMBERS, joined=8)
     return folder
 
 

@@ -157,6 +157,14 @@ def raw_skips_of_a_chain(net, x, depth):
     return deep
 
 
+def joins_of_raw_tensors(net, x, depth):
+    """Many concatenations that each read as many raw tensors, beside whose norms they stand."""
+    taps = [net.conv(4, x) for _ in range(depth)]
+    norms = [net.norm(tap) for tap in taps]
+    joins = [net.add("Concatenate", *taps) for _ in range(depth)]
+    return net.conv(1, net.add("Concatenate", *joins, *norms))
+
+
 def images_in_and_out(net, x, depth):
     """Many inputs, and as many outputs that are coarser."""
     ends = [net.conv(1, x, strides=(2, 2))]
@@ -245,6 +253,16 @@ def test_twice_the_network_takes_twice_the_looks(build):
 def test_twice_the_network_takes_twice_the_lines(build, rule):
     half, whole = lines(build, rule, 100), lines(build, rule, 200)
     assert whole < 2.1 * half
+
+
+def test_what_is_said_of_a_concatenation_is_said_once():
+    """Four times the tensors to read take four times the lines, and make twice the findings."""
+    rule = BY_NAME["unnormalized-skip"]
+    few, many = (list(rule.check(Context(drawn(joins_of_raw_tensors, n)))) for n in (20, 40))
+    assert (len(few), len(many)) == (20, 40) and len(few[0].layers) == 21
+    assert "and 15 more from before" in few[0].message
+    half, whole = (lines(joins_of_raw_tensors, rule.name, n) for n in (20, 40))
+    assert whole < 4.2 * half
 
 
 def test_a_quadratic_search_would_be_noticed():

@@ -2,9 +2,9 @@
 
 ## What it does
 Finds tensors that one reader normalizes while another way takes them raw, through a gate too, into
-a concatenation whose result reaches a convolution or dense layer without being normalized. Sums are
-exempt (an identity path stays raw on purpose), and so are concatenations with a norm behind them,
-as in DenseNet.
+a concatenation whose result reaches a convolution or dense layer without being normalized. All
+tensors that one concatenation gets so are one finding. Sums are exempt (an identity path stays raw
+on purpose), and so are concatenations with a norm behind them, as in DenseNet.
 
 ## Why is this bad
 The layer behind the concatenation sees channels at two scales, normalized ones beside raw ones
@@ -42,6 +42,7 @@ from normwise.norms.mends import Reread
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
+from normwise.rules.words import named
 
 _ON_SKIP = frozenset(
     {Role.PASS, Role.POOL, Role.RESAMPLE, Role.BORDER, Role.ACTIVATION, Role.SHAPE}
@@ -55,27 +56,45 @@ def _look(context: Context) -> Iterator[Spot]:
         if context.nodes[index].class_name == "Concatenate" and context.reaches_linear[index]
     ]
     taps = _taps(context) if joins else []
-    found: dict[tuple[int, int], list[int]] = {}
+    found: dict[int, dict[int, list[int]]] = {}
     for index in joins:
         for producer in context.producers[index]:
             tap = taps[producer]
             if tap is not None:
-                found.setdefault((tap, index), []).append(producer)
+                found.setdefault(index, {}).setdefault(tap, []).append(producer)
     starts = _starts(context, taps) if found else []
-    for (tap, merge), ends in found.items():
-        names, norm = (context.layer(tap), context.layer(merge)), context.norm_beside[tap]
-        beside = "" if norm is None else context.layer(norm)
-        yield Spot(
-            names,
-            f"{names[1]} gets {names[0]} from before {beside}, and no normalization stands behind "
-            f"{names[1]}.",
-            fix=f"Let {names[1]} read {beside} instead of {names[0]}, and train again.",
-            mends=tuple(
-                Reread(*map(context.name, (*(starts[end] or (merge, end)), norm)))
-                for end in ends
-                if norm is not None and end != norm
-            ),
-        )
+    for merge, ways in found.items():
+        yield _spot(context, merge, ways, starts)
+
+
+def _spot(
+    context: Context,
+    merge: int,
+    ways: Mapping[int, Sequence[int]],
+    starts: Sequence[tuple[int, int] | None],
+) -> Spot:
+    """What a merge gets raw, all of it at once: there may be as many merges as tensors in each.
+
+    Args:
+        context: The network.
+        merge: The concatenation.
+        ways: The raw tensors, each with the nodes that bring it.
+        starts: Where skips begin (see `_starts`).
+    """
+    norms = {tap: norm for tap in ways if (norm := context.norm_beside[tap]) is not None}
+    layers, join = context.layers(ways), context.layer(merge)
+    raw, normal = named(layers), named(context.layers(norms.values()))
+    return Spot(
+        (*layers, join),
+        f"{join} gets {raw} from before {normal}, and no normalization stands behind {join}.",
+        fix=f"Let {join} read {normal} instead of {raw}, and train again.",
+        mends=tuple(
+            Reread(*map(context.name, (*(starts[end] or (merge, end)), norm)))
+            for tap, norm in norms.items()
+            for end in ways[tap]
+            if end != norm
+        ),
+    )
 
 
 def _starts(context: Context, taps: Sequence[int | None]) -> Sequence[tuple[int, int] | None]:
@@ -165,6 +184,16 @@ def _raw_through_a_gate() -> Context:
     return net.context(net.conv(1, x))
 
 
+def _two_raw_skips() -> Context:
+    """Two raw tensors in one concatenation, as in a U-Net that joins all its levels."""
+    net = Sketch()
+    one = net.conv(8, net.input(32, 32, 3), activation="relu", name="one")
+    two = net.conv(8, net.norm(one), strides=(2, 2), activation="relu", name="two")
+    x = net.add("UpSampling2D", net.relu(net.norm(net.conv(16, net.norm(two)))))
+    x = net.add("Concatenate", x, one, net.add("UpSampling2D", two), name="join")
+    return net.context(net.conv(1, x))
+
+
 def _norm_behind() -> Context:
     """A norm behind the concatenation, as in dense blocks."""
     net = Sketch()
@@ -212,6 +241,7 @@ RULE = Rule(
         Invalid(_raw_skip, ("tap", "join")),
         Invalid(_raw_on_a_long_way, ("tap", "join")),
         Invalid(_raw_through_a_gate, ("tap", "join")),
+        Invalid(_two_raw_skips, ("one", "two", "join")),
     ),
     valid=(_norm_behind, _into_a_sum, _normalized_skip, _no_norms),
 )
