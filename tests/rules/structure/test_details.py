@@ -299,7 +299,7 @@ def test_raw_tensors_along_skips():
     def tapped(on_skip, merge="Concatenate", behind=()):
         def draw(net, x):
             tap = net.conv(8, x, name="tap")
-            y = net.conv(8, net.relu(net.norm(tap)))
+            y = net.relu(net.norm(net.conv(8, net.relu(net.norm(tap)))))
             skip = net.add(on_skip[0], tap, **on_skip[1])
             return chain(*behind)(net, net.add(merge, y, skip))
 
@@ -313,6 +313,65 @@ def test_raw_tensors_along_skips():
     assert tapped(crop, behind=[RELU, BN]) == []
     assert tapped(crop, behind=[RELU, CONV]) == ["warning"]
     assert tapped(crop, behind=[("Mine", {})]) == []
+
+
+def grown(between):
+    """A raw tensor, joined with what layers make of its norm."""
+
+    def draw(net, x):
+        tap = net.conv(8, x, name="tap")
+        y = chain(*between, end=False)(net, net.norm(tap))
+        joined = net.conv(8, net.add("Concatenate", tap, y))
+        return head(net, joined)
+
+    return severities("unnormalized-skip", draw)
+
+
+def test_dense_blocks_join_raw_results_at_one_resolution():
+    assert grown([RELU, CONV]) == ["info"]
+    assert grown([BENT]) == ["info"]
+    assert grown([RELU, CONV, BN, RELU, CONV]) == ["info"]
+    assert grown([RELU, CONV, BN]) == ["warning"]
+    assert grown([RELU, CONV, BN, RELU]) == ["warning"]
+    assert grown([RELU]) == ["warning"]
+    assert grown([(CONV, {"strides": (2, 2)}), "UpSampling2D", CONV]) == ["warning"]
+
+
+def test_a_dense_block_begins_at_the_nearest_norm_that_others_read_past():
+    def draw(net, x):
+        one = net.conv(8, x, name="one")
+        two = net.conv(8, net.relu(net.norm(one)), name="two")
+        three = net.conv(8, net.relu(net.norm(two)))
+        return head(net, net.add("Concatenate", two, three, name="join"))
+
+    (finding,) = findings("unnormalized-skip", draw)
+    assert finding.severity is Severity.INFO and finding.layers == ("two", "join")
+    assert finding.mends == () and "on purpose" in finding.by_hand
+
+
+def test_what_a_concatenation_gets_on_purpose_is_told_apart():
+    def draw(net, x):
+        tap = net.conv(8, x, name="tap")
+        stem = net.conv(8, net.relu(net.norm(tap)), name="stem")
+        trunk = net.add("Add", stem, net.conv(8, net.relu(net.norm(stem))), name="trunk")
+        x = net.relu(net.norm(net.conv(8, net.relu(net.norm(trunk)))))
+        return head(net, net.add("Concatenate", tap, trunk, x, name="join"))
+
+    found = {str(f.severity): f.layers for f in findings("unnormalized-skip", draw)}
+    assert found == {"warning": ("tap", "join"), "info": ("trunk", "join")}
+
+
+def test_inputs_are_encoded_before_the_network_begins():
+    def draw(kind, **config):
+        def drawn(net, x):
+            x = net.add(kind, x, **config)
+            y = net.relu(net.norm(net.conv(8, net.norm(x))))
+            return head(net, net.add("Concatenate", x, y))
+
+        return severities("unnormalized-skip", drawn)
+
+    assert draw("Rescaling", scale=0.1) == draw("Normalization") == draw("CategoryEncoding") == []
+    assert draw("Mine") == draw("Conv2D", filters=3, kernel_size=(1, 1)) == ["warning"]
 
 
 @pytest.mark.parametrize("mask_first", [True, False])
