@@ -272,6 +272,21 @@ def test_of_two_batch_norms_none_can_go_where_others_read_the_first():
     assert finding.severity is Severity.WARNING and not finding.keeps_outputs
 
 
+def test_a_norm_behind_a_norm_begins_a_block_only_beside_a_shortcut():
+    def beside(*shortcut, merge="Add"):
+        def draw(net, x):
+            one = net.norm(net.conv(8, x), name="one")
+            y = net.conv(8, net.relu(net.norm(one, name="two")))
+            way = chain(*shortcut, end=False)(net, one)
+            return head(net, net.add(merge, y, way))
+
+        return severities("stacked-norm", draw)
+
+    assert beside() == beside(("Dropout", {"rate": 0.2})) == beside(CONV) == ["info"]
+    assert beside(merge="Concatenate") == beside(merge="Multiply") == ["warning"]
+    assert beside(RELU) == beside(BENT) == beside(("Mine", {})) == ["warning"]
+
+
 @pytest.mark.parametrize(
     ("layers", "keeps"),
     [((CONV, BN), True), ((BENT, BN), False), ((CONV, INSTANCE), False), ((CONV, RELU, BN), False)],

@@ -3,8 +3,9 @@
 ## What it does
 Finds a norm that reads another norm's result directly, and a norm behind a norm and its activation
 where nothing else uses what lies between. Where layers read an activation behind the second one, it
-is the pre-activation block behind a norm and relu, and only a note; so are two norms of different
-kinds over different axes.
+is the pre-activation block behind a norm and relu, and only a note; so is a norm that begins a
+residual block whose shortcut reads the first one too, as behind the patches of a vision
+transformer, and so are two norms of different kinds over different axes.
 
 ## Why is this bad
 A tensor that is normalized already comes out of the second norm the same up to scale and shift,
@@ -33,7 +34,8 @@ Of two batch norms in a row the second can be taken into gamma and beta of the f
 stay. With an activation between they change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from normwise.graph.catalogue import Role
 from normwise.norms.mends import RemoveNorm
@@ -44,35 +46,56 @@ from normwise.rules.sketches import Sketch
 _AT_THE_END = frozenset({Role.POOL, Role.GLOBAL_POOL, Role.SHAPE})
 _TWO_KINDS = "norms of two kinds, over different axes, may both be meant."
 _BY_DESIGN = "a block may begin so on purpose."
+_SHORTCUT = Role.PASS, Role.SHAPE, Role.BORDER, Role.POOL, Role.RESAMPLE, Role.NORM, Role.LINEAR
+"""What may stand on a shortcut, if nothing on it bends."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
+    shortcuts: Sequence[tuple[int, ...]] | None = None
     for index in context.norms:
         source = context.read(index)
         if source is None:
             continue
         if context.is_norm(source):
-            yield _direct(context, source, index)
+            shortcuts = _shortcuts(context) if shortcuts is None else shortcuts
+            yield _direct(context, source, index, shortcuts)
         elif context.roles[source] is Role.ACTIVATION:
             first = context.read(source)
             if first is not None and context.is_norm(first):
                 yield _around(context, first, source, index)
 
 
-def _direct(context: Context, first: int, second: int) -> Spot:
+def _direct(
+    context: Context, first: int, second: int, shortcuts: Sequence[tuple[int, ...]]
+) -> Spot:
     names = (context.layer(first), context.layer(second))
     alike = _axis_kind(context, first) == _axis_kind(context, second)
     both_batch = all(context.nodes[i].class_name in BATCH_NORMS for i in (first, second))
     alone = context.only_reader(first) == second
+    block = any(reader != second for reader in shortcuts[first])
+    meant = block or not alike
     return Spot(
         names,
         f"{names[1]} normalizes what {names[0]} has just normalized.",
-        None if alike else Severity.INFO,
+        Severity.INFO if meant else None,
         f"Remove {names[1]}.",
         keeps_outputs=both_batch and alone,
-        mends=(RemoveNorm(context.name(second)),) if alike else (),
-        by_hand=_TWO_KINDS,
+        mends=() if meant else (RemoveNorm(context.name(second)),),
+        by_hand=_TWO_KINDS if not alike else _BY_DESIGN,
     )
+
+
+def _shortcuts(context: Context) -> Sequence[tuple[int, ...]]:
+    """For each node two at most of its readers that are sums, or lead to one without a bend."""
+    found = [False] * len(context.nodes)
+    for index in reversed(range(len(context.nodes))):
+        role = context.roles[index]
+        if role is Role.MERGE:
+            found[index] = context.nodes[index].class_name == "Add"
+        elif role in _SHORTCUT and context.activations[index] is None:
+            found[index] = any(found[reader] for reader in context.graph.consumers[index])
+    ways = ((r for r in users if r != OUTPUT and found[r]) for users in context.users)
+    return [tuple(islice(readers, 2)) for readers in ways]
 
 
 def _axis_kind(context: Context, index: int) -> str:
@@ -146,6 +169,25 @@ def _pre_activation() -> Context:
     return net.context(net.conv(1, net.add("Add", x, y)))
 
 
+def _pre_norm() -> Context:
+    """The first block of a transformer behind normalized patches: its sum reads them too."""
+    net = Sketch()
+    x = net.conv(16, net.input(32, 32, 3), size=4, strides=(4, 4))
+    x = net.add("LayerNormalization", x, name="one")
+    y = net.add("LayerNormalization", x, name="two")
+    x = net.add("Add", x, net.dense(16, net.dense(64, y, activation="gelu")))
+    return net.context(net.dense(1, x))
+
+
+def _projected_shortcut() -> Context:
+    """A pre-activation block behind a stem of convolution and norm, with a projection."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3)), name="one")
+    y = net.conv(16, net.relu(net.norm(x, name="two")), strides=(2, 2))
+    x = net.add("Add", net.norm(net.conv(16, x, size=1, strides=(2, 2))), y)
+    return net.context(net.conv(1, net.relu(x)))
+
+
 def _two_kinds() -> Context:
     """A layer norm behind a batch norm, as where two parts of a network meet."""
     net = Sketch()
@@ -182,6 +224,8 @@ RULE = Rule(
         Invalid(_glue, ("one", "relu", "two")),
         Invalid(_twice_at_the_end, ("one", "relu", "two")),
         Invalid(_pre_activation, ("one", "stem", "two"), Severity.INFO),
+        Invalid(_pre_norm, ("one", "two"), Severity.INFO),
+        Invalid(_projected_shortcut, ("one", "two"), Severity.INFO),
         Invalid(_two_kinds, ("one", "two"), Severity.INFO),
     ),
     valid=(_scaled_input, _layer_between),
