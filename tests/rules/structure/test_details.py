@@ -49,6 +49,7 @@ INSTANCE = ("GroupNormalization", {"groups": -1})
 RELU = ("Activation", {"activation": "relu"})
 BENT = (CONV, {"activation": "relu"})
 FREE = (CONV, {"use_bias": False})
+PLAIN = {"center": False, "scale": False}
 L2 = {"class_name": "L2", "config": {"l2": 1e-4}}
 
 
@@ -171,6 +172,10 @@ LINES: list[tuple[str, Callable[..., object], list[str]]] = [
     ("layer-norm-axis", chain(CONV, (LN, {"axis": (1, 2)})), ["warning"]),
     ("layer-norm-axis", chain(CONV, (LN, {"axis": (2, 3)})), ["warning"]),
     ("layer-norm-axis", chain(CONV, ("RMSNormalization", {"axis": (1, 2, 3)})), ["warning"]),
+    ("layer-norm-axis", chain(CONV, (LN, {"axis": (1, 2, 3), "scale": False})), ["warning"]),
+    ("layer-norm-axis", chain(CONV, (LN, {"axis": (1, 2), "center": False})), ["warning"]),
+    ("layer-norm-axis", chain(CONV, (LN, {"axis": 1, **PLAIN})), ["warning"]),
+    ("layer-norm-axis", chain(CONV, (LN, {"axis": (1, 2), **PLAIN})), []),
     ("layer-norm-axis", chain(CONV, (BN, {"axis": 1})), []),
     (
         "layer-norm-axis",

@@ -4,7 +4,8 @@
 Finds layer and RMS norms over images that leave the channels out (the default axis behind a
 channels-first layer, which is the width), and those whose axes take in rows and columns, so that
 gamma and beta have an entry for every pixel. The default behind channels-last layers, each
-position by itself over its channels, is what ConvNeXt does and is never reported.
+position by itself over its channels, is what ConvNeXt does and is never reported. Nor is a norm
+over several axes without gamma and beta: an instance norm, or the layer norm of the paper.
 
 ## Why is this bad
 Over the width alone the normalization mixes positions and leaves the channels unequal; over rows
@@ -16,6 +17,7 @@ the model takes a single image size.
 - Keras source: gamma and beta have the shape of all the axes in `axis`.
 - The layer norm of the paper over channels and space is `GroupNormalization(groups=1)` in Keras,
   which has one gamma a channel.
+- Keras source: with `center=False, scale=False` no weights are made, whatever `axis` is.
 
 ## Example
 ```python
@@ -36,6 +38,7 @@ Outputs change; the model has to be trained again.
 from collections.abc import Iterator
 from math import prod
 
+from normwise.graph.graph import Node
 from normwise.graph.text import shape_text
 from normwise.norms.mends import Restart
 from normwise.rules.context import Context
@@ -54,6 +57,9 @@ def _look(context: Context) -> Iterator[Spot]:
         if node.class_name not in {"LayerNormalization", "RMSNormalization"} or axes is None:
             continue
         if node.layer in seen or shape is None or channel is None or channel.witness is None:
+            continue
+        learns = _affine(node)
+        if len(axes) > 1 and not learns:
             continue
         sizes = [shape[axis] for axis in axes]
         each = prod(size for size in sizes if size is not None)
@@ -74,10 +80,17 @@ def _look(context: Context) -> Iterator[Spot]:
             has = f"has {count:,} parameters" if count else "normalizes whole images at once"
             yield Spot(
                 (node.layer,),
-                f"{node.layer} normalizes {where} and {has}, one scale for each position.",
+                f"{node.layer} normalizes {where} and {has}, one {learns} for each position.",
                 fix=f"Use GroupNormalization(groups=1) instead of {node.layer}, and train again.",
                 mends=(Restart(node.layer, "GroupNormalization", (("groups", 1), *right)),),
             )
+
+
+def _affine(node: Node) -> str:
+    """What a layer or RMS norm learns for each entry; empty if nothing."""
+    if node.config.get("scale", True) or node.class_name == "RMSNormalization":
+        return "scale"
+    return "shift" if node.config.get("center", True) else ""
 
 
 def _width() -> Context:
@@ -93,6 +106,24 @@ def _every_pixel() -> Context:
     net = Sketch()
     x = net.conv(16, net.input(32, 32, 3))
     x = net.relu(net.add("LayerNormalization", x, axis=(1, 2, 3), name="norm"))
+    return net.context(net.conv(1, x))
+
+
+def _width_without_affine() -> Context:
+    """The width alone without gamma and beta: positions are mixed all the same."""
+    net = Sketch()
+    x = net.conv(16, net.input(32, 32, 3))
+    x = net.add("LayerNormalization", x, axis=2, center=False, scale=False, name="norm")
+    return net.context(net.conv(1, net.relu(x)))
+
+
+def _without_affine() -> Context:
+    """Instance norm, and the paper's layer norm, written as norms without gamma and beta."""
+    net = Sketch()
+    x = net.input(32, 32, 3)
+    for axis in ((1, 2), (1, 2, 3)):
+        x = net.add("LayerNormalization", net.conv(16, x), axis=axis, center=False, scale=False)
+        x = net.relu(x)
     return net.context(net.conv(1, x))
 
 
@@ -121,6 +152,7 @@ RULE = Rule(
     invalid=(
         Invalid(_width, ("norm",)),
         Invalid(_every_pixel, ("norm",)),
+        Invalid(_width_without_affine, ("norm",)),
     ),
-    valid=(_channels_of_a_position, _tokens),
+    valid=(_channels_of_a_position, _tokens, _without_affine),
 )
