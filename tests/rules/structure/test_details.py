@@ -471,6 +471,60 @@ def test_streams_of_a_shared_norm():
     assert severities("shared-batch-norm", inputs((16, 16, 3))) == ["warning"]
 
 
+def test_streams_are_alike_as_far_as_what_makes_them_is():
+    def streams(*ways):
+        """A norm on as many inputs, each behind layers of its own."""
+
+        def draw(net, x):
+            inputs = [x, *(net.input(32, 32, 3) for _ in ways[1:])]
+            made = [chain(*way, end=False)(net, one) for way, one in zip(ways, inputs, strict=True)]
+            return net.add("Add", *shared(net, *made))
+
+        return severities("shared-batch-norm", draw)
+
+    scaled, flipped = ("Rescaling", {"scale": 0.1}), ("RandomFlip", {"seed": 1})
+    assert streams([scaled, RELU], [scaled, RELU], [scaled, RELU]) == ["info"]
+    assert streams([flipped], [("RandomFlip", {"seed": 2})]) == ["info"]
+    assert (
+        streams([scaled], []) == streams([scaled], [("Rescaling", {"scale": 0.2})]) == ["warning"]
+    )
+    assert streams([scaled, RELU], [RELU, scaled]) == ["warning"]
+    assert streams([CONV], [CONV]) == streams(["Mine"], ["Mine"]) == ["warning"]
+
+
+def test_parts_of_a_tensor_are_alike_where_their_shapes_are():
+    def parts(*sizes):
+        def draw(net, x):
+            read = []
+            for key, size in enumerate(sizes):
+                read.append(net.add("GetItem", x, key=key))
+                spec = (TensorSpec((None, size, 32, 3)),)
+                net._calls[read[-1].node] = net._calls[read[-1].node].changed(outputs=spec)
+            return net.add("Concatenate", *shared(net, *read), axis=1)
+
+        return severities("shared-batch-norm", draw)
+
+    assert parts(8, 8) == ["info"] and parts(8, 16) == ["warning"]
+
+
+def test_constants_tell_streams_apart():
+    def scaled(*factors):
+        def draw(net, x):
+            made = []
+            for factor in factors:
+                read = net.add("Multiply", net.input(32, 32, 3))
+                node = net._calls[read.node]
+                net._calls[read.node] = replace(
+                    node, module="keras.src.ops.numpy", args=(*node.args, factor)
+                )
+                made.append(read)
+            return net.add("Add", x, *shared(net, *made))
+
+        return severities("shared-batch-norm", draw)
+
+    assert scaled(2.0, 2.0) == ["info"] and scaled(2.0, 3.0) == ["warning"]
+
+
 def test_a_tower_on_a_tensor_and_on_what_it_made_of_it():
     def draw(net, x):
         inner = Sketch("tower")

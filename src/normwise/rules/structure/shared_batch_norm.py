@@ -3,8 +3,8 @@
 ## What it does
 Finds batch norms that the model calls more than once on different tensors, alone or in a nested
 model. Where the calls are those of a tower that reads several inputs of one shape (a Siamese
-network) the streams may be alike, and it is a note. Frozen batch norms learn no statistics and are
-exempt.
+network), each scaled or reshaped in the same way, or slices of one tensor, the streams may be
+alike, and it is a note. Frozen batch norms learn no statistics and are exempt.
 
 ## Why is this bad
 In training each call normalizes by its own batch, while the moving statistics average the moments
@@ -34,17 +34,23 @@ A norm of its own for each stream, with a copy of the shared one's weights, keep
 statistics then have to be measured anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from normwise.graph.catalogue import Role
+from normwise.graph.graph import Graph, Tensor, map_tensors, thaw
 from normwise.norms.mends import SplitNorm
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
+_SLICES = frozenset({"GetItem", "Split", "Unstack"})
+"""Ops that take parts of one tensor."""
+_OWN = frozenset({"name", "seed"})
+"""Settings that Keras makes up for each layer."""
+
 
 def _look(context: Context) -> Iterator[Spot]:
-    twins = None
+    made: Sequence[int] | None = None
     reported: set[str] = set()
     for index in context.batch_norms:
         calls = context.graph.calls[context.layer(index)]
@@ -53,9 +59,9 @@ def _look(context: Context) -> Iterator[Spot]:
         reported.add(context.layer(index))
         if len({context.graph.nodes[call].inputs for call in calls}) < 2:
             continue
-        twins = _twins(context) if twins is None else twins
-        alike = all(twins[call] for call in calls[1:])
-        what = "inputs of one shape" if alike else "different streams"
+        made = _made_alike(context) if made is None else made
+        alike = len({made[call] for call in calls}) == 1
+        what = "inputs that may be alike" if alike else "different streams"
         yield Spot(
             (context.layer(index),),
             f"{context.layer(index)} is called {len(calls)} times, on {what}, and has one set of "
@@ -66,28 +72,38 @@ def _look(context: Context) -> Iterator[Spot]:
         )
 
 
-def _twins(context: Context) -> list[bool]:
-    """For each later call of a layer: whether it differs from the first in the inputs alone."""
-    found = [False] * len(context.nodes)
+def _made_alike(context: Context) -> Sequence[int]:
+    """A number for each node, the same for those that make the same of inputs of one shape.
+
+    Those are the calls of one layer, and layers without weights of one class and settings.
+    """
+    numbers: dict[object, int] = {}
+    found: list[int] = []
     for index, node in enumerate(context.nodes):
-        first = context.graph.calls[node.layer][0]
-        mine, theirs = node.inputs, context.nodes[first].inputs
-        found[index] = (
-            index != first
-            and len(mine) == len(theirs) > 0
-            and all(
-                a == b
-                or _are_alike_inputs(context, a.node, b.node)
-                or (found[a.node] and context.graph.calls[context.layer(a.node)][0] == b.node)
-                for a, b in zip(mine, theirs, strict=True)
-            )
-        )
+        what = _what_it_does(context, index)
+        read = tuple(_read(context, tensor, found) for tensor in node.inputs)
+        found.append(numbers.setdefault((what, read), len(numbers)))
     return found
 
 
-def _are_alike_inputs(context: Context, one: int, two: int) -> bool:
-    inputs = all(context.roles[i] is Role.INPUT for i in (one, two))
-    return inputs and context.nodes[one].shape == context.nodes[two].shape
+def _read(context: Context, tensor: Tensor, made: Sequence[int]) -> tuple[int, object]:
+    """What made a tensor, and which output it is; the parts of a tensor are told by their shape."""
+    split = context.nodes[tensor.node].class_name in _SLICES
+    return made[tensor.node], context.graph.spec(tensor).shape if split else tensor.output
+
+
+def _what_it_does(context: Context, index: int) -> object:
+    """What tells a node from others that read the same."""
+    node = context.nodes[index]
+    if context.roles[index] is Role.INPUT:
+        return "input", node.shape
+    if node.class_name in _SLICES:
+        return "part", node.class_name, node.shape
+    if context.parameters[node.layer] != 0:
+        return "layer", node.layer
+    settings = {key: value for key, value in node.config.items() if key not in _OWN}
+    constants = map_tensors((node.args, node.kwargs), lambda _: None)
+    return node.class_name, node.module, repr(thaw((settings, constants)))
 
 
 def _two_streams() -> Context:
@@ -109,14 +125,43 @@ def _two_levels() -> Context:
     return net.context(net.nest(head, x, name="head"), net.again("head", y))
 
 
+def _tower() -> Graph:
+    """A convolution, a norm and a pooling."""
+    net = Sketch("tower")
+    y = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="norm"))
+    return net.graph(net.add("GlobalAveragePooling2D", y))
+
+
 def _siamese() -> Context:
     """A tower on two inputs of one shape."""
-    inner = Sketch("tower")
-    y = inner.relu(inner.norm(inner.conv(8, inner.input(32, 32, 3)), name="norm"))
-    tower = inner.graph(inner.add("GlobalAveragePooling2D", y))
     net = Sketch()
     a, b = net.input(32, 32, 3), net.input(32, 32, 3)
-    x = net.add("Subtract", net.nest(tower, a, name="tower"), net.again("tower", b))
+    x = net.add("Subtract", net.nest(_tower(), a, name="tower"), net.again("tower", b))
+    return net.context(net.dense(1, x))
+
+
+def _siamese_of_scaled_inputs() -> Context:
+    """The same, with a scaling of its own for each input."""
+    net = Sketch()
+    a, b = (net.add("Rescaling", net.input(32, 32, 3), scale=1 / 255) for _ in range(2))
+    x = net.add("Subtract", net.nest(_tower(), a, name="tower"), net.again("tower", b))
+    return net.context(net.dense(1, x))
+
+
+def _siamese_of_slices() -> Context:
+    """The same on a pair of images in one input."""
+    net = Sketch()
+    pair = net.input(2, 32, 32, 3)
+    a, b = (net.add("GetItem", pair, key=number) for number in (0, 1))
+    x = net.add("Subtract", net.nest(_tower(), a, name="tower"), net.again("tower", b))
+    return net.context(net.dense(1, x))
+
+
+def _scaled_differently() -> Context:
+    """A tower on two inputs whose scalings are not the same."""
+    net = Sketch()
+    a, b = (net.add("Rescaling", net.input(32, 32, 3), scale=scale) for scale in (1 / 255, 1.0))
+    x = net.add("Subtract", net.nest(_tower(), a, name="tower"), net.again("tower", b))
     return net.context(net.dense(1, x))
 
 
@@ -151,6 +196,9 @@ RULE = Rule(
         Invalid(_two_streams, ("norm",)),
         Invalid(_two_levels, ("head/norm",)),
         Invalid(_siamese, ("tower/norm",), Severity.INFO),
+        Invalid(_siamese_of_scaled_inputs, ("tower/norm",), Severity.INFO),
+        Invalid(_siamese_of_slices, ("tower/norm",), Severity.INFO),
+        Invalid(_scaled_differently, ("tower/norm",)),
     ),
     valid=(_other_layers_shared, _frozen),
 )
