@@ -643,6 +643,35 @@ def test_a_cast_to_integers_is_not_affine():
     assert severities("affine-chain", cast("float32")) == ["warning"]
 
 
+def test_a_row_of_layers_is_meant_where_what_it_makes_inside_bends_elsewhere():
+    def tapped(at, *way, merge="Concatenate"):
+        """Three layers in a row; something reads one of them too."""
+
+        def draw(net, x):
+            made = []
+            for name in ("one", "two", "three"):
+                x = net.conv(8, x, name=name)
+                made.append(x)
+            other = chain(*way, end=False)(net, made[at])
+            return net.relu(net.add(merge, x, other))
+
+        return severities("affine-chain", draw)
+
+    assert tapped(0, RELU) == tapped(1, BN, RELU) == tapped(0, ("Mine", {})) == ["info"]
+    assert tapped(0, BN) == ["info"]
+    assert tapped(0, BENT) == tapped(2, RELU) == ["warning"]
+    # Of a residual block behind it the sum and the branch read the last one.
+    assert tapped(2, RELU, CONV, merge="Add") == tapped(2, BENT, merge="Add") == ["info"]
+
+
+def test_a_residual_branch_without_activations_is_warned_of():
+    def draw(net, x):
+        x = net.relu(net.conv(8, x))
+        return head(net, net.relu(net.add("Add", x, net.conv(8, net.conv(8, net.conv(8, x))))))
+
+    assert severities("affine-chain", draw) == ["warning"]
+
+
 def test_only_the_numerator_is_affine():
     def divided(**call):
         def draw(net, x):

@@ -3,9 +3,10 @@
 ## What it does
 Follows convolutions and dense layers through everything that is affine (batch norm, dropout,
 average pooling, up-sampling, padding, reshapes, concatenation, sums) and reports runs of three and
-more. Runs along sums (residual blocks, feature pyramids) and those around a pixel shuffle at the
-end of the network are only notes; runs of two are by design in many networks. Norms that depend on
-the input (instance, group, layer) end a run.
+more. Runs along sums (residual blocks, feature pyramids), those around a pixel shuffle at the end
+of the network, and those whose inner results also go where they bend (dense blocks) are only notes;
+runs of two are by design in many networks. Norms that depend on the input (instance, group, layer)
+end a run.
 
 ## Why is this bad
 All layers of the run together are one linear map, so their depth buys no capacity, however many
@@ -96,11 +97,13 @@ def _look(context: Context) -> Iterator[Spot]:
     sums = [_is_sum(context, i) for i in range(len(context.nodes))]
     plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
     summed = _reaches(context, plain, sums) if any(sums) else sums
+    others = [not (t or s) for t, s in zip(plain.takes, sums, strict=True)]
+    bent = _reaches(context, plain, others)
     reported: set[int] = set()
     usual = _usual_activation(context)
     for chain in _chains(context, plain):
         reported |= set(chain.layers)
-        around = _around(context, plain, chain, summed)
+        around = _around(context, plain, chain, summed, bent)
         yield _spot(context, chain, around, () if around else _mends(context, plain, chain, usual))
     for chain in _chains(context, _runs(context, affine)) if any(sums) else ():
         if not reported & set(chain.layers):
@@ -161,22 +164,38 @@ def _share(context: Context, layers: Sequence[str]) -> str:
     return f", {own:,} of {total:,} parameters ({own / total:.0%})"
 
 
-def _around(context: Context, runs: _Runs, chain: _Chain, summed: Sequence[bool]) -> str:
-    """What makes a chain one by design, as words behind "in a row"; empty if nothing does."""
+def _around(
+    context: Context, runs: _Runs, chain: _Chain, summed: Sequence[bool], bent: Sequence[bool]
+) -> str:
+    """What makes a chain one by design, as words behind "in a row"; empty if nothing does.
+
+    Args:
+        context: The network.
+        runs: Its runs.
+        chain: One of them.
+        summed: Whether what each node makes reaches a sum without another layer.
+        bent: Likewise, whether it reaches what is no affine map, as far as anything tells.
+    """
     ends = any(index in context.outputs for index in chain.nodes)
     if ends and any(_shuffles(context, index) for index in chain.layers):
         return "around a pixel shuffle"
+    inner = [i for i in chain.layers if runs.down[i] > _weight(context, i)]
     # Lateral layers of a feature pyramid: summed on one way, smoothed on the other.
-    inner = (i for i in chain.layers if runs.down[i] > _weight(context, i))
-    return "along sums" if any(summed[i] for i in inner) else ""
+    if any(summed[i] for i in inner):
+        return "along sums"
+    if any(bent[i] for i in inner):
+        return "whose results something else reads too"
+    # The identity of a residual block behind them: a sum reads it, and the block's branch bends it.
+    last = (i for i in chain.layers if runs.down[i] <= _weight(context, i))
+    return "before a residual block" if any(summed[i] and bent[i] for i in last) else ""
 
 
-def _reaches(context: Context, runs: _Runs, sums: Sequence[bool]) -> Sequence[bool]:
-    """Whether what each node makes reaches a sum through nothing but affine maps."""
-    found = [False] * len(sums)
-    for index in reversed(range(len(sums))):
+def _reaches(context: Context, runs: _Runs, ends: Sequence[bool]) -> Sequence[bool]:
+    """Whether what each node makes reaches one of the ends through nothing but affine maps."""
+    found = [False] * len(ends)
+    for index in reversed(range(len(ends))):
         found[index] = runs.gives[index] and any(
-            sums[r] or (found[r] and context.roles[r] is not Role.LINEAR)
+            ends[r] or (found[r] and context.roles[r] is not Role.LINEAR)
             for r in context.graph.consumers[index]
         )
     return found
@@ -316,6 +335,29 @@ def _pyramid() -> Context:
     return net.context(net.conv(1, net.relu(x)), net.conv(1, head))
 
 
+def _dense_block() -> Context:
+    """A dense block: what is made larger and predicted from is bent on the way to the next."""
+    net = Sketch()
+    x = net.conv(4, net.relu(net.conv(8, net.input(32, 32, 3))), name="grown")
+    y = net.conv(4, net.relu(net.norm(x)), name="next")
+    y = net.add("Concatenate", x, y)
+    up: dict[str, Any] = {"kernel_size": (3, 3), "strides": (2, 2), "padding": "same"}
+    y = net.add("Conv2DTranspose", y, filters=4, name="up", **up)
+    return net.context(net.conv(1, y, size=1, name="head"))
+
+
+def _before_residual_block() -> Context:
+    """Features of a transformer, projected, made larger and smoothed for a residual block."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(8, 8, 3)))
+    x = net.conv(4, x, size=1, name="project")
+    up: dict[str, Any] = {"kernel_size": (4, 4), "strides": (4, 4), "padding": "same"}
+    x = net.add("Conv2DTranspose", x, filters=4, name="up", **up)
+    x = net.conv(4, x, name="smooth")
+    y = net.conv(4, net.relu(net.conv(4, net.relu(x))))
+    return net.context(net.relu(net.add("Add", x, y)))
+
+
 def _two_in_a_row() -> Context:
     """Two convolutions in a row, as in every linear bottleneck."""
     net = Sketch()
@@ -359,6 +401,8 @@ RULE = Rule(
             Severity.INFO,
         ),
         Invalid(_pyramid, ("lateral", "smooth", "head"), Severity.INFO),
+        Invalid(_dense_block, ("grown", "next", "up", "head"), Severity.INFO),
+        Invalid(_before_residual_block, ("project", "up", "smooth"), Severity.INFO),
         Invalid(_super_resolution, ("up1", "up2", "out"), Severity.INFO),
     ),
     valid=(_two_in_a_row, _instance_norm_between, _separable),
