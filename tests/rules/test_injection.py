@@ -3,13 +3,16 @@
 A small part of what `make check-quality` measures.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from normwise.rules import BY_NAME, RULES, Severity, check
+from normwise.rules import BY_NAME, RULES, Context, Severity, check
 from normwise.rules.rule import Rule, Spot
 from tests.rules.injection import measure
+from tests.rules.injection.designs import DESIGNS, classifier
+from tests.rules.injection.fault import USUAL
 from tests.rules.injection.hosts import DRAWN
 from tests.rules.injection.measure import FAULTS, base_findings, trials
 
@@ -21,6 +24,8 @@ SMALL = (
     "text classifier",
 )
 UNET = SMALL[0]
+BY_DESIGN = ("a residual U-Net", "a dense U-Net", "a conformer")
+"""Those of the designs that have the most batch norms."""
 ON_DATA = {
     "train-eval-gap",
     "tile-mismatch",
@@ -35,7 +40,8 @@ ON_DATA = {
 
 @pytest.fixture(scope="module")
 def graphs():
-    return {name: DRAWN[name]() for name in SMALL}
+    drawn = {**DRAWN, **DESIGNS}
+    return {name: drawn[name]() for name in (*SMALL, *BY_DESIGN)}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,21 @@ def done(graphs):
 
 def test_the_networks_are_healthy(graphs):
     assert all(base_findings(graph) == () for graph in graphs.values())
+
+
+@pytest.mark.parametrize("draw", DESIGNS.values(), ids=DESIGNS)
+def test_designs_that_look_wrong_are_healthy(draw):
+    assert base_findings(draw()) == ()
+
+
+def test_norms_that_replicas_share_bear_a_sample_on_each():
+    def warned(synchronized):
+        training = replace(USUAL, replicas=USUAL.batch_size)
+        report = check(Context(classifier(synchronized), training=training))
+        return {finding.name for finding in report.at_least(Severity.WARNING)}
+
+    assert warned(True) == set()
+    assert {"single-element-statistics", "tiny-batch"} <= warned(False)
 
 
 def test_every_injected_fault_is_found(done):
