@@ -1,5 +1,6 @@
 """Each image scaled by percentiles of its own, whole, however it is cut."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from normwise.data import open_dataset
 from normwise.data.scaling import Percentiles, streamed_percentiles
 from normwise.data.sources import Source
 from normwise.errors import DataError
+from normwise.rasters import write_raster
 
 
 def reference(pixels, shares, missing=None):
@@ -103,3 +105,33 @@ def test_a_window_of_a_file_is_scaled_by_the_whole_file(folder):
     np.testing.assert_array_equal(window, whole[50:80, 40:70])
     assert missing is not None and missing[10:, 20:].all()
     assert not np.allclose(window, Percentiles(2, 98).scaled(pixels[50:80, 40:70][..., [2, 0]]))
+
+
+def test_percentiles_are_found_anew_when_a_file_deep_in_a_zarr_changes(tmp_path):
+    path, other, pixels = tmp_path / "a.zarr", tmp_path / "b.zarr", np.full((8, 8, 1), 9, np.uint8)
+    write_raster(path, pixels)
+    pixels[0] = 200
+    write_raster(other, pixels)
+    scaling, before = Percentiles(0, 100), path.stat().st_mtime_ns
+    assert scaling.bounds_of_file(path, None, None).ravel().tolist() == [9, 9]
+    for file in (file for file in other.rglob("*") if file.is_file()):
+        mine = path / file.relative_to(other)
+        later = mine.stat().st_mtime_ns + 10**9
+        mine.write_bytes(file.read_bytes())
+        os.utime(mine, ns=(later, later))
+    assert path.stat().st_mtime_ns == before  # the folder itself tells nothing
+    assert scaling.bounds_of_file(path, None, None).ravel().tolist() == [9, 200]
+
+
+def test_a_source_looks_once_whether_a_file_has_changed(folder, monkeypatch):
+    folder.fill(3)
+    dataset = replace(open_dataset(folder.root), scaling=Percentiles())
+    asked, before = [], Percentiles.bounds_of_file
+    monkeypatch.setattr(
+        Percentiles, "bounds_of_file", lambda *given: (asked.append(given[1]), before(*given))[1]
+    )
+    item = dataset.items[0]
+    with Source(dataset, dataset.items) as source:
+        once, again = (source.image(item, slice(0, 9), slice(0, 9))[0] for _ in range(2))
+    assert asked == [item.image]
+    np.testing.assert_array_equal(once, again)

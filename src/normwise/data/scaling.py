@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from normwise.data.pixels import WINDOW_VALUES, Bools, Marks, Pixels, marks_of, missing_in
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, open_raster
-from normwise.rasters.beside import all_files
+from normwise.rasters.beside import all_files, stamp_of
 
 Windows = Callable[[], Iterable[tuple[Pixels, Bools | None]]]
 _Doubles = NDArray[np.float64]
@@ -115,8 +115,7 @@ class Percentiles:
             dimensions: 3 if the file is a volume, 2 if it is an image; None: what it says.
         """
         # What lies beside it may say which pixels count.
-        states = ((str(file), file.stat()) for file in all_files(path))
-        stamp = tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
+        stamp = tuple(stamp_of(file) for file in all_files(path))
         return _remembered(self, path, stamp, bands, nodata, dimensions)
 
 
@@ -124,7 +123,7 @@ class Percentiles:
 def _remembered(
     scaling: Percentiles,
     path: ImageFiles,
-    stamp: tuple[tuple[str, int, int], ...],
+    stamp: tuple[tuple[str, int, int | str], ...],
     bands: tuple[int, ...] | None,
     nodata: float | None,
     dimensions: Dimensions | None,

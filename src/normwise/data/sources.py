@@ -15,7 +15,7 @@ from normwise.data.class_ids import class_ids_of
 from normwise.data.dataset import Dataset, Item
 from normwise.data.description import IGNORE
 from normwise.data.pixels import Bools, Pixels, marks_of, missing_in
-from normwise.data.scaling import scaled_between
+from normwise.data.scaling import Percentiles, scaled_between
 from normwise.errors import DataError
 from normwise.rasters import Dimensions, ImageFiles, Window, raster_info
 
@@ -41,6 +41,7 @@ class Source:
         self.dataset = dataset
         self._decoded = DecodedImages(cache_bytes)
         self._files = OpenFiles(dataset.dimensions)
+        self._bounds = dict[ImageFiles, NDArray[np.float64]]()
         self._keeps_all = decoded_bytes(items, dataset.dimensions) <= cache_bytes
 
     def image(self, item: Item, *spans: slice) -> tuple[Pixels, Bools | None]:
@@ -63,11 +64,7 @@ class Source:
         pixels, own = self._window(item.image, spans, bands)
         missing = missing_in(pixels, marks_of(dataset.nodata, own))
         if dataset.scaling is not None:
-            # Of the whole file, whatever the item or the window is: prediction has the same.
-            bounds = dataset.scaling.bounds_of_file(
-                item.image, bands, dataset.nodata, dataset.dimensions
-            )
-            pixels = scaled_between(pixels, bounds)
+            pixels = scaled_between(pixels, self._bounds_of(dataset.scaling, item.image))
         return pixels, missing
 
     def classes(self, item: Item, *spans: slice) -> NDArray[np.uint8]:
@@ -139,6 +136,7 @@ class Source:
         """Closes all files and forgets all decoded images; reading again opens them anew."""
         self._files.close()
         self._decoded.clear()
+        self._bounds.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +160,18 @@ class Source:
                 decoded = Decoded(raster.read(), raster.info.nodata)
             self._decoded.put(path, decoded)
         return decoded.window(spans, channels)
+
+    def _bounds_of(self, scaling: Percentiles, path: ImageFiles) -> NDArray[np.float64]:
+        """The percentiles of a whole file, whatever the window is: prediction has the same.
+
+        Asked for once: whether a file has changed is seen by a look at each chunk of a Zarr.
+        """
+        if path not in self._bounds:
+            dataset = self.dataset
+            self._bounds[path] = scaling.bounds_of_file(
+                path, dataset.band_index, dataset.nodata, dataset.dimensions
+            )
+        return self._bounds[path]
 
 
 def decoded_bytes(items: Sequence[Item], dimensions: Dimensions | None = None) -> int:

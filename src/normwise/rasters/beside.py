@@ -1,6 +1,7 @@
-"""All files that an image is read from, also those that nobody names."""
+"""All files that an image is read from, also those that nobody names, and whether they changed."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -27,3 +28,27 @@ def all_files(path: ImageFiles) -> Iterator[Path]:
         yield file
         beside = (file.with_name(file.name + ending) for ending in _SIDE_FILES)
         yield from (other for other in beside if other.is_file())
+
+
+def stamp_of(path: Path) -> tuple[str, int, int | str]:
+    """What changes when a file, or any file in a folder of chunks, is written or replaced.
+
+    The time of a folder tells of the names in it alone, not of what is written deeper inside or
+    into the files that it has.
+
+    Args:
+        path: A file or folder that is there.
+
+    Returns:
+        Where it really is, its bytes, and its time; of a folder a hash of all times in it.
+    """
+    place = str(path.resolve())
+    if not path.is_dir():
+        state = path.stat()
+        return place, state.st_size, state.st_mtime_ns
+    found, size = sha256(), 0
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        state = file.stat()
+        size += state.st_size
+        found.update(f"{file.relative_to(path)} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return place, size, found.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,7 @@ from normwise.backend import require_backend
 from normwise.environment import installed
 from normwise.errors import RasterError
 from normwise.rasters import ImageFiles
-from normwise.rasters.beside import all_files
+from normwise.rasters.beside import all_files, stamp_of
 from normwise.rasters.partial import PartialImage, begun_with, partial_folder, refuse_other
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -
     """Everything that the values in an output depend on, as it was resolved."""
     settings = predictor.settings
     return {
-        "image": [_stamp(file) for file in all_files(path)],
+        "image": [stamp_of(file) for file in all_files(path)],
         "model": predictor.fingerprint,
         "tile": list(tiles.tile),
         "exact": tiles.exact,
@@ -139,16 +138,3 @@ def _software(predictor: Predictor) -> dict[str, str]:
     if predictor.settings.wanted.is_plain:
         return versions
     return versions | {name: said for name, said in installed().items() if name in _RUNTIMES}
-
-
-def _stamp(path: Path) -> list[Any]:
-    """What changes when a file, or any file in a folder of chunks, is replaced."""
-    if not path.is_dir():
-        state = path.stat()
-        return [str(path.resolve()), state.st_size, state.st_mtime_ns]
-    found, size = hashlib.sha256(), 0
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        state = file.stat()
-        size += state.st_size
-        found.update(f"{file.relative_to(path)} {state.st_size} {state.st_mtime_ns}\n".encode())
-    return [str(path.resolve()), size, found.hexdigest()[:16]]
