@@ -9,6 +9,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from normwise.data import open_dataset
+from normwise.data.pixels import marks_of, missing_in
 from normwise.data.scaling import Percentiles
 from normwise.data.sources import Source
 from normwise.errors import DataError, RasterError
@@ -121,8 +122,43 @@ def test_a_mask_holds_beside_a_nodata_value(tmp_path):
     np.testing.assert_array_equal(found[mask > 0], pixels[mask > 0])
     write_tiff(tmp_path / "b.tif", pixels + 1)
     with open_raster([tmp_path / "b.tif", tmp_path / "a.tif"]) as both:
-        assert both.info.masked and both.info.nodata == 7
+        assert both.info.masked and np.isnan(both.info.nodata)
         np.testing.assert_array_equal(np.isnan(both.read()[..., [1, 3]]).any((0, 1)), [False, True])
+
+
+def test_nodata_and_masks_hold_for_the_bands_of_their_own_file(tmp_path):
+    pixels, mask = np.full((*SIZE, 1), 9, np.uint8), np.full(SIZE, 255, np.uint8)
+    pixels[0], pixels[1], mask[2] = 5, 7, 0
+    told = {"a": (None, 5, {0}), "b": (mask, None, {2}), "c": (mask, 7, {1, 2}), "d": (None,) * 3}
+    for name, (own, nodata, _) in told.items():
+        write_tiff(tmp_path / f"{name}.tif", pixels, own, nodata=nodata)
+    files = tuple(tmp_path / f"{name}.tif" for name in told)
+    with open_raster(files) as image:
+        info, found = image.info, image.read()
+        np.testing.assert_array_equal(
+            image.read(slice(1, 9), channels=[2, 0]), found[1:9, :, [2, 0]]
+        )
+    assert info.masked and np.isnan(info.nodata) and info.dtype == np.float32
+    for band, (_, _, rows) in enumerate(told.values()):
+        lacks = np.isin(np.arange(SIZE[0]), list(rows or ()))
+        np.testing.assert_array_equal(np.isnan(found[..., band]), np.tile(lacks[:, None], SIZE[1]))
+        np.testing.assert_array_equal(found[~lacks, :, band], pixels[~lacks, :, 0])
+    np.testing.assert_array_equal(missing_in(found, marks_of(info.nodata)), np.isnan(found))
+    # A value that all of them name is the image's, whose pixels stay what they are.
+    with open_raster((files[0], files[0])) as image:
+        assert image.info.nodata == 5 and not image.info.masked
+        np.testing.assert_array_equal(image.read(), np.concatenate([pixels, pixels], axis=-1))
+
+
+def test_a_nodata_value_is_rounded_as_the_floats_of_its_own_file(tmp_path):
+    files = tmp_path / "single.tif", tmp_path / "double.tif"
+    for path, dtype in zip(files, (np.float32, np.float64), strict=True):
+        pixels = np.ones((*SIZE, 1), dtype)
+        pixels[4] = 0.1
+        write_tiff(path, pixels, nodata=0.1)
+    found = read_raster(files)
+    missing = missing_in(found, marks_of(raster_info(files).nodata))
+    assert missing is not None and missing[4].all() and missing.sum() == missing[4].size
 
 
 def test_each_band_may_have_a_mask_of_its_own(tmp_path):

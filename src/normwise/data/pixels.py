@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.rasters.nodata import marked
+
 Pixels = NDArray[Any]
 Bools = NDArray[np.bool_]
 Marks = tuple[float, ...]
@@ -39,25 +41,7 @@ def missing_in(pixels: Pixels, nodata: float | Marks | None) -> Bools | None:
     """
     missing = np.isnan(pixels) if pixels.dtype.kind == "f" else None
     for value in nodata if isinstance(nodata, tuple) else marks_of(nodata):
-        if not _fits(value, pixels.dtype):
-            continue
-        here = pixels == _as_stored(value, pixels.dtype)
-        missing = here if missing is None else missing | here
+        here = marked(pixels, value)
+        if here is not None:
+            missing = here if missing is None else missing | here
     return missing if missing is not None and missing.any() else None
-
-
-def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind != "f":
-        return dtype.type(int(nodata))
-    # The text in a file's header has more digits than the float32 it stands for.
-    with np.errstate(over="ignore"):
-        return dtype.type(nodata)
-
-
-def _fits(nodata: float, dtype: np.dtype[Any]) -> bool:
-    if dtype.kind == "f":
-        return True
-    if dtype.kind == "b":
-        return nodata in (0, 1)
-    limits = np.iinfo(dtype)
-    return float(nodata).is_integer() and limits.min <= nodata <= limits.max

@@ -1,4 +1,8 @@
-"""An image whose bands stand in several files, one after the other."""
+"""An image whose bands stand in several files, one after the other.
+
+What calls a pixel missing holds for the bands of its own file alone. A nodata value that all files
+name is the image's; else pixels with the value of their own file are read as NaN, as if masked.
+"""
 
 import math
 import re
@@ -11,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import RasterError
+from normwise.rasters.gdal_mask import masked_dtype
+from normwise.rasters.info import RasterInfo
+from normwise.rasters.nodata import marked
 from normwise.rasters.raster import Pixels, Raster, Window
 
 # A transform is rounded when it is written; relative to the size of a pixel.
@@ -25,20 +32,21 @@ class Bands(Raster):
         rasters: The open files, which are closed with the image.
 
     Raises:
-        RasterError: If they differ in size, coordinate system, transform, affine or nodata.
+        RasterError: If they differ in size, coordinate system, transform or affine.
     """
 
     def __init__(self, files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
         infos = [raster.info for raster in rasters]
         _check(files, rasters)
-        nan = [info.nodata for info in infos if info.nodata is not None]
+        self._differ = len({_mark(info) for info in infos}) > 1
+        dtype = np.result_type(*(info.dtype for info in infos))
         info: Any = replace(
             infos[0],
             channels=sum(info.channels for info in infos),
-            dtype=np.result_type(*(info.dtype for info in infos)),
-            nodata=(*_numbers(rasters), *nan, None)[0],
+            dtype=masked_dtype(dtype) if self._differ else dtype,
+            nodata=math.nan if self._differ else _common(infos),
             band_names=_names(files, rasters),
-            masked=any(info.masked for info in infos),
+            masked=self._differ or any(info.masked for info in infos),
         )
         super().__init__(info, rasters[0].block)
         self.windowed = all(raster.windowed for raster in rasters)
@@ -55,13 +63,20 @@ class Bands(Raster):
         self._closing.close()
 
     def _read(self, window: Window, channels: Sequence[int]) -> Pixels:
-        places = [self._places[channel] for channel in channels]
-        parts = [raster.read(*window, channels=[channel]) for raster, channel in places]
+        parts = [self._band(window, *self._places[channel]) for channel in channels]
         return np.concatenate(parts, axis=-1).astype(self.info.dtype, copy=False)
+
+    def _band(self, window: Window, raster: Raster, channel: int) -> Pixels:
+        """A band; NaN where it has the value of its own file, unless all share that."""
+        pixels, number = raster.read(*window, channels=[channel]), _number(raster.info)
+        missing = marked(pixels, number) if self._differ and number is not None else None
+        if missing is None:
+            return pixels
+        return np.where(missing, self.info.dtype.type(np.nan), pixels.astype(self.info.dtype))
 
 
 def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
-    first, marks = rasters[0].info, _numbers(rasters)[:1]
+    first = rasters[0].info
     for path, raster in zip(files, rasters, strict=True):
         info = raster.info
         odd = [
@@ -75,8 +90,6 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
         places = ((first.transform, info.transform), (first.affine, info.affine))
         if not all(_same_place(*pair) for pair in places):
             odd.append("transform")
-        if set(_numbers([raster])) - set(marks):
-            odd.append("nodata")
         if odd:
             sizes = ["x".join(map(str, shape)) for shape in (info.shape, first.shape)]
             raise RasterError(
@@ -85,10 +98,20 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
             )
 
 
-def _numbers(rasters: Sequence[Raster]) -> list[float]:
-    """The nodata values of some files but for NaN, which marks missing pixels in any case."""
-    told = (raster.info.nodata for raster in rasters)
-    return [value for value in told if value is not None and not math.isnan(value)]
+def _number(info: RasterInfo) -> float | None:
+    """The nodata value of a file; None for NaN as well, which marks missing pixels in any case."""
+    return None if info.nodata is None or math.isnan(info.nodata) else info.nodata
+
+
+def _mark(info: RasterInfo) -> tuple[float | None, Any]:
+    """What pixels are compared with: the nodata value of a file, rounded if they are floats."""
+    number = _number(info)
+    return number, info.dtype if number is not None and info.dtype.kind == "f" else None
+
+
+def _common(infos: Sequence[RasterInfo]) -> float | None:
+    """The nodata value of files that name the same number, or none but NaN."""
+    return next((info.nodata for info in infos if info.nodata is not None), None)
 
 
 def _same_place(one: Any, other: Any) -> bool:
