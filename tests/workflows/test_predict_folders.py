@@ -1,5 +1,6 @@
 """Folders of images: whatever fails, here or in a worker, stops no other image."""
 
+import os
 import pickle
 from types import SimpleNamespace
 
@@ -122,7 +123,18 @@ def test_an_image_is_never_replaced_by_its_prediction(tmp_path):
     for given, out in ((image, image), (image.parent, image.parent)):
         with pytest.raises(NormwiseError, match="is the image itself"):
             nw.predict(model, given, out, **whole)
-    drawn = tmp_path / "o.png"
-    with pytest.raises(NormwiseError, match="is the prediction, too"):
-        prediction._refuse_itself(image, drawn, drawn)
     assert image.read_bytes() == before
+
+
+def test_no_image_of_a_folder_is_replaced_by_the_picture_of_another(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(prediction, "predict_file", None)  # before work starts
+    images, looks, out = tmp_path / "images", tmp_path / "looks", tmp_path / "out"
+    for name in ("a.tif", "b.png"):
+        write_raster(images / name, np.full((8, 8, 3), 9, np.uint8))
+    looks.mkdir()
+    os.link(images / "b.png", looks / "a.png")
+    before = (images / "b.png").read_bytes()
+    for drawn in (images, looks):
+        with pytest.raises(NormwiseError, match="is the image itself"):
+            nw.predict(model, images, out, bands=[0, 1], overlay=drawn, overwrite=True)
+    assert (images / "b.png").read_bytes() == before and not out.exists()

@@ -129,6 +129,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "outputs": None if outputs is None else [name.strip() for name in outputs.split(",")],
         "std": std,
         "checked": not unchecked,
+        "overlay": overlay,
     }
     if dry_run:
         print_forecasts(model, image, out, options)
@@ -137,7 +138,6 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         model,
         image,
         out,
-        overlay=overlay,
         engine=engine,
         precision=precision,
         progress=True,

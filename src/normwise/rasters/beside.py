@@ -16,18 +16,30 @@ _SIDE_FILES: Final = (".msk", ".aux.xml")
 def all_files(path: ImageFiles) -> Iterator[Path]:
     """The file or files of an image, what they are made of, and what lies beside any of these.
 
+    A VRT may be made of others; sources that are missing are left out.
+
     Args:
         path: The file, or the files of its bands.
 
     Raises:
         RasterError: If a VRT is no text.
     """
-    own = [path] if isinstance(path, Path) else list(path)
-    sources = (part for file in own if suffix_of(file) == ".vrt" for part in sources_of(file))
-    for file in dict.fromkeys([*own, *sources]):
+    for file in _made_of([path] if isinstance(path, Path) else list(path)):
         yield file
         beside = (file.with_name(file.name + ending) for ending in _SIDE_FILES)
         yield from (other for other in beside if other.is_file())
+
+
+def _made_of(files: list[Path]) -> list[Path]:
+    """Files, and after them the sources of all VRTs among them and these, each once."""
+    known = set(files)
+    found = list(dict.fromkeys(files))
+    for file in found:  # it grows meanwhile
+        if suffix_of(file) == ".vrt":
+            new = [part for part in sources_of(file) if part not in known and part.exists()]
+            known.update(new)
+            found += new
+    return found
 
 
 def stamp_of(path: Path) -> tuple[str, int, int | str]:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from normwise.errors import DataError, NetworkError, NormwiseError
 from normwise.rasters import ImageFiles
 from normwise.workflows.amounts import bytes_of
+from normwise.workflows.overlays import refuse_picture
 from normwise.workflows.predicted_files import is_done, opened
-from normwise.workflows.prediction_writing import refuse_format, suffix_for
+from normwise.workflows.prediction_inputs import refuse_inputs
+from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
 from normwise.workflows.predictor import Image, Predictor, Settings
 from normwise.workflows.resuming import tiles_for
 from normwise.workflows.scenes import images_in, single_image
@@ -89,6 +91,7 @@ def forecast(
     out: str | PathLike[str],
     *,
     memory: int | str | None = None,
+    overlay: str | PathLike[str] | None = None,
     **options: Any,
 ) -> list[Forecast]:
     """Looks at everything that a prediction needs, and says how it would be done.
@@ -98,6 +101,7 @@ def forecast(
         image: A file, the files of its bands, or a folder of images.
         out: Where the prediction would be written.
         memory: As for `predict`.
+        overlay: As for `predict`.
         options: The other arguments of `predict`; see `Settings`.
 
     Returns:
@@ -108,15 +112,19 @@ def forecast(
     """
     told = Settings(memory=bytes_of(memory), **options)
     single, target = single_image(model, image, out), Path(fspath(out))
+    drawn = None if overlay is None else Path(fspath(overlay))
     if single is not None:
-        return [_of_file(Predictor(model, told), single, target)]
+        refuse_inputs(model, [single], (target, drawn))
+        return [_of_file(Predictor(model, told), single, target, drawn)]
     problems: list[str] = []
     images = images_in(model, Path(fspath(image)), problems)
     predictor, found = Predictor(model, told), []
-    for name, files in sorted(images.items()):
+    scenes = outputs_in(target, images, predictor.made)
+    pictures = pictures_in(drawn, scenes)
+    refuse_inputs(model, images.values(), (*scenes, *pictures.values()))
+    for to, files in scenes.items():
         try:
-            to = target / f"{name}{suffix_for(files, predictor.made.legend is not None)}"
-            found.append(_of_file(predictor, files, to))
+            found.append(_of_file(predictor, files, to, pictures.get(to)))
         except NormwiseError as error:
             problems.append(str(error))
     if problems:
@@ -124,7 +132,8 @@ def forecast(
     return found
 
 
-def _of_file(predictor: Predictor, files: ImageFiles, out: Path) -> Forecast:
+def _of_file(predictor: Predictor, files: ImageFiles, out: Path, drawn: Path | None) -> Forecast:
+    refuse_picture(drawn, predictor.settings)
     refuse_format(out, predictor.made, predictor.axes)
     is_done(out, predictor.settings)
     with opened(predictor, files) as (image, info):

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.distributed.where import RAY, where_of
-from normwise.errors import DataError, NormwiseError, RasterError
+from normwise.errors import DataError, NormwiseError
 from normwise.inference.engines.wanted import Wanted
-from normwise.rasters import ImageFiles, stem_of
+from normwise.rasters import ImageFiles
 from normwise.rasters.partial import partial_folder, remove_pieces
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
@@ -30,7 +30,8 @@ from normwise.workflows.predicted_files import (
     write_array,
 )
 from normwise.workflows.prediction_fit import fitting
-from normwise.workflows.prediction_writing import refuse_format, suffix_for
+from normwise.workflows.prediction_inputs import refuse_inputs
+from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.scenes import images_in, single_image
 
@@ -130,7 +131,8 @@ def predict(  # noqa: PLR0913 - the public interface
         a folder the paths. The bands of a TIFF have the outputs' names, where a run tells them.
 
     Raises:
-        RasterError: The image can't be read, or the result not be written in that format.
+        RasterError: The image can't be read, or the result not be written in that format. Or an
+            output is what is read, by whatever name: an image, one of its files, or the model.
         DataError: The folder has no images, or images of several files whose order the run
             doesn't know; or some failed: each with its reason, after the others are done. Or an
             image is unlike those that the model was trained on.
@@ -168,6 +170,7 @@ def _predicted(
 ) -> Array | Path | list[Path]:
     """What `predict` gives, with its picture."""
     if isinstance(image, np.ndarray):
+        refuse_inputs(model, (), (out, drawn))
         return _array(Predictor(model, told), image, out, drawn)
     single = single_image(model, image, out)
     if single is None:
@@ -175,6 +178,7 @@ def _predicted(
         if out is None:
             raise DataError(f"{path} is a folder of images: name a folder to write to with `out`.")
         return _folder(model, path, Path(fspath(out)), told, drawn)
+    refuse_inputs(model, [single], (out, drawn))
     refuse_picture(drawn, told)
     if out is None:
         predictor = Predictor(model, told)
@@ -183,7 +187,6 @@ def _predicted(
             draw_overlay(predictor, single, result, drawn)
         return result
     target = Path(fspath(out))
-    _refuse_itself(single, target, drawn)
     if all(is_done(path, told) for path in (target, drawn) if path is not None):
         remove_pieces(partial_folder(target))
         return target
@@ -209,7 +212,6 @@ def _file(
 ) -> Path:
     """One image into a file, unless that was written just now, with its picture."""
     settings = predictor.settings
-    _refuse_itself(image, out, drawn)
     refuse_format(out, predictor.made, predictor.axes)
     shown = drawn is None or is_done(drawn, settings)
     if there or is_done(out, settings):
@@ -222,16 +224,6 @@ def _file(
     return out
 
 
-def _refuse_itself(image: ImageFiles, out: Path, drawn: Path | None) -> None:
-    """An image is never replaced by its prediction or picture, nor one of these by the other."""
-    sources = {path.resolve() for path in ([image] if isinstance(image, Path) else image)}
-    for path in (out, drawn):
-        if path is not None and path.resolve() in sources:
-            raise RasterError(f"{path}: is the image itself; name another output.")
-    if drawn is not None and drawn.resolve() == out.resolve():
-        raise RasterError(f"{drawn}: is the prediction, too; name another picture.")
-
-
 def _folder(
     model: Any, folder: Path, target: Path, told: Settings, drawn: Path | None
 ) -> list[Path]:
@@ -239,22 +231,19 @@ def _folder(
     problems, errors = list[str](), list[NormwiseError]()
     found = images_in(model, folder, problems)
     predictor = Predictor(model, told)
-    fit = fitting(predictor, found, problems)
-    scenes = {
-        target / f"{name}{suffix_for(files, predictor.made.legend is not None)}": files
-        for name, files in sorted(fit.items())
-    }
-    for out, files in scenes.items():
-        _refuse_itself(files, out, None)
+    scenes = outputs_in(target, found, predictor.made)
+    pictures = pictures_in(drawn, scenes)
+    refuse_inputs(model, found.values(), (*scenes, *pictures.values()))
+    fit = set(fitting(predictor, found, problems).values())
+    scenes = {out: files for out, files in scenes.items() if files in fit}
     ended = told.remote.whole_scenes(predictor, scenes, folder.name) if told.remote else {}
     written = []
     for out, files in scenes.items():
-        picture = drawn / f"{stem_of(out)}.png" if drawn is not None else None
         try:
             if error := ended.get(out):
                 raise error
             with one_of_several(files):
-                written.append(_file(predictor, files, out, picture, out in ended))
+                written.append(_file(predictor, files, out, pictures.get(out), out in ended))
         except NormwiseError as error:
             problems.append(str(error))
             errors.append(error)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
 
 from normwise.errors import RasterError
-from normwise.rasters import ImageFiles, RasterInfo, suffix_of, write_raster
+from normwise.rasters import ImageFiles, RasterInfo, stem_of, suffix_of, write_raster
 from normwise.rasters.cog import write_cog
 from normwise.rasters.writing import write_by_windows
 
@@ -63,13 +63,30 @@ def write_prediction(
         write_raster(out, read(), like, nodata, overwrite)
 
 
-def suffix_for(image: ImageFiles, legend: bool) -> str:
-    """The suffix of an image's prediction: the image's own where that can hold it.
+def outputs_in(
+    folder: Path, images: Mapping[str, ImageFiles], made: Outputs
+) -> dict[Path, ImageFiles]:
+    """Images by the files of their predictions, sorted by name.
 
     Args:
-        image: The image.
-        legend: Whether it is one map of class ids, which a PNG can hold.
+        folder: Where predictions go.
+        images: By their names.
+        made: What a prediction consists of.
     """
+    legend = made.legend is not None
+    return {
+        folder / f"{name}{_suffix_for(files, legend)}": files
+        for name, files in sorted(images.items())
+    }
+
+
+def pictures_in(folder: Path | None, outputs: Iterable[Path]) -> dict[Path, Path]:
+    """The picture of each output; nothing without a folder for them."""
+    return {} if folder is None else {out: folder / f"{stem_of(out)}.png" for out in outputs}
+
+
+def _suffix_for(image: ImageFiles, legend: bool) -> str:
+    """The image's own where that can hold its prediction; `legend`: a single map of class ids."""
     found = suffix_of(image if isinstance(image, Path) else image[0])
     if found == ".npz":
         return ".npy"

@@ -1,12 +1,13 @@
 """What a run folder knows of the data that its model was trained on."""
 
 import json
+from collections.abc import Iterator
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
 
 from normwise.data.description import read_description
-from normwise.data.reading import Reading, Record, read_record
+from normwise.data.reading import RECORD_NAME, Reading, Record, read_record
 from normwise.inference.views import Views, check_views
 from normwise.training.data_settings import DataSettings
 from normwise.training.distribution import Distribution
@@ -46,6 +47,18 @@ def _folder_of(model: Any) -> Path | None:
         return None
     path = Path(fspath(model))
     return path if path.is_dir() else path.parent
+
+
+def files_of_run(model: Any) -> Iterator[Path]:
+    """The files in which the run that a model belongs to tells of itself, as far as they are there.
+
+    Args:
+        model: A run folder, a model file inside one, or anything else.
+    """
+    folder = _folder_of(model)
+    if folder is not None:
+        told = (folder / name for name in (RECIPE_FILE, RECORD_NAME, METRICS_FILE))
+        yield from (file for file in told if file.is_file())
 
 
 def record_of_run(model: Any) -> Record | None:
