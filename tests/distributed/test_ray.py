@@ -14,6 +14,7 @@ from normwise.distributed.ray_connection import connected
 from normwise.distributed.ray_tasks import RETRIES, Task, cluster
 from normwise.distributed.where import RAY, Where
 from normwise.errors import DataError, DistributionError, RunError
+from normwise.inference.engines import choice
 from normwise.rasters import read_raster, write_raster
 from normwise.rasters.partial import partial_folder
 from normwise.workflows import predict_on_ray
@@ -144,6 +145,25 @@ def test_a_scene_is_the_same_bit_for_bit_though_a_worker_dies(tmp_path, monkeypa
     assert found.read_bytes() == wanted.read_bytes()
     assert np.isfinite(read_raster(found)).any()
     assert not partial_folder(found).exists()
+
+
+def test_all_workers_take_the_engine_that_was_chosen_here(tmp_path, monkeypatch):
+    def slow_bfloat16_wins(runs, batch):
+        return {one: float("bfloat16" not in str(one)) for one in runs}
+
+    monkeypatch.setattr(choice, "COARSE", 1.0)
+    monkeypatch.setattr(choice, "seconds_of", slow_bfloat16_wins)
+    model = network(tmp_path, "batch@pre-activation")
+    pixels = np.random.default_rng(2).normal(size=(100, 90, 2)).astype(np.float32)
+    write_raster(tmp_path / "scene.npy", pixels)
+
+    def predicted(name, **options):
+        out = tmp_path / f"{name}.npy"
+        return read_raster(nw.predict(model, tmp_path / "scene.npy", out, tile=TILE, **options))
+
+    found = predicted("ray", precision="auto", on="ray")
+    np.testing.assert_array_equal(found, predicted("here", precision="bfloat16"))
+    assert not np.array_equal(found, predicted("plain"))
 
 
 def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):

@@ -100,8 +100,6 @@ def test_nothing_starts_with_an_engine_that_is_missing(monkeypatch):
     monkeypatch.setattr("normwise.workflows.predictor.live_model", lambda model: 1 / 0)
     with pytest.raises(EngineMissingError, match=r"pip install 'normwise\[openvino,tensorflow\]'"):
         nw.predict(object(), PIXELS, engine="openvino")
-    with pytest.raises(NormwiseError, match="on Ray, engine and precision can't be auto"):
-        nw.predict(object(), PIXELS, engine="auto", on="ray")
     with pytest.raises(NormwiseError, match="allowed"):
         nw.predict(object(), PIXELS, precision="float16")
 

@@ -110,8 +110,8 @@ def predict(  # noqa: PLR0913 - the public interface
             anew where they were others, and outputs that are there are replaced.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
-            that are predicted whole, are its tasks. With the same tiles (`tile`, or `memory`) the
-            result is the same bit for bit.
+            that are predicted whole, are its tasks. With the same tiles (`tile`, or `memory`) and
+            engine the result is the same bit for bit; this process chooses the engine for all.
         processes: How many such tasks at once; by default as many as the cluster has room for.
         outputs: Names of the outputs to predict, of a model that has several; by default all. Their
             channels follow each other, and bands are named after them.
@@ -152,11 +152,6 @@ def predict(  # noqa: PLR0913 - the public interface
     )  # fmt: skip
     drawn = Path(fspath(overlay)) if overlay is not None else None
     where = where_of(on, processes, (RAY,))
-    if where.kind == RAY and told.wanted.is_open:
-        raise NormwiseError(
-            "on Ray, engine and precision can't be auto: every worker would choose for itself. "
-            "Name them, for example --engine openvino."
-        )
     with remotely(where, model) as remote:
         return _predicted(model, image, out, drawn, replace(told, remote=remote))
 

@@ -2,15 +2,16 @@
 
 A block goes back to the process that asks, which alone writes: blending, what `--resume` needs and
 the output are those of a prediction on one machine. An image that is predicted whole is read,
-predicted and written by the worker.
+predicted and written by the worker. What engine computes is decided by the process that asks.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from math import prod
@@ -27,6 +28,7 @@ from normwise.distributed.where import HERE, Where
 from normwise.errors import DistributionError, NormwiseError
 from normwise.memory import keep_freed_memory
 from normwise.rasters import ImageFiles
+from normwise.workflows.decided_engines import Decided, decided_by, deciding, take
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
@@ -53,11 +55,13 @@ class Asked:
         models: Their files or run folders.
         settings: What is asked for.
         fingerprint: Of the models' layers and weights.
+        engines: What computes for each model.
     """
 
     models: tuple[Seen, ...]
     settings: Settings
     fingerprint: str
+    engines: Decided = field(default_factory=Decided)
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,10 @@ class Remote:
                 "An array in memory can't be predicted on Ray: write it to a file that all "
                 "machines of the cluster see, and name that."
             )
+        waiting = iter(pieces)
+        yield from deciding(predictor, image, tiles, waiting)
         scene = self._scene(predictor, image.files, tiles)
-        tasks = _blocks(scene, pieces, self._block_size(tiles))
+        tasks = _blocks(scene, waiting, self._block_size(tiles))
         with closing(self._cluster.results(predict_block, tasks, ordered=True)) as results:
             for done in results:
                 if done.error is not None:
@@ -172,6 +178,8 @@ class Remote:
                     continue
                 with one_of_several(files), opened(predictor, files) as (image, _):
                     tiles = tiles_for(predictor, image, out)
+                    if len(tiles) == 1:
+                        deque(deciding(predictor, image, tiles, tiles.pieces()), maxlen=0)
             except NormwiseError:
                 continue  # said by who predicts it here
             if len(tiles) == 1:
@@ -181,7 +189,8 @@ class Remote:
 
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
         told = replace(predictor.settings, tile=None, progress=False, remote=None)
-        asked = pickle.dumps(Asked(self._models, told, predictor.fingerprint))
+        engines = decided_by(predictor)
+        asked = pickle.dumps(Asked(self._models, told, predictor.fingerprint, engines))
         single = isinstance(files, Path)
         return Scene(asked, seen([files] if isinstance(files, Path) else files), single, tiles.tile)
 
@@ -257,6 +266,7 @@ def _predictor(packed: bytes) -> Predictor:
             f"{asked.models[0].path}: holds another model for a worker than for the machine that "
             "asked. All machines of a Ray cluster must see the same files."
         )
+    take(predictor, asked.engines)
     return predictor
 
 
@@ -278,9 +288,8 @@ def _read(scene: Scene) -> tuple[Image, Any]:
     return image, read
 
 
-def _blocks(scene: Scene, pieces: Iterable[Piece], size: int) -> Iterator[Task]:
-    waiting, first = iter(pieces), Path(scene.files[0].path).name
-    number = 0
-    while some := tuple(islice(waiting, size)):
+def _blocks(scene: Scene, pieces: Iterator[Piece], size: int) -> Iterator[Task]:
+    first, number = Path(scene.files[0].path).name, 0
+    while some := tuple(islice(pieces, size)):
         number += 1
         yield Task(f"{first}, block {number}", Block(scene, some))

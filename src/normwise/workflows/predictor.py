@@ -251,6 +251,12 @@ class Predictor:
         """What computes for each model, as far as that is chosen; nothing of Keras as it is."""
         return [engine.chosen for engine in self._engines]
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the first tile with data is still to choose what computes for some model."""
+        _ = self.members  # they make the engines
+        return None in self.engines
+
     def keep_engines(self, names: Sequence[str | None]) -> bool:
         """Takes what has computed before, whatever is faster or agrees now.
 

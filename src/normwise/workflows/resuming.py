@@ -115,17 +115,10 @@ def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -
         "outputs": [head.name for head in predictor.made.heads],
         "classes": settings.classes,
         "std": settings.std,
-        "engine": _engine(predictor),
+        "engine": settings.wanted.engine,
         "precision": settings.wanted.precision,
         "software": _software(predictor),
     }
-
-
-def _engine(predictor: Predictor) -> str:
-    """The engine that is asked for. Workers of a cluster find out for themselves if it agrees."""
-    wanted = predictor.settings.wanted
-    remote = predictor.settings.remote is not None and not wanted.is_plain
-    return f"{wanted.engine} on Ray" if remote else wanted.engine
 
 
 def _software(predictor: Predictor) -> dict[str, str]:
