@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "normwise"
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "samples": frozenset(),
-    "files": frozenset({"errors"}),
+    "leftovers": frozenset(),
+    "files": frozenset({"errors", "leftovers"}),
     "json_files": frozenset({"errors", "files"}),
     "memory": frozenset(),
     "syntax_trees": frozenset(),
@@ -48,7 +49,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
 """What each package may import; `workflows` may import all, `cli` only `workflows`."""
 
 KERAS_FREE = ("errors", "files", "memory", "graph", "norms", "rules", "rasters", "data", "report")
-KERAS_FREE += ("json_files", "samples")
+KERAS_FREE += ("json_files", "samples", "leftovers")
 KERAS_FREE_FILES = (
     "keras_format/archive.py",
     "keras_format/archive_file.py",

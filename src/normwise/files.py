@@ -1,13 +1,13 @@
 """Files that are written whole or not at all."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from normwise.errors import OutputExistsError
+from normwise.leftovers import remove, remove_leftovers, temporary_stem
 
 
 @contextmanager
@@ -15,7 +15,8 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends without an exception.
 
     A reader never sees half a file, and an interrupted run leaves the old file as it was: the
-    temporary file stands in the same folder, is flushed to disk and then renamed.
+    temporary file stands in the same folder, is flushed to disk and then renamed. What a process
+    that was killed left of the same file is removed first, where that is safe; see `leftovers`.
 
     Args:
         path: The file to write. Its folder is made if it is missing.
@@ -37,7 +38,8 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     path = Path(path)
     _refuse_existing(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:64]}-{secrets.token_hex(6)}.part{path.suffix}")
+    remove_leftovers(path)
+    temporary = path.with_name(f"{temporary_stem(path)}.part{path.suffix}")
     try:
         yield temporary
         _sync(temporary)
@@ -66,10 +68,8 @@ def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
     path = Path(path)
     _refuse_existing(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(6)
-    temporary, old = (
-        path.with_name(f".{path.stem[:64]}-{token}.{part}{path.suffix}") for part in ("part", "old")
-    )
+    aside, stem = remove_leftovers(path), temporary_stem(path)
+    temporary, old = (path.with_name(f"{stem}.{part}{path.suffix}") for part in ("part", "old"))
     try:
         yield temporary
         for file in temporary.rglob("*"):
@@ -85,6 +85,8 @@ def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
         if old.exists() and not path.exists():
             old.replace(path)
         shutil.rmtree(old, ignore_errors=True)
+    for folder in aside:
+        remove(folder)
     _sync_folder(path.parent)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from normwise.leftovers import place
 from normwise.rasters.partial import partial_folder
 from tests.reliability.trees import content_of
 
@@ -168,8 +169,11 @@ def _begin(process: subprocess.Popen[str]) -> None:
 
 
 def _litter(out: Path) -> list[str]:
-    rest = partial_folder(out)
-    return [f"left behind: {rest.name}"] if rest.exists() else []
+    """What a whole output should have taken away: pieces, and what killed processes left of it."""
+    rest = {path.name for path in out.parent.iterdir() if path.name.startswith(".")}
+    if place() is None:
+        rest &= {partial_folder(out).name}  # whose the others are can't be told here
+    return [f"left behind: {name}" for name in sorted(rest)]
 
 
 def _fresh(out: Path) -> None:
