@@ -215,7 +215,8 @@ def _generator(cut: list[Array]) -> Iterator[tuple[Array]]:
 def _chosen_tile(model: Any, folder: Path, path: Path) -> tuple[int, ...]:
     """The tile that normwise chooses for a scene."""
     from normwise.rasters import open_raster
-    from normwise.workflows.predictor import Image, Predictor, Settings
+    from normwise.workflows.prediction_images import Image
+    from normwise.workflows.predictor import Predictor, Settings
 
     with open_raster(path) as raster:
         return tuple(Predictor(model, Settings()).tiles(Image(raster, None)).tile)

@@ -73,7 +73,7 @@ def test_a_wrong_output_is_seen(healthy, judge, tmp_path, monkeypatch):
         judge.compare(right[1:], full)
     with pytest.raises(FaultError, match="without data have values"):
         judge.compare(right, seen)
-    monkeypatch.setattr("normwise.workflows.predictor.missing_in", lambda *_: None)
+    monkeypatch.setattr("normwise.workflows.prediction_images.missing_in", lambda *_: None)
     with pytest.raises(FaultError):
         judge.judge(case, tmp_path / "out")
 

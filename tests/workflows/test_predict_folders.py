@@ -18,7 +18,8 @@ from normwise.rasters import write_raster
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
 from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
-from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.prediction_images import Image
+from normwise.workflows.predictor import Predictor, Settings
 
 SIDE = 16
 

@@ -18,7 +18,8 @@ from normwise.environment import installed
 from normwise.errors import DistributionError
 from normwise.inference.formats.format import FORMATS
 from normwise.workflows.predicted_files import values_here
-from normwise.workflows.predictor import Image, Predictor
+from normwise.workflows.prediction_images import Image
+from normwise.workflows.predictor import Predictor
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Piece, Tiles

@@ -14,9 +14,10 @@ from normwise.rasters import ImageFiles
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.overlays import refuse_picture
 from normwise.workflows.predicted_files import is_done, opened
+from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
 from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
-from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import tiles_for
 from normwise.workflows.scenes import images_in, single_image
 

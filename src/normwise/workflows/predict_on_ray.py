@@ -32,8 +32,9 @@ from normwise.workflows.decided_engines import Decided, decided_by, deciding, ta
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
+from normwise.workflows.prediction_images import Image, Read
 from normwise.workflows.prediction_progress import watching
-from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import tiles_for
 
 if TYPE_CHECKING:
@@ -270,11 +271,11 @@ def _predictor(packed: bytes) -> Predictor:
     return predictor
 
 
-_held: dict[Scene, tuple[ExitStack, Image, Any]] = {}
+_held: dict[Scene, tuple[ExitStack, Image, Read]] = {}
 """The image that was opened last: the next block is probably of the same one."""
 
 
-def _read(scene: Scene) -> tuple[Image, Any]:
+def _read(scene: Scene) -> tuple[Image, Read]:
     """An open image and what reads it, with its percentiles where they are needed."""
     if scene not in _held:
         for stack, *_ in _held.values():

@@ -25,16 +25,16 @@ from normwise.rasters import (
 )
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
 from normwise.workflows.prediction_fit import refuse_unfit
+from normwise.workflows.prediction_images import Image, Read, Region
 from normwise.workflows.prediction_progress import Watcher, watching
 from normwise.workflows.prediction_writing import write_prediction
-from normwise.workflows.predictor import Image, Predictor, Settings
+from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import pieces_of, tiles_for
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Piece, Tiles
 
 Array = npt.NDArray[Any]
-Region = tuple[slice, ...]
 
 log = logging.getLogger("normwise.inference")
 
@@ -165,7 +165,7 @@ def _run(
 
 
 def values_here(
-    tiles: Tiles, read: Callable[[Region], Any], pieces: Iterable[Piece]
+    tiles: Tiles, read: Read, pieces: Iterable[Piece]
 ) -> Generator[tuple[Piece, Array], None, None]:
     """Pieces with what is predicted of them; the next ones are read meanwhile.
 

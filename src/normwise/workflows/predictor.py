@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from normwise.backend import require_backend
-from normwise.data.pixels import Marks, marks_of, missing_in
-from normwise.errors import NetworkError, NormwiseError, RasterError
+from normwise.data.pixels import marks_of
+from normwise.errors import NetworkError, NormwiseError
 from normwise.inference.engines.wanted import Wanted
 from normwise.keras_format.live import describe
 from normwise.memory import available_memory
-from normwise.rasters import ImageFiles, Raster, suffix_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
+from normwise.workflows.prediction_images import Image, Intake, Read, reader
 from normwise.workflows.prediction_outputs import Outputs, refuse_no_classes
 from normwise.workflows.prediction_progress import teller
 from normwise.workflows.runs import data_settings, fill_of_run, reading_of, views_of_run
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
     from normwise.workflows.predict_on_ray import Remote
 
 Array = npt.NDArray[Any]
-Region = tuple[slice, ...]
 
-STRIPED: Final = (".tif", ".tiff")
 _OF_THE_FREE: Final = 0.5
-_HELD_ROW: Final = 2**28
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 """Of an object in memory, as Python prints those that can't be written."""
 
@@ -64,65 +60,6 @@ class Settings:
     wanted: Wanted = field(default_factory=Wanted)
 
 
-class Image:
-    """An image in memory or an open file, read by windows.
-
-    Args:
-        pixels: The array, shape (..., channels), or the open file.
-        marks: The values that mark missing pixels; NaN always does.
-    """
-
-    def __init__(self, pixels: Array | Raster, marks: Marks | None) -> None:
-        self._pixels, self.marks = pixels, marks or ()
-        self._row: tuple[Any, Array] | None = None
-        if isinstance(pixels, Raster):
-            self.size, self.channels = pixels.info.shape, pixels.info.channels
-        else:
-            self.size, self.channels = pixels.shape[:-1], pixels.shape[-1]
-
-    @property
-    def files(self) -> ImageFiles | None:
-        """What it is read from; None for an array in memory."""
-        return self._pixels.files if isinstance(self._pixels, Raster) else None
-
-    def read(self, region: Region, bands: Sequence[int] | None) -> Array:
-        """A window of some channels, None for all."""
-        if not isinstance(self._pixels, Raster):
-            part = self._pixels[region]
-            return part if bands is None else part[..., list(bands)]
-        if not self._in_strips(region, bands):
-            return self._pixels.read(*region, channels=bands)
-        # A file of strips is unpacked over its whole width for each window: once a row is enough.
-        key = region[:-1], None if bands is None else tuple(bands)
-        if self._row is None or self._row[0] != key:
-            self._row = key, self._pixels.read(*region[:-1], channels=bands)
-        return self._row[1][..., region[-1], :].copy()
-
-    def _in_strips(self, region: Region, bands: Sequence[int] | None) -> bool:
-        """Whether a file stores whole rows, and a row of tiles of it is small enough to be held."""
-        assert isinstance(self._pixels, Raster)
-        info = self._pixels.info
-        if suffix_of(info.path) not in STRIPED or self._pixels.block[-1] < info.width:
-            return False
-        values = prod(s.stop - s.start for s in region[:-1]) * info.width
-        channels = info.channels if bands is None else len(bands)
-        return bool(values * channels * info.dtype.itemsize <= _HELD_ROW)
-
-    def windows(self, bands: Sequence[int] | None) -> Iterator[tuple[Array, Any]]:
-        """Windows that cover it, and where they lack data, as percentiles are computed of."""
-        from normwise.data.pixels import WINDOW_VALUES  # noqa: PLC0415 - light start-up
-
-        whole = [tuple(slice(0, side) for side in self.size)]
-        regions = (
-            self._pixels.windows(WINDOW_VALUES // self.channels)
-            if isinstance(self._pixels, Raster)
-            else whole
-        )
-        for region in regions:
-            part = self.read(region, bands)
-            yield part, missing_in(part, self.marks)
-
-
 class Predictor:
     """Loaded models with what is needed to read images for them.
 
@@ -133,6 +70,7 @@ class Predictor:
     Attributes:
         marks: The values that mark missing pixels in any image: the one that is asked for, or else
             those of the runs. What a file says of itself comes to them.
+        intakes: What each model takes of an image.
 
     Raises:
         NormwiseError: Class ids are wanted of a model that gives no probabilities, or the
@@ -156,6 +94,8 @@ class Predictor:
         pairs = [joined(live_model(member), settings.outputs) for member in members]
         self.models = [live for live, _ in pairs]
         self.fills = [fill_of_run(member) for member in members]
+        each_takes = zip(self.models, self.bands, self.fills, strict=True)
+        self.intakes = [Intake(*takes) for takes in each_takes]
         self.views = [views_of_run(member, settings.tta) for member in members]
         self._engines: list[ChosenEngine] = []
         self.made = self._outputs([heads for _, heads in pairs])
@@ -307,9 +247,8 @@ class Predictor:
         """
         from normwise.inference.whole import check_image  # noqa: PLC0415 - needs a backend
 
-        for live, bands in zip(self.models, self.bands, strict=True):
-            count = channels if bands is None else len(_existing(bands, channels))
-            check_image(live, (*size, count))
+        for intake in self.intakes:
+            check_image(intake.model, (*size, len(intake.of(channels))))
 
     def _tile(self, image: Image, told: Sequence[int] | None) -> tuple[int, ...]:
         from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
@@ -334,70 +273,6 @@ class Predictor:
         remote = self.settings.remote
         return 1 if remote is None else remote.sharing
 
-    def reader(self, image: Image) -> Any:
-        """A function that reads a window of an image as each model takes it.
-
-        Returns:
-            Called with a region, it gives the models' images and where there is no data. What
-            has to be known of the whole image, such as its percentiles, is found before.
-        """
-        scalings = [self._scaling(live, i, image) for i, live in enumerate(self.models)]
-        wanted = self._union(image.channels)
-
-        def read(region: Region) -> tuple[list[Array], npt.NDArray[np.bool_]]:
-            raw = image.read(region, wanted)
-            images, empty = [], np.zeros((*raw.shape[:-1], 1), bool)
-            for i, live in enumerate(self.models):
-                chosen = self._chosen(raw, i, wanted)
-                missing = missing_in(chosen, image.marks)
-                scaled = scalings[i](chosen) if scalings[i] else chosen
-                images.append(_filled(live, self.fills[i], scaled, missing))
-                if missing is not None:
-                    empty |= np.all(missing, axis=-1, keepdims=True)
-            return images, empty
-
-        return read
-
-    def _scaling(self, live: Any, index: int, image: Image) -> Any:
-        from normwise.data.scaling import scaled_between  # noqa: PLC0415 - light start-up
-        from normwise.training.scaling import scaling_of_model  # noqa: PLC0415
-
-        scaling = scaling_of_model(live)
-        if scaling is None:
-            return None
-        bounds = scaling.bounds(lambda: image.windows(self.bands[index]))
-        return lambda pixels: scaled_between(pixels, bounds)
-
-    def _union(self, channels: int) -> list[int] | None:
-        """The channels that any model takes; None for all."""
-        if any(bands is None for bands in self.bands):
-            return None
-        return sorted({band for bands in self.bands for band in _existing(bands or (), channels)})
-
-    def _chosen(self, raw: Array, index: int, union: Sequence[int] | None) -> Array:
-        bands = self.bands[index]
-        if bands is None:
-            return raw
-        places = list(bands) if union is None else [union.index(band) for band in bands]
-        return raw[..., places]
-
-
-def _filled(
-    live: Any, fill: Sequence[float] | None, pixels: Array, missing: npt.NDArray[np.bool_] | None
-) -> Array:
-    """An image as a model was trained on it: filled where nothing was measured."""
-    from normwise.training.evaluate import input_mean  # noqa: PLC0415 - light start-up
-
-    if missing is None:
-        return pixels
-    known = fill is not None and len(fill) == missing.shape[-1]
-    mean = np.asarray(fill if known else input_mean(live), np.float32)
-    if mean.shape[-1] != missing.shape[-1]:
-        raise NetworkError(f"the model takes {mean.shape[-1]} channels, not {missing.shape[-1]}.")
-    return np.where(missing, np.broadcast_to(mean, missing.shape), pixels)
-
-
-def _existing(bands: Sequence[int], count: int) -> list[int]:
-    if any(not 0 <= band < count for band in bands):
-        raise RasterError(f"the image has {count} channels, but bands {list(bands)} are wanted.")
-    return list(bands)
+    def reader(self, image: Image) -> Read:
+        """A function that reads a window of an image as each model takes it; see `reader`."""
+        return reader(self.intakes, image)

@@ -16,7 +16,8 @@ from normwise.rasters.partial import PartialImage, begun_with, partial_folder, r
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Tiles
-    from normwise.workflows.predictor import Image, Predictor
+    from normwise.workflows.prediction_images import Image
+    from normwise.workflows.predictor import Predictor
 
 _RUNTIMES: Final = ("openvino", "onnxruntime")
 
