@@ -48,3 +48,11 @@ def test_large_groups_are_balanced_by_small_ones():
 def test_impossible_numbers_of_folds(folds):
     with pytest.raises(DataError, match="expected from 2 to 3, the number of images"):
         folds_of({"a": "a", "b": "b", "c": "c"}, folds, 0)
+
+
+@pytest.mark.parametrize("groups", [{}, {"a": "a"}, {"a": "g", "b": "g"}])
+def test_one_image_makes_no_folds(groups):
+    words = f"5 folds: found {len(set(groups.values()))}, expected 2 or more images"
+    with pytest.raises(DataError, match=words) as caught:
+        folds_of(groups, 5, 0)
+    assert "train without folds" in str(caught.value)

@@ -59,10 +59,23 @@ def test_masks_of_black_and_white_show_the_line_to_write(folder) -> None:
     assert problems(folder) == (found,)
     folder.text("dataset.yaml", "mask_values: {0: 0, 255: 1}\n")
     assert open_dataset(folder.root).outputs == 2
-    folder.text("dataset.yaml", "mask_values: {0: 0, 255: 255}\n")
-    assert open_dataset(folder.root).outputs == 1
+    folder.text("dataset.yaml", "mask_values: {0: 0, 255: 255}\nclasses: [land, water]\n")
+    assert open_dataset(folder.root).outputs == 2
     folder.text("dataset.yaml", "classes: {land: 0, water: 255}\n")
     assert open_dataset(folder.root).class_ids == {0: 0, 255: 1}
+
+
+@pytest.mark.parametrize(("value", "ignored"), [(0, False), (1, False), (1, True)])
+def test_masks_of_one_class_are_refused(folder, value, ignored) -> None:
+    folder.image("images/a.tif")
+    mask = np.full((40, 50), value, np.uint8)
+    mask[:9] = 255 if ignored else value
+    folder.mask("masks/a.png", mask)
+    (found,) = problems(folder)
+    assert found.startswith(f"masks hold one class alone, the value {value}; expected 2 or more")
+    assert "name all `classes` in dataset.yaml" in found and "`mask_values: {0: 0, 1: 1}`" in found
+    folder.text("dataset.yaml", "classes: [land, water]\n")
+    assert open_dataset(folder.root).outputs == 2
 
 
 def test_masks_with_gaps_show_the_line_to_write(folder) -> None:
@@ -139,7 +152,8 @@ def test_a_split_without_any_label(folder, labels: str) -> None:
         folder.target("targets/b.tif", np.full((40, 50, 2), np.nan, np.float32))
     told = {"a": "train", "b": "val", "c": "test"}
     assert problems(folder, splits=told) == (
-        "the split val has no label at all: every pixel is ignored",
+        "the split val has no label at all: every pixel is ignored. Label some, or give it an "
+        "image that has labels (split.csv)",
     )
     assert open_dataset(folder.root, splits={**told, "a": "val", "c": "train"}).outputs
 

@@ -86,6 +86,59 @@ def test_windows_of_a_file_are_cut_to_the_part(folder, monkeypatch) -> None:
         )
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_image_is_cut_where_its_labels_allow_it(folder, axis) -> None:
+    """The part beyond the usual cut has no label; along one axis all labels are in one line."""
+    mask = np.full((40, 50), 255, np.uint8)
+    if axis:
+        mask[:, 10:20] = np.arange(10) % 2
+    else:
+        mask[10:20, 7] = np.arange(10) % 2
+    folder.image("images/a.tif")
+    folder.mask("masks/a.png", mask)
+    dataset = open_dataset(folder.root)
+    (train,), (val,) = dataset.split("train"), dataset.split("val")
+    origin = [0, 0]
+    origin[axis] = 18
+    assert val.origin == tuple(origin)
+    assert train.shape[axis] == 18 and val.shape[axis] == mask.shape[axis] - 18
+    assert class_counts(dataset, "val").sum() == 0.2 * (mask < 255).sum()
+    assert class_counts(dataset, "train").sum() == 0.8 * (mask < 255).sum()
+    assert dataset.notes[1].startswith("a: its labels are uneven; it is cut where the last 20% of")
+    assert open_dataset(folder.root, read_pixels=False).items == dataset.items
+
+
+def test_every_target_has_labels_on_both_sides_if_it_can(folder) -> None:
+    target = np.full((40, 50, 2), np.nan, np.float32)
+    target[:, :, 0], target[20:22, 5:40, 1] = 1, 2
+    folder.image("images/a.tif")
+    folder.target("targets/a.npy", target)
+    dataset = open_dataset(folder.root)
+    for split in ("train", "val"):
+        assert (channel_statistics(dataset, split, of="labels").count > 0).all()
+
+
+def test_images_with_even_labels_are_cut_as_usual(folder) -> None:
+    folder.fill(2)
+    mask = np.full((40, 50), 255, np.uint8)
+    mask[::7, ::5] = 1
+    mask[::7, 1::5] = 0
+    (folder.root / "masks" / "a.png").unlink()
+    folder.mask("masks/a.png", mask)
+    dataset = open_dataset(folder.root)
+    assert {item.origin for item in dataset.split("val")} == {(0, 40)}
+    assert len(dataset.notes) == 1
+
+
+def test_labels_in_a_single_pixel_cannot_train_and_validate(folder) -> None:
+    target = np.full((40, 50, 1), np.nan, np.float32)
+    target[3, 4] = 1
+    folder.image("images/a.tif")
+    folder.target("targets/a.npy", target)
+    with pytest.raises(DataError, match="Label more pixels, or name images that validate in split"):
+        open_dataset(folder.root)
+
+
 def test_no_validation_if_not_wanted(folder) -> None:
     assert open_dataset(folder.fill(3).root, validation=0).split("val") == ()
 
@@ -184,6 +237,39 @@ def test_a_group_is_never_divided_by_an_automatic_split(folder) -> None:
     assert any(len({found[name] for name in "abcdef"}) == 2 for found in divided)
 
 
+def test_a_large_group_is_passed_over_where_smaller_ones_fit(folder) -> None:
+    folder.fill(12)
+    rows = [f"{name},{'big' if name in 'abcdefgh' else name}" for name in "abcdefghijkl"]
+    folder.text("split.csv", "\n".join(["name,group", *rows]))
+    for seed in range(6):
+        dataset = open_dataset(folder.root, validation=0.25, seed=seed)
+        assert len(dataset.split("val")) == 3
+        assert set("abcdefgh") <= {item.name for item in dataset.split("train")}
+        assert dataset.notes == (f"3 of 12 training images validate, chosen by seed {seed}",)
+
+
+@pytest.mark.parametrize(
+    ("groups", "share", "expected"),
+    [
+        ("aaaabbbbcccc", 0.2, {4}),  # where all groups are too large one comes all the same
+        ("aaaaaabbbbcc", 0.5, {6}),
+        ("aaaaabbbbbcc", 0.35, {2}),  # 4 are wanted, and 7 are farther away
+        ("aaaaabbbccdd", 0.5, {5, 7}),  # by the order in which the seed draws them
+    ],
+)
+def test_groups_come_as_near_to_the_share_as_they_can(folder, groups, share, expected) -> None:
+    folder.fill(12)
+    rows = [f"{name},{group}" for name, group in zip("abcdefghijkl", groups, strict=True)]
+    folder.text("split.csv", "\n".join(["name,group", *rows]))
+    wanted = round(12 * share)
+    for seed in range(4):
+        found = open_dataset(folder.root, validation=share, seed=seed, read_pixels=False)
+        count = len(found.split("val"))
+        assert count in expected
+        told = f"; {wanted} were wanted, but images of one group stay together" in found.notes[0]
+        assert told == (abs(count - wanted) > wanted / 2)
+
+
 def test_a_group_in_two_splits_is_a_problem(folder) -> None:
     folder.fill(4)
     folder.text("split.csv", "name,split,group\na,train,g\nb,test,g\nc,train,h\nd,val,\n")
@@ -229,7 +315,7 @@ def test_groups_alone_are_split_automatically(folder, head) -> None:
         assert len({splits(dataset)[name] for name in "abcdef"}) == 1
         assert {item.group for item in dataset.items} == {"big", None}
         sides.add(splits(dataset)["a"])
-    assert sides == {"train", "val"}
+    assert sides == {"train"}  # 6 of 12 would be too many
     validating = [
         {item.name for item in open_dataset(folder.root, fold=(fold, 3)).split("val")}
         for fold in (1, 2, 3)

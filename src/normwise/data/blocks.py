@@ -1,41 +1,13 @@
-"""Validation on a part of each training image, where there are too few images to spare one."""
+"""Items that are parts of their files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from normwise.data.dataset import Item
 
 
-def with_validation_blocks(items: Iterable[Item], share: float) -> tuple[Item, ...]:
-    """Cuts the end off every training image, across its longest side, and validates there.
-
-    The two parts never share a pixel, but they are neighbours: scores are better than those of
-    another place would be.
-
-    Args:
-        items: The items of a data set.
-        share: The share of each training image that validates, above 0 and below 1.
-
-    Returns:
-        The items, each training item as two: `train` and `val`. One of a single pixel stays
-        whole, and validates as well.
-    """
-    return tuple(part for item in items for part in _parts(item, share))
-
-
-def _parts(item: Item, share: float) -> Iterator[Item]:
-    if item.split != "train":
-        yield item
-        return
-    sizes = sizes_of(item)
-    axis = sizes.index(max(sizes))
-    kept = min(max(round(sizes[axis] * (1 - share)), 1), max(sizes[axis] - 1, 1))
-    yield _cut(item, axis, 0, kept)
-    rest = sizes[axis] - kept
-    yield replace(_cut(item, axis, kept, rest) if rest else item, split="val")
-
-
-def _cut(item: Item, axis: int, start: int, length: int) -> Item:
+def cut(item: Item, axis: int, start: int, length: int) -> Item:
+    """The part of a whole item from some line across an axis on."""
     sizes = [length if index == axis else size for index, size in enumerate(item.shape)]
     origin = tuple(start if index == axis else 0 for index in range(len(sizes)))
     depth = None if item.depth is None else sizes[0]
@@ -59,7 +31,7 @@ def whole_images(items: Iterable[Item]) -> list[Item]:
             whole.append(item)
         elif not item.origin:
             axis = next(index for index, start in enumerate(end.origin) if start)
-            whole.append(_cut(item, axis, 0, end.origin[axis] + sizes_of(end)[axis]))
+            whole.append(cut(item, axis, 0, end.origin[axis] + sizes_of(end)[axis]))
     return whole
 
 

@@ -73,8 +73,11 @@ class Description(Reading):
             raise ValueError("a name stands twice in `classes`")
         if isinstance(self.classes, dict) and len(set(self.classes.values())) != len(names):
             raise ValueError("two names in `classes` have the same mask value")
-        if self.classes is not None and not 1 <= self._count <= IGNORE:
-            raise ValueError(f"`classes` must name 1 to {IGNORE} classes, not {self._count}")
+        if self.classes is not None and not 2 <= self._count <= IGNORE:
+            raise ValueError(
+                f"`classes` must name 2 to {IGNORE} classes, not {self._count}; what is no object "
+                "is a class too, such as `background`"
+            )
         if self.colours is not None and self.classes and len(self.colours) != self._count:
             raise ValueError(f"{len(self.colours)} `colours` for {self._count} classes")
         self._check_ids()
@@ -84,6 +87,11 @@ class Description(Reading):
         ids = set((self.mask_values or {}).values()) - {IGNORE}
         if self.mask_values is not None and not ids:
             raise ValueError("`mask_values` names no class, only 255 (ignore)")
+        if self.classes is None and ids == {0}:
+            raise ValueError(
+                "`mask_values` leads to class 0 alone; expected 2 or more classes. Give another "
+                "value the class 1, or name all `classes`"
+            )
         if self.classes is not None and any(index >= self._count for index in ids):
             raise ValueError(
                 f"`mask_values` leads to class {max(ids)}, but the last of the "

@@ -1,12 +1,11 @@
 """Opening a data folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from normwise.data.as_trained import as_trained, refuse_other_order
-from normwise.data.blocks import with_validation_blocks
 from normwise.data.dataset import SPLITS, Dataset, Item, Labels
 from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.examination import Examination, Facts, dimensions_of
@@ -16,6 +15,7 @@ from normwise.data.problems import black_and_white, infer_class_ids, problems_of
 from normwise.data.reading import Record
 from normwise.data.split_table import Splits
 from normwise.data.splitting import Division, divide
+from normwise.data.validation_blocks import with_validation_blocks
 from normwise.rasters import RasterInfo
 
 
@@ -69,7 +69,8 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         The data set.
 
     Raises:
-        DataError: If anything is wrong; `.problems` has all of it.
+        DataError: If anything is wrong; `.problems` has all of it. Or if parts of images must
+            validate, and none can be cut so that both parts have labels.
 
     Example:
         ```python
@@ -103,7 +104,14 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         ],
     )
     dataset = _dataset(examination, division, facts, description, known or {}, selection)
-    return replace(dataset, record=_record(layout, description, facts))
+    dataset = replace(dataset, record=_record(layout, description, facts))
+    return _in_blocks(dataset, division.block_share) if division.block_share else dataset
+
+
+def _in_blocks(dataset: Dataset, share: float) -> Dataset:
+    blocks = with_validation_blocks(dataset, share)
+    notes = (*dataset.notes, *blocks.notes)
+    return replace(dataset, items=_in_order(blocks.items), notes=notes)
 
 
 def _read(
@@ -188,7 +196,7 @@ def _dataset(
     return Dataset(
         root=examination.root,
         task="segmentation" if masks else "regression",
-        items=_items(facts, division.block_share),
+        items=_items(facts),
         channels=len(bands),
         outputs=len(classes) if masks else len(target_names),
         classes=classes,
@@ -212,8 +220,8 @@ def _headers(facts: Sequence[Facts]) -> tuple[RasterInfo, RasterInfo]:
     return found.image, found.label
 
 
-def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
-    items = [
+def _items(facts: Sequence[Facts]) -> tuple[Item, ...]:
+    return _in_order(
         Item(
             name=found.pair.name,
             image=found.pair.image,
@@ -227,9 +235,11 @@ def _items(facts: Sequence[Facts], block_share: float) -> tuple[Item, ...]:
         )
         for found in facts
         if found.image is not None and found.pair.split is not None
-    ]
-    parts = with_validation_blocks(items, block_share) if block_share else items
-    return tuple(sorted(parts, key=lambda item: (SPLITS.index(item.split), item.name)))
+    )
+
+
+def _in_order(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(sorted(items, key=lambda item: (SPLITS.index(item.split), item.name)))
 
 
 def _names(info: RasterInfo) -> tuple[str, ...]:

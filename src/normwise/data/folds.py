@@ -28,6 +28,11 @@ def folds_of(groups: Mapping[str, str], folds: int, seed: int) -> dict[str, int]
         DataError: If there are fewer groups than folds, or fewer than 2 folds.
     """
     sizes = Counter(groups.values())
+    if len(sizes) < 2:
+        raise DataError(
+            f"{folds} folds: found {len(sizes)}, expected 2 or more images (or groups of images) "
+            "that don't test. Add some, or train without folds."
+        )
     if not 2 <= folds <= len(sizes):
         raise DataError(
             f"{folds} folds: expected from 2 to {len(sizes)}, the number of "

@@ -215,6 +215,8 @@ def infer_class_ids(facts: Iterable[Facts]) -> tuple[dict[int, int] | None, list
     values = [value for value in present if value != IGNORE]
     if values == [0] and IGNORE in present:
         return None, [_black_and_white()]
+    if len(values) == 1:
+        return None, [_one_class(values[0])]
     if values == list(range(len(values))):
         return {value: value for value in (*values, IGNORE)}, []
     lines = ", ".join(f"{value}: {index}" for index, value in enumerate(values[:_SHOWN]))
@@ -242,7 +244,15 @@ def _black_and_white() -> str:
     return (
         "masks hold only 0 and 255, and 255 means ignore. If 255 is the object, write in "
         "dataset.yaml `mask_values: {0: 0, 255: 1}`; if it is ignore, `mask_values: "
-        "{0: 0, 255: 255}`"
+        "{0: 0, 255: 255}` and the names of all `classes`"
+    )
+
+
+def _one_class(value: int) -> str:
+    return (
+        f"masks hold one class alone, the value {value}; expected 2 or more, which could be told "
+        "apart. If there are others, name all `classes` in dataset.yaml, or what their values mean "
+        "(`mask_values: {0: 0, 1: 1}`)"
     )
 
 
@@ -256,7 +266,10 @@ def _unlabelled_splits(facts: Sequence[Facts], known: dict[int, int]) -> Iterato
     for split in SPLITS:
         answers = [_labelled(found, known) for found in facts if found.pair.split == split]
         if answers and all(answer is False for answer in answers):
-            yield f"the split {split} has no label at all: every pixel is ignored"
+            yield (
+                f"the split {split} has no label at all: every pixel is ignored. Label some, or "
+                "give it an image that has labels (split.csv)"
+            )
 
 
 def _labelled(found: Facts, known: dict[int, int]) -> bool | None:

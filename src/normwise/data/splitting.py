@@ -183,26 +183,38 @@ def _with_validation(division: Division, validation: float, seed: int) -> Divisi
         return division
     if len({pair.together for pair in train}) < _FEWEST:
         return _validate_on_blocks(division, len(train), validation)
-    chosen = _spared(train, validation, seed)
+    wanted = max(1, round(len(train) * validation))
+    chosen = _spared(train, wanted, seed)
     note = f"{len(chosen)} of {len(train)} training images validate, chosen by seed {seed}"
+    if abs(len(chosen) - wanted) > wanted / 2:
+        note += f"; {wanted} were wanted, but images of one group stay together"
     return _marked(division, set(), chosen, note)
 
 
-def _spared(train: Sequence[Pair], validation: float, seed: int) -> set[str]:
-    """The images of whole groups, drawn until there are enough; never all groups."""
+def _spared(train: Sequence[Pair], wanted: int, seed: int) -> set[str]:
+    """The images of whole groups, drawn until there are about as many as wanted; never all groups.
+
+    A group that would be too many is passed over while others are left. The smallest of those comes
+    in at last if that is nearer to what is wanted, or no other is there.
+    """
     members: dict[str, list[str]] = {}
     for pair in sorted(train, key=lambda pair: pair.name):
         members.setdefault(pair.together, []).append(pair.name)
-    count = max(1, round(len(train) * validation))
     order = np.random.default_rng(np.random.SeedSequence([seed, len(train)])).permutation(
         sorted(members)
     )
     chosen: set[str] = set()
-    for group in order[:-1].tolist():
-        if len(chosen) >= count:
-            break
-        chosen |= set(members[group])
-    return chosen
+    passed: list[str] = []
+    groups = 0
+    for group in order.tolist():
+        if groups < len(members) - 1 and len(chosen) + len(members[group]) <= wanted:
+            chosen |= set(members[group])
+            groups += 1
+        else:
+            passed.append(group)
+    smallest = min((members[group] for group in passed), key=len)
+    nearer = len(smallest) < 2 * (wanted - len(chosen))
+    return chosen | set(smallest) if not chosen or (nearer and len(passed) > 1) else chosen
 
 
 def _marked(
