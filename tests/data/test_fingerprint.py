@@ -1,12 +1,14 @@
 """A fingerprint's numbers are those of the pixels, with nodata left out."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from normwise.data import open_dataset
 from normwise.data.fingerprint import SHARES, fingerprint
+from normwise.data.sampling import sample_pixels
 from normwise.errors import DataError
 
 CLASSES = "classes: [ground, disc, speck]\nnodata: -9999\n"
@@ -62,9 +64,8 @@ def test_channels_exposure_and_correlation(folder):
     assert found.exposure[0].between > 0.9
     assert found.exposure[2].between < 0.01
     known = flat[~np.isnan(flat).any(-1)]
-    np.testing.assert_allclose(
-        found.correlation, np.corrcoef(known.T), rtol=0, atol=5e-3
-    )  # pixels without a label are left out there
+    # Of pixels without a label too, and in full: four digits make alike channels indefinite.
+    np.testing.assert_allclose(found.correlation, np.corrcoef(known.T), rtol=0, atol=1e-9)
 
 
 def test_classes_and_objects(folder):
@@ -101,12 +102,70 @@ def test_targets_and_what_goes_with_them(folder):
         rows.append(f"{name},{split}")
     folder.text("split.csv", "\n".join(rows))
     found = fingerprint(open_dataset(folder.root))
-    assert (found.relations[0].channel, found.relations[0].correlation) == ("band 2", 1.0)
+    assert found.relations[0].channel == "band 2"
+    assert found.relations[0].correlation == pytest.approx(1, abs=1e-9)
     assert found.relations[0].linear == pytest.approx(1, abs=1e-9)
     assert found.relations[1].linear < 0.01
     assert found.targets[0].missing == 0
     assert found.targets[1].missing == pytest.approx(0.25)
     assert found.classes == ()
+
+
+def few_pixels(monkeypatch, most):
+    """The sample of all pixels has no more than about so many."""
+    few = partial(sample_pixels, most=most)
+    monkeypatch.setattr("normwise.data.fingerprint.sample_pixels", few)
+
+
+def test_few_labels_among_many_pixels_are_found_and_are_not_taken_for_more(folder, monkeypatch):
+    few_pixels(monkeypatch, 50)
+    rng, image = folder.rng, folder.rng.normal(0, 1, (60, 70, 3))
+    target = np.full((60, 70, 3), np.nan)
+    many = rng.permutation(60 * 70)[:400]
+    target.reshape(-1, 3)[many, 1] = rng.normal(8, 2, 400)
+    target.reshape(-1, 3)[many, 2] = 3 * image.reshape(-1, 3)[many, 2] + rng.normal(0, 3, 400)
+    target.reshape(-1, 3)[many[:20], 0] = rng.normal(5, 1, 20)
+    folder.image("images/a.npy", image)
+    folder.target("targets/a.npy", target)
+    dataset = open_dataset(folder.root)
+    found = fingerprint(dataset)
+    (item,) = dataset.split("train")
+    seen = target[: item.height, : item.width].reshape(-1, 3)
+    for index, own in enumerate(found.targets):
+        labels = seen[~np.isnan(seen[:, index]), index]
+        assert own.percentiles == pytest.approx(np.percentile(labels, SHARES), rel=1e-9)
+    assert found.relations[0].linear == 0
+    assert found.relations[1].linear < 0.05
+    assert found.relations[2].linear == pytest.approx(0.5, abs=0.1)
+    few = [note for note in found.notes if "too few to tell" in note]
+    assert len(few) == 1 and few[0].startswith("band 1: ") and "3 channels" in few[0]
+
+
+def test_a_channel_of_which_the_sample_has_nothing_has_its_range(folder, monkeypatch):
+    few_pixels(monkeypatch, 5)
+    for name in "abcd":
+        image = folder.rng.normal(0, 1, (60, 70, 2))
+        image[..., 1] = np.nan
+        image[7, 9, 1], image[30, 50, 1] = 3, 5
+        folder.image(f"images/{name}.npy", image)
+        folder.mask(f"masks/{name}.png", folder.rng.integers(0, 2, (60, 70)).astype(np.uint8))
+    folder.text("dataset.yaml", "nodata: .nan\n")
+    sparse = fingerprint(open_dataset(folder.root)).channels[1]
+    assert (sparse.minimum, sparse.maximum, sparse.tails) == (3, 5, None)
+    assert sparse.percentiles == pytest.approx(np.percentile([3, 5], SHARES))
+
+
+def test_constant_channels_are_marked(folder):
+    for name in "abcd":
+        image = folder.rng.normal(0, 1, (40, 50, 3)).astype(np.float32)
+        image[..., 1] = 0.1
+        folder.image(f"images/{name}.npy", image)
+        folder.mask(f"masks/{name}.png")
+    found = fingerprint(open_dataset(folder.root))
+    assert [channel.constant for channel in found.channels] == [False, True, False]
+    np.testing.assert_array_equal(np.isnan(found.correlation), [[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    assert found.to_dict()["correlation"][1] == [None] * 3
+    assert any(n.startswith("constant in all training images: band 2") for n in found.notes)
 
 
 def test_it_is_json_and_does_not_depend_on_the_windows(folder, monkeypatch):

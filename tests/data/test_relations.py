@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from normwise.data import open_dataset
-from normwise.data.relations import relations
+from normwise.data.relations import Relations, relations
 from normwise.errors import DataError
 
 
@@ -68,3 +68,28 @@ def test_no_pixel_with_everything_is_an_error(folder):
     folder.text("dataset.yaml", "nodata: .nan\n")
     with pytest.raises(DataError, match="has both all channels and a label"):
         relations(open_dataset(folder.root))
+
+
+def test_what_channels_explain_of_noise_is_nothing_however_many_there_are():
+    rng = np.random.default_rng(0)
+    for pixels, channels in ((20, 13), (100, 100), (200, 13)):
+        x, y = rng.normal(size=(pixels, channels)), rng.normal(size=(pixels, 1))
+        found = Relations.of(x, y)
+        assert found.tells == (pixels == 200)
+        assert found.adjusted_r2()[0] < (0.08 if found.tells else 1e-9)
+        if not found.tells:
+            assert found.linear_fit().r2[0] > 0.5  # why it is adjusted
+    y = x[:, :1] + rng.normal(size=(pixels, 1))
+    design = np.c_[x, np.ones(pixels)]
+    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    unbiased = (left**2).sum() / (pixels - 13 - 1) / y.var(ddof=1)
+    assert Relations.of(x, y).adjusted_r2()[0] == pytest.approx(1 - unbiased, rel=1e-9)
+    assert Relations.of(x, x[:, :1]).adjusted_r2()[0] == pytest.approx(1, abs=1e-9)
+
+
+def test_a_constant_whose_mean_is_rounded_is_constant():
+    x = np.c_[np.full(100_003, 0.1), np.random.default_rng(1).normal(size=100_003)]
+    assert x.mean(0)[0] != 0.1
+    found = Relations.of(x, x[:, 1:])
+    assert found.std[0] == 0 and found.std[1] > 0
+    np.testing.assert_array_equal(found.correlation[0], 0)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from normwise.data.fingerprint import ClassTraits, Exposure, Fingerprint, TargetTraits, Values
@@ -208,6 +209,29 @@ def test_channels_that_are_alike_change_little_on_their_own():
     assert "only 14%" in reasons["data.augmentation.intensity"]
     copies, _ = choices(replace(MASKS, correlation=((1.0, 1.0), (1.0, 1.0))))
     assert copies["data.augmentation.intensity"] == 0
+
+
+def test_channels_that_are_nearly_collinear_change_together():
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(20_000, 5)) @ rng.normal(size=(5, 30))
+    correlation = np.corrcoef((pixels + 0.003 * rng.normal(size=pixels.shape)).T)
+    # Rounding makes it indefinite, so that what a channel has of its own seems to be no number.
+    rounded = correlation.round(4)
+    assert np.linalg.eigvalsh(rounded).min() < -1e-4
+    for matrix in (correlation, rounded):
+        made, reasons = choices(replace(MASKS, correlation=tuple(map(tuple, matrix.tolist()))))
+        assert made["data.augmentation.intensity"] == 0
+        assert "only 1%" in reasons["data.augmentation.intensity"]
+
+
+def test_constant_channels_say_nothing_of_the_others():
+    nan = float("nan")
+    alone, _ = choices(replace(MASKS, correlation=((1.0, nan), (nan, nan))))
+    assert alone["data.augmentation.intensity"] == 0.1
+    pair = ((1.0, nan, 0.99), (nan, nan, nan), (0.99, nan, 1.0))
+    assert choices(replace(MASKS, correlation=pair))[0]["data.augmentation.intensity"] == 0.04
+    nothing, _ = choices(replace(MASKS, correlation=((nan,),)))
+    assert nothing["data.augmentation.intensity"] == 0.1
 
 
 def test_what_is_told_stands_and_the_rest_follows_from_it():

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import normwise as nw
 from normwise.cli.app import app
 from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeError
-from normwise.rasters import write_raster
+from normwise.rasters import read_raster, write_raster
 from normwise.training.configure import Cost
 from normwise.training.recipe import load_recipe
 from normwise.workflows.configure import configure, seconds_of
@@ -78,6 +78,20 @@ def test_patches_are_drawn_as_the_network_sees_them(data, quick, tmp_path):
         assert len(np.unique(np.asarray(drawn.convert("L")))) > 50
     with pytest.raises(OutputExistsError, match=r"patches\.png exists already"):
         configure(data, settings=settings, preview=picture)
+
+
+def test_a_constant_channel_is_printed_and_said_in_json(data, quick, tmp_path):
+    for path in sorted((data / "images").iterdir()):
+        level = np.full((64, 64), 7, np.uint16)
+        write_raster(path, np.dstack([read_raster(path), level]), overwrite=True)
+    told = ["configure", str(data), "-o", str(tmp_path / "own.yaml")]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "most band 1 and band 2 (" in said and "(nan)" not in said
+    assert "Note: constant in all training images: band 3" in said
+    content = json.loads(CliRunner().invoke(app, [*told, "--overwrite", "--format=json"]).stdout)
+    assert content["fingerprint"]["correlation"][2] == [None, None, None]
 
 
 def test_the_command_prints_what_it_found_or_json(data, quick, tmp_path):

@@ -1,5 +1,6 @@
 """`normwise configure`: what a data folder is like, and a recipe for it."""
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +155,7 @@ def _print_relations(found: "Fingerprint") -> None:
         (abs(found.correlation[a][b]), names[a], names[b], found.correlation[a][b])
         for a in range(len(names))
         for b in range(a)
+        if not isnan(found.correlation[a][b])
     ]
     if pairs:
         _, a, b, r = max(pairs)

@@ -1,6 +1,7 @@
 """What a data set is like: what every choice of a recipe is made from."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Final
@@ -9,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.data.blocks import sizes_of
-from normwise.data.dataset import SPLITS, Dataset
+from normwise.data.dataset import SPLITS, Dataset, Item
 from normwise.data.leaks import Leak, find_leaks
 from normwise.data.objects import ObjectSizes, object_sizes
-from normwise.data.relations import LinearFit, Relations
-from normwise.data.sampling import PixelSample, sample_pixels
+from normwise.data.relations import FEWEST_A_CHANNEL, Relations
+from normwise.data.sampling import PixelSample, sample_labels, sample_pixels
 from normwise.data.scaling import Percentiles
 from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
 from normwise.json_files import nulled
@@ -25,6 +26,8 @@ SHARES: Final = (0.1, 1.0, 25.0, 50.0, 75.0, 99.0, 99.9)
 
 # The interquartile range of a normal distribution, in standard deviations.
 _NORMAL_RANGE: Final = 1.349
+# Labels of a target in the sample; of fewer more are drawn, where there are more.
+_FEWEST_LABELS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ class Values:
         maximum: Largest value.
         mean: Mean.
         std: Standard deviation.
-        percentiles: At `SHARES`, of a sample of the pixels.
+        percentiles: At `SHARES`, of a sample of the pixels; if it has none with a value, as if
+            there were the smallest and the largest alone.
         tails: How far the 0.1 and 99.9 percentiles are from the median, the farther one, in
             standard deviations of a normal distribution of the same quartiles (3.1 for a normal
-            one). None if half of the pixels have one value.
+            one). None if half of the pixels have one value, or the sample has none.
         missing: Share of pixels without a measurement or label.
     """
 
@@ -52,6 +56,11 @@ class Values:
     percentiles: tuple[float, ...]
     tails: float | None
     missing: float
+
+    @property
+    def constant(self) -> bool:
+        """Whether all pixels have one value."""
+        return self.minimum == self.maximum
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class TargetTraits:
     Args:
         channel: The channel that it goes with best.
         correlation: Pearson's r of the two.
-        linear: The share of its variance that a linear function of all channels explains.
+        linear: The share of its variance that a linear function of all channels explains, adjusted
+            for their number; 0 if there are fewer than 10 labelled pixels for each channel.
     """
 
     channel: str
@@ -116,12 +126,13 @@ class Fingerprint:
         largest: The largest size.
         channels: The values of each image channel.
         exposure: How each channel differs between images.
-        correlation: Pearson's r between the channels.
+        correlation: Pearson's r between the channels over pixels that have all of them; NaN beside
+            a constant one, also of it with itself.
         classes: The classes of a segmentation.
         targets: The values of each target of a regression.
         relations: What the channels say about each target.
         leaks: Images of different splits that are not independent.
-        notes: What was decided when the folder was opened.
+        notes: What was decided when the folder was opened, and what can't be told of it.
     """
 
     root: str
@@ -167,7 +178,9 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
     pixels = int(prod(sizes.T.astype(float)).sum())
     statistics, sample = channel_statistics(dataset), sample_pixels(dataset, items)
     masks = dataset.task == "segmentation"
-    joint = _relations(sample)
+    channels = _channels(dataset, statistics, sample, pixels)
+    targets, joints = _targets(dataset, items, sample, pixels) if not masks else ((), ())
+    search = find_leaks(dataset)
     return Fingerprint(
         root=str(dataset.root),
         task=dataset.task,
@@ -178,37 +191,43 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
         smallest=tuple(sizes.min(0).tolist()),
         median=tuple(np.median(sizes, 0).astype(int).tolist()),
         largest=tuple(sizes.max(0).tolist()),
-        channels=_values(dataset.bands, statistics, sample.values, pixels),
+        channels=channels,
         exposure=_exposure(dataset, sample),
-        correlation=_rounded(joint.correlation[: dataset.channels, : dataset.channels]),
+        correlation=_correlation(sample),
         classes=_classes(dataset) if masks else (),
-        targets=() if masks else _targets(dataset, sample, pixels),
-        relations=() if masks else _target_traits(dataset, joint),
-        leaks=find_leaks(dataset),
-        notes=dataset.notes,
+        targets=targets,
+        relations=tuple(_target_traits(dataset, joint) for joint in joints),
+        leaks=search.leaks,
+        notes=(*dataset.notes, *_notes(channels, targets, joints), *search.notes),
+    )
+
+
+def _channels(
+    dataset: Dataset, statistics: ChannelStatistics, sample: PixelSample, pixels: int
+) -> tuple[Values, ...]:
+    return tuple(
+        _values(name, statistics, index, sample.values[:, index], pixels)
+        for index, name in enumerate(dataset.bands)
     )
 
 
 def _values(
-    names: tuple[str, ...], statistics: ChannelStatistics, sample: Doubles, pixels: int
-) -> tuple[Values, ...]:
-    found = []
-    for index, name in enumerate(names):
-        column = sample[:, index]
-        quantiles = np.percentile(column[np.isfinite(column)], SHARES)
-        found.append(
-            Values(
-                name=name,
-                minimum=float(statistics.minimum[index]),
-                maximum=float(statistics.maximum[index]),
-                mean=float(statistics.mean[index]),
-                std=float(statistics.std[index]),
-                percentiles=tuple(quantiles.tolist()),
-                tails=_tails(quantiles),
-                missing=max(0.0, 1 - int(statistics.count[index]) / pixels),
-            )
-        )
-    return tuple(found)
+    name: str, statistics: ChannelStatistics, index: int, sample: Doubles, pixels: int
+) -> Values:
+    minimum, maximum = float(statistics.minimum[index]), float(statistics.maximum[index])
+    known = sample[np.isfinite(sample)]
+    # A few values among millions of pixels are in no sample, but their range is known.
+    quantiles = np.percentile(known if len(known) else [minimum, maximum], SHARES)
+    return Values(
+        name=name,
+        minimum=minimum,
+        maximum=maximum,
+        mean=float(statistics.mean[index]),
+        std=float(statistics.std[index]),
+        percentiles=tuple(quantiles.tolist()),
+        tails=_tails(quantiles) if len(known) else None,
+        missing=max(0.0, 1 - int(statistics.count[index]) / pixels),
+    )
 
 
 def _tails(quantiles: Doubles) -> float | None:
@@ -250,14 +269,12 @@ def _between(sample: PixelSample) -> Doubles:
     return shares
 
 
-def _relations(sample: PixelSample) -> Relations:
-    joined = np.concatenate([sample.values, sample.labels], axis=1)
-    kept = joined[np.isfinite(joined).all(-1)]
-    channels = sample.values.shape[1]
-    if not len(kept):
-        return Relations(channels, np.zeros(joined.shape[1]), np.zeros([joined.shape[1]] * 2), 0)
-    mean = kept.mean(0)
-    return Relations(channels, mean, (kept - mean).T @ (kept - mean) / len(kept), len(kept))
+def _correlation(sample: PixelSample) -> tuple[tuple[float, ...], ...]:
+    kept = sample.values[np.isfinite(sample.values).all(-1)]
+    found = Relations.of(kept, kept[:, :0]).correlation
+    constant = np.diag(found) == 0
+    found[constant, :] = found[:, constant] = np.nan
+    return tuple(tuple(row) for row in found.tolist())
 
 
 def _classes(dataset: Dataset) -> tuple[ClassTraits, ...]:
@@ -270,20 +287,43 @@ def _classes(dataset: Dataset) -> tuple[ClassTraits, ...]:
     )
 
 
-def _targets(dataset: Dataset, sample: PixelSample, pixels: int) -> tuple[Values, ...]:
+def _targets(
+    dataset: Dataset, items: Sequence[Item], sample: PixelSample, pixels: int
+) -> tuple[tuple[Values, ...], tuple[Relations, ...]]:
+    """The values of each target, and how the channels go with it where it has a label."""
     statistics = channel_statistics(dataset, of="labels")
-    return _values(dataset.target_names, statistics, sample.labels, pixels)
+    values, joints = [], []
+    for index, name in enumerate(dataset.target_names):
+        count = int(statistics.count[index])
+        seen = int(np.isfinite(sample.labels[:, index]).sum())
+        enough = seen >= min(count, _FEWEST_LABELS)
+        own = sample if enough else sample_labels(dataset, items, index, count)
+        values.append(_values(name, statistics, index, own.labels[:, index], pixels))
+        labels = own.labels[:, index : index + 1]
+        kept = np.isfinite(own.values).all(-1) & np.isfinite(labels).all(-1)
+        joints.append(Relations.of(own.values[kept], labels[kept]))
+    return tuple(values), tuple(joints)
 
 
-def _target_traits(dataset: Dataset, joint: Relations) -> tuple[TargetTraits, ...]:
-    fit: LinearFit = joint.linear_fit()
-    across = joint.correlation[: dataset.channels, dataset.channels :]
-    best = np.abs(across).argmax(0)
-    return tuple(
-        TargetTraits(dataset.bands[row], round(float(across[row, i]), 4), float(fit.r2[i]))
-        for i, row in enumerate(best)
-    )
+def _target_traits(dataset: Dataset, joint: Relations) -> TargetTraits:
+    across = joint.correlation[: dataset.channels, -1]
+    best = int(np.abs(across).argmax())
+    return TargetTraits(dataset.bands[best], float(across[best]), float(joint.adjusted_r2()[0]))
 
 
-def _rounded(matrix: Doubles) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(round(float(value), 4) for value in row) for row in matrix)
+def _notes(
+    channels: Sequence[Values], targets: Sequence[Values], joints: Sequence[Relations]
+) -> Iterator[str]:
+    constant = [channel.name for channel in channels if channel.constant]
+    if constant:
+        yield (
+            f"constant in all training images: {', '.join(constant)}; the network learns nothing "
+            "from that, and `data.bands` can leave it out"
+        )
+    for target, joint in zip(targets, joints, strict=True):
+        if not joint.tells:
+            yield (
+                f"{target.name}: {joint.count} labelled pixels have all channels, too few to tell "
+                f"how much of it {joint.channels} channels explain (expected "
+                f"{FEWEST_A_CHANNEL} for each channel)"
+            )

@@ -19,8 +19,13 @@ from normwise.errors import DataError
 
 Doubles = NDArray[np.float64]
 
+FEWEST_A_CHANNEL: Final = 10
+"""Pixels for each channel, without which a fit tells nothing of other pixels."""
+
 # Of the largest singular value: copies of a channel share its weight.
 _ALIKE: Final = 1e-6
+# Of the mean: a constant whose mean is rounded has no less of a standard deviation.
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,33 @@ class Relations:
     covariance: Doubles
     count: int
 
+    @classmethod
+    def of(cls, values: Doubles, labels: Doubles) -> "Relations":
+        """Relations of some pixels.
+
+        Args:
+            values: Their channels, float64 of shape `(pixels, channels)` without NaN.
+            labels: Their targets or indicators, `(pixels, outputs)`, likewise.
+
+        Returns:
+            Their mean and covariance; zeros of no pixel.
+        """
+        joined = np.concatenate([values, labels], axis=1)
+        mean = joined.mean(0) if len(joined) else np.zeros(joined.shape[1])
+        joined -= mean
+        covariance = joined.T @ joined / max(len(joined), 1)
+        return cls(values.shape[1], mean, covariance, len(joined))
+
+    @property
+    def std(self) -> Doubles:
+        """Standard deviation of all variables, `(variables,)`; exactly 0 of a constant one."""
+        found = np.sqrt(np.diag(self.covariance))
+        return np.where(found > _ROUNDING * np.abs(self.mean), found, 0.0)
+
     @property
     def correlation(self) -> Doubles:
         """Pearson's r of all variables, `(variables, variables)`; 0 beside a constant one."""
-        std = np.sqrt(np.diag(self.covariance))
-        scale = np.outer(std, std)
+        scale = np.outer(self.std, self.std)
         found = np.zeros_like(scale)
         np.divide(self.covariance, scale, out=found, where=scale > 0)
         return found
@@ -82,8 +109,7 @@ class Relations:
     def linear_fit(self) -> LinearFit:
         """The least-squares fit of the labels by the channels."""
         inputs, targets = slice(None, self.channels), slice(self.channels, None)
-        std = np.sqrt(np.diag(self.covariance))
-        scale = np.where(std > 0, std, 1.0)[inputs]
+        scale = np.where(self.std > 0, self.std, 1.0)[inputs]
         within = self.covariance[inputs, inputs] / np.outer(scale, scale)
         across = self.covariance[inputs, targets] / scale[:, None]
         scaled = np.linalg.lstsq(within, across, rcond=_ALIKE)[0]
@@ -96,6 +122,30 @@ class Relations:
             np.sqrt(variance - explained),
             np.divide(explained, variance, out=np.zeros_like(variance), where=variance > 0),
         )
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are enough pixels to tell what the channels explain: 10 for each."""
+        return self.count >= FEWEST_A_CHANNEL * max(self._varying, 1)
+
+    def adjusted_r2(self) -> Doubles:
+        """The share of each target's variance that the channels would explain in other pixels.
+
+        Of few pixels many channels explain much, whatever they are. The adjustment is Ezekiel's
+        (1930): without an explanation 0 is expected, however many there are.
+
+        Returns:
+            float64 of shape `(targets,)`, 0 to 1; 0 where there are too few pixels to tell.
+        """
+        unexplained = 1 - self.linear_fit().r2
+        if not self.tells:
+            return np.zeros_like(unexplained)
+        left = unexplained * (self.count - 1) / (self.count - 1 - self._varying)
+        return np.clip(1 - left, 0, 1)
+
+    @property
+    def _varying(self) -> int:
+        return int((self.std[: self.channels] > 0).sum())
 
 
 def relations(dataset: Dataset, split: str = "train") -> Relations:
@@ -162,9 +212,4 @@ def labelled_pixels(
 
 
 def _of_window(source: Source, item: Item, window: tuple[slice, ...]) -> Relations:
-    values, labels = labelled_pixels(source, item, window)
-    joined = np.concatenate([values, labels], axis=1)
-    mean = joined.mean(0) if len(joined) else np.zeros(joined.shape[1])
-    joined -= mean
-    covariance = joined.T @ joined / max(len(joined), 1)
-    return Relations(values.shape[1], mean, covariance, len(joined))
+    return Relations.of(*labelled_pixels(source, item, window))

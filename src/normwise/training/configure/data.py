@@ -140,11 +140,19 @@ def offset(situation: Situation, chosen: Chosen) -> tuple[tuple[float, ...] | No
 
 
 def _own_share(situation: Situation) -> float:
-    """What the middle channel has of its own: the root of what the others leave of its variance."""
+    """What the middle channel has of its own: the root of what the others leave of its variance.
+
+    Constant channels have nothing to go with and don't count.
+    """
     correlation = np.asarray(situation.fingerprint.correlation)
-    # On the diagonal of the inverse stands 1 / (1 - R2) of each channel given the others.
-    given = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
-    return float(np.median(np.diag(given) ** -0.5))
+    varying = np.isfinite(np.diag(correlation))
+    if not varying.any():
+        return 1.0
+    found, directions = np.linalg.eigh(correlation[np.ix_(varying, varying)])
+    # On the diagonal of the inverse stands 1 / (1 - R2) of each channel given the others. Rounding
+    # makes eigenvalues of channels that are alike negative, and the ridge alone would not mend it.
+    given = (directions**2 / (np.maximum(found, 0) + _RIDGE)).sum(1)
+    return float(np.median(given**-0.5))
 
 
 def flips(situation: Situation, chosen: Chosen) -> tuple[bool, str]:
