@@ -38,74 +38,45 @@ Activations change outputs; the model has to be trained again.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from normwise.graph.catalogue import Role
-from normwise.graph.graph import Node, Tensor
 from normwise.norms.mends import AddActivation, Mend
-from normwise.rules.context import BATCH_NORMS, OUTPUT, Context
-from normwise.rules.context.channels import ELEMENTWISE
+from normwise.rules.context import OUTPUT, Context
+from normwise.rules.context.affine_runs import (
+    AffineRuns,
+    Chain,
+    affine_runs,
+    chains,
+    is_affine,
+    is_sum,
+    reaches,
+    weight,
+)
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
 LONGEST_BY_DESIGN = 2
+"""Learned layers in a row that many healthy networks have."""
 _HIDDEN = frozenset({"relu", "relu6", "elu", "selu", "gelu", "silu", "mish"})
 """Activations that a hidden layer may take over from others."""
-_AFFINE_ROLES = frozenset({Role.PASS, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
-_SUMS = frozenset({"Add", "Subtract", "Average"})
-_SCALINGS = ELEMENTWISE & {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
-
-_QUOTIENTS = frozenset({"Divide", "TrueDivide"})
-_CASTS = frozenset({"Cast", "SaturateCast"})
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """Longest runs of learned layers: `up` to and with each node, `down` from and with it.
-
-    Attributes:
-        up: The number of layers for each node.
-        down: Likewise.
-        gives: Whether what the node makes is an affine map of what it reads.
-        takes: Whether the node can be part of a run at all: so, or a linear layer that then bends.
-    """
-
-    up: Sequence[int]
-    down: Sequence[int]
-    gives: Sequence[bool]
-    takes: Sequence[bool]
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """Long runs that hang together.
-
-    Attributes:
-        nodes: All their nodes, in order.
-        layers: The learned ones.
-        length: Learned layers of the longest run.
-    """
-
-    nodes: tuple[int, ...]
-    layers: tuple[int, ...]
-    length: int
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    affine = [_is_affine(context, i) for i in range(len(context.nodes))]
-    sums = [_is_sum(context, i) for i in range(len(context.nodes))]
-    plain = _runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
-    summed = _reaches(context, plain, sums) if any(sums) else sums
+    affine = [is_affine(context, i) for i in range(len(context.nodes))]
+    sums = [is_sum(context, i) for i in range(len(context.nodes))]
+    plain = affine_runs(context, [a and not s for a, s in zip(affine, sums, strict=True)])
+    summed = reaches(context, plain, sums) if any(sums) else sums
     others = [not (t or s) for t, s in zip(plain.takes, sums, strict=True)]
-    bent = _reaches(context, plain, others)
+    bent = reaches(context, plain, others)
     reported: set[int] = set()
     usual = _usual_activation(context)
-    for chain in _chains(context, plain):
+    for chain in chains(context, plain, LONGEST_BY_DESIGN):
         reported |= set(chain.layers)
         around = _around(context, plain, chain, summed, bent)
         yield _spot(context, chain, around, () if around else _mends(context, plain, chain, usual))
-    for chain in _chains(context, _runs(context, affine)) if any(sums) else ():
+    if not any(sums):
+        return
+    for chain in chains(context, affine_runs(context, affine), LONGEST_BY_DESIGN):
         if not reported & set(chain.layers):
             yield _spot(context, chain, "along sums", ())
 
@@ -116,12 +87,12 @@ def _usual_activation(context: Context) -> str:
     return found[0][0] if found else "relu"
 
 
-def _mends(context: Context, runs: _Runs, chain: _Chain, activation: str) -> tuple[Mend, ...]:
+def _mends(context: Context, runs: AffineRuns, chain: Chain, activation: str) -> tuple[Mend, ...]:
     """An activation behind every layer of a chain but those that end it; none where one can't be.
 
     It stands behind the norm of a layer that only a norm reads.
     """
-    learned = [i for i in chain.layers if _weight(context, i)]
+    learned = [i for i in chain.layers if weight(context, i)]
     inner = [i for i in learned if runs.down[i] > 1]
     ends = [i for i in learned if runs.down[i] <= 1]
     if any(OUTPUT in context.users[i] for i in inner):
@@ -136,7 +107,7 @@ def _mends(context: Context, runs: _Runs, chain: _Chain, activation: str) -> tup
     return tuple(AddActivation(context.name(place), activation) for place in places)
 
 
-def _spot(context: Context, chain: _Chain, around: str, mends: tuple[Mend, ...]) -> Spot:
+def _spot(context: Context, chain: Chain, around: str, mends: tuple[Mend, ...]) -> Spot:
     layers = context.layers(chain.layers)
     if around:
         return Spot(
@@ -165,7 +136,7 @@ def _share(context: Context, layers: Sequence[str]) -> str:
 
 
 def _around(
-    context: Context, runs: _Runs, chain: _Chain, summed: Sequence[bool], bent: Sequence[bool]
+    context: Context, runs: AffineRuns, chain: Chain, summed: Sequence[bool], bent: Sequence[bool]
 ) -> str:
     """What makes a chain one by design, as words behind "in a row"; empty if nothing does.
 
@@ -179,26 +150,15 @@ def _around(
     ends = any(index in context.outputs for index in chain.nodes)
     if ends and any(_shuffles(context, index) for index in chain.layers):
         return "around a pixel shuffle"
-    inner = [i for i in chain.layers if runs.down[i] > _weight(context, i)]
+    inner = [i for i in chain.layers if runs.down[i] > weight(context, i)]
     # Lateral layers of a feature pyramid: summed on one way, smoothed on the other.
     if any(summed[i] for i in inner):
         return "along sums"
     if any(bent[i] for i in inner):
         return "whose results something else reads too"
     # The identity of a residual block behind them: a sum reads it, and the block's branch bends it.
-    last = (i for i in chain.layers if runs.down[i] <= _weight(context, i))
+    last = (i for i in chain.layers if runs.down[i] <= weight(context, i))
     return "before a residual block" if any(summed[i] and bent[i] for i in last) else ""
-
-
-def _reaches(context: Context, runs: _Runs, ends: Sequence[bool]) -> Sequence[bool]:
-    """Whether what each node makes reaches one of the ends through nothing but affine maps."""
-    found = [False] * len(ends)
-    for index in reversed(range(len(ends))):
-        found[index] = runs.gives[index] and any(
-            ends[r] or (found[r] and context.roles[r] is not Role.LINEAR)
-            for r in context.graph.consumers[index]
-        )
-    return found
 
 
 def _shuffles(context: Context, index: int) -> bool:
@@ -206,91 +166,6 @@ def _shuffles(context: Context, index: int) -> bool:
     return any(
         r >= 0 and context.nodes[r].class_name == "DepthToSpace" for r in context.readers[index]
     )
-
-
-def _is_sum(context: Context, index: int) -> bool:
-    return context.roles[index] is Role.MERGE and context.nodes[index].class_name in _SUMS
-
-
-def _is_affine(context: Context, index: int) -> bool:
-    """Whether a node without a kernel is an affine map of what it reads."""
-    node, role = context.nodes[index], context.roles[index]
-    if role is Role.NORM:
-        return node.class_name in BATCH_NORMS or node.class_name == "Normalization"
-    if role is Role.MERGE:
-        return node.class_name == "Concatenate" or node.class_name in _SUMS
-    if role in (Role.POOL, Role.GLOBAL_POOL):
-        return "Average" in node.class_name or node.class_name == "Mean"
-    if node.class_name in _CASTS and _is_integer(node.config.get("dtype")):
-        return False
-    if role is Role.OTHER:
-        return _is_affine_op(node)
-    return role in _AFFINE_ROLES
-
-
-def _is_affine_op(node: Node) -> bool:
-    """Whether an op of one tensor is affine; a tensor as the denominator bends."""
-    first = node.kwargs.get("x1", node.args[0] if node.args else None)
-    if node.class_name in _QUOTIENTS and not isinstance(first, Tensor):
-        return False
-    return len(node.inputs) == 1 and (
-        node.class_name in _SCALINGS or node.class_name == "Rescaling"
-    )
-
-
-def _is_integer(dtype: object) -> bool:
-    return isinstance(dtype, str) and dtype.startswith(("int", "uint", "bool"))
-
-
-def _runs(context: Context, carries: Sequence[bool]) -> _Runs:
-    """The longest runs to and from each node, in one pass each way."""
-    indices = range(len(context.nodes))
-    linear = [role is Role.LINEAR for role in context.roles]
-    gives = [carries[i] or (linear[i] and context.activations[i] is None) for i in indices]
-    takes = [carries[i] or linear[i] for i in indices]
-    up, down = [0] * len(indices), [0] * len(indices)
-    for i in indices:
-        if takes[i]:
-            before = [up[p] for p in context.producers[i] if gives[p]]
-            up[i] = max(before, default=0) + _weight(context, i)
-    for i in reversed(indices):
-        if takes[i]:
-            behind = [down[c] for c in context.graph.consumers[i] if gives[i] and takes[c]]
-            down[i] = max(behind, default=0) + _weight(context, i)
-    return _Runs(up, down, gives, takes)
-
-
-def _weight(context: Context, index: int) -> int:
-    """1 for a learned layer; a depthwise convolution belongs to the one behind it."""
-    if context.roles[index] is not Role.LINEAR:
-        return 0
-    return 0 if context.nodes[index].class_name.startswith("Depthwise") else 1
-
-
-def _chains(context: Context, runs: _Runs) -> Iterator[_Chain]:
-    """The runs that are too long; two nodes hang together where one goes from one to the other."""
-    group = list(range(len(context.nodes)))
-
-    def root(index: int) -> int:
-        while group[index] != index:
-            group[index] = group[group[index]]
-            index = group[index]
-        return index
-
-    longest: dict[int, int] = {}
-    for index, consumers in enumerate(context.graph.consumers):
-        for reader in consumers if runs.gives[index] else ():
-            length = runs.up[index] + runs.down[reader]
-            if runs.takes[reader] and length > LONGEST_BY_DESIGN:
-                group[root(reader)] = root(index)
-                longest[index] = max(longest.get(index, 0), length)
-                longest[reader] = max(longest.get(reader, 0), length)
-    members: dict[int, list[int]] = {}
-    for index in sorted(longest):
-        members.setdefault(root(index), []).append(index)
-    for indices in members.values():
-        layers = tuple(i for i in indices if context.roles[i] is Role.LINEAR)
-        yield _Chain(tuple(indices), layers, max(longest[i] for i in indices))
 
 
 def _decoder() -> Context:
