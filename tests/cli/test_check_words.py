@@ -162,8 +162,9 @@ def test_a_folder_may_hold_data_and_an_environment(desk):
         assert (one["model"], one["worst"], one["findings"]) == (named, None, [])
 
 
-def test_a_name_that_is_too_long_is_no_file(desk):
-    done = normwise("check", "a" * 300, cwd=desk)
+@pytest.mark.parametrize("name", ["a" * 300, f"{'a' * 300}:build"])
+def test_a_name_that_is_too_long_is_no_file(desk, name):
+    done = normwise("check", name, cwd=desk)
     assert done.returncode == 2 and "fault of normwise" not in done.stderr
     assert "Error:" in done.stderr and "aaa" in done.stderr
 

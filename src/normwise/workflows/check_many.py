@@ -131,7 +131,8 @@ def _checked(model: str, allowances: Sequence[Allowance], settings: dict[str, An
 
 def _models_in(name: str) -> list[str]:
     path = Path(name)
-    if is_callable_name(name) or not _is_folder(path) or (path / RUN_MODEL).is_file():
+    searched = os.path.isdir(name)  # noqa: PTH112 - a name that is too long is none
+    if is_callable_name(name) or not searched or (path / RUN_MODEL).is_file():
         return [name]
     found = []
     for folder, folders, files in os.walk(path):
@@ -144,13 +145,6 @@ def _models_in(name: str) -> list[str]:
     if not found:
         raise ModelReadError(_no_model_in(name))
     return sorted(found)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # too long for a file's name; reading says so
-        return False
 
 
 def _no_model_in(folder: str) -> str:

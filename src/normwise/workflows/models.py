@@ -1,6 +1,7 @@
 """What a user calls a model: a file, a run folder, `package.module:callable`, a live model."""
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -113,14 +114,11 @@ def _legacy(path: Path) -> Any:
 
 def is_callable_name(model: Any) -> bool:
     """Whether a model is named as `package.module:callable`."""
-    return isinstance(model, str) and _CALLABLE.fullmatch(model) is not None and not _exists(model)
-
-
-def _exists(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except OSError:  # too long for a file's name
-        return False
+    return (
+        isinstance(model, str)
+        and _CALLABLE.fullmatch(model) is not None
+        and not os.path.exists(model)  # noqa: PTH110 - a name that is too long is no file
+    )
 
 
 def _called(name: str) -> Any:

@@ -49,9 +49,7 @@ from normwise.rules.sketches import Sketch
 from normwise.rules.words import counted
 
 _AFFINE = {"gamma": "scale", "beta": "center"}
-_PARAMETERS = {
-    "RMSNormalization": {"scale": "scale"}, "UnitNormalization": {}, "Normalization": {},
-}  # fmt: skip
+_PARAMETERS = {"RMSNormalization": {"scale": "scale"}}
 """Norms with other parameters: the name of each variable, and the setting that it needs."""
 _NONE = {"gamma_regularizer": None, "beta_regularizer": None}
 
