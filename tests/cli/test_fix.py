@@ -1,14 +1,17 @@
 """`normwise check --fix` writes what it proved, once it is whole, and says what it left."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import pytest
 from keras import layers
 
 import normwise as nw
-from normwise.cli.fixes import with_level
+from normwise.cli.fixes import print_fixed, with_level
+from normwise.rules import Finding, Report, Severity
 from normwise.surgery import remove
+from normwise.workflows.fixed import Fixed, Left
 from tests.commands import normwise
 from tests.surgery.models import shaken
 from tests.zoo import conv, image
@@ -123,3 +126,14 @@ def test_what_is_left_is_printed_for_other_programs(model, tmp_path):
     done = normwise("check", model, "--fix", "-o", out, "--format", "github")
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"::error file={out},title=NW101 wrong-axis::rows")
+
+
+def test_names_from_a_file_are_printed_without_what_a_terminal_obeys(capsys):
+    name = "norm\x1b[31m"
+    finding = Finding("NW106", "stacked-norm", Severity.WARNING, (name,), "m", "w", (), "f", True)
+    change = SimpleNamespace(layer=name, action="removed")
+    report = SimpleNamespace(changed=(change,), notes=(name,), max_difference=None)
+    done = Fixed(None, report, (finding,), (Left(finding, name),), Report.of("m", "s", []))
+    print_fixed(f"{name}.keras", done, None, as_json=False)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and printed.count("norm\\x1b[31m") == 6

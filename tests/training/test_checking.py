@@ -62,9 +62,10 @@ def names_in(found):
 UNET = {"name": "unet", "filters": 4, "depth": 1}
 
 
-def test_a_healthy_network_is_trained_without_a_word(tmp_path, capsys):
+@pytest.mark.parametrize("norm", ["batch(momentum=0.5)@pre-activation", "rms@pre-activation"])
+def test_a_healthy_network_is_trained_without_a_word(tmp_path, capsys, norm):
     usual = {"steps": 8, "batch_size": 8, "weight_decay": 0.01}
-    found, said, log = trained(tmp_path, capsys, UNET, "batch(momentum=0.5)@pre-activation", usual)
+    found, said, log = trained(tmp_path, capsys, UNET, norm, usual)
     assert names_in(found) == []
     assert "check:" not in said + log
 
