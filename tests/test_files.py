@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from normwise.errors import OutputExistsError
-from normwise.files import whole_file, write_text
+from normwise.files import whole_file, whole_folder, write_text
 
 
 def test_a_file_appears_with_its_whole_content_and_folder(tmp_path: Path) -> None:
@@ -46,6 +46,34 @@ def test_a_file_written_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
         target.write_text("theirs")
     assert target.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_only_replaced_by_its_like(tmp_path: Path) -> None:
+    target = tmp_path / "scene.zarr"
+
+    def write(content: str) -> None:
+        with whole_folder(target, signs=("zarr.json", ".zarray")) as temporary:
+            temporary.mkdir()
+            (temporary / "zarr.json").write_text(content)
+
+    for content in ("first", "second"):
+        write(content)
+        assert (target / "zarr.json").read_text() == content
+    (target / "zarr.json").rename(target / "notes.txt")
+    with pytest.raises(OutputExistsError, match=r"notes\.txt\).* zarr\.json or \.zarray"):
+        write("third")
+    assert (target / "notes.txt").read_text() == "second"
+    (target / "notes.txt").unlink()
+    write("fourth")
+    with pytest.raises(OutputExistsError, match="is a folder; the output is a file"):
+        write_text(target, "text")
+    (tmp_path / "file.zarr").write_text("mine")
+    with (
+        pytest.raises(OutputExistsError, match="is a file; the output is a folder"),
+        whole_folder(tmp_path / "file.zarr"),
+    ):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.zarr", "scene.zarr"]
 
 
 def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:

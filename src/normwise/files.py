@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: If `path` exists and `overwrite` is False, before the block runs or
-            when it ends.
+            when it ends; if it is a folder, whatever `overwrite` says.
 
     Example:
         ```python
@@ -36,7 +36,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         ```
     """
     path = Path(path)
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = path.with_name(f"{temporary_stem(path)}.part{path.suffix}")
@@ -44,7 +44,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         # Work can take hours: somebody else may have written the file meanwhile.
-        _refuse_existing(path, overwrite)
+        refuse_existing(path, overwrite)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -52,12 +52,13 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
+def whole_folder(path: Path, overwrite: bool = True, signs: Sequence[str] = ()) -> Iterator[Path]:
     """A temporary path that becomes the folder `path` when the block ends without an exception.
 
     Args:
         path: The folder to write. Its parent is made if it is missing.
         overwrite: Whether an existing `path` may be replaced.
+        signs: As for `refuse_existing`.
 
     Yields:
         A path with the suffix of `path` that does not exist yet. The block creates the folder.
@@ -66,7 +67,7 @@ def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
         OutputExistsError: As for `whole_file`.
     """
     path = Path(path)
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, signs)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside, stem = remove_leftovers(path), temporary_stem(path)
     temporary, old = (path.with_name(f"{stem}.{part}{path.suffix}") for part in ("part", "old"))
@@ -75,7 +76,7 @@ def whole_folder(path: Path, overwrite: bool = True) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
-        _refuse_existing(path, overwrite)
+        refuse_existing(path, overwrite, signs)
         if path.exists():
             # A folder can't be renamed onto another one that is not empty.
             path.replace(old)
@@ -114,10 +115,41 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
+def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = None) -> None:
+    """Refuses an output that would replace what must not be replaced.
+
+    A folder goes with all that is in it, so one that isn't empty is only replaced by a folder, and
+    only where a file in it tells that it is of the kind that is written.
+
+    Args:
+        path: The output.
+        overwrite: Whether what is there may be replaced.
+        signs: For an output that is a folder: the names of files of which such a folder has one.
+            None: the output is a file.
+
+    Raises:
+        OutputExistsError: It exists and `overwrite` is False, or is no such output.
+    """
+    if not path.exists():
+        return
+    if signs is None and path.is_dir():
+        raise OutputExistsError(f"{path} is a folder; the output is a file. Name another one.")
+    if signs is not None:
+        _refuse_other_folder(path, signs)
+    if not overwrite:
         raise OutputExistsError(
             f"{path} exists already. Name another output, or replace it with `--overwrite`."
+        )
+
+
+def _refuse_other_folder(path: Path, signs: Sequence[str]) -> None:
+    if not path.is_dir():
+        raise OutputExistsError(f"{path} is a file; the output is a folder. Name another one.")
+    held = sorted(entry.name for entry in path.iterdir())
+    if held and not any(sign in held for sign in signs):
+        raise OutputExistsError(
+            f"{path} holds something else ({held[0]}), which would be lost; of what may be "
+            f"replaced it would hold {' or '.join(signs) or 'nothing'}. Name another output."
         )
 
 

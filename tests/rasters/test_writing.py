@@ -86,6 +86,18 @@ def test_an_existing_file_stays_unless_overwritten(tmp_path: Path) -> None:
     assert read_raster(path).all()
 
 
+def test_a_folder_that_is_no_zarr_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    for value in (0, 1):
+        write_raster(path, np.full((4, 5), value, np.uint8), overwrite=True)
+        assert (read_raster(path) == value).all()
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "mine.txt").write_text("years of work")
+    with pytest.raises(OutputExistsError, match=r"b\.zarr holds something else \(mine\.txt\)"):
+        write_raster(tmp_path / "b.zarr", np.zeros((4, 5), np.uint8), overwrite=True)
+    assert names(tmp_path / "b.zarr") == ["mine.txt"]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "a.npy"
     write_raster(path, np.zeros((4, 5), np.uint8))

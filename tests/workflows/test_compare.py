@@ -463,6 +463,10 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
     (tmp_path / "other" / "report.html").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"holds report\.html"):
         nw.compare(data, PLANS, out=tmp_path / "other", settings=SETTINGS)
+    (tmp_path / "other" / "trials").mkdir()
+    with pytest.raises(OutputExistsError, match=r"holds trials, but no .* another folder\.$"):
+        nw.compare(data, PLANS, out=tmp_path / "other", settings=SETTINGS, overwrite=True)
+    assert len(list((tmp_path / "other").iterdir())) == 2
 
 
 def test_steps_are_settings_of_the_trials(data, tmp_path, monkeypatch):

@@ -89,10 +89,24 @@ def test_a_file_that_differs_is_not_left_behind(model, tmp_path, wrong):
     assert not list(tmp_path.iterdir())
     # With --overwrite the old one stays.
     (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "old").write_text("old")
+    (tmp_path / "net" / "saved_model.pb").write_text("old")
     with pytest.raises(DeviationError):
         nw.export(model, tmp_path / "net", "savedmodel", overwrite=True)
-    assert (tmp_path / "net" / "old").read_text() == "old"
+    assert (tmp_path / "net" / "saved_model.pb").read_text() == "old"
+
+
+def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    with pytest.raises(OutputExistsError, match=r"thesis holds something else \(chapter\.tex\)"):
+        nw.export(model, tmp_path / "thesis", "savedmodel", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+    with pytest.raises(OutputExistsError) as caught:
+        nw.export(model, tmp_path / "thesis", "savedmodel")
+    assert "--overwrite" not in str(caught.value)
+    (tmp_path / "net.tflite").mkdir()
+    with pytest.raises(OutputExistsError, match=r"net\.tflite is a folder"):
+        nw.export(model, tmp_path / "net.tflite", "litert", overwrite=True)
 
 
 def test_the_other_formats_are_written_all_the_same(model, tmp_path, wrong):

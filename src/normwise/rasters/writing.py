@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
-from normwise.files import whole_file, whole_folder
 from normwise.rasters.class_map import Classes, write_class_png
 from normwise.rasters.info import RasterInfo, numeric_dtype
+from normwise.rasters.outputs import whole_image
 from normwise.rasters.raster import Pixels
 from normwise.rasters.reading import FOLDER_SUFFIX, suffix_of
 from normwise.rasters.tiff import gdal, open_tiff, quiet
@@ -103,9 +103,8 @@ def write_by_windows(
 
 
 def _write(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
-    whole = whole_folder if suffix_of(path) == FOLDER_SUFFIX else whole_file
     try:
-        with whole(path, overwrite) as temporary:
+        with whole_image(path, overwrite) as temporary:
             write(temporary)
     except (OutputExistsError, MemoryError):
         raise

@@ -14,7 +14,8 @@ from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, Window
 
 _IMAGE = "image"
-_METADATA = ("zarr.json", ".zarray", ".zgroup")
+METADATA = ("zarr.json", ".zarray", ".zgroup")
+"""Files of which a Zarr folder has one."""
 _LETTERS = {
     "z": "Z", "slice": "Z", "slices": "Z", "depth": "Z",
     "y": "Y", "row": "Y", "rows": "Y", "lat": "Y", "latitude": "Y", "height": "Y",
@@ -74,9 +75,9 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """
     import zarr  # noqa: PLC0415
 
-    if not any((path / name).is_file() for name in _METADATA):
+    if not any((path / name).is_file() for name in METADATA):
         raise RasterError(
-            f"{path}: is no Zarr, or lacks its metadata ({', '.join(_METADATA)}). Copy it again."
+            f"{path}: is no Zarr, or lacks its metadata ({', '.join(METADATA)}). Copy it again."
         )
     with _reported(path):
         found: Any = zarr.open(path, mode="r")

@@ -14,7 +14,12 @@ from normwise.comparison.outcome import TRIAL_FILE, Outcome
 from normwise.distributed.where import PROCESSES, RAY, Where, where_of
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
-from normwise.workflows.compare_record import EXPERIMENT_FILE, prepare, refuse_others
+from normwise.workflows.compare_record import (
+    EXPERIMENT_FILE,
+    prepare,
+    refuse_others,
+    refuse_unknown,
+)
 from normwise.workflows.compare_trials import Asked, Say, made
 from normwise.workflows.configure import seconds_of
 from normwise.workflows.train import recipe_of, with_whole_path
@@ -140,6 +145,7 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         record = None if overwrite else folder / EXPERIMENT_FILE
         experiment = planned(experiment, seconds, dataset, record, say)
     asked, fingerprint = _asked(experiment, folder), content_hash(dataset)
+    refuse_unknown(folder, overwrite)
     if not overwrite:
         refuse_others(folder, experiment, fingerprint)
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):

@@ -49,6 +49,26 @@ def prepare(
     write_text(folder / EXPERIMENT_FILE, f"{text}\n")
 
 
+def refuse_unknown(folder: Path, overwrite: bool) -> None:
+    """Refuses a folder whose results or trials no record tells to be those of a comparison.
+
+    Args:
+        folder: Of the comparison.
+        overwrite: Whether results may be replaced. Trials that may be something else never are.
+
+    Raises:
+        OutputExistsError: It holds some.
+    """
+    if (folder / EXPERIMENT_FILE).exists():
+        return
+    kept = ("trials",) if overwrite else (*OUTPUTS, "trials")
+    if present := [name for name in kept if (folder / name).exists()]:
+        raise OutputExistsError(
+            f"{folder} holds {present[0]}, but no {EXPERIMENT_FILE} that tells what of. Name "
+            f"another folder{'' if 'trials' in present else ', or replace it with `--overwrite`'}."
+        )
+
+
 def refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> None:
     """Refuses a folder that holds anything but the same comparison, or a part of it.
 
@@ -58,16 +78,10 @@ def refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> Non
         fingerprint: Of the data.
 
     Raises:
-        OutputExistsError: It holds results of something else.
         RunError: It holds another comparison, or no readable record of one.
     """
     record = folder / EXPERIMENT_FILE
     if not record.exists():
-        if present := [name for name in (*OUTPUTS, "trials") if (folder / name).exists()]:
-            raise OutputExistsError(
-                f"{folder} holds {present[0]}, but no {EXPERIMENT_FILE} that tells what of. Name "
-                "another folder, or replace it with `--overwrite`."
-            )
         return
     try:
         was = json.loads(record.read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from normwise.backend import require_backend
-from normwise.errors import OutputExistsError, RecipeError
-from normwise.files import write_text
+from normwise.errors import RecipeError
+from normwise.files import refuse_existing, write_text
 from normwise.memory import available_memory
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
@@ -107,10 +107,8 @@ def configure(
         ```
     """
     for path in (out, preview):
-        if path is not None and Path(fspath(path)).exists() and not overwrite:
-            raise OutputExistsError(
-                f"{path} exists already; name another file, or replace it with `--overwrite`."
-            )
+        if path is not None:
+            refuse_existing(Path(fspath(path)), overwrite)
     seconds, usable = seconds_of(budget), bytes_of(memory) or available_memory()
     told = with_settings(Recipe(data={"path": fspath(data)}), settings)
     from normwise.data.fingerprint import fingerprint  # noqa: PLC0415 - light start-up

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
-from normwise.errors import DataError, OutputExistsError
-from normwise.files import write_text
+from normwise.errors import DataError
+from normwise.files import refuse_existing, write_text
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.measured_data import measured_data
 from normwise.workflows.models import live_model, refuse_missing
@@ -58,10 +58,8 @@ def evaluate(
         ModelReadError: The model can't be loaded.
         OutputExistsError: `out` exists.
     """
-    if out is not None and Path(fspath(out)).exists() and not overwrite:
-        raise OutputExistsError(
-            f"{out} exists already; name another file, or replace it with `--overwrite`."
-        )
+    if out is not None:
+        refuse_existing(Path(fspath(out)), overwrite)
     members = members_of(model)
     for member in members:
         refuse_missing(member)

@@ -14,9 +14,9 @@ from normwise.errors import (
     ExportError,
     NetworkError,
     NormwiseError,
-    OutputExistsError,
     SurgeryError,
 )
+from normwise.files import refuse_existing
 from normwise.inference.agreement import TOLERANCE
 from normwise.inference.formats.format import FORMATS, OPENVINO, Format, format_named, require
 from normwise.rules import Report, Severity
@@ -143,7 +143,8 @@ def _targets(out: Path, formats: Sequence[Format], overwrite: bool) -> list[Path
 
     Raises:
         NormwiseError: The name has the suffix of another format.
-        OutputExistsError: There is something, and it may not be replaced.
+        OutputExistsError: There is something, and it may not be replaced; of a folder that is no
+            SavedModel not even with `overwrite`.
     """
     known = {form.suffix: form.name for form in FORMATS.values() if form.suffix}
     suffix = out.suffix if out.suffix in known else ""
@@ -155,12 +156,10 @@ def _targets(out: Path, formats: Sequence[Format], overwrite: bool) -> list[Path
         )
     base = out.with_name(out.name.removesuffix(suffix))
     found = [base.with_name(base.name + form.suffix) for form in formats]
-    pairs = [path.with_suffix(".bin") for path in found if path.suffix == OPENVINO.suffix]
-    for path in (*found, *pairs):
-        if path.exists() and not overwrite:
-            raise OutputExistsError(
-                f"{path} exists already; name another output, or replace it with `--overwrite`."
-            )
+    for path, form in zip(found, formats, strict=True):
+        refuse_existing(path, overwrite, form.signs)
+        if form is OPENVINO:
+            refuse_existing(path.with_suffix(".bin"), overwrite)
     return found
 
 

@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.data.pixels import marks_of
-from normwise.errors import NetworkError, OutputExistsError
-from normwise.files import whole_file, whole_folder
+from normwise.errors import NetworkError
 from normwise.rasters import (
-    FOLDER_SUFFIX,
     Dimensions,
     ImageFiles,
     RasterInfo,
     open_raster,
     suffix_of,
 )
+from normwise.rasters.outputs import refuse_taken, whole_image
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
 from normwise.workflows.prediction_fit import refuse_unfit
 from normwise.workflows.prediction_images import Image, Read, Region
@@ -45,11 +44,10 @@ def is_done(out: Path, settings: Settings) -> bool:
     Raises:
         OutputExistsError: It is there, and may be neither kept nor replaced.
     """
-    if not out.exists() or settings.overwrite:
-        return False
-    if settings.resume:
+    if settings.resume and not settings.overwrite and out.exists():
         return True
-    raise OutputExistsError(f"{out} exists already; add --overwrite to replace it.")
+    refuse_taken(out, settings.overwrite)
+    return False
 
 
 def predict_array(predictor: Predictor, pixels: Array) -> Array:
@@ -191,7 +189,7 @@ def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out
         made = partial.folder / out.name
         with open_raster(partial.pixels) as raster:
             write_prediction(predictor.made, raster.read, partial.shape, info, made, True)
-    with (whole_folder if suffix == FOLDER_SUFFIX else whole_file)(out, overwrite) as temporary:
+    with whole_image(out, overwrite) as temporary:
         made.replace(temporary)
 
 

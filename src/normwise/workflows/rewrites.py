@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normwise.errors import NormwiseError, OutputExistsError
+from normwise.errors import NormwiseError
+from normwise.files import refuse_existing
 
 if TYPE_CHECKING:
     from normwise.surgery.rewrite import Rewrite
@@ -22,10 +23,7 @@ def refuse_output(out: Path, overwrite: bool) -> None:
     """
     if out.suffix != SUFFIX:  # Keras takes no other case
         raise NormwiseError(f"{out}: models are written as {SUFFIX} files; name one that ends so.")
-    if out.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{out} exists already; name another file, or replace it with `--overwrite`."
-        )
+    refuse_existing(out, overwrite)
 
 
 def write_rewrite(rewrite: Rewrite, out: Path, overwrite: bool) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
-from normwise.errors import OutputExistsError, RecipeError, RunError
+from normwise.errors import RecipeError, RunError
+from normwise.files import refuse_existing
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import with_settings
 from normwise.training.recipe_reasons import read_reasons, still_true
@@ -157,8 +158,7 @@ def find_rate(
     from normwise.training.run_folder import RATES  # noqa: PLC0415
 
     path = run_folder(chosen, recipe, out) / RATES
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists. Replace it with --overwrite, or name another -o.")
+    refuse_existing(path, overwrite)
     curve = try_rates(parts_of(with_whole_path(chosen)))
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_curve(curve, path)

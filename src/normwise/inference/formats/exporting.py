@@ -130,7 +130,7 @@ def _size(path: Path) -> int:
 def _whole(path: Path, format: Format, overwrite: bool) -> Iterator[Path]:
     """A temporary path that becomes the file or folder when the block ends without an error."""
     if not format.suffix:
-        with whole_folder(path, overwrite) as temporary:
+        with whole_folder(path, overwrite, format.signs or ()) as temporary:
             yield temporary
     elif format is OPENVINO:
         with _whole_pair(path, overwrite) as temporary:

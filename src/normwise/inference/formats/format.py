@@ -30,6 +30,11 @@ class Format:
     extra: str = TENSORFLOW
 
     @property
+    def signs(self) -> tuple[str, ...] | None:
+        """Of a folder: a file that tells one of this format from others; None of a file."""
+        return None if self.suffix else ("saved_model.pb",)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """What isn't installed of it."""
         return tuple(name for name in (TENSORFLOW, *self.packages) if find_spec(name) is None)
