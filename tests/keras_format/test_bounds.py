@@ -1,10 +1,16 @@
 """Configurations that ask for more than any model has."""
 
 import json
+import math
+from typing import Any
+
+import pytest
 
 from normwise.graph.graph import Graph
-from normwise.keras_format.bounds import MAX_CALLS, MAX_NESTING
+from normwise.keras_format.bounds import MAX_CALLS, MAX_NESTING, MAX_READS
 from normwise.keras_format.config import graph_from_config
+from normwise.keras_format.legacy import translate
+from tests.fuzz.corpus import wide_join
 from tests.keras_format.configurations import call, entry, layer, model, nest, refused, tensor
 
 
@@ -27,3 +33,31 @@ def test_models_that_double_at_each_level() -> None:
     # 20 kB of configuration that mean 2**40 calls.
     assert len(json.dumps(nest(40, calls=2))) < 60_000
     refused(nest(40, calls=2), f"more than {MAX_CALLS}")
+
+
+def _reading(times: int, name: str = "m") -> dict[str, Any]:
+    """A model in which one call reads a tensor so many times."""
+    read = call([tensor("x")] * times)
+    return model(entry(), layer("y", read, class_name="Concatenate"), name=name)
+
+
+def test_more_tensors_read_than_those_of_any_model() -> None:
+    assert isinstance(graph_from_config(_reading(MAX_READS), "f"), Graph)
+    refused(_reading(MAX_READS + 1), f"over {MAX_READS:,} tensors")
+
+
+def test_more_tensors_read_once_nested_models_are_opened() -> None:
+    inner = {**_reading(MAX_READS // 4, "inner"), "name": "inner"}
+    calls = [call(tensor("x"))] + [call(tensor("inner", index)) for index in range(4)]
+    for count, fits in ((3, True), (4, False)):
+        outer = model(entry(), {**inner, "inbound_nodes": calls[:count]}, ends=("inner", 1, 0))
+        if fits:
+            assert isinstance(graph_from_config(outer, "f"), Graph)
+        else:
+            refused(outer, f"over {MAX_READS:,} tensors")
+
+
+def test_more_tensors_read_in_the_form_of_keras_2() -> None:
+    text = wide_join(math.isqrt(MAX_READS) + 1)
+    with pytest.raises(ValueError, match=f"more than {MAX_READS}"):
+        translate(json.loads(text))

@@ -6,6 +6,8 @@ and is looked at before the work that it bounds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph
 from normwise.keras_format.references import MAX_OUTPUTS
@@ -17,11 +19,24 @@ MAX_CALLS = 10_500
 """Calls with all nested models opened. Models that call each other twice double at each level, so
 that a small file could ask for more than any machine holds."""
 
+MAX_READS = 100_000
+"""Tensors that calls read, each counted once a reader, with all nested models opened. In a network
+whose 400 layers each read all before them it is 80,000."""
+
 MAX_LOOKS = 5 * MAX_CALLS // 2
 """Calls times the models around them: shapes are inferred on each level, for what is inside."""
 
 MAX_NAME = 500
 """Characters of a layer's name, which stands in the paths of all that is in it."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Of a graph with all nested models opened: its calls or outputs, what they read, how deep."""
+
+    calls: int
+    reads: int
+    levels: int
 
 
 def refuse_nesting(depth: int, source: str, what: str) -> None:
@@ -54,15 +69,24 @@ def refuse_many_outputs(outputs: int, source: str) -> None:
         )
 
 
+def refuse_many_reads(reads: int, source: str) -> None:
+    """Refuses more tensors than any model's calls read together: each takes time in every rule."""
+    if reads > MAX_READS:
+        raise ModelReadError(
+            f"{source}: its calls read over {MAX_READS:,} tensors, more than those of any model."
+        )
+
+
 def refuse_nested_excess(graph: Graph, source: str) -> None:
     """Refuses more calls than anyone built, and outputs that a nested model doesn't have."""
-    calls, levels = _opened(graph, {})
-    if calls > MAX_CALLS or calls * levels > MAX_LOOKS:
+    opened = _opened(graph, {})
+    if opened.calls > MAX_CALLS or opened.calls * opened.levels > MAX_LOOKS:
         raise ModelReadError(
-            f"{source}: model {graph.name!r} has {_written(calls)} calls or outputs with its "
-            f"nested models opened, {levels} deep; more than {MAX_CALLS}, or {MAX_LOOKS} by "
-            "depth, are not read."
+            f"{source}: model {graph.name!r} has {_written(opened.calls)} calls or outputs with "
+            f"its nested models opened, {opened.levels} deep; more than {MAX_CALLS}, or "
+            f"{MAX_LOOKS} by depth, are not read."
         )
+    refuse_many_reads(opened.reads, source)
     for node in graph.nodes:
         made = 1 if node.class_name == "InputLayer" else MAX_OUTPUTS
         made = made if node.model is None else len(node.model.output_tensors)
@@ -73,17 +97,17 @@ def refuse_nested_excess(graph: Graph, source: str) -> None:
             )
 
 
-def _opened(graph: Graph, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Number of calls, or outputs, with nested models opened, and how deep these are.
-
-    Each model is looked at once.
-    """
+def _opened(graph: Graph, known: dict[int, _Opened]) -> _Opened:
+    """What a graph has with nested models opened; each of these is looked at once."""
     if id(graph) not in known:
         inside = (node.model or node.steps for node in graph.nodes)
         inner = [_opened(part, known) for part in inside if part is not None]
-        own = sum(len(node.outputs) or 1 for node in graph.nodes if node.model is None)
-        calls = own + sum(count for count, _ in inner)
-        known[id(graph)] = calls, 1 + max((levels for _, levels in inner), default=0)
+        known[id(graph)] = _Opened(
+            calls=sum(len(node.outputs) or 1 for node in graph.nodes if node.model is None)
+            + sum(part.calls for part in inner),
+            reads=sum(len(node.inputs) for node in graph.nodes) + sum(part.reads for part in inner),
+            levels=1 + max((part.levels for part in inner), default=0),
+        )
     return known[id(graph)]
 
 

@@ -8,7 +8,7 @@ tensors may stand inside the keyword arguments.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normwise.keras_format.bounds import MAX_CALLS
+from normwise.keras_format.bounds import MAX_CALLS, MAX_READS
 from normwise.keras_format.references import MAPPINGS, SEQUENCES
 
 OPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -90,9 +90,12 @@ def translate(serialized: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_many(layers: Sequence[Mapping[str, Any]]) -> None:
     told = (layer.get("inbound_nodes") for layer in layers)
-    calls = sum(len(inbound) for inbound in told if isinstance(inbound, Sequence))
-    if calls > MAX_CALLS:
-        raise ValueError(f"{calls} calls of layers, more than {MAX_CALLS}")
+    calls = [call for inbound in told if isinstance(inbound, SEQUENCES) for call in inbound]
+    if len(calls) > MAX_CALLS:
+        raise ValueError(f"{len(calls)} calls of layers, more than {MAX_CALLS}")
+    reads = sum(len(call) for call in calls if isinstance(call, SEQUENCES))
+    if reads > MAX_READS:
+        raise ValueError(f"{reads} tensors are read by calls, more than {MAX_READS}")
 
 
 def _has_layers(layer: Mapping[str, Any]) -> bool:
