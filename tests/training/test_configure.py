@@ -273,3 +273,13 @@ def test_an_epoch_is_judged_image_by_image_where_all_have_the_foreground():
     assert "90% of the images" in reasons["training.metric"]
     made, _ = choices(replace(MASKS, classes=shares(0.5, 0.3, 0.2, images=1.0)))
     assert made["training.metric"] == "mean_iou"
+
+
+def test_few_images_choose_no_epoch():
+    made, reasons = choices(replace(MASKS, images={"train": 20, "val": 5, "test": 0}))
+    assert made["training.keep"] == "best" and "5 images validate" in reasons["training.keep"]
+    few = replace(MASKS, images={"train": 10, "val": 2, "test": 0})
+    made, reasons = choices(few)
+    assert made["training.keep"] == "last" and "only 2 images validate" in reasons["training.keep"]
+    for told in ({"training.early_stopping": 3}, {"training.schedule": "constant"}):
+        assert choices(few, told=told)[0]["training.keep"] == "best"

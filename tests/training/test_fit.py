@@ -49,6 +49,21 @@ def test_a_run_leaves_its_best_weights_and_its_files(straight):
     assert standing.history[2]["loss"] < standing.history[0]["loss"]
 
 
+def test_the_last_weights_are_kept_where_that_is_asked_for(tmp_path):
+    falling = iter((0.9, 0.5, 0.1))
+    model = network(dropout=0.3)
+    kept = []
+
+    def judged(shown):
+        kept.append(weights_of(shown))
+        return {**validate(shown), "iou": next(falling)}
+
+    standing = fit(model, Batches(), judged, recipe(keep="last"), tmp_path)
+    assert (standing.best_epoch, standing.best) == (3, 0.9)
+    assert same_weights(weights_of(model), kept[-1])
+    assert not same_weights(weights_of(model), kept[0])
+
+
 def test_the_seed_decides(straight, tmp_path):
     _, one, _, _ = straight
     same, _ = trained(tmp_path / "same")

@@ -76,6 +76,12 @@ def test_a_finished_run_says_what_it_reached_where_and_beside_what():
     assert "early: the budget" in said(replace(FINISHED, why="the budget of 9 s is used"), rows(1))
 
 
+def test_the_last_weights_are_no_choice_of_the_validation_images():
+    text = said(FINISHED, rows(0.1, 0.5, 0.3, 0.4), keep="last")
+    assert "The weights are those after epoch 4 of 4, the last one." in text
+    assert "was the best" not in text and "too good" not in text
+
+
 def test_test_images_come_first_and_no_better_is_said_to_be_so():
     text = said(FINISHED.having(TESTED), rows(0.5))
     assert text.startswith("It reaches iou 0.4 on 2 test images. That is no better than the simple")

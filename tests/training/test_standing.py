@@ -29,6 +29,14 @@ def test_the_best_epoch_is_kept():
     assert after([3.0, 4.0], metric="rmse").best_epoch == 1
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for():
+    standing = after([0.1, 0.4, 0.3], keep="last")
+    assert (standing.best, standing.best_epoch, standing.waited) == (0.4, 3, 1)
+    assert standing.improved
+    patient = after([0.1, 0.4, 0.3, 0.2, 0.9], keep="last", early_stopping=2)
+    assert (patient.epochs, patient.best_epoch) == (4, 4)
+
+
 def test_patience():
     standing = after([0.1, 0.4, 0.3, 0.2, 0.9], early_stopping=2)
     assert standing.epochs == 4

@@ -44,6 +44,7 @@ VALUES = {
     "training.loss_options.tversky_alpha": [0.4],
     "training.loss_options.label_smoothing": [0.1],
     "training.metric": ["iou", "mean_iou", "r2", "pinball", "nll"],
+    "training.keep": ["best", "last"],
     "training.class_weights": ["[1, 2]", "balanced", "[1, 2, 3]"],
 }  # fmt: skip
 

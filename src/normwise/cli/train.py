@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if format is Format.json:
         print_json({"folder": str(run.folder), "best_epoch": run.best_epoch, **run.metrics.values})
         return
-    print_metrics(run.metrics, f"best epoch {run.best_epoch}, whole validation images")
+    print_metrics(run.metrics, f"weights of epoch {run.best_epoch}, whole validation images")
     output.print(f"Run folder: {run.folder}", highlight=False, markup=False)
     output.print(f"Report: {run.folder / 'report.html'}", highlight=False, markup=False)
 

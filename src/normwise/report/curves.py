@@ -28,7 +28,7 @@ def draw_curves(
         path: The PNG file.
         history: One row an epoch with `epoch`, `loss`, `val_loss` and `val_<metric>`.
         metric: The metric that decided; where it is no number in the best epoch, the loss did.
-        best_epoch: Its best epoch, counted from 1; its weights were kept.
+        best_epoch: Its best epoch, counted from 1, whose weights were kept; 0 marks none.
         loss: What the loss is called.
         unit: The unit of the metric, such as `m`; empty for none.
     """

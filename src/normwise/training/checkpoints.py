@@ -2,7 +2,7 @@
 
 `checkpoints/last.npz` holds every variable of the model (weights, moving statistics and the
 states of its seed generators), every variable of the optimizer, and the state of the run as
-JSON. `checkpoints/best.npz` holds the model of the best epoch so far.
+JSON. `checkpoints/best.npz` holds the model of the epoch to keep.
 """
 
 import json

@@ -21,7 +21,7 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, See
     """Writes the model of a trained run, its metrics and its pictures.
 
     Args:
-        parts: What the run is made of; the network has the weights of the best epoch.
+        parts: What the run is made of; the network has the weights to keep.
         standing: How the run ended.
         folder: The run folder.
 
@@ -38,7 +38,7 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, See
     draw_run(seen.panels, meaning_of(dataset, output), recipe, standing, folder)
     if standing.stopped:
         log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)
-    log.info("best epoch %d: %s", standing.best_epoch, _numbers(metrics))
+    log.info("%s epoch %d: %s", recipe.training.keep, standing.best_epoch, _numbers(metrics))
     return metrics, seen
 
 

@@ -47,7 +47,7 @@ def fit(  # noqa: PLR0913, PLR0917 - a run and its parts
     prepare: Callable[[Batch], Batch] = lambda batch: batch,
     until: int | None = None,
 ) -> Standing:
-    """Trains a model and leaves the weights of its best epoch in it.
+    """Trains a model and leaves the weights of its best epoch in it, or of its last one.
 
     After every epoch the model is validated, and `checkpoints/last.npz` and `history.csv` are
     replaced as a whole, so that a run that is killed at any moment can go on. On one machine a
@@ -99,7 +99,7 @@ def fit(  # noqa: PLR0913, PLR0917 - a run and its parts
             row = _epoch(trainee, batches, judge, recipe, standing.epochs, watcher, prepare)
             standing = judged(standing, agreed(row), training)
             _keep(trainee, model, standing, recipe, run_folder)
-            note = "best so far" if standing.improved else ""
+            note = "best so far" if standing.improved and training.keep == "best" else ""
             watcher.epoch(standing.epochs, row, note)
             metric = str(training.metric)
             log.info(describe_epoch(standing.epochs, training.epochs, row, metric, note))

@@ -29,7 +29,7 @@ log = logging.getLogger("normwise.training")
 def fitted(
     parts: Parts, folder: Path, resume: bool, watch: Watcher, until: int | None = None
 ) -> Standing:
-    """Trains the network of a run and leaves the weights of its best epoch in it.
+    """Trains the network of a run and leaves the weights to keep in it.
 
     Args:
         parts: What the run is made of.

@@ -37,7 +37,7 @@ def draw_run(
             path,
             standing.history,
             metric,
-            standing.best_epoch,
+            standing.best_epoch if recipe.training.keep == "best" else 0,
             loss=str(recipe.training.loss),
             unit=unit,
         )

@@ -38,7 +38,7 @@ class Run:
 
     Args:
         folder: Its folder.
-        metrics: Of the best epoch on the whole validation images, in the target's units.
+        metrics: Of the kept epoch on the whole validation images, in the target's units.
         history: One row an epoch.
         best_epoch: The epoch whose weights were kept, counted from 1.
     """

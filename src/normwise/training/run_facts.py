@@ -112,8 +112,8 @@ def _course(recipe: Recipe, history: History) -> Course:
         tuple(row.get(name, math.nan) for row in history) for name in columns
     )
     best, note = best_epoch(history, metric), course_note(history, recipe)
-    if not best or not math.isfinite(values[best - 1]):
-        best = 0  # the loss decided: there is no point to mark
+    if recipe.training.keep == "last" or not best or not math.isfinite(values[best - 1]):
+        best = 0  # the place or the loss decided: there is no point to mark
     return Course(loss, f"{metric}{unit}", epochs, training, validation, values, best, note)
 
 

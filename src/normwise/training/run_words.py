@@ -11,7 +11,7 @@ from normwise.training.history import History
 from normwise.training.metrics import is_better
 from normwise.training.recipe import Recipe
 from normwise.training.run_record import Evaluation, RunRecord, State
-from normwise.training.standing import best_epoch, deciding
+from normwise.training.standing import best_epoch, deciding, kept_epoch
 
 _NAMES: Final = {"train": "training", "val": "validation", "test": "test"}
 _ORDER: Final = ("test", "val", "train")
@@ -48,18 +48,23 @@ def _finished(record: RunRecord, recipe: Recipe, history: History, folder: str) 
     metric, found = str(recipe.training.metric), telling(record)
     for one in found[:2]:
         yield _reached(one, record, metric)
-    best = f"epoch {best_epoch(history, metric)} of {recipe.training.epochs}"
-    if deciding(history, metric) == metric:
-        yield f"{best.capitalize()} was the best; its weights are the model's."
+    kept = f"epoch {kept_epoch(history, recipe.training)} of {recipe.training.epochs}"
+    if recipe.training.keep == "last":
+        yield f"The weights are those after {kept}, the last one."
+    elif deciding(history, metric) == metric:
+        yield f"{kept.capitalize()} was the best; its weights are the model's."
     else:
         yield (
-            f"In no epoch was {metric} a number, so that the validation loss chose {best}, whose "
+            f"In no epoch was {metric} a number, so that the validation loss chose {kept}, whose "
             "weights are the model's."
         )
     if record.why:
         yield f"Training ended early: {record.why}."
     if all(one.split == "val" for one in found):
-        yield "The validation images have chosen that epoch, so their value is a little too good."
+        if recipe.training.keep == "best":
+            yield (
+                "The validation images have chosen that epoch, so their value is a little too good."
+            )
         if record.images.get("test"):
             yield f"What it reaches on the test images, `normwise evaluate {folder}` adds here."
 

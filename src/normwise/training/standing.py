@@ -18,9 +18,9 @@ class Standing:
         epochs: Epochs that are done.
         best: The best value of the metric so far; None before the first epoch, NaN where it was
             a number in none.
-        best_epoch: Where it was reached, counted from 1; without any number, where the validation
-            loss was lowest.
-        waited: Epochs since then.
+        best_epoch: The epoch whose weights are kept, counted from 1: where the best value was
+            reached; without any number, where the validation loss was lowest; or the last one.
+        waited: Epochs without a better value.
         seconds: Time that all epochs took.
         history: One row an epoch.
         stopped: Why the run ended before its last epoch; empty if it did not.
@@ -36,7 +36,7 @@ class Standing:
 
     @property
     def improved(self) -> bool:
-        """Whether the last epoch is the best one."""
+        """Whether the last epoch is the one to keep."""
         return self.epochs > 0 and self.best_epoch == self.epochs
 
     def paused(self, training: TrainingSettings) -> bool:
@@ -73,12 +73,22 @@ def judged(standing: Standing, row: Row, training: TrainingSettings) -> Standing
         standing,
         epochs=standing.epochs + 1,
         best=value if better else standing.best,
-        best_epoch=standing.epochs + 1 if better else standing.best_epoch,
+        best_epoch=kept_epoch(history, training),
         waited=0 if better else standing.waited + 1,
         seconds=standing.seconds + row["seconds"],
         history=history,
     )
     return replace(after, stopped=_reason_to_stop(after, training))
+
+
+def kept_epoch(history: History, training: TrainingSettings) -> int:
+    """The epoch whose weights are kept, counted from 1; 0 without any.
+
+    Args:
+        history: One row an epoch.
+        training: Says whether that is the best or the last one, and which metric decides.
+    """
+    return len(history) if training.keep == "last" else best_epoch(history, str(training.metric))
 
 
 def best_epoch(history: History, metric: str) -> int:

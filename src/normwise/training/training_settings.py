@@ -76,6 +76,9 @@ class TrainingSettings(Section):
         default=None, description="null, balanced, a list, or a mapping from class names"
     )
     metric: MetricName | None = Field(default=None, description="decides which epoch is the best")
+    keep: Literal["best", "last"] = Field(
+        default="best", description="whose weights are kept: of the best epoch, or of the last one"
+    )
     early_stopping: int | None = Field(
         default=None, ge=1, description="epochs without a better metric"
     )

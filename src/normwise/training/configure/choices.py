@@ -33,6 +33,7 @@ CHOOSERS: Final[Mapping[str, Chooser]] = {
     "network.encoder_momentum": norm.encoder_momentum,
     "training.class_weights": schedule.class_weights,
     "training.metric": schedule.metric,
+    "training.keep": schedule.keep,
     "training.learning_rate": schedule.learning_rate,
     "training.weight_decay": schedule.weight_decay,
     "training.ema": schedule.ema,

@@ -14,6 +14,7 @@ _FAR: Final = 50.0
 _WIDE: Final = 24
 _IN_EVERY_IMAGE: Final = 0.95
 """An image without foreground has no IoU of its own, or 0 for one wrong pixel."""
+_FEW_VALIDATE: Final = 5
 _OF_AREAS: Final = frozenset({"dice", "tversky"})
 # Of all steps, an average is over one twentieth.
 _AVERAGED: Final = 20
@@ -77,6 +78,20 @@ def metric(situation: Situation, chosen: Chosen) -> tuple[str, str]:
         f"the foreground stands in {images:.0%} of the images: each counts alike, so that the few "
         "with most of it don't decide alone"
     )
+
+
+def keep(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+    """Whether validation tells which epoch is the best, or the schedule's end is taken."""
+    images = situation.fingerprint.images["val"]
+    patience = chosen.get("training.early_stopping")
+    if images >= _FEW_VALIDATE:
+        return "best", f"{images} images validate: the best epoch by {chosen['training.metric']}"
+    if patience is not None:
+        return "best", "your early_stopping looks for the best epoch"
+    if chosen.get("training.schedule", "cosine") == "constant":
+        return "best", "at a constant rate no epoch is the one to end with"
+    number = "only one image validates" if images == 1 else f"only {images} images validate"
+    return "last", f"{number}: chance would choose the epoch; at the last one the rate is lowest"
 
 
 def learning_rate(situation: Situation, chosen: Chosen) -> tuple[float, str]:
