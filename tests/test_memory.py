@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next large block."""
+"""Freed memory is kept for the next large block; what there is, and what was held."""
 
 import os
 import platform
@@ -8,7 +8,12 @@ import sys
 import pytest
 
 from normwise import memory
-from normwise.memory import available_memory, keep_freed_memory, return_freed_memory
+from normwise.memory import (
+    available_memory,
+    keep_freed_memory,
+    peak_memory,
+    return_freed_memory,
+)
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 BLOCKS = """
@@ -90,3 +95,30 @@ def test_what_can_be_given_up_is_available(monkeypatch, tmp_path):
     assert available_memory() == 4_000_000 - 3_000_000 + 1_500_000
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory() == 5000 * 1024
+
+
+PEAK = """
+from normwise.memory import peak_memory
+block = b"x" * 2**26
+del block
+print(peak_memory())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems say it otherwise")
+def test_a_process_has_held_what_it_held_itself_not_what_its_parent_did():
+    held = b"x" * 2**28
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    assert 2**26 < int(done.stdout) < len(held)
+
+
+def test_the_most_that_was_held_where_the_system_says_it_otherwise(monkeypatch, tmp_path):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(memory, "OWN", tmp_path / "status")
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert peak_memory() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    5000 kB\nVmRSS:\t 10 kB\n")
+    assert peak_memory() == 5000 * 1024
+    monkeypatch.setitem(sys.modules, "resource", None)
+    (tmp_path / "status").write_text("Name:\tpython\n")
+    assert peak_memory() is None

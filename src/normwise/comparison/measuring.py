@@ -2,13 +2,12 @@
 
 import math
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -96,13 +95,3 @@ def images_of(dataset: Dataset, split: str) -> Images:
     names = "\n".join(f"{item.name} {item.origin} {item.shape}" for item in items)
     key = sha256(names.encode()).hexdigest()[:12]
     return Images(len(dataset.split("train")), len(items), key)
-
-
-def peak_memory() -> int | None:
-    """The most memory that this process has held, in bytes; None where the system doesn't say."""
-    try:
-        import resource  # noqa: PLC0415 - POSIX only
-    except ImportError:
-        return None
-    most: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(most) * (1 if sys.platform == "darwin" else 1024)

@@ -9,7 +9,6 @@ from normwise.comparison.measuring import (
     images_of,
     norms_of,
     parameters_of,
-    peak_memory,
     seconds_per_megapixel,
     seconds_per_step,
 )
@@ -19,6 +18,7 @@ from normwise.data.dataset import Dataset
 from normwise.data.patches import epoch_patches
 from normwise.data.reading import read_record
 from normwise.errors import DivergedError, RunError
+from normwise.memory import peak_memory
 from normwise.training.evaluate import evaluate
 from normwise.training.history import History, read_history
 from normwise.training.preparing import opened
