@@ -79,6 +79,7 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> 
         measured=_measured(summary, letters),
         stopped=stopped(summary),
         metric=f"{summary.metric} of {_WORDS[summary.split]}, {kind}",
+        lower_is_better=summary.lower_is_better,
         curve_metric=f"validation {summary.metric}",
         curves=tuple(_curve(line, letters[line.variant.name]) for line in summary.lines),
         gaps=tuple(_gap(summary, pair, letters) for pair in summary.pairs),

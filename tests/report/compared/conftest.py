@@ -39,6 +39,7 @@ def facts():
             (("modes", "how far"),), {k: (Cell(f"0.{n}", n),) for n, k in enumerate("ABC")}
         ),
         metric="iou of test images, higher is better",
+        lower_is_better=False,
         curve_metric="validation iou",
         curves=(curve("A", -40.0, 0.5, 0.6, 0.7), curve("B", 0.2, 0.4, 0.5, 0.6), curve("C")),
         gaps=(gap, none),

@@ -52,6 +52,13 @@ def test_the_page_is_whole_and_asks_no_server(facts):
         assert part in text
 
 
+def test_the_chart_of_an_error_says_that_low_is_good(facts):
+    assert "Up and left is better" in html_page(facts)
+    page = html_page(replace(facts, metric="rmse", lower_is_better=True))
+    assert "Down and left is better" in page
+    assert "Up and left" not in page
+
+
 def test_the_table_tells_the_script_what_to_sort_by(facts):
     page = html_page(facts)
     assert page.count("<button>") == 3 + 2

@@ -94,6 +94,7 @@ class Facts:
         measured: What its trained networks are like.
         stopped: Variants that were stopped early, a row by name; None without any.
         metric: What is compared, such as `IoU of test images, higher is better`.
+        lower_is_better: Whether it is an error.
         curve_metric: What the curves show.
         curves: How training went.
         gaps: All paired differences.
@@ -115,6 +116,7 @@ class Facts:
     table: Table
     measured: Table
     metric: str
+    lower_is_better: bool
     curve_metric: str
     curves: tuple[Curve, ...]
     gaps: tuple[Gap, ...]

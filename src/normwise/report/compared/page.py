@@ -74,11 +74,12 @@ def _charts(facts: Facts) -> str:
         f"{escape(facts.curve_metric)} after each epoch: the mean of all trials, and a band from "
         "the lowest to the highest.",
     )
+    better = "Down" if facts.lower_is_better else "Up"
     points = pieces.figure(
         points_chart(facts.points, facts.axes),
-        "Up and left is better. Filled, joined by a line: no other variant is better in one and as "
-        "good in the other (the Pareto front of the means; differences by chance are not taken "
-        "out).",
+        f"{better} and left is better. Filled, joined by a line: no other variant is better in one "
+        "and as good in the other (the Pareto front of the means; differences by chance are not "
+        "taken out).",
     )
     return (
         f'<div class="two"><section><h2>Learning curves</h2>{curves}</section>'
