@@ -144,14 +144,14 @@ class Claim:
 SETS = (
     DataSet(
         "isl_fluor",
-        "regression: 13 planes of phase contrast to 3 fluorescence channels; 12 images of 128x128 "
-        "train, 4 are measured",
+        "regression: 13 planes of phase contrast to 3 fluorescence channels; of 12 images of "
+        "128x128 the seed draws 10 to train and 2 to validate, 4 others are measured",
         "Christiansen et al. 2018 (google/in-silico-labeling, Apache-2.0)",
     ),
     DataSet(
         "dsb2018_subset",
-        "segmentation of nuclei, of very uneven exposure; 94 images of 256x256 to 1024x1024 train, "
-        "36 are measured",
+        "segmentation of nuclei, of very uneven exposure; of 94 images of 256x256 to 1024x1024 the "
+        "seed draws 85 to train and 9 to validate, 36 others are measured",
         "Caicedo et al. 2019 (Data Science Bowl 2018, CC0 1.0)",
         # A tenth validates: these images are large, and validating them costs more than training.
         ("data.labels=masks", "data.validation=0.1"),
@@ -159,14 +159,15 @@ SETS = (
     DataSet(
         "s2_bands",
         "regression: sharp 20 m bands of Sentinel-2 from blurred ones, 10 channels to 6; a part of "
-        "each of 2 scenes trains, another is measured",
+        "each of 2 scenes trains (its last fifth validates), another is measured",
         "Lanaras et al. 2018 (CC BY 4.0, European Commission (Copernicus), ESA)",
         ("training.metric=rmse",),
         residual=True,
     ),
     DataSet(
         "hls_water",
-        "segmentation of water in 9 channels; 73 images of 128x128 train, 26 are measured",
+        "segmentation of water in 9 channels; of 73 images of 128x128 the seed draws 58 to train "
+        "and 15 to validate, 26 others are measured",
         "Landsat-8/9 HLS with Copernicus DEM and JRC surface water; who made the labels is not "
         "stated, and images are not shown",
         ("data.labels=masks",),

@@ -380,8 +380,9 @@ Open: no difference that so many seeds can show."""
 WEAK = (
     "Few seeds: they show large differences and no others. “No difference that they can show” does "
     "not say that there is none; the verdicts name how many seeds would tell.",
-    "One split of each set, with few test images (4 of isl_fluor, 2 of s2_bands): intervals tell "
-    "the chance of first weights and patches, not that of other images.",
+    "One set of test images, with few of them (4 of isl_fluor, 2 of s2_bands): what others would "
+    "say isn't in the intervals. They hold the chance of first weights, of patches and, but for "
+    "s2_bands, of which training images validate, which the seed draws.",
     "Short trainings of small networks, on 2 processors: faster learning and better learning can't "
     "be told apart. What helps in the first hundreds of steps may not matter in the end.",
     "One learning rate for all plans. A network without normalization may want another than one "

@@ -216,6 +216,25 @@ def test_trainings_are_kept_one_by_one_and_gone_on_with(made, tmp_path, monkeypa
         answer.main()
 
 
+def test_images_are_told_as_the_seed_divides_them(made):
+    answer, design, written = made
+    told = {}
+    for data_set in design.SETS:
+        found = re.search(r"of (\d+) images .*draws (\d+) to train and (\d+) to val", data_set.what)
+        if found is None:
+            assert "its last fifth validates" in data_set.what
+            continue
+        together, train, validate = map(int, found.groups())
+        base = design.PARTS[0].experiment(data_set, Path("data"), SEEDS).base
+        assert validate == round(base.data.validation * together)
+        assert train + validate == together
+        told[data_set.name] = train
+    assert len(told) == 3
+    for row in answer.load(answer.MEASURED):
+        assert row["images"][0] == told.get(row["set"], row["images"][0])
+    assert any("which the seed draws" in point for point in written.WEAK)
+
+
 def test_a_recipe_is_that_of_the_command(made):
     _, design, _ = made
     part, data_set = design.PARTS[0], design.SETS[2]
