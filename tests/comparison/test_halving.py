@@ -22,7 +22,8 @@ from normwise.comparison.racing import refuse_unequal
 from normwise.distributed.where import Where
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
-from normwise.workflows.compare_words import command, equal, intervals, limits, stopped
+from normwise.workflows.compare_equal import equal
+from normwise.workflows.compare_words import command, intervals, limits, stopped
 from tests.comparison.made_up import summary
 
 NAN = math.nan

@@ -53,6 +53,17 @@ def test_equal_plans_are_told_apart_no_more_often_than_the_level(seeds):
     assert single == pytest.approx(LEVEL, abs=margin(LEVEL))
 
 
+def test_whoever_looks_again_with_every_new_seed_finds_differences_that_are_not_there():
+    """The numbers that the page of a comparison and docs/compare.md name."""
+    differences = pairs_of(comparisons(2, 8))[:, 0]
+    seen = np.stack([p_values(differences[:, :n]) <= LEVEL for n in range(3, 9)])
+    by_then = np.logical_or.accumulate(seen).mean(-1)
+    assert by_then[0] == pytest.approx(LEVEL, abs=margin(LEVEL))
+    assert by_then[2] == pytest.approx(0.10, abs=0.01), "at 3, 4 and 5 seeds"
+    assert by_then[-1] == pytest.approx(0.15, abs=0.01), "up to 8"
+    assert seen[-1].mean() == pytest.approx(LEVEL, abs=margin(LEVEL)), "fresh ones, looked at once"
+
+
 def test_a_percentile_bootstrap_of_three_seeds_would_err_in_a_quarter_of_all_cases():
     differences = pairs_of(comparisons(2, 3))[:, 0]
     # Of all 27 resamples 1 is the least value three times, which is more than 2.5 %.

@@ -13,8 +13,11 @@ import pytest
 import normwise as nw
 from normwise.comparison import on_ray, running
 from normwise.comparison.experiment import Experiment, Trial, variants_of
+from normwise.comparison.measuring import images_of
 from normwise.comparison.outcome import Outcome, Probes
 from normwise.comparison.processes import in_processes
+from normwise.data.folder import open_dataset
+from normwise.distributed.where import Where
 from normwise.errors import (
     DataError,
     NetworkError,
@@ -24,6 +27,7 @@ from normwise.errors import (
     RunError,
 )
 from normwise.rasters import write_raster
+from normwise.report.compared.page import html_page
 from normwise.report.page.numbers import MISSING
 from normwise.training.history import read_history
 from normwise.training.preparing import parts_of, training_batches
@@ -32,6 +36,7 @@ from normwise.training.recipe_changes import with_settings
 from normwise.workflows import compare_report
 from normwise.workflows.compare_examples import examples_of
 from tests.commands import normwise
+from tests.comparison.made_up import summary
 from tests.distributed import ray_jobs
 from tests.ray_cluster import ray_cluster
 
@@ -173,7 +178,37 @@ def test_the_folder_has_the_page_and_the_numbers(found):
     text = (found.folder / "report.md").read_text()
     for told in (found.answer, content["command"], content["data"]["fingerprint"]):
         assert told in text
-    assert "All trials have the same split" in text
+    assert "measured on the same images, and all seeds train on the same ones" in text
+
+
+def test_trials_tell_which_images_trained_them(data, found, tmp_path):
+    drawn = shutil.copytree(data, tmp_path / "drawn")
+    table = (drawn / "split.csv").read_text()
+    (drawn / "split.csv").write_text(table.replace(",val", ",train"))
+    told, seeds = {}, range(6)
+    for folder in (data, drawn):
+        told[folder] = [images_of(open_dataset(folder, seed=seed), "test") for seed in seeds]
+    assert {(own.train, own.evaluated) for own in (*told[data], *told[drawn])} == {(4, 1)}
+    assert len({own.key for own in (*told[data], *told[drawn])}) == 1
+    assert len({own.training for own in told[data]}) == 1
+    assert len({own.training for own in told[drawn]}) > 1
+    assert {one.images for line in found.lines for one in line.outcomes} == {told[data][0]}
+
+
+def test_the_page_of_an_error_and_of_variants_whose_epochs_other_metrics_chose(tmp_path):
+    made = summary([0.6, 0.5], [0.7, 0.8], metric="rmse")
+    one, other = made.outcomes.values()
+    chosen = [
+        replace(o, metric="mae", history=[{**row, "val_mae": 9.0} for row in o.history])
+        for o in other
+    ]
+    made = replace(made, outcomes=dict(zip(made.outcomes, (one, chosen), strict=True)))
+    facts = compare_report.facts_of(tmp_path, made, "0" * 16, Where(), (2,))
+    assert facts.lower_is_better
+    assert facts.better == ("the second is better", "the first is better")
+    assert "Down and left is better" in html_page(facts)
+    for curve, mean in zip(facts.curves, (0.55, 0.75), strict=True):
+        assert curve.mean[-1] == pytest.approx(mean * (1 - 0.5**4))
 
 
 def test_the_command_of_the_page_goes_on_with_the_same_comparison(found, monkeypatch):
@@ -263,6 +298,8 @@ def test_an_interrupted_comparison_goes_on_and_can_grow(found, data, monkeypatch
     assert said[1].startswith("6 of 6: none, seed 2: r2 ")
     for before, after in zip(found.lines, more.lines, strict=True):
         assert after.values[:2] == before.values
+    assert json.loads((found.folder / "comparison.json").read_text())["looks"] == [2, 3]
+    assert "also looked at with 2 seeds" in (found.folder / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("unprobed")

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from normwise.comparison.outcome import Images, Norms
-from normwise.data.dataset import Dataset
+from normwise.data.dataset import Dataset, Item
 from normwise.graph.catalogue import BATCH_NORMS, Role, role_of
 from normwise.graph.flatten import flatten
 from normwise.keras_format.reading import read_graph
@@ -91,7 +91,11 @@ def norms_of(folder: Path, measured: Sequence[tuple[str, str]] = ()) -> Norms:
 
 def images_of(dataset: Dataset, split: str) -> Images:
     """How many images train and are measured, and which ones."""
-    items = dataset.split(split)
+    train, items = dataset.split("train"), dataset.split(split)
+    return Images(len(train), len(items), _key(items), _key(train))
+
+
+def _key(items: Sequence[Item]) -> str:
     names = "\n".join(f"{item.name} {item.origin} {item.shape}" for item in items)
-    key = sha256(names.encode()).hexdigest()[:12]
-    return Images(len(dataset.split("train")), len(items), key)
+    # A file's name may be any bytes: those that are not UTF-8 come back as they are on disk.
+    return sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -86,11 +86,13 @@ class Images:
         train: How many train.
         evaluated: How many the deciding metric is measured on.
         key: A number that is the same for the same evaluated images.
+        training: The same of the images that train; empty in records that don't tell.
     """
 
     train: int
     evaluated: int
     key: str
+    training: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import logging
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +26,12 @@ from normwise.report.network.inline import inline_svg
 from normwise.report.page.examples import example_row
 from normwise.report.page.facts import Cell, Row
 from normwise.report.page.numbers import number, small
+from normwise.workflows.compare_equal import equal
 from normwise.workflows.compare_examples import examples_of
-from normwise.workflows.compare_words import command, equal, intervals, limits, stopped
+from normwise.workflows.compare_looks import looks
+from normwise.workflows.compare_words import command, intervals, limits, stopped
 
+_NUMBERS: Final = "comparison.json"
 _WORDS: Final = {"test": "test images", "val": "validation images"}
 
 log = logging.getLogger("normwise.comparison")
@@ -45,10 +48,12 @@ def write_report(folder: Path, summary: Summary, fingerprint: str, where: Where)
         fingerprint: Of the data.
         where: Where trials were made.
     """
-    facts = facts_of(folder, summary, fingerprint, where)
+    looked = looks(folder / _NUMBERS, summary.experiment.seeds)
+    facts = facts_of(folder, summary, fingerprint, where, looked)
     content = {
         "answer": facts.answer,
         **summary.to_dict(),
+        "looks": list(looked),
         "data": {"path": summary.experiment.base.data.path, "fingerprint": fingerprint},
         "recipe": summary.experiment.base.model_dump(mode="json"),
         "equal": list(facts.equal),
@@ -60,13 +65,23 @@ def write_report(folder: Path, summary: Summary, fingerprint: str, where: Where)
             for name, outcomes in summary.outcomes.items()
         },
     }
-    write_json(folder / "comparison.json", content)
+    write_json(folder / _NUMBERS, content)
     write_text(folder / "report.md", markdown_page(facts))
     write_text(folder / "report.html", html_page(facts))
 
 
-def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> Facts:
-    """All that the page shows."""
+def facts_of(
+    folder: Path, summary: Summary, fingerprint: str, where: Where, looked: Sequence[int]
+) -> Facts:
+    """All that the page shows.
+
+    Args:
+        folder: As for `write_report`.
+        summary: As for `write_report`.
+        fingerprint: As for `write_report`.
+        where: As for `write_report`.
+        looked: Every number of seeds with which the comparison was reported.
+    """
     letters = {line.variant.name: letter_of(i) for i, line in enumerate(summary.lines)}
     recipe = summary.experiment.base
     kind = "lower is better" if summary.lower_is_better else "higher is better"
@@ -81,7 +96,9 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> 
         metric=f"{summary.metric} of {_WORDS[summary.split]}, {kind}",
         lower_is_better=summary.lower_is_better,
         curve_metric=f"validation {summary.metric}",
-        curves=tuple(_curve(line, letters[line.variant.name]) for line in summary.lines),
+        curves=tuple(
+            _curve(line, letters[line.variant.name], summary.metric) for line in summary.lines
+        ),
         gaps=tuple(_gap(summary, pair, letters) for pair in summary.pairs),
         better=_better(summary),
         intervals=intervals(summary),
@@ -94,7 +111,7 @@ def facts_of(folder: Path, summary: Summary, fingerprint: str, where: Where) -> 
         examples=_examples(folder, summary, letters),
         drawings=tuple(_drawings(folder, summary, letters)),
         equal=tuple(equal(summary)),
-        limits=tuple(limits(summary)),
+        limits=tuple(limits(summary, looked)),
         command=command(summary, folder, where),
         versions=_versions(summary, fingerprint),
     )
@@ -177,9 +194,9 @@ def _megabytes(value: int | None) -> float | None:
     return None if value is None else value / 2**20
 
 
-def _curve(line: Line, letter: str) -> Curve:
+def _curve(line: Line, letter: str, metric: str) -> Curve:
     """Mean and range over the trials that have come so far; a shorter one ends the curve's band."""
-    key = f"val_{line.outcomes[0].metric}"
+    key = f"val_{metric}"
     rows: dict[float, list[float]] = {}
     for outcome in line.outcomes:
         for row in outcome.history:

@@ -1,8 +1,7 @@
 """The words of a comparison's page: how it was made, what it can't say, how to repeat it."""
 
-import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +13,10 @@ from normwise.report.compared.facts import Table
 from normwise.report.page.facts import Cell
 from normwise.report.page.numbers import number
 from normwise.training.recipe_changes import as_setting, told_settings
+from normwise.workflows.compare_equal import RATE, Held, seeds_draw
+from normwise.workflows.compare_looks import about_looks, fresh
 
-_CHANGE_PATCHES: Final = frozenset({"training.batch_size", "training.steps", "training.epochs"})
+_LENGTH: Final = ("training.epochs", "training.steps", "training.budget", "training.early_stopping")
 
 
 def intervals(summary: Summary) -> str:
@@ -25,7 +26,7 @@ def intervals(summary: Summary) -> str:
         f"Intervals and p by the t-distribution of the paired differences, {summary.unit[:-1]} by "
         f"{summary.unit[:-1]}, each interval for its pair alone; p adjusted for {count} "
         f"comparison{'s' if count != 1 else ''} after Holm, so that any false difference among all "
-        "of them has a probability of 5 % at most. "
+        "of them has a probability of 5 % at most, if the number of seeds was fixed beforehand. "
     )
     if summary.race is not None:
         said += (
@@ -50,64 +51,23 @@ def intervals(summary: Summary) -> str:
     )
 
 
-def equal(summary: Summary) -> Iterator[str]:
-    """What was held equal, a sentence each."""
-    experiment, recipe = summary.experiment, summary.first.recipe
-    training, varied = recipe["training"], {
-        text.partition("=")[0] for variant in experiment.variants for text in variant.settings
-    }  # fmt: skip
-    seeds = [seed for seed, _ in experiment.blocks()]
-    yield (
-        f"Seeds {min(seeds)} to {max(seeds)}, the same for every variant: in each, layers that "
-        "networks share by name and shape begin with the same weights, and dropout drops the same "
-        "values."
-    )
-    if varied & _CHANGE_PATCHES or any(key.startswith("data.") for key in varied):
-        yield "Patches are drawn by the same seeds; what is varied changes which ones those are."
-    else:
-        yield "The same patches in the same order, varied in the same way."
-    steps = sorted({one.cost.steps for line in summary.lines for one in line.outcomes})
-    many = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
-    took = [cost for cost in summary.costs.values() if math.isfinite(cost)]
-    within = f", in {min(took):.3g} to {max(took):.3g} s" if took else ""
-    yield f"Budget: {many} training steps a trial were made{within}."
-    for key in ("training.batch_size", "training.learning_rate", "training.loss", "network.name"):
-        if key not in varied:
-            section, name = key.split(".")
-            yield f"{key}: {recipe[section][name]}"
-    if summary.race is not None:
-        yield (
-            "Halving: all variants were judged at the same steps of the same schedule, which is "
-            "that of the full length; those that went on did so from where they stood."
-        )
-    if training["budget"]:
-        yield f"No epoch was begun after {training['budget']:g} s."
-    folds = experiment.folds
-    images = summary.first.images
-    own = "a split for each seed" if summary.overlap else "one split"
-    where = f"{folds} folds" if folds else own
-    yield f"Images: {where}; in each trial {images.train} train, {images.evaluated} are measured."
+def limits(summary: Summary, looked: Sequence[int] = ()) -> Iterator[str]:
+    """What the numbers can't say, a sentence each.
 
-
-def limits(summary: Summary) -> Iterator[str]:
-    """What the numbers can't say, a sentence each."""
-    experiment = summary.experiment
-    if summary.overlap:
-        yield "Each pair of trials has its own split, so that chance of the images counts, too."
-    else:
-        yield (
-            "All trials have the same split: the intervals tell the chance of weights and patches, "
-            "not that of other images. For that, use --folds."
-        )
-    if summary.split == "val":
+    Args:
+        summary: The numbers.
+        looked: Every number of seeds with which they were reported.
+    """
+    held = Held.of(summary)
+    chosen = "best" in held.values("training.keep")
+    yield _images(summary)
+    if summary.split == "val" and chosen:
         yield (
             "The measured images have also chosen the best epoch, for every variant alike, so that "
             "the values themselves are a little too good."
         )
-    yield (
-        f"One learning rate and one budget for all: what another would give isn't known. "
-        f"{experiment.seeds} seed{'s' if experiment.seeds != 1 else ''} a variant."
-    )
+    yield from _settings(summary, held, chosen)
+    yield from about_looks(summary, looked)
     if summary.race is not None:
         yield from _selection(summary)
     if any(line.diverged for line in summary.lines):
@@ -125,6 +85,40 @@ def limits(summary: Summary) -> Iterator[str]:
         yield "A difference beyond chance needn't be one that matters: look at its size."
 
 
+def _images(summary: Summary) -> str:
+    if summary.overlap:
+        return "Each pair of trials has its own split, so that chance of the images counts, too."
+    drawn = seeds_draw(summary)
+    more = ""
+    if drawn is not None:
+        more = (
+            "; which of the others validate is drawn by the seed, so that the intervals hold the "
+            "chance of the training images, too"
+            if drawn
+            else ", and all seeds train on the same ones: the intervals tell the chance of weights "
+            "and patches alone"
+        )
+    return (
+        f"All trials are measured on the same images{more}. What other images would say isn't in "
+        "the intervals; for that, use --folds."
+    )
+
+
+def _settings(summary: Summary, held: Held, chosen: bool) -> Iterator[str]:
+    seeds = summary.experiment.seeds
+    alike = {"learning rate": held.one_value(RATE), "budget": held.one_value(*_LENGTH)}
+    common = " and ".join(f"one {what}" for what, one in alike.items() if one)
+    if common:
+        yield f"{common.capitalize()} for all: what another would give isn't known."
+    metrics = held.values("training.metric")
+    if chosen and len(metrics) > 1:
+        yield (
+            f"The best epochs were chosen by different metrics ({', '.join(metrics)}); all are "
+            f"compared by {summary.metric}."
+        )
+    yield f"{seeds} seed{'s' if seeds != 1 else ''} a variant."
+
+
 def _selection(summary: Summary) -> Iterator[str]:
     yield (
         "Variants that were stopped have no final number and stand in no difference. Their "
@@ -135,7 +129,7 @@ def _selection(summary: Summary) -> Iterator[str]:
     yield (
         f"Those that went on were picked with the same seeds, by the {judge}, so that their means "
         "are a little too good; to compare two of them by themselves, take seeds that picked "
-        "nothing (--set training.seed=1000)."
+        f"nothing (--set training.seed={fresh(summary)})."
     )
 
 
