@@ -10,7 +10,7 @@ from normwise.errors import NetworkError
 from normwise.inference.ensembles import predict_views
 from normwise.inference.members import member_of
 from normwise.inference.mixtures import combined
-from normwise.inference.tile_size import choose, fixed_sizes
+from normwise.inference.tile_size import asked_for, choose, fixed_sizes
 from normwise.inference.tiled import BlendedTiles, ExactTiles, predict_tiled, tiles_of
 from normwise.inference.whole import predict_whole
 from normwise.networks import applications, build
@@ -94,7 +94,11 @@ def test_small_and_odd_images(size):
 def test_views_of_tiles_equal_views_of_the_whole(views):
     own, pixels = member(keras.Model(*_asymmetric()), views), image(70, 66)
     whole = predict_views(own.model, pixels, views)
-    assert_same(predict_tiled(own, pixels, (32, 40)), whole)
+    # In a turned view the stride of rows, 4, lies along the columns, whose own is 2.
+    sizes = chosen(own, (70, 66), 10**9), asked_for(38, [own], (70, 66)), (38, 38)
+    assert sizes[:2] == (((72, 66), (40, 38)) if views == "flips" else ((72, 68), (40, 40)))
+    for tile in sizes:
+        assert_same(predict_tiled(own, pixels, tile), whole)
     assert np.abs(whole - predict_whole(own.model, pixels)).max() > 0.01
 
 
@@ -110,13 +114,40 @@ def _asymmetric():
 def test_members_of_other_strides_share_their_tiles():
     members = [member(small("unet")), member(small("unet", depth=1), seed=1)]
     pixels = image(90, 75)
-    tiles = ExactTiles(members, (90, 75), (64, 64))
-    found = np.zeros((90, 75, 1), np.float32)
+    found = by_tiles(ExactTiles(members, (90, 75), (64, 64)), pixels)
+    assert_same(found, combined([predict_whole(m.model, pixels) for m in members]))
+
+
+@pytest.mark.parametrize(("side", "step"), [(22, 4), (6, 8)])
+def test_a_member_of_one_size_shares_its_tiles_with_a_stride_that_does_not_divide_it(side, step):
+    free, other = member(strided(2), seed=1), member(strided(step))
+    own = member(strided(2, side))
+    own.model.set_weights(free.model.get_weights())
+    pixels = image(50, 45)
+    tiles = tiles_of([own, other], (50, 45), (side, side))
+    found = by_tiles(tiles, pixels)
+    assert tiles.exact == (step < side)
+    if tiles.exact:
+        assert_same(found, combined([predict_whole(m.model, pixels) for m in (free, other)]))
+    else:  # blended, and none of the pixels is left out
+        assert (found != 0).all()
+
+
+def strided(step, side=None):
+    layers, inputs = keras.layers, keras.Input((side, side, 2))
+    x = layers.Conv2D(3, 3, strides=step, padding="same", activation="tanh")(inputs)
+    x = layers.BatchNormalization()(x)
+    return keras.Model(inputs, layers.Conv2DTranspose(1, 3, strides=step, padding="same")(x))
+
+
+def by_tiles(tiles, pixels):
+    found = np.zeros((*pixels.shape[:-1], 1), np.float32)
     for piece in tiles.pieces():
         part = pixels[piece.context]
-        region, values = tiles.add(piece, [part, part], np.zeros((*part.shape[:-1], 1), bool))
-        found[region] = values
-    assert_same(found, combined([predict_whole(m.model, pixels) for m in members]))
+        done = tiles.add(piece, [part] * len(tiles.members), np.zeros((*part.shape[:2], 1), bool))
+        if done is not None:
+            found[done[0]] = done[1]
+    return found
 
 
 def test_a_tile_that_is_too_small_is_refused():

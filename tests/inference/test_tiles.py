@@ -1,8 +1,10 @@
 """Where tiles stand: every pixel counts once, and is seen with its halo; blends add up to 1."""
 
+from math import gcd
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from normwise.errors import NetworkError
@@ -11,13 +13,13 @@ from normwise.inference.tiles import Demand, cores
 from normwise.inference.views import View, views_of
 
 DEMANDS = st.builds(
-    Demand, st.sampled_from([1, 2, 4, 8]), st.integers(0, 9), st.integers(0, 9), st.booleans()
+    Demand, st.sampled_from([1, 2, 3, 4, 8]), st.integers(0, 9), st.integers(0, 9), st.booleans()
 )
 
 
-@given(st.integers(1, 200), st.integers(5, 9), st.lists(DEMANDS, min_size=1, max_size=3))
-def test_cores_are_right_in_a_tile_of_one_size(size, side, demands):
-    tile = 8 * side
+@given(st.integers(1, 200), st.integers(40, 79), st.lists(DEMANDS, min_size=1, max_size=3))
+@example(66, 66, [Demand(4, 5, 5)])  # the size of the image, and no multiple of the stride
+def test_cores_are_right_in_a_tile_of_one_size(size, tile, demands):
     found = cores(size, tile, demands)
     assert [i for core in found for i in range(core.start, core.stop)] == list(range(size))
     for demand in demands:
@@ -26,7 +28,7 @@ def test_cores_are_right_in_a_tile_of_one_size(size, side, demands):
             seen = demand.seen(core, size)
             window = demand.window(seen, size, tile)
             assert window.start % demand.stride == 0
-            assert window.stop - window.start == min(tile, padded)
+            assert window.stop - window.start == min(tile - tile % demand.stride, padded)
             assert 0 <= window.start <= seen.start and seen.stop <= window.stop <= padded
             assert window.start == 0 or seen.start - window.start >= demand.before
             assert window.stop == padded or window.stop - seen.stop >= demand.after
@@ -58,13 +60,14 @@ def test_views_say_which_axis_lies_where(axes):
     assert View().axes(axes) == tuple((axis, False) for axis in range(axes))
 
 
-@given(st.integers(1, 300), st.sampled_from([16, 24, 64]), st.sampled_from([1, 4, 8]),
+@given(st.integers(1, 300), st.sampled_from([12, 16, 24, 25, 64]), st.sampled_from([1, 4, 8]),
        st.integers(0, 60))  # fmt: skip
+@example(48, 12, 8, 0)
 def test_weights_add_up_to_one(size, tile, stride, halo):
     row = row_of(size, tile, stride, (halo, halo))
     total = np.zeros(size)
     for span, weight in zip(row.spans, row.weights, strict=True):
-        assert span.start % stride == 0 and (weight > 0).all()
+        assert span.start % gcd(stride, tile) == 0 and (weight > 0).all()
         total[span] += weight
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import ceil
+from math import ceil, gcd
 from typing import Any, Final
 
 import numpy as np
@@ -40,17 +40,18 @@ def row_of(size: int, tile: int, stride: int, halo: tuple[int, int]) -> Row:
 
     Args:
         size: Pixels of the image along the axis.
-        tile: Size of the tiles, a multiple of the stride.
-        stride: Tiles begin at its multiples.
+        tile: Size of the tiles.
+        stride: Tiles begin at its multiples; of one that doesn't divide the tile, at those of the
+            largest number that divides both.
         halo: Pixels before and behind that a network sees, global layers left out.
     """
+    stride = gcd(stride, tile)  # else steps could leave gaps between small tiles
     padded = ceil(size / stride) * stride
     if padded <= tile:
         return Row((slice(0, size),), (np.ones(size, np.float32),))
     overlap = min(max(sum(halo), tile // _LEAST), tile // 2)
     count = ceil((padded - overlap) / (tile - overlap))
-    # A tile that the stride doesn't divide reaches beyond the image at the end.
-    steps = ceil((padded - tile) / stride)
+    steps = (padded - tile) // stride
     starts = [round(steps * i / (count - 1)) * stride for i in range(count)]
     spans = tuple(slice(start, min(start + tile, size)) for start in dict.fromkeys(starts))
     bell = np.exp(-0.5 * ((np.arange(tile) - (tile - 1) / 2) / (_SIGMA * tile)) ** 2)
@@ -61,11 +62,19 @@ def row_of(size: int, tile: int, stride: int, halo: tuple[int, int]) -> Row:
     return Row(spans, tuple(np.asarray(weight, np.float32) for weight in weights))
 
 
-def rows_of(size: Sequence[int], tile: Sequence[int], tilings: Sequence[Tiling]) -> tuple[Row, ...]:
-    """The tiles along every axis, for networks that all see the same tiles."""
+def rows_of(
+    size: Sequence[int], tile: Sequence[int], strides: Sequence[int], tilings: Sequence[Tiling]
+) -> tuple[Row, ...]:
+    """The tiles along every axis, for networks that all see the same tiles.
+
+    Args:
+        size: Pixels of the image along each axis.
+        tile: Pixels of the tiles along each axis.
+        strides: Along each axis a multiple of all networks' strides, in whatever view.
+        tilings: Those of the networks.
+    """
     rows = []
-    for axis, (pixels, side) in enumerate(zip(size, tile, strict=True)):
-        stride = max(tiling.stride[axis] for tiling in tilings)
+    for axis, (pixels, side, stride) in enumerate(zip(size, tile, strides, strict=True)):
         halo = max((tiling.halo[axis] for tiling in tilings), key=sum)
         rows.append(row_of(pixels, side, stride, halo))
     return tuple(rows)

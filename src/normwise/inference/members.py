@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Any
 
 import keras
@@ -34,6 +35,15 @@ class Member:
     tiling: Tiling
     views: tuple[View, ...] = (View(),)
     engine: Callable[[Array], Any] | None = None
+
+    @property
+    def strides(self) -> Size:
+        """What tiles are a multiple of along each axis of the image, in whatever view of it."""
+        steps = [1] * len(self.tiling.stride)
+        for view in self.views:
+            for (own, _), step in zip(view.axes(len(steps)), self.tiling.stride, strict=True):
+                steps[own] = lcm(steps[own], step)
+        return tuple(steps)
 
     def predict(self, image: Array) -> Array:
         """The prediction of an image or tile as it is, padded to the stride where needed."""

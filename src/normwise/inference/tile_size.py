@@ -119,8 +119,8 @@ def with_fixed(tile: Size, fixed: Fixed) -> Size:
 
 
 def strides(members: Sequence[Member]) -> Size:
-    """Along each axis, what a tile's size has to be a multiple of."""
-    return tuple(lcm(*each) for each in zip(*(m.tiling.stride for m in members), strict=True))
+    """Along each axis of an image, what a tile's size has to be a multiple of, in all its views."""
+    return tuple(lcm(*each) for each in zip(*(m.strides for m in members), strict=True))
 
 
 def _bytes_a_pixel(member: Member) -> float:

@@ -16,6 +16,7 @@ from normwise.graph.tiling import Tiling
 from normwise.inference.blending import Blender, Region, rows_of
 from normwise.inference.members import Member, Size
 from normwise.inference.mixtures import deviations, mixed
+from normwise.inference.tile_size import strides
 from normwise.inference.tiles import Demand, cores
 from normwise.inference.views import View
 
@@ -54,7 +55,8 @@ class ExactTiles:
     Args:
         members: The models.
         size: Pixels of the image along each axis.
-        tile: Of the tiles, a multiple of every member's stride.
+        tile: Of the tiles. Of one that is no multiple of a member's stride, the member gets the
+            largest part that is; see `Demand.used`.
         mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
         spread: Whether the standard deviation between the predictions follows; see `mixed`.
 
@@ -83,13 +85,12 @@ class ExactTiles:
     @property
     def computed(self) -> int:
         """Pixels that one view of one member computes, halos included."""
-        tiles = (
-            len(spans) * min(side, -(-pixels // step) * step)
-            for spans, side, pixels, step in zip(
-                self._cores, self.tile, self.size, self.members[0].tiling.stride, strict=True
-            )
+        tiling = self.members[0].tiling
+        each = enumerate(zip(self._cores, self.size, self.tile, strict=True))
+        return prod(
+            len(spans) * _demand(tiling, axis).used(size, tile)
+            for axis, (spans, size, tile) in each
         )
-        return prod(tiles)
 
     def pieces(self, done: frozenset[str] = frozenset()) -> Iterator[Piece]:
         """The parts of the image, but for those whose name is in `done`."""
@@ -170,7 +171,8 @@ class BlendedTiles:
     ) -> None:
         self.members, self.size, self.tile = members, size, tile
         self._mean_and_std, self._spread = mean_and_std, spread
-        rows = rows_of(size, tile, [member.tiling for member in members])
+        tilings = [member.tiling for member in members]
+        rows = rows_of(size, tile, strides(members), tilings)
         self._blender = Blender(rows, begin, int(members[0].model.output_shape[-1]))
         self._places = iter(list(self._blender.places()))
 
@@ -230,8 +232,8 @@ def tiles_of(
     Args:
         members: The models.
         size: Pixels of the image along each axis.
-        tile: Of the tiles, a multiple of every member's stride. If models were built for that
-            size, and it has no room for their halo, tiles are blended.
+        tile: Of the tiles, as for `ExactTiles`. If models were built for that size, and it has no
+            room for their halo, tiles are blended.
         mean_and_std: Whether the outputs are a mean and a standard deviation in turn.
         begin: Rows (of volumes slices) that are done already, of blended tiles.
         spread: As for `ExactTiles`.

@@ -13,7 +13,7 @@ class Demand:
     """What a network asks of tiles along an axis.
 
     Attributes:
-        stride: They begin at its multiples, in pixels.
+        stride: They begin at its multiples, in pixels, and their sizes are such.
         before: Halo before the pixels that count, where a tile doesn't begin with the image.
         after: Halo behind them, where it doesn't end with the image.
         mirrored: Whether the axis is looked at from its end.
@@ -28,6 +28,17 @@ class Demand:
         """The size of an image, continued to a multiple of the stride."""
         return -(-size // self.stride) * self.stride
 
+    def used(self, size: int, tile: int) -> int:
+        """How many pixels of a tile the network gets: as many whole strides as it has room for.
+
+        Its size may be no multiple, where another member of an ensemble was built for that size.
+
+        Args:
+            size: Pixels of the image along the axis.
+            tile: Size of the tiles.
+        """
+        return min(self.padded(size), tile // self.stride * self.stride)
+
     def seen(self, span: slice, size: int) -> slice:
         """A span of the image as it lies along the axis when looked at, or back."""
         return slice(size - span.stop, size - span.start) if self.mirrored else span
@@ -41,17 +52,15 @@ class Demand:
         Args:
             core: Pixels along the axis as it is looked at.
             size: Pixels of the image along the axis.
-            tile: Size of the tile, a multiple of the stride.
+            tile: Size of the tile; see `used`.
 
         Returns:
             Pixels as the core's; the end may lie beyond the image, which is continued there.
         """
-        padded = self.padded(size)
-        if padded <= tile:
-            return slice(0, padded)
+        padded, used = self.padded(size), self.used(size, tile)
         start = max(0, core.start - self.before) // self.stride * self.stride
-        start = min(start, padded - tile)
-        stop = start + tile
+        start = min(start, padded - used)
+        stop = start + used
         return slice(start, stop) if stop == padded or core.stop + self.after <= stop else None
 
 
