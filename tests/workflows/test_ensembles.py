@@ -8,6 +8,9 @@ import pytest
 
 import normwise as nw
 from normwise.errors import ModelReadError, NetworkError
+from normwise.training.distribution import Distribution
+from normwise.training.target_units import unit_layers
+from normwise.workflows import evaluate as evaluating
 from normwise.workflows.ensembles import members_of, write_ensemble
 
 
@@ -101,3 +104,74 @@ def test_each_member_reads_its_own_bands(tmp_path):
     np.testing.assert_allclose(nw.predict(folders, IMAGE), IMAGE.mean(-1, keepdims=True), rtol=1e-6)
     with pytest.raises(nw.NormwiseError, match=r"data\.bands"):
         nw.evaluate(folders, tmp_path)
+
+
+# What members predict. ----------------------------------------------------------------------------
+
+
+def run(folder, names, outputs, law=None):
+    """A run that tells its classes or targets."""
+    inputs = keras.Input((None, None, 2))
+    made = keras.layers.Conv2D(outputs, 1)(inputs)
+    if law is not None:
+        made = unit_layers(made, law, [0.0] * len(names), [1.0] * len(names))
+    folder.mkdir()
+    keras.Model(inputs, made).save(folder / "model.keras")
+    (folder / "metrics.json").write_text(json.dumps({"per_class": {name: {} for name in names}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def land_water(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("runs") / "one", ["land", "water", "ice"], 3)
+
+
+def test_members_that_order_their_classes_differently_are_no_ensemble(
+    land_water, tmp_path, monkeypatch
+):
+    other = run(tmp_path / "other", ["water", "land", "ice"], 3)
+    told = r"one: land, water, ice; .*other\S*: water, land, ice"
+    for checked in (True, False):
+        with pytest.raises(NetworkError, match=told):
+            nw.predict([land_water, other / "model.keras"], IMAGE, checked=checked)
+    monkeypatch.setattr(evaluating, "measured_data", lambda *_: None)
+    with pytest.raises(NetworkError, match=told):
+        nw.evaluate([land_water, other])
+    # The controls: a model alone tells no names, and neither do names that nobody chose.
+    live = keras.saving.load_model(other / "model.keras")
+    assert nw.predict([land_water, live], IMAGE).shape == (3, 4, 3)
+    unnamed = run(tmp_path / "unnamed", ["class 0", "class 1", "class 2"], 3)
+    assert nw.predict([land_water, unnamed, land_water], IMAGE).shape == (3, 4, 3)
+
+
+def test_members_of_other_classes_are_no_ensemble_unless_names_alone_differ(land_water, tmp_path):
+    other = run(tmp_path / "other", ["Land", "lake", "ice"], 3)
+    with pytest.raises(NetworkError, match=r"land, lake, ice.*--unchecked"):
+        nw.predict([land_water, other], IMAGE)
+    assert nw.predict([land_water, other], IMAGE, checked=False).shape == (3, 4, 3)
+
+
+def test_a_single_channel_is_that_of_the_second_class(tmp_path):
+    one, same, turned = (
+        run(tmp_path / name, classes, 1)
+        for name, classes in (("a", ["no", "yes"]), ("b", ["rest", "Yes"]), ("c", ["yes", "no"]))
+    )
+    assert nw.predict([one, same], IMAGE).shape == (3, 4, 1)
+    with pytest.raises(NetworkError, match=r"a: no, yes; .*c: yes, no"):
+        nw.predict([one, turned], IMAGE, checked=False)
+
+
+def test_members_that_say_other_things_of_a_target_are_no_ensemble(tmp_path):
+    normal = run(tmp_path / "normal", ["height"], 2, Distribution(gaussian=True))
+    levels = run(tmp_path / "levels", ["height"], 2, Distribution((0.1, 0.9)))
+    values = run(tmp_path / "values", ["height", "depth"], 2, Distribution())
+    for others in ([normal, levels], [levels, values], [values, normal]):
+        with pytest.raises(NetworkError, match="different outputs for a target: target"):
+            nw.predict(others, IMAGE, checked=False)
+    # The control: a model without a run may say anything.
+    assert nw.predict([normal, keras.Model(*_pair())], IMAGE).shape == (3, 4, 2)
+
+
+def _pair():
+    inputs = keras.Input((None, None, 2))
+    return inputs, keras.layers.Conv2D(2, 1)(inputs)

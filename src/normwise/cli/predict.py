@@ -105,7 +105,9 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     unchecked: Annotated[
         bool,
         typer.Option(
-            "--unchecked", help="Take images that are unlike the run's in bands, type or place."
+            "--unchecked",
+            help="Take images that are unlike the run's in bands, type or place, and ensembles "
+            "whose members name their classes differently.",
         ),
     ] = False,
     dry_run: Annotated[

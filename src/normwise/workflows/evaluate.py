@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import DataError
 from normwise.files import refuse_existing, write_text
+from normwise.workflows.ensemble_outputs import refuse_other_channels
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.measured_data import measured_data
 from normwise.workflows.models import live_model, refuse_missing
@@ -56,6 +57,7 @@ def evaluate(
     Raises:
         DataError: The data can't be used, or don't fit the model.
         ModelReadError: The model can't be loaded.
+        NetworkError: The members of an ensemble tell the same classes or targets in other orders.
         OutputExistsError: `out` exists.
     """
     if out is not None:
@@ -73,6 +75,7 @@ def evaluate(
     fills = [fill_of_run(member) for member in members]
     views = [views_of_run(member, tta) for member in members]
     models = [live_model(member) for member in members]
+    refuse_other_channels(members, models, checked=False)
     page, seen = _page(members, models[0], dataset)
     metrics = measure(models, dataset, split, fills, views, seen)
     if out is not None:

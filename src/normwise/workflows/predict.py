@@ -121,7 +121,8 @@ def predict(  # noqa: PLR0913 - the public interface
             values; large scenes are shown smaller. For a folder of images a folder.
         checked: Whether an image must be like those of the run's data folder: bands of the same
             names in the same order, the same kind of numbers, and a coordinate system if all of
-            them had one.
+            them had one; and whether the members of an ensemble must name the same classes or
+            targets.
 
     Returns:
         float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
@@ -137,7 +138,8 @@ def predict(  # noqa: PLR0913 - the public interface
             doesn't know; or some failed: each with its reason, after the others are done. Or an
             image is unlike those that the model was trained on.
         NetworkError: The image has other channels than the model takes, the tile is too small, or
-            an output is no image.
+            an output is no image. Or the members of an ensemble predict other classes or targets,
+            or the same in another order.
         EngineMissingError: The engine isn't installed.
         ExportError: The model can't be converted for the engine.
         OutputExistsError: `out` exists and `overwrite` is False.

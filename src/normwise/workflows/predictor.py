@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from normwise.backend import require_backend
 from normwise.data.pixels import marks_of
-from normwise.errors import NetworkError, NormwiseError
+from normwise.errors import NormwiseError
 from normwise.inference.engines.wanted import Wanted
 from normwise.keras_format.live import describe
 from normwise.memory import available_memory
+from normwise.workflows.ensemble_outputs import refuse_other_channels, refuse_other_heads
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
 from normwise.workflows.prediction_images import Image, Intake, Read, reader
@@ -104,15 +105,9 @@ class Predictor:
         from normwise.training.distribution import Distribution  # noqa: PLC0415 - light start-up
 
         heads, settings = each[0], self.settings
-        if len({tuple(head.channels for head in own) for own in each}) > 1:
-            raise NetworkError("the members of the ensemble make different outputs.")
-        named = {tuple(head.name for head in own) for own in each}
-        if len(heads) > 1 and len(named) > 1:
-            orders = " and ".join(sorted(",".join(names) for names in named))
-            raise NetworkError(
-                f"the members of the ensemble name or order their outputs differently: {orders}. "
-                "Choose them in one order with --outputs."
-            )
+        refuse_other_heads(each)
+        if len(heads) == 1:
+            refuse_other_channels(self.named, self.models, settings.checked)
         if settings.classes:
             for own in each:
                 refuse_no_classes(own)
