@@ -1,9 +1,13 @@
 """Images of several files, and manifests: what belongs together, and every problem at once."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from normwise.data import PatchBatches, open_dataset
+from normwise.data.band_files import by_pattern
 from normwise.errors import DataError, RasterError
 from normwise.rasters import RasterInfo, open_raster, read_raster, write_raster
 
@@ -46,6 +50,18 @@ def test_the_bands_of_an_image_are_read_as_one(folder, make) -> None:
         item, (row, column) = batches.positions(0)[0]
         expected = read_raster(batches.items[item].image)[row : row + 8, column : column + 8]
         np.testing.assert_array_equal(x[0], expected)
+
+
+def test_what_lies_in_a_folder_that_is_left_out_belongs_to_no_image(tmp_path) -> None:
+    for place in ("a_B02.tif", "a_B08.tif", "out/deep.zarr/c_0.tif", "out/a_B11.tif"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    left_out = {Path(os.path.realpath(tmp_path / "out"))}
+    found, problems = by_pattern(tmp_path, "{name}_{band}.tif", (), left_out)
+    assert {name: list(own) for name, own in found.items()} == {"a": ["B02", "B08"]}
+    assert problems == []
+    # The control.
+    assert len(by_pattern(tmp_path, "{name}_{band}.tif", ())[1]) == 2
 
 
 @pytest.mark.parametrize("make", [in_folders, by_names])

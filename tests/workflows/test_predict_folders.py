@@ -17,6 +17,7 @@ from normwise.inference import tile_size
 from normwise.rasters import write_raster
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
+from normwise.workflows.forecast import forecast
 from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.predictor import Predictor, Settings
@@ -125,6 +126,41 @@ def test_an_image_is_never_replaced_by_its_prediction(tmp_path):
         with pytest.raises(NormwiseError, match="is the image itself"):
             nw.predict(model, given, out, **whole)
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_predictions_in_the_folder_of_their_images_are_no_image(
+    model, images, tmp_path, monkeypatch, linked
+):
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    monkeypatch.setattr(
+        prediction, "draw_overlay", lambda *told: write_raster(told[-1], picture, overwrite=True)
+    )
+    out, looks = images / "predicted", images / "looks"
+    if linked:
+        (tmp_path / "elsewhere").mkdir()
+        out.symlink_to(tmp_path / "elsewhere")
+    written = nw.predict(model, images, out, overlay=looks)
+    assert [path.name for path in written] == ["a.npy", "b.npy", "c.npy"]
+    before = [path.read_bytes() for path in written]
+    written[1].unlink()
+    assert nw.predict(model, images, out, overlay=looks, resume=True) == written
+    assert nw.predict(model, images, out, overlay=looks, overwrite=True) == written
+    assert len(forecast(model, images, out, overlay=looks, overwrite=True)) == 3
+    assert [path.read_bytes() for path in written] == before
+
+
+def test_an_image_is_no_folder_for_predictions(model, images):
+    (images / "scene").mkdir()
+    for band in ("B1", "B2"):
+        np.save(images / "scene" / f"{band}.npy", np.zeros((SIDE, SIDE, 1), np.float32))
+    for options in ({"out": images / "scene"}, {"out": images / "o", "overlay": images / "scene"}):
+        with pytest.raises(DataError, match=r"scene: holds B1\.npy, B2\.npy.*Name another folder"):
+            nw.predict(model, images, **options)
+    assert len(list((images / "scene").iterdir())) == 2 and not (images / "o").exists()
+    # The control: elsewhere it goes, and the bands are an image.
+    written = nw.predict(model, images, images / "o")
+    assert [path.stem for path in written] == ["a", "b", "c", "scene"]
 
 
 def test_no_image_of_a_folder_is_replaced_by_the_picture_of_another(tmp_path, model, monkeypatch):

@@ -1,8 +1,9 @@
 """Images of several files: a folder an image, or names that hold the image's and the band's."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from normwise.rasters import ImageFiles
@@ -24,13 +25,16 @@ def pattern_of(text: str, bands: Sequence[str]) -> re.Pattern[str]:
     return re.compile(escaped.replace(re.escape("{band}"), f"(?P<band>{band})"))
 
 
-def by_pattern(folder: Path, text: str, bands: Sequence[str]) -> tuple[dict[str, Bands], list[str]]:
+def by_pattern(
+    folder: Path, text: str, bands: Sequence[str], left_out: Collection[Path] = ()
+) -> tuple[dict[str, Bands], list[str]]:
     """The files of each image by a pattern.
 
     Args:
         folder: The images' folder.
         text: The pattern.
         bands: The bands that are wanted, in their order; empty for all.
+        left_out: Folders in it that hold no images; see `is_one_of`.
 
     Returns:
         By image the files of its bands, and a problem for each file that the pattern doesn't fit.
@@ -38,8 +42,12 @@ def by_pattern(folder: Path, text: str, bands: Sequence[str]) -> tuple[dict[str,
     wanted, free = pattern_of(text, bands), pattern_of(text, ())
     found: dict[str, dict[str, Path]] = {}
     problems: list[str] = []
-    for path in sorted(folder.rglob("*")):
+    passed: set[Path] = set()
+    for path in sorted(folder.rglob("*")):  # a folder before what is in it
         place = path.relative_to(folder).as_posix()
+        if path.parent in passed or is_one_of(path, left_out):
+            passed.add(path)
+            continue
         if path.is_dir() or any(part.startswith(".") for part in place.split("/")):
             continue
         match = wanted.fullmatch(place)
@@ -48,6 +56,16 @@ def by_pattern(folder: Path, text: str, bands: Sequence[str]) -> tuple[dict[str,
         elif free.fullmatch(place) is None:
             problems.append(f"{folder.name}/{place}: doesn't fit the pattern {text}")
     return dict(found), problems
+
+
+def is_one_of(path: Path, folders: Collection[Path]) -> bool:
+    """Whether a path is one of some folders, by whatever name.
+
+    Args:
+        path: The path.
+        folders: Their real paths.
+    """
+    return bool(folders) and path.is_dir() and Path(os.path.realpath(path)) in folders
 
 
 def of_folder(folder: Path, files: Sequence[Path], bands: Sequence[str]) -> Bands:

@@ -1,10 +1,10 @@
 """Which files of a folder are images: single ones, and those whose bands stand in several files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from normwise.data.band_files import Bands, by_pattern, in_order, of_folder, order_of
+from normwise.data.band_files import Bands, by_pattern, in_order, is_one_of, of_folder, order_of
 from normwise.data.reading import Reading
 from normwise.rasters import FOLDER_SUFFIX, ImageFiles, stem_of, suffix_of
 
@@ -25,7 +25,13 @@ class Images:
     partial: frozenset[str] = frozenset()
 
 
-def images_of(root: Path, folder: Path, reading: Reading, problems: list[str]) -> Images:
+def images_of(
+    root: Path,
+    folder: Path,
+    reading: Reading,
+    problems: list[str],
+    left_out: Collection[Path] = (),
+) -> Images:
     """Single files, and images of several: by the pattern that is told, or a folder each.
 
     Args:
@@ -33,20 +39,24 @@ def images_of(root: Path, folder: Path, reading: Reading, problems: list[str]) -
         folder: The images' folder.
         reading: The pattern and the bands.
         problems: Gets a line for each twin, missing band or file that doesn't fit.
+        left_out: The real paths of folders in it that hold no images, such as predictions.
 
     Returns:
         The images; one that lacks a band is there with those that it has.
     """
     where, bands = str(folder.relative_to(root)), reading.bands or ()
     if reading.images is not None:
-        groups, strange = by_pattern(folder, reading.images, bands)
+        groups, strange = by_pattern(folder, reading.images, bands, left_out)
         problems += strange
         return _grouped(groups, bands, where, problems)
     single = by_stem(root, folder, problems)
     folders = {
         part.name: [path for path in sorted(part.iterdir()) if _is_image(path)]
         for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if part.is_dir() and not part.name.startswith(".") and not _is_image(part)
+        if part.is_dir()
+        and not part.name.startswith(".")
+        and not _is_image(part)
+        and not is_one_of(part, left_out)
     }
     groups = {
         name: of_folder(folder / name, files, bands) for name, files in folders.items() if files

@@ -118,7 +118,7 @@ def forecast(
         refuse_inputs(model, [single], (target, drawn))
         return [_of_file(Predictor(model, told), single, target, drawn)]
     problems: list[str] = []
-    images = images_in(model, Path(fspath(image)), problems)
+    images = images_in(model, Path(fspath(image)), problems, (target, drawn))
     predictor, found = Predictor(model, told), []
     scenes = outputs_in(target, images, predictor.made)
     pictures = pictures_in(drawn, scenes)

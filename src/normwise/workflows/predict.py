@@ -226,7 +226,7 @@ def _folder(
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
     problems, errors = list[str](), list[NormwiseError]()
-    found = images_in(model, folder, problems)
+    found = images_in(model, folder, problems, (target, drawn))
     predictor = Predictor(model, told)
     scenes = outputs_in(target, found, predictor.made)
     pictures = pictures_in(drawn, scenes)

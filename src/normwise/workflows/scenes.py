@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from normwise.data.image_files import images_of
+from normwise.data.image_files import by_stem, images_of
 from normwise.data.reading import Reading
 from normwise.errors import DataError
 from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, ImageFiles, suffix_of
@@ -47,23 +48,47 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
     return found.files[path.name]
 
 
-def images_in(model: Any, folder: Path, problems: list[str]) -> Mapping[str, ImageFiles]:
+def images_in(
+    model: Any, folder: Path, problems: list[str], written: Iterable[Path | None] = ()
+) -> Mapping[str, ImageFiles]:
     """The images of a folder by their names, those that lack a band left out.
 
     Args:
         model: Whose run says how the files are called; whatever names a model.
         folder: The folder.
         problems: Gets a line for each image that is left out.
+        written: Where predictions and pictures go, None for nowhere. A folder in the other one is
+            no image, though it holds such files when the prediction is repeated or gone on with.
 
     Raises:
-        DataError: The folder has no images, or their bands stand in an unknown order.
+        DataError: The folder has no images, or their bands stand in an unknown order; or
+            predictions would go into one of its images.
     """
     reading = reading_of(members_of(model)[0])
-    found = images_of(folder.parent, folder, reading, problems)
+    outputs = {_real(path): path for path in written if path is not None}
+    found = images_of(folder.parent, folder, reading, problems, outputs)
+    for real, path in outputs.items():
+        if _real(folder) in (real.parents if reading.images else [real.parent]):
+            _refuse_image(path, found.files)
     if not found.files:
         raise _no_images(folder, problems)
     _refuse_unknown_order(model, found.files)
     return {name: files for name, files in found.files.items() if name not in found.partial}
+
+
+def _refuse_image(folder: Path, images: Mapping[str, ImageFiles]) -> None:
+    """Refuses a folder of files none of which has the name of an image: they are bands of one."""
+    held = by_stem(folder.parent, folder, [])
+    if held and not held.keys() & images.keys():
+        names = ", ".join(path.name for path in list(held.values())[:3])
+        raise DataError(
+            f"{folder}: holds {names}, and no prediction of the images beside it. Is it an image "
+            "itself? Name another folder for the predictions."
+        )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _no_images(folder: Path, problems: list[str] | None = None) -> DataError:
