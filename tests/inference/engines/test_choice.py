@@ -37,6 +37,7 @@ def runtimes(model, monkeypatch):
     factors = {"openvino": 1.0, "onnx": 1.0}
     monkeypatch.setattr(format, "find_spec", lambda name: name)
     monkeypatch.setattr(Source, "file", lambda source, form, shape: Path(form.name))
+    monkeypatch.setattr(Source, "sizes", lambda source, form, shape: None)
 
     def runtime(form, path, ports, shapes, precision):
         assert shapes == [BATCH.shape]
@@ -156,6 +157,44 @@ def test_each_is_timed_in_turn():
     runs = {Candidate(name): lambda batch, name=name: calls.append(name) for name in "ab"}
     assert set(seconds_of(runs, BATCH)) == set(runs)
     assert calls == ["a", "b"] * 3
+
+
+@pytest.mark.parametrize(("name", "count"), [("openvino", 2), ("onnx", 1)])
+def test_turned_tiles_are_made_ready_once(model, runtimes, monkeypatch, name, count):
+    made = []
+
+    def runtime(form, path, ports, shapes, precision):
+        made.append(shapes[0])
+        return lambda arrays: [np.asarray(model.predict_on_batch(arrays[0]))]
+
+    monkeypatch.setattr(candidates, "runtime", runtime)
+    engine = ChosenEngine(model, Wanted(name), [].append)
+    wide = BATCH[:, :12]
+    tall = np.swapaxes(wide, 1, 2)
+    for batch in (wide, tall, wide, tall):
+        np.testing.assert_array_equal(engine(batch), model.predict_on_batch(batch))
+    assert len(made) == count
+    # Of a runtime that compiles, a third shape takes the place of the one not used for longest.
+    for batch, more in ((wide, 0), (BATCH, 1), (wide, 1), (tall, 2)):
+        engine(batch)
+        assert len(made) == count + (more if name == "openvino" else 0)
+
+
+def test_converted_files_of_many_sizes_do_not_pile_up(model, monkeypatch):
+    def converted(model, path, form, sizes, explain):
+        if sizes is None:
+            raise ExportError("no free size")
+        for suffix in (".xml", ".bin"):
+            path.with_suffix(suffix).touch()
+
+    monkeypatch.setattr("normwise.inference.engines.source.convert", converted)
+    source = Source(model)
+    first, *others = (source.file(format.OPENVINO, (1, 8, side, 2)) for side in range(8, 20))
+    kept = {path.name for path in first.parent.iterdir()}
+    assert len(kept) == 16 and not first.exists()
+    assert source.file(format.OPENVINO, (1, 8, 19, 2)) == others[-1]
+    again = source.file(format.OPENVINO, (1, 8, 8, 2))
+    assert again.exists() and again.name not in kept
 
 
 def test_the_model_is_folded_and_converted_once(monkeypatch):

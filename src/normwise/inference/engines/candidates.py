@@ -10,7 +10,7 @@ from normwise.errors import NormwiseError
 from normwise.inference.engines.source import Array, Shape, Source
 from normwise.inference.engines.wanted import BFLOAT16, FLOAT32, KERAS, Wanted
 from normwise.inference.formats.format import FORMATS
-from normwise.inference.formats.runtimes import openvino_precisions, runtime
+from normwise.inference.formats.runtimes import is_for_one_shape, openvino_precisions, runtime
 
 Run = Callable[[Array], Any]
 """As `predict_on_batch` of a model with one input: the array of its output, or a list of them."""
@@ -33,6 +33,18 @@ class Candidate:
     def __str__(self) -> str:
         folded = " folded" if self.engine == KERAS and self.folded else ""
         return f"{self.engine}{folded} {self.precision}"
+
+    def fits(self, source: Source, shape: Shape) -> Shape | None:
+        """What batches must have in common to be given to the same function; None for nothing.
+
+        Args:
+            source: The model.
+            shape: Of the batches.
+        """
+        if self.engine == KERAS:
+            return None
+        form = FORMATS[self.engine]
+        return shape if is_for_one_shape(form) else source.sizes(form, shape)
 
     def ready(self, source: Source, shape: Shape) -> Run:
         """A function that applies the model to batches.

@@ -15,6 +15,9 @@ from normwise.inference.engines.source import Array, Shape, Source
 from normwise.inference.engines.wanted import AUTO, BFLOAT16, Wanted
 
 _TURNS: Final = 3
+_SHAPES: Final = 2
+"""Shapes for which an engine is kept ready: that of tiles, and of turned ones. Each may hold memory
+for all that the network makes of a tile."""
 
 Say = Callable[[str], None]
 
@@ -41,7 +44,7 @@ class ChosenEngine:
         self._source, self._wanted, self._say = Source(model), wanted, say
         self._candidates = candidates_of(wanted, self._source)
         self._chosen: Candidate | None = None
-        self._ready: tuple[Shape, Run] | None = None
+        self._ready: dict[Shape | None, Run] = {}
 
     @property
     def chosen(self) -> str | None:
@@ -60,12 +63,14 @@ class ChosenEngine:
         known = {str(candidate): candidate for candidate in (*self._candidates, PLAIN)}
         if name not in known:
             return False
-        self._chosen, self._ready = known[name], None
+        self._chosen = known[name]
+        self._ready.clear()
         return True
 
     def forget(self) -> None:
         """Chooses again, with the next batch."""
-        self._chosen = self._ready = None
+        self._chosen = None
+        self._ready.clear()
 
     def __call__(self, batch: Array) -> Any:
         """As `predict_on_batch`.
@@ -75,9 +80,18 @@ class ChosenEngine:
         """
         if self._chosen is None:
             self._chosen = self._choose(batch)
-        if self._ready is None or self._ready[0] != batch.shape:
-            self._ready = batch.shape, self._chosen.ready(self._source, batch.shape)
-        return self._ready[1](batch)
+        return self._run(self._chosen, batch.shape)(batch)
+
+    def _run(self, chosen: Candidate, shape: Shape) -> Run:
+        """What is ready for a shape; what was used last stands at the end."""
+        key = chosen.fits(self._source, shape)
+        run = self._ready.pop(key, None)
+        if run is None:
+            while len(self._ready) >= _SHAPES:
+                del self._ready[next(iter(self._ready))]
+            run = chosen.ready(self._source, shape)
+        self._ready[key] = run
+        return run
 
     def _choose(self, batch: Array) -> Candidate:
         probes = batch, _like(batch)
@@ -89,7 +103,7 @@ class ChosenEngine:
             return PLAIN
         seconds = seconds_of(fit, batch) if len(fit) > 1 else {}
         best = min(fit, key=lambda one: seconds.get(one, 0.0))
-        self._ready = batch.shape, fit[best]
+        self._ready[best.fits(self._source, batch.shape)] = fit[best]
         if self._wanted.is_open:
             self._say(_verdict(best, seconds, batch.shape))
         return best

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy.typing as npt
 
@@ -22,6 +23,9 @@ from normwise.surgery.statistics import batch_norms
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+_KEPT: Final = 8
+"""Converted files for one size that are kept: images of a folder often take turns in few sizes."""
+
 
 @final
 class Source:
@@ -34,6 +38,7 @@ class Source:
     def __init__(self, model: Any) -> None:
         self.model = model
         self._files: dict[tuple[str, Shape | None], Path | ExportError] = {}
+        self._numbers = count()
 
     @cached_property
     def folded(self) -> Any:
@@ -73,24 +78,49 @@ class Source:
         Raises:
             ExportError: It can't be converted for that size either.
         """
-        found = self._converted(format, None)
-        if isinstance(found, ExportError) and None in self.model.inputs[0].shape[1:-1]:
-            # Bilinear up-sampling has to know its size.
-            found = self._converted(format, shape[1:-1])
+        found = self._converted(format, self.sizes(format, shape))
         if isinstance(found, ExportError):
             raise found
         return found
 
+    def sizes(self, format: Format, shape: Shape) -> Shape | None:
+        """The sizes over space that the file for a shape is for; None for any that it takes.
+
+        Args:
+            format: The format.
+            shape: Of the batches that are asked for now.
+        """
+        if None not in self.model.inputs[0].shape[1:-1]:
+            return None
+        # Bilinear up-sampling has to know its size.
+        free = isinstance(self._converted(format, None), Path)
+        return None if free else shape[1:-1]
+
     def _converted(self, format: Format, sizes: Shape | None) -> Path | ExportError:
         key = format.name, sizes
-        if key not in self._files:
-            path = Path(self._folder.name) / f"model{len(self._files)}{format.suffix}"
-            try:
-                convert(self.folded, path, format, sizes, explain=sizes is not None)
-                self._files[key] = path
-            except ExportError as error:
-                self._files[key] = error
-        return self._files[key]
+        found = self._files.pop(key, None)
+        if found is None:
+            found = self._made(format, sizes)
+        self._files[key] = found
+        self._remove_old()
+        return found
+
+    def _made(self, format: Format, sizes: Shape | None) -> Path | ExportError:
+        path = Path(self._folder.name) / f"model{next(self._numbers)}{format.suffix}"
+        try:
+            convert(self.folded, path, format, sizes, explain=sizes is not None)
+        except ExportError as error:
+            return error
+        return path
+
+    def _remove_old(self) -> None:
+        """Of the files for one size those that have long not been asked for; the last come last."""
+        sized = [key for key in self._files if key[1] is not None]
+        for key in sized[:-_KEPT]:
+            path = self._files.pop(key)
+            if isinstance(path, Path):
+                for part in path.parent.glob(f"{path.stem}.*"):  # OpenVINO's weights, too
+                    part.unlink()
 
     @cached_property
     def _folder(self) -> TemporaryDirectory[str]:

@@ -39,6 +39,11 @@ def ports_of(model: Any) -> tuple[Port, ...]:
     return tuple(Port(tensor.name, str(tensor.dtype)) for tensor in model.inputs)
 
 
+def is_for_one_shape(format: Format) -> bool:
+    """Whether its runtime compiles a model for the shapes of its inputs."""
+    return format is OPENVINO
+
+
 def runtime(
     format: Format,
     path: Path,
