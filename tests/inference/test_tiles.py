@@ -107,9 +107,22 @@ def test_a_blend_of_equal_tiles_is_the_image():
     np.testing.assert_array_equal(rest[18:], found[18:])
 
 
-def test_the_mismatch_is_what_neighbours_differ_by():
-    rows = row_of(8, 8, 4, (0, 0)), row_of(12, 8, 4, (0, 0))
-    blender = Blender(rows)
+@pytest.mark.parametrize(
+    ("size", "pairs"),
+    # A strip of one tile across has neighbours along its other axis.
+    [((8, 12), 1), ((12, 8), 1), ((12, 8, 8), 1), ((8, 12, 8), 1), ((12, 16), 4)],
+)
+def test_the_mismatch_is_what_neighbours_differ_by(size, pairs):
+    blender = Blender(tuple(row_of(side, 8, 4, (0, 0)) for side in size))
     for number, place in enumerate(blender.places()):
-        blender.add(place, np.full((8, 8, 1), 3.0 * number, np.float32))
+        assert (blender.mismatch.rms is None) == (number < 2)
+        blender.add(place, np.full((*[8] * len(size), 1), 3.0 * number, np.float32))
     assert blender.mismatch.rms == 3
+    assert blender.mismatch.count == pairs * 4 * 8 ** (len(size) - 1)
+
+
+def test_tiles_without_data_are_compared_with_none():
+    blender = Blender((row_of(12, 8, 4, (0, 0)), row_of(8, 8, 4, (0, 0))))
+    for place in blender.places():
+        blender.add(place, np.full((8, 8, 1), np.nan, np.float32))
+    assert blender.mismatch.rms is None

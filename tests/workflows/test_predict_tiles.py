@@ -142,6 +142,17 @@ def test_what_sees_the_whole_image_is_blended_and_said(scene, tmp_path, caplog):
     assert 0 < np.sqrt(np.nanmean((found - wanted) ** 2)) < np.nanstd(wanted)
 
 
+def test_how_well_tiles_fit_is_measured_along_a_strip_too(scene, caplog):
+    model = network(norm="instance@pre-activation")
+    strip = read_raster(scene)[100:, :40].astype(np.float32)
+    nw.predict(model, np.tile(strip, (3, 1, 1)), tile=48)
+    told = caplog.text[caplog.text.index("they differ by") :].split()[3]
+    assert float(told) > 0
+    caplog.clear()
+    nw.predict(model, np.full((120, 40, 2), np.nan, np.float32), tile=48)
+    assert "How well they fit was not measured" in caplog.text
+
+
 def test_blended_tiles_without_data_are_not_asked_for(scene, calls):
     model = network(norm="instance@pre-activation")
     nw.predict(model, np.ones((*SIZE, 2), np.float32), tile=32)
@@ -155,7 +166,7 @@ class StopError(Exception):
 
 
 @pytest.mark.parametrize("norm", ["batch@pre-activation", "instance@pre-activation"])
-def test_an_interrupted_prediction_goes_on(scene, tmp_path, monkeypatch, norm):
+def test_an_interrupted_prediction_goes_on(scene, tmp_path, monkeypatch, norm, capsys):
     model, out = network(norm=norm), tmp_path / "out.tif"
     wanted = read_raster(nw.predict(model, scene, tmp_path / "wanted.tif", tile=TILE))
     asked, before = [], whole._predict
@@ -177,8 +188,10 @@ def test_an_interrupted_prediction_goes_on(scene, tmp_path, monkeypatch, norm):
     with pytest.raises(RasterError, match="another tile"):
         nw.predict(model, scene, out, tile=64, resume=True)
     count = len(asked)
-    nw.predict(model, scene, out, tile=TILE, resume=True)
+    nw.predict(model, scene, out, tile=TILE, resume=True, progress=True)
     assert len(asked) - count > 0
+    told = capsys.readouterr().err
+    assert "going on after" in told and told.count("(100%)") == 1
     np.testing.assert_array_equal(read_raster(out), wanted)
     assert not partial_folder(out).exists()
     # What is done is done, and a folder is gone on with file by file.

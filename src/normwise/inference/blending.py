@@ -100,9 +100,9 @@ class Mismatch:
         self.count += int(known.sum())
 
     @property
-    def rms(self) -> float:
-        """The root mean square of the differences, 0 without any."""
-        return (self.squares / self.count) ** 0.5 if self.count else 0.0
+    def rms(self) -> float | None:
+        """The root mean square of the differences; None where nothing was compared."""
+        return (self.squares / self.count) ** 0.5 if self.count else None
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Blender:
         rows: The tiles along every axis.
         begin: Pixels along the first axis that are done already, and aren't given back again.
         compared: How many of the first channels are compared between neighbours; None for all.
-        mismatch: What neighbours along the last axis differ by.
+        mismatch: What neighbours differ by, along the last axis that has several tiles.
     """
 
     rows: tuple[Row, ...]
@@ -177,11 +177,14 @@ class Blender:
         return (slice(known, end), *rest), held[known - begin : end - begin]
 
     def _compare(self, region: Region, values: Array) -> None:
-        """With the tile before it in the same row."""
+        """With the tile before it, which is its neighbour along the last axis that has several."""
         values = values[..., : self.compared]
+        axis = max((a for a, row in enumerate(self.rows) if len(row.spans) > 1), default=0)
         if self._before is not None:
             other, seen = self._before
-            start, stop = region[-1].start, other[-1].stop
-            if other[:-1] == region[:-1] and other[-1].start < start < stop:
-                self.mismatch.add(values[..., : stop - start, :], seen[..., start - stop :, :])
+            start, stop = region[axis].start, other[axis].stop
+            if other[:axis] == region[:axis] and other[axis].start < start < stop:
+                across = (slice(None),) * axis
+                first, last = (*across, slice(stop - start)), (*across, slice(start - stop, None))
+                self.mismatch.add(values[first], seen[last])
         self._before = region, values

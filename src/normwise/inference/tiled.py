@@ -92,6 +92,10 @@ class ExactTiles:
             for axis, (spans, size, tile) in each
         )
 
+    def left(self, done: frozenset[str]) -> int:
+        """How many pieces `pieces` gives."""
+        return len(self) - len(done)
+
     def pieces(self, done: frozenset[str] = frozenset()) -> Iterator[Piece]:
         """The parts of the image, but for those whose name is in `done`."""
         for core in product(*self._cores):
@@ -185,9 +189,16 @@ class BlendedTiles:
         return len(self) * prod(self.tile)
 
     @property
-    def mismatch(self) -> float:
-        """The root mean square by which neighbouring tiles differ where they overlap, so far."""
+    def mismatch(self) -> float | None:
+        """The root mean square by which neighbours differ where they overlap; None where none do.
+
+        It is that of the tiles so far, without those of an interrupted prediction.
+        """
         return self._blender.mismatch.rms
+
+    def left(self, done: frozenset[str]) -> int:
+        """How many pieces `pieces` gives."""
+        return sum(1 for _ in self._blender.places())
 
     def pieces(self, done: frozenset[str] = frozenset()) -> Iterator[Piece]:
         """The tiles that are left."""

@@ -101,7 +101,7 @@ def _predicted(predictor: Predictor, image: Image, name: str, tiles: Tiles) -> A
     def put(region: Region, values: Array) -> None:
         result[region] = values
 
-    with _watching(predictor, name, tiles, 0) as watch:
+    with _watching(predictor, name, tiles, frozenset()) as watch:
         _run(predictor, image, tiles, frozenset(), put, watch)
     return result
 
@@ -115,7 +115,7 @@ def _by_tiles(
         done = partial.done
         if not tiles.exact and done:
             tiles = predictor.tiles(image, _begin(done), tiles.tile)
-        with _watching(predictor, info.path.name, tiles, len(done)) as watch:
+        with _watching(predictor, info.path.name, tiles, done) as watch:
 
             def put(region: Region, values: Array) -> None:
                 if predictor.engines:
@@ -204,12 +204,13 @@ def _name(region: Region) -> str:
     return name_of(region)
 
 
-def _watching(predictor: Predictor, name: str, tiles: Tiles, done: int) -> Any:
+def _watching(predictor: Predictor, name: str, tiles: Tiles, done: frozenset[str]) -> Any:
     size = "x".join(map(str, tiles.tile))
     share = 1 - prod(tiles.size) / tiles.computed
     what = "halos" if tiles.exact else "overlaps"
     note = f"tiles of {size} pixels, {share:.0%} of the work on {what}"
-    return watching(predictor.settings.progress, name, len(tiles), done if tiles.exact else 0, note)
+    begun = len(tiles) - tiles.left(done)
+    return watching(predictor.settings.progress, name, len(tiles), begun, note)
 
 
 def _report(predictor: Predictor, tiles: Tiles) -> None:
@@ -221,8 +222,10 @@ def _report(predictor: Predictor, tiles: Tiles) -> None:
     reasons = [str(r) for member in predictor.members for r in member.tiling.reasons]
     why = "; ".join(dict.fromkeys(reasons[:3])) or "tiles of the model's size have no room for it"
     more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    fit = "How well they fit was not measured: of those predicted now, no two with data overlap."
+    if tiles.mismatch is not None:
+        fit = f"Where neighbours overlap they differ by {tiles.mismatch:.3g} (root mean square)."
     log.warning(
-        "No halo makes tiles equal the whole image (%s%s): overlapping tiles were blended. Where "
-        "neighbours overlap they differ by %.3g (root mean square).",
-        why, more, tiles.mismatch,
+        "No halo makes tiles equal the whole image (%s%s): overlapping tiles were blended. %s",
+        why, more, fit,
     )  # fmt: skip
