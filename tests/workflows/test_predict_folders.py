@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import keras
@@ -97,7 +98,7 @@ def test_a_fault_stops_no_other_image(model, images, tmp_path, monkeypatch, plac
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "c.npy"]
 
 
-def test_the_tasks_of_a_machine_share_its_memory(model, monkeypatch):
+def test_the_tasks_of_a_machine_share_its_memory(model, images, tmp_path, monkeypatch):
     nodes = [{"Alive": True, "Resources": {"CPU": count}} for count in (2.0, 6.0)]
     cluster = Cluster(SimpleNamespace(nodes=lambda: nodes), 2, None, Alike(2))
     remote, planned = Remote(cluster, str(model)), []
@@ -112,6 +113,11 @@ def test_the_tasks_of_a_machine_share_its_memory(model, monkeypatch):
     for settings in (Settings(), Settings(remote=remote), Settings(memory=123, remote=remote)):
         Predictor(str(model), settings).tiles(image)
     assert planned == [4_000_000, 1_000_000, 123]  # three tasks and the process that asks
+    # A dry run plans alike.
+    monkeypatch.setattr(predict_on_ray, "cluster", lambda *_: nullcontext(cluster))
+    for options in ({}, {"on": "ray"}):
+        forecast(str(model), images / "a.npy", tmp_path / "o.npy", **options)
+    assert planned[3:] == [4_000_000, 1_000_000]
 
 
 def test_an_image_is_never_replaced_by_its_prediction(tmp_path):

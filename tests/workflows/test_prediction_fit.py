@@ -11,9 +11,10 @@ from rasterio.transform import from_origin
 
 import normwise as nw
 from normwise.data.reading import Record
-from normwise.errors import DataError
+from normwise.errors import DataError, EngineMissingError
 from normwise.rasters import read_raster, write_raster
 from normwise.training.recipe import Recipe, to_yaml
+from normwise.workflows.forecast import forecast
 from tests.commands import normwise
 
 NAMES = ("blue", "green", "red")
@@ -119,3 +120,24 @@ def test_a_dry_run_says_what_would_be_done(run, tmp_path):
     assert "2 of its images can't be predicted" in told.stderr
     assert "float32" in told.stderr and "c.tif" in told.stderr
     assert not (tmp_path / "o.tif").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--engine", "tensorrt"), "allowed: keras, openvino"),
+        (("--precision", "int8"), "allowed: float32, bfloat16"),
+        (("--processes", "3"), "belongs to --on ray"),
+        (("--on", "slurm"), "received 'slurm'; allowed: ray"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_prediction_would(run, tmp_path, words, told):
+    path = image(tmp_path / "a.tif")
+    done = normwise("predict", run, path, "-o", tmp_path / "o.tif", "--dry-run", *words)
+    assert done.returncode == 2 and told in done.stderr
+
+
+def test_a_dry_run_needs_the_engine(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("normwise.inference.formats.format.find_spec", lambda name: None)
+    with pytest.raises(EngineMissingError, match="pip install"):
+        forecast(run, image(tmp_path / "a.tif"), tmp_path / "o.tif", engine="openvino")

@@ -132,21 +132,15 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "std": std,
         "checked": not unchecked,
         "overlay": overlay,
+        "engine": engine,
+        "precision": precision,
+        "on": on,
+        "processes": processes,
     }
     if dry_run:
         print_forecasts(model, image, out, options)
         return
-    found = workflow.predict(
-        model,
-        image,
-        out,
-        engine=engine,
-        precision=precision,
-        progress=True,
-        on=on,
-        processes=processes,
-        **options,
-    )
+    found = workflow.predict(model, image, out, progress=True, **options)
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)
 

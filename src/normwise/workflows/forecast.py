@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NetworkError, NormwiseError
+from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles
 from normwise.workflows.amounts import bytes_of
+from normwise.workflows.ensembles import members_of
+from normwise.workflows.models import refuse_missing
 from normwise.workflows.overlays import refuse_picture
+from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import is_done, opened
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
@@ -86,12 +91,16 @@ class Forecast:
         return "\n".join([*lines, head, *map(str, self.rows)])
 
 
-def forecast(
+def forecast(  # noqa: PLR0913 - as `predict`
     model: Any,
     image: Any,
     out: str | PathLike[str],
     *,
     memory: int | str | None = None,
+    engine: str = "keras",
+    precision: str = "float32",
+    on: str | None = None,
+    processes: int | None = None,
     overlay: str | PathLike[str] | None = None,
     **options: Any,
 ) -> list[Forecast]:
@@ -102,6 +111,10 @@ def forecast(
         image: A file, the files of its bands, or a folder of images.
         out: Where the prediction would be written.
         memory: As for `predict`.
+        engine: As for `predict`; it must be installed.
+        precision: As for `predict`.
+        on: As for `predict`; the cluster is asked how many tasks share a machine's memory.
+        processes: As for `predict`.
         overlay: As for `predict`.
         options: The other arguments of `predict`; see `Settings`.
 
@@ -111,9 +124,18 @@ def forecast(
     Raises:
         NormwiseError: As `predict` would; of a folder with all problems together.
     """
-    told = Settings(memory=bytes_of(memory), **options)
-    single, target = single_image(model, image, out), Path(fspath(out))
+    for member in members_of(model):
+        refuse_missing(member)
+    told = Settings(memory=bytes_of(memory), wanted=Wanted(engine, precision), **options)
     drawn = None if overlay is None else Path(fspath(overlay))
+    with remotely(where_of(on, processes, (RAY,)), model) as remote:
+        return _forecasts(model, image, Path(fspath(out)), drawn, replace(told, remote=remote))
+
+
+def _forecasts(
+    model: Any, image: Any, target: Path, drawn: Path | None, told: Settings
+) -> list[Forecast]:
+    single = single_image(model, image, target)
     if single is not None:
         refuse_inputs(model, [single], (target, drawn))
         return [_of_file(Predictor(model, told), single, target, drawn)]
