@@ -239,6 +239,24 @@ def test_a_class_map_holds_255_classes(classes):
     np.testing.assert_array_equal(found[..., 0], probabilities.argmax(-1))
 
 
+@pytest.mark.parametrize(
+    ("activation", "channels", "said"), [("sigmoid", 3, 1), ("softmax", 3, 0), ("sigmoid", 1, 0)]
+)
+def test_class_ids_of_labels_that_may_overlap_are_explained(activation, channels, said, caplog):
+    inputs = keras.Input((None, None, 2))
+    made = keras.layers.Conv2D(channels, 1, activation=activation, name="kinds")(inputs)
+    model = randomize(keras.Model(inputs, made))
+    found = nw.predict(model, IMAGE, classes=True)[..., 0]
+    values = model.predict(IMAGE[None], verbose=0)[0]
+    np.testing.assert_array_equal(
+        found, values[..., 0] > 0.5 if channels == 1 else values.argmax(-1)
+    )
+    assert caplog.text.count("kinds has a sigmoid for each of its 3 channels") == said
+    caplog.clear()
+    nw.predict(model, IMAGE)
+    assert "sigmoid" not in caplog.text
+
+
 def test_class_maps_of_several_outputs_of_pictures_are_geotiffs(tmp_path):
     inputs = keras.Input((None, None, 3))
     heads = [

@@ -14,7 +14,8 @@ from normwise.graph.flatten import flatten
 from normwise.graph.resolution import scales_of
 from normwise.keras_format.reading import read_graph
 
-_PROBABILITIES: Final = frozenset({"sigmoid", "softmax"})
+_SIGMOID: Final = "sigmoid"
+_PROBABILITIES: Final = frozenset({_SIGMOID, "softmax"})
 _JOINED: Final = "outputs"
 
 
@@ -28,6 +29,7 @@ class Head:
         channels: How many it has.
         probabilities: Whether it ends in a sigmoid or softmax.
         obstacle: Why it is no image of the input's size; empty if it is one.
+        independent: Whether several channels end in a sigmoid, so that all may be likely, or none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Head:
     channels: int
     probabilities: bool
     obstacle: str = ""
+    independent: bool = False
 
 
 def heads_of(model: keras.Model) -> tuple[Head, ...]:
@@ -48,14 +51,16 @@ def heads_of(model: keras.Model) -> tuple[Head, ...]:
     scales, found = scales_of(flat), []
     for index, tensor in enumerate(graph.output_tensors):
         inner = flat.output_tensors[index].node
-        made = model.outputs[index].shape
+        made, activation = model.outputs[index].shape, activation_of(flat.nodes[inner])
+        channels = int(made[-1] or 1)
         found.append(
             Head(
                 graph.nodes[tensor.node].layer,
                 index,
-                int(made[-1] or 1),
-                activation_of(flat.nodes[inner]) in _PROBABILITIES,
+                channels,
+                activation in _PROBABILITIES,
                 _obstacle(made, model.inputs[0].shape, scales[inner]),
+                activation == _SIGMOID and channels > 1,
             )
         )
     return _told_apart(found)

@@ -86,8 +86,11 @@ def predict(  # noqa: PLR0913 - the public interface
         out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
             file; for a folder of images a folder. If it is a file, the files of a folder are the
             bands of one image. None returns the array.
-        classes: Class ids (uint8) instead of probabilities. GeoTIFF and PNG get the classes' names
-            and colours: the data folder's (`colours` in `dataset.yaml`), else the previews'.
+        classes: Class ids (uint8) instead of probabilities: of a single channel 1 where it is above
+            0.5, else the channel with the largest value. Where each of several channels has a
+            sigmoid of its own, so that labels may overlap, that is logged. GeoTIFF and PNG get the
+            classes' names and colours: the data folder's (`colours` in `dataset.yaml`), else the
+            previews'.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
         nodata: The value that marks missing pixels; by default what the run's data folder
             said. What a file says itself, by its nodata value or its mask, holds in any case.

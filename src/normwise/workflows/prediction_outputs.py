@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -139,6 +140,17 @@ def refuse_no_classes(heads: tuple[Head, ...]) -> None:
         f"class ids need outputs that end in a sigmoid or softmax; {', '.join(wrong)} "
         f"{'does' if len(wrong) == 1 else 'do'} not.{advice}"
     )
+
+
+def notes_on_classes(heads: tuple[Head, ...]) -> Iterator[str]:
+    """What has to be known of class ids of outputs whose channels don't exclude each other."""
+    for head in heads:
+        if head.independent:
+            yield (
+                f"{head.name} has a sigmoid for each of its {head.channels} channels: several may "
+                "be likely, or none. Class ids name the one with the largest value; predict "
+                "probabilities (without --classes) if labels overlap."
+            )
 
 
 def legend_of(member: Any, head: Head) -> Classes:

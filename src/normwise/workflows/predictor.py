@@ -23,7 +23,7 @@ from normwise.workflows.ensemble_outputs import refuse_other_channels, refuse_ot
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
 from normwise.workflows.prediction_images import Image, Intake, Read, reader
-from normwise.workflows.prediction_outputs import Outputs, refuse_no_classes
+from normwise.workflows.prediction_outputs import Outputs, notes_on_classes, refuse_no_classes
 from normwise.workflows.prediction_progress import teller
 from normwise.workflows.runs import data_settings, fill_of_run, reading_of, views_of_run
 
@@ -111,6 +111,8 @@ class Predictor:
         if settings.classes:
             for own in each:
                 refuse_no_classes(own)
+            for note in notes_on_classes(heads):
+                teller(settings.progress)(note)
         names = (layer.name for layer in self.models[0].layers)
         gaussian = len(heads) == 1 and Distribution.of_layers(names).gaussian
         if settings.std:
