@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import normwise as nw
+from normwise.data.description import Description
 from normwise.files import write_text
 from normwise.rasters import write_raster
 from normwise.training.configure import Cost
@@ -133,6 +135,13 @@ def test_the_runs_that_pages_need_are_known():
     assert runs_that_are_there("README.md") == set()
     assert runs_that_are_there("docs/predict.md") == {"runs/rivers"}
     assert runs_that_are_there("docs/training.md") == {"runs/first"}
+
+
+def test_what_stands_in_dataset_yaml_can_be_read():
+    (shown,) = (b for b in blocks("docs/data.md", "yaml") if "classes:" in b)
+    found = Description.model_validate(yaml.safe_load(shown))
+    assert found.class_ids == {0: 0, 255: 1}
+    assert found.nodata == -9999 and len(found.bands or ()) == 4
 
 
 def test_every_make_target_of_the_pages_exists():

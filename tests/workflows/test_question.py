@@ -6,7 +6,10 @@ from pathlib import Path
 
 import normwise as nw
 from normwise.keras_format import read_graph
+from normwise.norms import NormPlan
 from normwise.rules import Context, check
+from normwise.surgery.planning import edited_graph
+from normwise.surgery.work import Settings, Work
 from normwise.workflows.question import answer
 from normwise.workflows.question_facts import NETWORK, PLANS, Question
 from normwise.workflows.question_times import Beside, Timed, Times
@@ -50,6 +53,16 @@ def test_a_number_follows_the_network():
     small = Question(read_graph(nw.build("question", (128, 128, 3), filters=4)))
     assert small.parameters < 300_000 and small.cost("batch@pre-activation").norms == 6
     assert small.cost("batch@input").trained == 6 and small.cost("standardize@input").kept == 6
+
+
+def test_all_plans_but_its_own_change_its_outputs():
+    graph = Question.read().graph
+    for plan in map(NormPlan.parse, PLANS):
+        left_out = [
+            bool(edited_graph(Work(graph, Settings(keep)), plan).skipped) for keep in (True, False)
+        ]
+        assert left_out == [str(plan) != PLANS[0], False]
+    assert "all but its own change the outputs" in answer()
 
 
 def test_times_are_told_as_they_were_measured(tmp_path, monkeypatch):

@@ -51,7 +51,8 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option(
             "--on",
             metavar="processes|ray[=ADDRESS]",
-            help="Where trials run: processes here, or a Ray cluster (HOST:PORT, auto or local).",
+            help="Where trials run: processes here, or a Ray cluster: ray=HOST:PORT or ray=auto; "
+            "ray alone starts one here.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a comparison.")] = False,

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def configure(
-    data: Annotated[Path, typer.Argument(help="The data folder.")],
+    data: Annotated[Path, typer.Argument(help="A data folder or .csv.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The recipe to write, for `normwise train`.")
     ] = Path("recipe.yaml"),

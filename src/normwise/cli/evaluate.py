@@ -15,9 +15,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder or one of folds, a .keras or .h5 file, or package.module:callable."
+        ),
+    ],
     data: Annotated[
-        Path | None, typer.Argument(help="The data folder; by default the run's own.")
+        Path | None, typer.Argument(help="A data folder or .csv; by default the run's own.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     labels: Annotated[

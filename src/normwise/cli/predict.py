@@ -16,14 +16,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    model: Annotated[str, typer.Argument(help="A run folder or a .keras file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder or one of folds, a .keras or .h5 file, or package.module:callable."
+        ),
+    ],
     image: Annotated[Path, typer.Argument(help="An image file, or a folder of images or bands.")],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
             "-o",
-            help="A .tif, .npy, .nii.gz, .zarr or .png file; for a folder of images a folder.",
+            help="A .tif, .npy, .nii, .nii.gz, .zarr or (class ids) .png file; for a folder of "
+            "images a folder.",
         ),
     ],
     classes: Annotated[
@@ -78,7 +84,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option(
             "--on",
             metavar="ray[=ADDRESS]",
-            help="A Ray cluster: HOST:PORT or auto, or a local one.",
+            help="A Ray cluster: ray=HOST:PORT or ray=auto; ray alone starts one here.",
         ),
     ] = None,
     processes: Annotated[
