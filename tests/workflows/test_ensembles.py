@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import normwise as nw
+from normwise.data.reading import Record
 from normwise.errors import ModelReadError, NetworkError
 from normwise.training.distribution import Distribution
 from normwise.training.target_units import unit_layers
@@ -118,6 +119,7 @@ def run(folder, names, outputs, law=None):
     folder.mkdir()
     keras.Model(inputs, made).save(folder / "model.keras")
     (folder / "metrics.json").write_text(json.dumps({"per_class": {name: {} for name in names}}))
+    Record().write(folder)
     return folder
 
 

@@ -167,6 +167,16 @@ def leftward(tmp_path):
     return tmp_path
 
 
+def test_a_recipe_that_lies_beside_a_model_makes_no_run_of_it(leftward):
+    image = np.arange(12.0, dtype=np.float32).reshape(3, 4, 1)
+    left = np.pad(image, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    np.testing.assert_allclose(nw.predict(leftward / "model.keras", image), left)
+    Record().write(leftward)
+    turned = nw.predict(leftward / "model.keras", image)
+    np.testing.assert_allclose(turned, nw.predict(leftward, image))
+    assert not np.allclose(turned, left)
+
+
 def test_a_run_is_applied_to_the_views_that_its_recipe_names(leftward):
     image = np.arange(12.0, dtype=np.float32).reshape(3, 4, 1)
     left = np.pad(image, ((0, 0), (1, 0), (0, 0)))[:, :-1]

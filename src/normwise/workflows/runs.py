@@ -42,11 +42,16 @@ def recipe_of_run(model: Any) -> Recipe | None:
 
 
 def _folder_of(model: Any) -> Path | None:
-    """A run folder, or the folder that a model file is in; None for what is no path."""
+    """A run folder, or that which a model file is in; None for what is no path or in no run.
+
+    Recipes lie about in other folders, too; what a finished run leaves beside its model doesn't.
+    """
     if not isinstance(model, (str, PathLike)):
         return None
     path = Path(fspath(model))
-    return path if path.is_dir() else path.parent
+    if path.is_dir():
+        return path
+    return path.parent if (path.parent / RECORD_NAME).is_file() else None
 
 
 def files_of_run(model: Any) -> Iterator[Path]:
