@@ -169,6 +169,30 @@ def test_what_can_not_be_judged_is_not():
         paired([1.0, 2.0], [1.0])
 
 
+def test_rounding_is_no_spread_to_judge_by():
+    one, other = [0.7, 0.72, 0.8], [0.6, 0.62, 0.7]
+    differences = np.subtract(one, other)
+    assert np.ptp(differences) > 0, "so that a test by this spread would find p = 1e-31"
+    assert p_values(differences) < 1e-20
+    found = paired(one, other)
+    assert len(set(found.differences)) == 1
+    assert found.mean == pytest.approx(0.1, rel=1e-12)
+    assert found.deviation == 0.0
+    assert all(map(math.isnan, (found.p, found.effect, *found.interval)))
+    (pair,) = all_pairs({"a": one, "b": other})
+    assert pair.outcome is Outcome.UNJUDGED
+    assert pair.verdict() == "the same difference in 3 seeds: no spread to judge it by"
+    assert np.full(3, 0.1).std() > 0, "the mean of equal numbers is rounded"
+    assert paired([0.1] * 3, [0.0] * 3).deviation == 0.0
+    nothing = paired(one, np.nextafter(one, 1).tolist())
+    assert (nothing.differences, nothing.p) == ((0.0,) * 3, 1.0)
+    # What is more than rounding is judged, whatever the values are counted in.
+    for scale in (1e-9, 1.0, 1e9):
+        moved = paired(*(np.multiply(scale, v).tolist() for v in (one, [0.6, 0.62, 0.7 - 1e-9])))
+        assert moved.deviation == pytest.approx(scale * 1e-9 / math.sqrt(3), rel=1e-4)
+        assert moved.p < 1e-10
+
+
 def test_verdicts():
     results = {
         "a": [0.70, 0.72, 0.71],

@@ -28,6 +28,8 @@ Interval = tuple[float, float]
 
 LEAST_FOR_BOOTSTRAP: Final = 8
 LEVEL: Final = 0.05
+ROUNDING: Final = 1e-12
+"""Differences whose spread is a smaller share of the values than this differ by rounding alone."""
 _RESAMPLES: Final = 9999
 
 
@@ -36,9 +38,11 @@ class Paired:
     """The differences of one pair of plans, in units of the metric.
 
     Attributes:
-        differences: One for each pair of trials in which both gave a number.
+        differences: One for each pair of trials in which both gave a number; those that differ by
+            rounding alone are the same, and 0 where that is all they are.
         mean: Their mean; NaN without any.
-        deviation: Their standard deviation (n - 1 in the divisor); NaN below 2.
+        deviation: Their standard deviation (n - 1 in the divisor), 0 if all are the same; NaN
+            below 2.
         interval: For the mean, by the t-distribution; NaN below 2 pairs or without any spread.
         p: Of the two-sided t-test that the mean is 0, for this pair alone. 1 if every difference
             is exactly 0, NaN where there is no other spread to judge by.
@@ -84,10 +88,9 @@ def paired(
     Raises:
         ValueError: If the two don't have the same number of trials.
     """
-    given: Doubles = np.subtract(*map(np.asarray, _same_length(one, other)), dtype=np.float64)
-    found = given[np.isfinite(given)]
+    found = _differences(*_same_length(one, other))
     mean = float(found.mean()) if found.size else math.nan
-    deviation = float(found.std(ddof=1)) if found.size > 1 else math.nan
+    deviation = _deviation(found)
     return Paired(
         tuple(found.tolist()),
         mean,
@@ -105,7 +108,7 @@ def p_values(differences: Doubles, overlap: float = 0.0) -> Any:
     """Two-sided p of the t-test that the mean difference is 0, along the last axis.
 
     Args:
-        differences: Shape (..., pairs).
+        differences: Shape (..., pairs); as in `Paired`, none that differ by rounding alone.
         overlap: As in `Paired`.
 
     Returns:
@@ -135,6 +138,27 @@ def t_interval(differences: Doubles, overlap: float = 0.0, level: float = LEVEL)
     reach = stats.t.isf(level / 2, differences.size - 1) * _standard_error(differences, overlap)
     mean = float(differences.mean())
     return mean - float(reach), mean + float(reach)
+
+
+def _differences(one: Sequence[float], other: Sequence[float]) -> Doubles:
+    """First minus second where both are numbers, rid of a spread that is rounding alone.
+
+    0.8 - 0.7 and 0.7 - 0.6 differ by 1e-16: judged by that spread, any difference is beyond chance.
+    """
+    both: Doubles = np.array([one, other], np.float64)
+    both = both[:, np.isfinite(both).all(0)]
+    found: Doubles = both[0] - both[1]
+    rounding = ROUNDING * float(np.abs(both).max(initial=0.0))
+    if not found.size or np.ptp(found) > rounding:
+        return found
+    return np.full_like(found, 0.0 if np.abs(found).max() <= rounding else found[0])
+
+
+def _deviation(differences: Doubles) -> float:
+    if differences.size < 2:
+        return math.nan
+    # The mean of equal numbers is rounded, too, and would leave a deviation of its own.
+    return float(differences.std(ddof=1)) if np.ptp(differences) else 0.0
 
 
 def _standard_error(differences: Doubles, overlap: float) -> Doubles:
