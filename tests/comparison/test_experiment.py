@@ -47,6 +47,10 @@ def test_values_are_read_as_yaml():
     assert [r.data.patch for r in recipes] == [(32,), (64,)] * 2
 
 
+def test_a_switch_and_a_number_are_two_values():
+    assert len(variants_of(["none"], ["training.workers=1,true"])) == 2
+
+
 @pytest.mark.parametrize(
     ("plans", "vary", "message"),
     [
@@ -58,6 +62,11 @@ def test_values_are_read_as_yaml():
         (["none"], ["norm=none,batch@skip"], "name plans with --norm"),
         (["none"], ["training.seed=1,2"], "--seeds"),
         (["none"], ["data.patch=1,2", "data.patch=3,4"], "'data.patch' is named twice"),
+        (["none"], ["training.batch_size=2,4,2"], "training.batch_size=2 is named twice"),
+        (["none"], ["training.batch_size=2,2.0"], "training.batch_size=2.0 is named twice"),
+        (["none"], ["network.decoder_activation=null,~"], "activation=null is named twice"),
+        (["none"], ["training.x=.nan,.nan"], "training.x=.nan is named twice"),
+        (["none"], ["data.patch=[16],[16]"], r"patch=\[16\] is named twice"),
     ],
 )
 def test_bad_input(plans, vary, message):

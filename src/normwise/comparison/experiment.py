@@ -164,4 +164,16 @@ def _axis(text: str) -> tuple[str, ...]:
         )
     if key in _OURS:
         raise RecipeError(f"--vary {text}: {key} is no setting to vary; {_OURS[key]}.")
-    return tuple(f"{key}={as_setting(value)}" for value in found)
+    settings = tuple(f"{key}={as_setting(value)}" for value in found)
+    for place, value in enumerate(found):
+        named = settings[place] in settings[:place]
+        if named or any(_same(value, before) for before in found[:place]):
+            raise RecipeError(
+                f"--vary {text}: {settings[place]} is named twice; name each value once."
+            )
+    return settings
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are one and the same setting, such as 2 and 2.0; `true` is no 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
