@@ -193,6 +193,23 @@ def test_rounding_is_no_spread_to_judge_by():
         assert moved.p < 1e-10
 
 
+def test_identical_are_plans_that_lost_no_trial():
+    (same,) = all_pairs({"a": [0.0, 0.0, 0.5], "b": [0.0, 0.0, 0.5]})
+    assert same.outcome is Outcome.IDENTICAL
+    (lost,) = all_pairs({"a": [0.0, 0.0, 0.5], "b": [0.0, 0.0, math.nan]})
+    assert lost.outcome is Outcome.UNDECIDED
+    assert lost.verdict().startswith("no difference that 2 seeds can show; b gave no number in 1")
+    (one,) = all_pairs({"a": [0.0, 0.0, 0.0], "b": [0.0, math.nan, math.nan]})
+    assert one.outcome is Outcome.UNJUDGED
+
+
+def test_a_verdict_is_one_of_either_plan():
+    (pair,) = all_pairs({"a": [0.70, 0.72, 0.71], "b": [0.60, 0.61, 0.62]}, level=0.2)
+    assert (pair.of("a"), pair.of("b")) == (Outcome.BETTER, Outcome.WORSE)
+    (same,) = all_pairs({"a": [0.5, 0.6], "b": [0.5, 0.6]})
+    assert (same.of("a"), same.of("b")) == (Outcome.IDENTICAL,) * 2
+
+
 def test_verdicts():
     results = {
         "a": [0.70, 0.72, 0.71],

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from normwise.comparison.answer import answer
-from normwise.comparison.outcome import Outcome, Probes
+from normwise.comparison.outcome import Cost, Outcome, Probes
 from normwise.comparison.verdicts import Outcome as Said
 from normwise.errors import RunError
+from normwise.workflows.compare_words import limits
 from tests.comparison.made_up import outcome, summary
 
 GOOD, SAME, WORSE = [0.70, 0.72, 0.71], [0.71, 0.70, 0.715], [0.50, 0.52, 0.51]
@@ -42,11 +43,91 @@ def test_diverged_trials_are_told():
     found = summary(GOOD, [0.6, None, 0.61])
     assert found.lines[1].diverged == 1
     assert math.isnan(found.lines[1].values[1])
-    assert "“batch@skip” diverged or gave no number in 1 of 3" in answer(found)
+    assert "“batch@skip” diverged in 1 of 3 trials." in answer(found)
     assert found.lines[1].variant.name not in found.front
     nothing = summary([None, None], [None, None])
     assert answer(nothing) == "Every trial diverged: there is nothing to compare."
     assert [line.mean for line in nothing.ranked] == pytest.approx([math.nan] * 2, nan_ok=True)
+
+
+def test_the_headline_agrees_with_the_pair():
+    """The mean of a variant that lost its hard seed is no reason to rank it first."""
+    found = summary([None, 0.80, 0.81, 0.82], [0.10, 0.85, 0.861, 0.872])
+    (pair,) = found.pairs
+    assert found.lines[0].mean > found.lines[1].mean
+    assert pair.outcome is Said.WORSE
+    assert [line.variant.name for line in found.ranked] == ["batch@skip", "batch@pre-activation"]
+    assert answer(found) == (
+        "Of the variants that gave a number most often (in every trial), “batch@skip” has the "
+        "highest mean iou on test images: 0.6707, over 4 seeds. It is better than "
+        "“batch@pre-activation” (0.81 against 0.861 in the 3 seeds with both) beyond chance. "
+        "“batch@pre-activation” diverged in 1 of 4 trials."
+    )
+
+
+def test_what_beats_the_first_one_is_told():
+    """The first lost no trial, the second is better wherever it gave a number."""
+    found = summary([None, 0.85, 0.861, 0.872], [0.10, 0.80, 0.81, 0.82])
+    said = answer(found)
+    assert "“batch@skip” has the highest mean iou on test images: 0.6325, over 4 seeds." in said
+    assert "It is worse than “batch@pre-activation” (0.861 against 0.81 in the 3 seeds" in said
+    assert "better than" not in said
+    turned = summary([None, 0.85, 0.861, 0.872], [0.90, 0.80, 0.81, 0.82], metric="rmse")
+    assert "“batch@skip” has the lowest mean rmse" in answer(turned)
+    assert "It is better than “batch@pre-activation” (0.861 against 0.81" in answer(turned)
+
+
+def test_means_of_all_trials_are_ranked_without_more_words():
+    assert answer(summary(GOOD, WORSE, [None] * 3)).startswith("“batch@pre-activation” has the ")
+    both = answer(summary([None, 0.8, 0.81], [0.79, None, 0.8]))
+    assert both.startswith("“batch@pre-activation” has the highest mean iou on test images: 0.805,")
+
+
+def test_a_metric_that_is_undefined_is_no_divergence():
+    nothing = summary([math.nan] * 2, [math.nan] * 2)
+    assert [(line.failed, line.diverged, line.undefined) for line in nothing.lines] == [
+        (2, 0, 2)
+    ] * 2
+    said = answer(nothing)
+    assert said.startswith("In every trial iou is undefined on the test images: there is nothing")
+    assert "diverged" not in said
+    some = answer(summary([None, math.nan], [math.nan, None]))
+    assert some.startswith("2 of 4 trials diverged, in the others iou is undefined on the test ima")
+    one = summary(GOOD, [0.6, math.nan, 0.61], costs=[4.0, 1.0])
+    assert "In 1 of 3 trials of “batch@skip” iou is undefined on the test images." in answer(one)
+    assert "diverged" not in answer(one)
+    assert one.lines[1].variant.name not in one.front
+    assert [v["undefined"] for v in one.to_dict()["variants"]] == [0, 1]
+    assert [v["diverged"] for v in one.to_dict()["variants"]] == [0, 0]
+    told = " ".join(limits(one))
+    assert "Trials whose iou is undefined are left out" in told
+    assert "diverged" not in told
+    assert "Trials that diverged are left out" in " ".join(limits(summary(GOOD, [0.6, None, 0.6])))
+
+
+def test_what_can_not_be_judged_is_not_told_as_no_difference():
+    constant = answer(summary([0.7, 0.72, 0.8], [0.6, 0.62, 0.7]))
+    assert (
+        "Against “batch@skip” (0.64) the difference is the same in 3 seeds: no spread" in constant
+    )
+    one_left = answer(summary([0.0, 0.0, 0.0], [0.0, None, None]))
+    assert "Against “batch@skip” (0 against 0 in the 1 seed with both) one pair of" in one_left
+    apart = answer(summary([0.7, None], [None, 0.6]))
+    assert "Against “batch@skip” (0.6) nothing can be said: no seed gave a number for both" in apart
+    for said in (constant, one_left, apart):
+        assert "no difference that" not in said
+        assert "identical" not in said
+    same = answer(summary(GOOD, GOOD))
+    assert "It is identical to “batch@skip” (0.71) in every trial." in same
+
+
+def test_the_time_of_a_training_is_that_of_trials_that_came_to_their_end():
+    found = summary(GOOD[:2], [0.6, None], costs=[4.0, 10.0])
+    name, own = "batch@skip", list(found.outcomes["batch@skip"])
+    own[1] = replace(own[1], cost=Cost(seconds=0.1))
+    found = replace(found, outcomes={**found.outcomes, name: own})
+    assert found.lines[1].seconds == found.costs[name] == 10.0
+    assert found.to_dict()["variants"][1]["training_seconds"] == 10.0
 
 
 def test_norms_are_counted_where_a_trial_left_a_network():

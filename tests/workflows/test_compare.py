@@ -399,7 +399,7 @@ def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
     assert np.isfinite(good.values).all()
     assert bad.diverged == 2
     assert "no number" in bad.outcomes[0].diverged
-    assert "diverged or gave no number in 2 of 2" in found.answer
+    assert "diverged in 2 of 2 trials." in found.answer
     page = (tmp_path / "out" / "report.md").read_text()
     assert "(2 diverged)" in page
     assert "--folds 2" in page
@@ -407,6 +407,8 @@ def test_folds_and_a_trial_that_diverges_is_a_result(data, tmp_path):
     assert content["variants"][1]["values"] == [None, None]
     assert [content["variants"][place]["norms"] for place in (0, 1)] == [0, None]
     assert [cell.text for cell in compare_report._traits(bad)][:2] == [MISSING, MISSING]
+    assert np.isfinite(bad.outcomes[0].cost.seconds)
+    assert [cell.text for cell in compare_report._cells(bad)][3] == MISSING
 
 
 def test_bands_are_varied_and_what_fails_costs_no_trial_and_no_report(

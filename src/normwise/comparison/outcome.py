@@ -132,7 +132,7 @@ class Outcome:
 
     @property
     def value(self) -> float:
-        """What is compared; NaN if the trial diverged."""
+        """What is compared; NaN if the trial diverged, and where the metric isn't defined."""
         return self.metrics.get(self.split, {}).get(self.metric, math.nan)
 
     def write(self, folder: Path) -> None:

@@ -24,7 +24,7 @@ class Line:
     Attributes:
         variant: The variant.
         outcomes: Its trials, in the order of the experiment's blocks.
-        values: The compared metric of each; NaN where a trial diverged.
+        values: The compared metric of each; NaN where a trial gave none.
     """
 
     variant: Variant
@@ -47,9 +47,24 @@ class Line:
         return statistics.stdev(self.numbers) if len(self.numbers) > 1 else math.nan
 
     @property
-    def diverged(self) -> int:
+    def failed(self) -> int:
         """How many trials gave no number."""
         return len(self.values) - len(self.numbers)
+
+    @property
+    def diverged(self) -> int:
+        """How many of them diverged."""
+        return sum(bool(one.diverged) for one in self.outcomes)
+
+    @property
+    def undefined(self) -> int:
+        """How many of them came to their end, but have no such metric on the images."""
+        return self.failed - self.diverged
+
+    @property
+    def seconds(self) -> float:
+        """What a training took: the median of those that came to their end; NaN without any."""
+        return self.median(lambda one: None if one.diverged else one.cost.seconds)
 
     def median(self, of: Callable[[Outcome], float | None]) -> float:
         """The median of a quantity over the trials that have it; NaN if none does."""
@@ -140,15 +155,13 @@ class Summary:
 
     @cached_property
     def ranked(self) -> tuple[Line, ...]:
-        """The variants by their mean, the best first; those without a number last."""
+        """The variants by their mean, the best first; one that lost trials is behind all that
+        lost fewer, for its mean is one of other trials, as if it had had no hard seed."""
         sign = 1 if self.lower_is_better else -1
         return tuple(
             sorted(
                 self.lines,
-                key=lambda line: (
-                    math.isnan(line.mean),
-                    0.0 if math.isnan(line.mean) else sign * line.mean,
-                ),
+                key=lambda line: (line.failed, sign * line.mean if line.numbers else math.inf),
             )
         )
 
@@ -156,10 +169,7 @@ class Summary:
     def costs(self) -> dict[str, float]:
         """What each variant's training took, in seconds: the median of the trials that came to
         their end; NaN without any."""
-        return {
-            line.variant.name: line.median(lambda one: None if one.diverged else one.cost.seconds)
-            for line in self.lines
-        }
+        return {line.variant.name: line.seconds for line in self.lines}
 
     @cached_property
     def front(self) -> tuple[str, ...]:
@@ -167,7 +177,7 @@ class Summary:
         first."""
         sign = -1.0 if self.lower_is_better else 1.0
         costs = [
-            cost if not line.diverged else math.nan
+            cost if not line.failed else math.nan
             for line, cost in zip(self.lines, self.costs.values(), strict=True)
         ]
         places = front([sign * line.mean for line in self.lines], costs)
@@ -201,8 +211,9 @@ def _line(line: Line, on_front: bool) -> dict[str, Any]:
         "mean": line.mean,
         "spread": line.spread,
         "diverged": line.diverged,
+        "undefined": line.undefined,
         "on_front": on_front,
-        "training_seconds": line.median(lambda one: one.cost.seconds),
+        "training_seconds": line.seconds,
         "seconds_per_step": line.median(lambda one: one.cost.seconds_per_step),
         "seconds_per_megapixel": line.median(lambda one: one.cost.seconds_per_megapixel),
         "parameters": line.median(lambda one: one.cost.parameters),

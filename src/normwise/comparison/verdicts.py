@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from normwise.comparison.power import detectable, pairs_needed, upper_deviation
 from normwise.comparison.statistics import Paired
@@ -16,6 +17,9 @@ class Outcome(StrEnum):
     UNDECIDED = "undecided"
     IDENTICAL = "identical"
     UNJUDGED = "unjudged"
+
+
+_TURNED: Final = {Outcome.BETTER: Outcome.WORSE, Outcome.WORSE: Outcome.BETTER}
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,27 @@ class Pair:
 
     @property
     def outcome(self) -> Outcome:
-        """What may be said, at the level of the intervals, adjusted for all comparisons."""
+        """What may be said, at the level of the intervals, adjusted for all comparisons.
+
+        Plans are identical only where every trial of both gave a number: what one that failed
+        would have given, nobody knows.
+        """
         found = self.paired
-        if found.pairs and not any(found.differences):
+        if found.pairs and not any(found.differences) and not any(self.failed):
             return Outcome.IDENTICAL
         if math.isnan(self.adjusted):
             return Outcome.UNJUDGED
         if self.adjusted > found.level:
             return Outcome.UNDECIDED
         return Outcome.BETTER if (found.mean < 0) == self.lower_is_better else Outcome.WORSE
+
+    def of(self, name: str) -> Outcome:
+        """The same of either plan of the pair.
+
+        Args:
+            name: Its name.
+        """
+        return self.outcome if name == self.one else _TURNED.get(self.outcome, self.outcome)
 
     @property
     def needed(self) -> tuple[int, int | None] | None:

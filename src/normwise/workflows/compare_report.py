@@ -127,7 +127,7 @@ def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
         (summary.metric, f"mean ± standard deviation over {summary.unit}"),
         ("params", "weights that are trained"),
         ("stats", "numbers kept beside them, such as moving means"),
-        ("train", "median time of a training, with validation"),
+        ("train", "median time of a training that came to its end, with validation"),
         ("step", "median time of a training step, loading included"),
         ("predict", "median time of predicting a million pixels (or voxels)"),
         ("memory", "largest of a trial's own process, with --processes or --on"),
@@ -137,13 +137,14 @@ def _table(summary: Summary, letters: Mapping[str, str]) -> Table:
 
 def _cells(line: Line) -> Iterator[Cell]:
     spread = f" ± {line.spread:.2g}" if math.isfinite(line.spread) else ""
-    failed = f" ({line.diverged} diverged)" if line.diverged else ""
+    lost = {"diverged": line.diverged, "undefined": line.undefined}
+    failed = ", ".join(f"{count} {how}" for how, count in lost.items() if count)
     shown = number(line.mean, f"{{:.4g}}{spread}")
-    yield Cell(f"{shown}{failed}", line.mean)
+    yield Cell(f"{shown} ({failed})" if failed else shown, line.mean)
     for of, form in (
         (line.median(lambda one: one.cost.parameters), "{:,.0f}"),
         (line.median(lambda one: one.cost.statistics), "{:,.0f}"),
-        (line.median(lambda one: one.cost.seconds), "{:,.1f} s"),
+        (line.seconds, "{:,.1f} s"),
         (line.median(lambda one: _thousandfold(one.cost.seconds_per_step)), "{:,.1f} ms"),
         (line.median(lambda one: one.cost.seconds_per_megapixel), "{:,.2g} s"),
         (line.median(lambda one: _megabytes(one.cost.peak_memory)), "{:,.0f} MB"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,5 +104,6 @@ class _Count:
         if outcome is None:
             self.say(f"{self.done} of {self.all}: {trial.name}: to epoch {trial.until}")
             return
-        gave = "diverged" if outcome.diverged else f"{outcome.metric} {outcome.value:.4g}"
+        value = f"{outcome.value:.4g}" if math.isfinite(outcome.value) else "undefined"
+        gave = "diverged" if outcome.diverged else f"{outcome.metric} {value}"
         self.say(f"{self.done} of {self.all}: {trial.name}: {gave}, {outcome.cost.seconds:.0f} s")

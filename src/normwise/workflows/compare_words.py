@@ -72,6 +72,8 @@ def limits(summary: Summary, looked: Sequence[int] = ()) -> Iterator[str]:
         yield from _selection(summary)
     if any(line.diverged for line in summary.lines):
         yield "Trials that diverged are left out of means and differences, which flatters them."
+    if any(line.undefined for line in summary.lines):
+        yield f"Trials whose {summary.metric} is undefined are left out of means and differences."
     cut = sum(bool(one.stopped) for line in summary.lines for one in line.outcomes)
     if cut:
         yield (
