@@ -42,6 +42,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "comparison": frozenset(
         {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
         | {"networks", "keras_format", "graph", "training", "probes", "distributed", "json_files"}
+        | {"environment"}
     ),
     "testing": frozenset({"errors", "norms", "rules", "workflows"}),
     "probes": frozenset({"errors", "graph", "keras_format", "rules", "surgery"}),

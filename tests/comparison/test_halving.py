@@ -165,7 +165,8 @@ def test_variants_that_can_not_be_judged_at_one_step_are_refused():
         refuse_unequal(Experiment(base, variants_of(plans, vary)))
 
     refused("training.batch_size=2,8")
-    for vary in ("training.epochs=2,8", "training.steps=2,8", "training.metric=iou,dice"):
+    lengths, judges = ["training.epochs=2,8", "training.steps=2,8"], ["training.metric=iou,dice"]
+    for vary in (*lengths, *judges, "data.validation=0.1,0.3"):
         with pytest.raises(RecipeError, match=vary.partition("=")[0]):
             refused(vary)
     with pytest.raises(RecipeError, match=r"training\.budget ends trials by themselves"):

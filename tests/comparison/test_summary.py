@@ -8,7 +8,9 @@ import pytest
 
 from normwise.comparison.answer import answer
 from normwise.comparison.outcome import Cost, Outcome, Probes
+from normwise.comparison.same_images import refuse_unpaired
 from normwise.comparison.verdicts import Outcome as Said
+from normwise.comparison.versions import mixed, versions_of
 from normwise.errors import RunError
 from normwise.workflows.compare_words import limits
 from tests.comparison.made_up import outcome, summary
@@ -130,6 +132,51 @@ def test_the_time_of_a_training_is_that_of_trials_that_came_to_their_end():
     assert found.to_dict()["variants"][1]["training_seconds"] == 10.0
 
 
+def test_trials_of_one_seed_are_measured_on_the_same_images():
+    found = summary(GOOD, SAME)
+    refuse_unpaired(found.outcomes)
+    second = found.outcomes["batch@skip"]
+    moved = [replace(one, images=replace(one.images, key="other")) for one in second]
+    with pytest.raises(RunError, match=r"“batch@pre-activation” and “batch@skip” were .* seed 0"):
+        refuse_unpaired({**found.outcomes, "batch@skip": moved})
+    # Images of its own for each seed are no fault: all variants have them.
+    own = {
+        name: [replace(one, images=replace(one.images, key=str(i))) for i, one in enumerate(trials)]
+        for name, trials in found.outcomes.items()
+    }
+    refuse_unpaired(own)
+    validated = [replace(one, split="val") for one in second]
+    with pytest.raises(RunError, match="different images"):
+        refuse_unpaired({**found.outcomes, "batch@skip": validated})
+
+
+def test_versions_that_differ_are_told():
+    found = summary(GOOD, SAME)
+    known = {"keras": "3.15.0", "backend": "tensorflow", "tensorflow-cpu": "2.19", "rasterio": "1"}
+
+    def made_with(*newer, **versions):
+        return {
+            name: [
+                replace(one, versions={**known, **(versions if (name, seed) in newer else {})})
+                for seed, one in enumerate(trials)
+            ]
+            for name, trials in found.outcomes.items()
+        }
+
+    assert versions_of(found.outcomes["batch@skip"]) == {}
+    assert list(mixed(found.outcomes)) == list(mixed(made_with())) == []
+    names = list(found.outcomes)
+    (apart,) = mixed(made_with((names[1], 2), keras="3.16.0"))
+    assert "different versions: keras 3.15.0 and 3.16.0. So were trials of one seed" in apart
+    (together,) = mixed(made_with((names[0], 2), (names[1], 2), **{"tensorflow-cpu": "2.20"}))
+    assert "tensorflow-cpu 2.19 and 2.20. Those of one seed were made with the same." in together
+    beside = made_with((names[1], 2), rasterio="2")
+    assert list(mixed(beside)) == [], "it computes nothing"
+    assert versions_of(beside[names[1]])["rasterio"] == ("1", "2")
+    other = replace(found, outcomes=made_with((names[1], 2), keras="3.16.0"))
+    assert apart in limits(other)
+
+
 def test_norms_are_counted_where_a_trial_left_a_network():
     some, none = summary([0.6, None, None], [None] * 3).to_dict()["variants"]
     assert (some["norms"], some["foldable"]) == (3, 2)
@@ -165,7 +212,8 @@ def test_numbers_for_machines_are_plain():
 
 
 def test_what_a_trial_gave_is_kept_and_read_back(tmp_path):
-    known = replace(outcome(0.6), probes=Probes(16, 0.5, 0.0, math.nan, 1e-7))
+    probes, versions = Probes(16, 0.5, 0.0, math.nan, 1e-7), {"keras": "3.15", "backend": "jax"}
+    known = replace(outcome(0.6), probes=probes, versions=versions)
     for one in (outcome(0.7, seed=2, fold=(1, 3)), outcome(None), known):
         one.write(tmp_path)
         text = (tmp_path / "trial.json").read_text()
@@ -177,6 +225,7 @@ def test_what_a_trial_gave_is_kept_and_read_back(tmp_path):
         assert again.norms == one.norms
         assert repr(again.probes) == repr(one.probes)
         assert (again.images, again.diverged) == (one.images, one.diverged)
+        assert again.versions == one.versions
     assert Outcome.read(tmp_path / "none") is None
 
 

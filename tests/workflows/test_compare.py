@@ -4,9 +4,11 @@ import json
 import shlex
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -33,6 +35,7 @@ from normwise.training.history import read_history
 from normwise.training.preparing import parts_of, training_batches
 from normwise.training.recipe import Recipe, load_recipe, to_yaml
 from normwise.training.recipe_changes import with_settings
+from normwise.workflows import compare as workflow
 from normwise.workflows import compare_report
 from normwise.workflows.compare_examples import examples_of
 from tests.commands import normwise
@@ -445,19 +448,26 @@ def test_bands_are_varied_and_what_fails_costs_no_trial_and_no_report(
     assert (out / "report.html").read_text().count('class="network"') == 1
 
 
-def test_other_conditions_are_never_mixed_in(found, data):
+@contextmanager
+def holding(path, content):
+    """A file holds something else for a while."""
+    kept = path.read_bytes() if path.exists() else None
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        if kept is None:
+            path.unlink()
+        else:
+            path.write_bytes(kept)
+
+
+def test_other_conditions_are_never_mixed_in(found, data, monkeypatch):
+    asked = {"out": found.folder, "settings": SETTINGS}
     with pytest.raises(RunError, match=r"training\.epochs is 5, was 2"):
         nw.compare(data, PLANS, out=found.folder, settings=[*SETTINGS, "training.epochs=5"])
     with pytest.raises(RunError, match="folds is 2, was None"):
-        nw.compare(data, PLANS, out=found.folder, settings=SETTINGS, folds=2)
-    image = data / "images" / "i2.npy"
-    kept = image.read_bytes()
-    image.write_bytes(kept[:-4] + bytes(4))
-    try:
-        with pytest.raises(RunError, match="the data have changed"):
-            nw.compare(data, PLANS, out=found.folder, settings=SETTINGS)
-    finally:
-        image.write_bytes(kept)
+        nw.compare(data, PLANS, folds=2, **asked)
     trial = Trial(found.lines[0].variant, 0)
     folder = found.folder / trial.folder
     outcome = Outcome.read(folder)
@@ -465,7 +475,31 @@ def test_other_conditions_are_never_mixed_in(found, data):
     replace(outcome, asked=other).write(folder)
     try:
         with pytest.raises(RunError, match=r"another recipe: training\.epochs is 2, was 9"):
-            nw.compare(data, PLANS, out=found.folder, settings=SETTINGS)
+            nw.compare(data, PLANS, **asked)
+    finally:
+        outcome.write(folder)
+    assert outcome.versions["backend"] == keras.backend.backend()
+    monkeypatch.setattr(workflow, "require_backend", lambda: "another")
+    with pytest.raises(RunError, match="the backend is another, was "):
+        nw.compare(data, PLANS, **asked)
+
+
+def test_other_data_are_never_mixed_in(found, data):
+    image, table, asked = data / "images" / "i2.npy", data / "split.csv", {"settings": SETTINGS}
+    moved = table.read_text().replace("i0,test", "i0,train").replace("i2,train", "i2,test")
+    for path, content, message in (
+        (image, image.read_bytes()[:-4] + bytes(4), "the data have changed"),
+        (table, moved.encode(), "images of the data folder stand in other splits or groups"),
+        (data / "dataset.yaml", b"nodata: 7", r"dataset\.yaml says otherwise of nodata"),
+    ):
+        with holding(path, content), pytest.raises(RunError, match=message):
+            nw.compare(data, PLANS, out=found.folder, **asked)
+    folder = found.folder / Trial(found.lines[0].variant, 0).folder
+    outcome = Outcome.read(folder)
+    replace(outcome, images=replace(outcome.images, key="other")).write(folder)
+    try:
+        with pytest.raises(RunError, match="measured on different images with seed 0"):
+            nw.compare(data, PLANS, out=found.folder, seeds=2, **asked)
     finally:
         outcome.write(folder)
 
@@ -496,6 +530,10 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
         asked(settings=[*SETTINGS, "data.patch=17"])
     with pytest.raises((NetworkError, RecipeError), match="can't be trained"):
         asked(vary=["network.colour=1,2"])
+    bare = shutil.copytree(data, tmp_path / "bare", ignore=shutil.ignore_patterns("split.csv"))
+    more = {"vary": ["data.validation=0.5,0.7"], "settings": SETTINGS}
+    with pytest.raises(RecipeError, match=r"data\.validation=0\.7” would be measured on different"):
+        nw.compare(bare, ["none"], out=out, **more)
     assert folders == []
     assert not out.exists()
     (tmp_path / "other").mkdir()
@@ -509,8 +547,6 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
 
 
 def test_steps_are_settings_of_the_trials(data, tmp_path, monkeypatch):
-    from normwise.workflows import compare as workflow
-
     assert workflow._limits(1000, None) == ["training.epochs=20", "training.steps=50"]
     assert workflow._limits(7, None) == ["training.epochs=7", "training.steps=1"]
     assert workflow._limits(None, "2min") == ["training.epochs=20"]

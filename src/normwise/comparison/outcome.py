@@ -114,6 +114,7 @@ class Outcome:
         cost: What it costs.
         norms: Its normalization.
         probes: What was measured of the trained network itself.
+        versions: Versions by name, and the backend, of the process that measured it.
     """
 
     asked: Mapping[str, Any]
@@ -129,6 +130,7 @@ class Outcome:
     cost: Cost = Cost()
     norms: Norms = Norms()
     probes: Probes = Probes()
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def value(self) -> float:

@@ -12,10 +12,11 @@ from normwise.errors import RecipeError
 from normwise.training.history import History, read_history
 from normwise.training.recipe import load_recipe
 
-_FULL_LENGTH = {
+_JUDGED_BY = {
     "training.epochs": "the full length",
     "training.steps": "the full length",
     "training.metric": "what they are judged by",
+    "data.validation": "the images that they are judged by",
 }
 
 
@@ -23,13 +24,14 @@ def refuse_unequal(experiment: Experiment) -> None:
     """Refuses comparisons whose variants can't be judged at one step.
 
     Raises:
-        RecipeError: If the full length or the metric varies, or a trial may end by itself.
+        RecipeError: If the full length, the metric or the validation images vary, or a trial may
+            end by itself.
     """
     varied = {text.partition("=")[0] for one in experiment.variants for text in one.settings}
-    for key in sorted(varied & _FULL_LENGTH.keys()):
+    for key in sorted(varied & _JUDGED_BY.keys()):
         raise RecipeError(
             f"--halving stops variants at equal steps of one length, by one metric; --vary {key} "
-            f"changes {_FULL_LENGTH[key]}. Compare those without --halving and --budget."
+            f"changes {_JUDGED_BY[key]}. Compare those without --halving and --budget."
         )
     training = experiment.base.training
     for key in ("budget", "early_stopping"):

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from normwise.backend import require_backend
 from normwise.comparison.measuring import (
     images_of,
     norms_of,
@@ -17,6 +18,7 @@ from normwise.comparison.probing import Finding, probed
 from normwise.data.dataset import Dataset
 from normwise.data.patches import epoch_patches
 from normwise.data.reading import read_record
+from normwise.environment import installed
 from normwise.errors import DivergedError, RunError
 from normwise.memory import peak_memory
 from normwise.training.evaluate import evaluate
@@ -162,6 +164,7 @@ def _named(asked: Recipe, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
         "metric": str(recipe.training.metric),
         "split": split,
         "images": images_of(dataset, split),
+        "versions": {**installed(), "backend": require_backend()},
     }
 
 

@@ -16,6 +16,7 @@ from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
 from normwise.workflows.compare_record import (
     EXPERIMENT_FILE,
+    ground_of,
     prepare,
     refuse_others,
     refuse_unknown,
@@ -130,10 +131,12 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     where = where_of(on, processes, (PROCESSES, RAY))
     experiment = Experiment(recipe, variants_of(plans, vary), seeds, folds)
     folder = Path(fspath(out))
-    require_backend()
-    from normwise.comparison.feasibility import refuse_impossible  # noqa: PLC0415 - needs the backend
+    backend = require_backend()
+    from normwise.comparison.feasibility import (  # noqa: PLC0415 - needs the backend
+        refuse_impossible,
+        refuse_other_images,
+    )
     from normwise.comparison.racing import refuse_unequal  # noqa: PLC0415
-    from normwise.data.content_hash import content_hash  # noqa: PLC0415
     from normwise.training.preparing import opened  # noqa: PLC0415
     from normwise.workflows.compare_budget import planned  # noqa: PLC0415
 
@@ -144,15 +147,20 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     if seconds is not None:
         record = None if overwrite else folder / EXPERIMENT_FILE
         experiment = planned(experiment, seconds, dataset, record, say)
-    asked, fingerprint = _asked(experiment, folder), content_hash(dataset)
+    asked = _asked(experiment, folder)
+    ground = ground_of(recipe.data.path, dataset, backend)
     refuse_unknown(folder, overwrite)
     if not overwrite:
-        refuse_others(folder, experiment, fingerprint)
+        refuse_others(folder, experiment, ground)
     if overwrite or not all((own / TRIAL_FILE).is_file() for *_, own in asked):
-        refuse_impossible({trial.variant.name: own for trial, own, _ in asked}, dataset)
-    prepare(folder, experiment, fingerprint, seconds, overwrite)
+        # Those of the first seed and fold, as the data were opened.
+        block = asked[: len(experiment.variants)]
+        firsts = {trial.variant.name: own for trial, own, _ in block}
+        refuse_impossible(firsts, dataset)
+        refuse_other_images(firsts, dataset)
+    prepare(folder, experiment, ground, seconds, overwrite)
     race, outcomes = made(asked, halving or seconds is not None, where, progress, say)
-    return _reported(folder, experiment, race, outcomes, fingerprint, where)
+    return _reported(folder, experiment, race, outcomes, ground.fingerprint, where)
 
 
 def _asked(experiment: Experiment, folder: Path) -> list[Asked]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from normwise.comparison.experiment import Experiment
+from normwise.data.content_hash import content_hash
+from normwise.data.dataset import Dataset
+from normwise.data.told import Told, told_by
 from normwise.errors import OutputExistsError, RecipeError, RunError
 from normwise.files import write_text
 from normwise.training.recipe import Recipe
@@ -17,10 +22,62 @@ EXPERIMENT_FILE: Final = "experiment.json"
 OUTPUTS: Final = ("comparison.json", "report.md", "report.html")
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What all trials have in common that stands in no recipe.
+
+    Attributes:
+        fingerprint: Of the files of the data.
+        told: What the data folder says beside them.
+        backend: What computes.
+    """
+
+    fingerprint: str
+    told: Told
+    backend: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in the record."""
+        return {
+            "data": self.fingerprint,
+            "splits": self.told.splits,
+            "description": dict(self.told.description),
+            "backend": self.backend,
+        }
+
+    def differing(self, was: Mapping[str, Any]) -> Iterator[str]:
+        """What a record says otherwise; what it doesn't say isn't compared."""
+        if was["data"] != self.fingerprint:
+            yield "the data have changed"
+        if was.get("splits", self.told.splits) != self.told.splits:
+            yield "images of the data folder stand in other splits or groups"
+        now = self.told.description
+        before = was.get("description", now)
+        if keys := [k for k in dict.fromkeys([*before, *now]) if before.get(k) != now.get(k)]:
+            yield f"dataset.yaml says otherwise of {', '.join(keys)}"
+        if was.get("backend", self.backend) != self.backend:
+            yield f"the backend is {self.backend}, was {was['backend']}"
+
+
+def ground_of(data: str, dataset: Dataset, backend: str) -> Ground:
+    """What the trials of a comparison stand on.
+
+    Args:
+        data: The path of the data.
+        dataset: The same, opened.
+        backend: What computes.
+
+    Raises:
+        DataError: If its tables can't be read any more.
+    """
+    told = told_by(Path(data), "masks" if dataset.task == "segmentation" else "targets")
+    return Ground(content_hash(dataset), told, backend)
+
+
 def prepare(
     folder: Path,
     experiment: Experiment,
-    fingerprint: str,
+    ground: Ground,
     budget: float | None,
     overwrite: bool,
 ) -> None:
@@ -29,7 +86,7 @@ def prepare(
     Args:
         folder: Of the comparison.
         experiment: What is compared.
-        fingerprint: Of the data.
+        ground: What its trials stand on.
         budget: Seconds of the whole comparison, None for any.
         overwrite: Whether what the folder holds is replaced.
     """
@@ -38,7 +95,7 @@ def prepare(
         for name in (EXPERIMENT_FILE, *OUTPUTS):
             (folder / name).unlink(missing_ok=True)
     content = {
-        "data": fingerprint,
+        **ground.to_dict(),
         "recipe": experiment.base.model_dump(mode="json"),
         "variants": [[v.plan, list(v.settings)] for v in experiment.variants],
         "seeds": experiment.seeds,
@@ -69,13 +126,13 @@ def refuse_unknown(folder: Path, overwrite: bool) -> None:
         )
 
 
-def refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> None:
+def refuse_others(folder: Path, experiment: Experiment, ground: Ground) -> None:
     """Refuses a folder that holds anything but the same comparison, or a part of it.
 
     Args:
         folder: Of the comparison.
         experiment: What is compared.
-        fingerprint: Of the data.
+        ground: What its trials stand on.
 
     Raises:
         RunError: It holds another comparison, or no readable record of one.
@@ -85,12 +142,11 @@ def refuse_others(folder: Path, experiment: Experiment, fingerprint: str) -> Non
         return
     try:
         was = json.loads(record.read_text(encoding="utf-8"))
-        recipe, data, folds = Recipe(**was["recipe"]), was["data"], was["folds"]
-    except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
+        recipe, folds = Recipe(**was["recipe"]), was["folds"]
+        other = list(ground.differing(was))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecipeError) as error:
         raise RunError(f"{record}: no record of a comparison ({error}).") from error
-    differing = differences(recipe, experiment.base)
-    if data != fingerprint:
-        differing.append("the data have changed")
+    differing = [*differences(recipe, experiment.base), *other]
     if folds != experiment.folds:
         differing.append(f"folds is {experiment.folds}, was {folds}")
     if differing:

@@ -13,6 +13,7 @@ from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.summary import Line, Summary, decided
 from normwise.comparison.verdicts import Pair
+from normwise.comparison.versions import versions_of
 from normwise.distributed.where import Where
 from normwise.environment import installed
 from normwise.files import write_text
@@ -280,7 +281,9 @@ def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Ite
 
 def _versions(summary: Summary, fingerprint: str) -> dict[str, str]:
     path = summary.experiment.base.data.path
-    return {"data": path, "data fingerprint": fingerprint, **installed()}
+    made = versions_of(one for own in summary.outcomes.values() for one in own)
+    told = {name: " and ".join(found) for name, found in made.items()}
+    return {"data": path, "data fingerprint": fingerprint, **(told or installed())}
 
 
 def _trial(outcome: Outcome) -> dict[str, Any]:

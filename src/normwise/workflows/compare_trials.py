@@ -39,9 +39,14 @@ def made(
 
     Returns:
         What was stopped, and what each other trial gave, by variant.
+
+    Raises:
+        RunError: If trials that are paired were measured on different images, or one of them can't
+            be made.
     """
     from normwise.comparison.racing import raced  # noqa: PLC0415
     from normwise.comparison.running import finished  # noqa: PLC0415
+    from normwise.comparison.same_images import refuse_unpaired  # noqa: PLC0415
 
     race = None
     if halving:
@@ -57,6 +62,7 @@ def made(
         outcome = finished(recipe, folder)
         assert outcome is not None
         outcomes.setdefault(trial.variant.name, []).append(outcome)
+    refuse_unpaired(outcomes)
     return race, outcomes
 
 

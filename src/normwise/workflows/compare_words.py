@@ -8,6 +8,7 @@ from typing import Final
 from normwise.comparison.halving import Race
 from normwise.comparison.statistics import LEAST_FOR_BOOTSTRAP
 from normwise.comparison.summary import Summary
+from normwise.comparison.versions import mixed
 from normwise.distributed.where import Where
 from normwise.report.compared.facts import Table
 from normwise.report.page.facts import Cell
@@ -74,6 +75,7 @@ def limits(summary: Summary, looked: Sequence[int] = ()) -> Iterator[str]:
         yield "Trials that diverged are left out of means and differences, which flatters them."
     if any(line.undefined for line in summary.lines):
         yield f"Trials whose {summary.metric} is undefined are left out of means and differences."
+    yield from mixed(summary.outcomes)
     cut = sum(bool(one.stopped) for line in summary.lines for one in line.outcomes)
     if cut:
         yield (
