@@ -181,7 +181,8 @@ def told(outcome: Outcome, busy: bool) -> Row:
         "parameters": cost.parameters,
         "statistics": cost.statistics,
         "peak_memory": cost.peak_memory,
-        "norms": outcome.norms.layers,
+        # A training that diverged left no network to count in.
+        "norms": None if outcome.diverged else outcome.norms.layers,
         "probes": {k: rounded(v) for k, v in asdict(outcome.probes).items() if k != "samples"},
     }
 

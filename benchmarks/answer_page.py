@@ -30,7 +30,7 @@ class Results:
     """What was measured under the present design.
 
     Attributes:
-        rows: A training each.
+        rows: A training each, of the seeds that are wanted.
         parts: The design.
         seeds: How many seeds are wanted.
         outdated: Trainings that were made under another design; they are not shown.
@@ -43,7 +43,7 @@ class Results:
 
     @classmethod
     def of(cls, rows: Sequence[Row], parts: Sequence[Part], seeds: int) -> "Results":
-        """Takes out what was measured under another design."""
+        """Takes out what was measured under another design, and with more seeds than wanted."""
         keys = {
             (s.name, part.name, variant.name): part.key(s, variant)
             for s in SETS
@@ -51,7 +51,8 @@ class Results:
             for variant in part.variants
         }
         known = [r for r in rows if r["key"] == keys.get((r["set"], r["part"], r["variant"]))]
-        return cls(known, parts, seeds, len(rows) - len(known))
+        wanted = [row for row in known if row["seed"] < seeds]
+        return cls(wanted, parts, seeds, len(rows) - len(known))
 
     def of_cell(self, data_set: str, cell: Cell) -> dict[int, Row]:
         """The trainings of a cell on a set, by seed."""
@@ -67,13 +68,13 @@ class Results:
 
 
 def values(rows: Mapping[int, Row]) -> dict[int, float]:
-    """The compared numbers by seed; NaN where a training diverged."""
+    """The compared numbers by seed; NaN where a training gave none."""
     return {s: math.nan if row["value"] is None else row["value"] for s, row in rows.items()}
 
 
 def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
     """Every comparison of a claim on every set, corrected together; those not yet made count."""
-    asked, found, failed = [], [], []
+    asked, found, failed, trials = [], [], [], []
     for contrast in claim.contrasts:
         for data_set in SETS:
             one, other = (
@@ -85,6 +86,7 @@ def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
             asked.append((contrast, data_set.name))
             found.append(paired(*both))
             failed.append(tuple(sum(map(math.isnan, own)) for own in both))
+            trials.append(len(seeds))
     adjusted = holm(np.array([one.p for one in found]))
     return {
         (contrast, name): Pair(
@@ -95,9 +97,11 @@ def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
             len(found),
             results.metric(name) in LOWER_IS_BETTER,
             (lost[0], lost[1]),
-            own.pairs + max(lost, default=0),
+            made,
         )
-        for (contrast, name), own, p, lost in zip(asked, found, adjusted, failed, strict=True)
+        for (contrast, name), own, p, lost, made in zip(
+            asked, found, adjusted, failed, trials, strict=True
+        )
     }
 
 
@@ -120,7 +124,7 @@ def page(rows: Sequence[Row], parts: Sequence[Part], seeds: int) -> str:
 def state(results: Results) -> str:
     """How much is there."""
     wanted = len(SETS) * results.seeds * sum(len(part.variants) for part in results.parts)
-    there = sum(row["seed"] < results.seeds for row in results.rows)
+    there = len(results.rows)
     if there >= wanted:
         return f"All {wanted} trainings are there."
     return (
@@ -163,14 +167,15 @@ def short(
 def brief(pair: Pair) -> str:
     """A verdict in a word, with the difference."""
     if not pair.paired.pairs:
-        return "diverged" if any(pair.failed) else "not yet run"
+        return "no number" if any(pair.failed) else "not yet run"
     size = signed(pair.paired.mean)
     if pair.outcome in (Outcome.BETTER, Outcome.WORSE):
         return f"**{pair.outcome}** ({size})"
     if pair.outcome is Outcome.IDENTICAL:
         return "identical"
-    seen = "one seed" if pair.paired.pairs == 1 else "open"
-    return f"{seen} ({size})"
+    if pair.outcome is Outcome.UNJUDGED:
+        return f"{'one seed' if pair.paired.pairs == 1 else 'the same each time'} ({size})"
+    return f"open ({size})"
 
 
 def spoken(found: Mapping[tuple[Contrast, str], Pair]) -> str:
@@ -185,20 +190,26 @@ def sentence(contrast: Contrast, pairs: Mapping[str, Pair]) -> str:
     """What one comparison says over all sets."""
     by_outcome: dict[str, list[str]] = {}
     for name, pair in pairs.items():
-        if not pair.paired.pairs:
-            said = "nothing can be said, for it diverged," if any(pair.failed) else "not yet run"
-        elif pair.outcome in (Outcome.BETTER, Outcome.WORSE):
-            said = str(pair.outcome)
-        elif pair.paired.pairs == 1:
-            said = "one seed, which tells nothing of chance"
-        else:
-            said = f"no difference that {pair.paired.pairs} seeds can show"
-        by_outcome.setdefault(said, []).append(name)
+        by_outcome.setdefault(verdict(pair), []).append(name)
     told = [
         f"{said} on {', '.join(names)}" if len(by_outcome) > 1 else said
         for said, names in by_outcome.items()
     ]
     return f"{contrast.one.name.capitalize()} against {contrast.other.name}: {'; '.join(told)}."
+
+
+def verdict(pair: Pair) -> str:
+    """A verdict for a sentence that goes on with `on` and the set."""
+    count = pair.paired.pairs
+    if not count:
+        return "no seed gave two numbers" if any(pair.failed) else "not yet run"
+    if pair.outcome in (Outcome.BETTER, Outcome.WORSE, Outcome.IDENTICAL):
+        return str(pair.outcome)
+    if pair.outcome is Outcome.UNDECIDED:
+        return f"no difference that {count} seeds can show"
+    if count == 1:
+        return "one seed, which tells nothing of chance"
+    return f"the same difference in {count} seeds (no spread to judge it by)"
 
 
 def section(
@@ -221,8 +232,10 @@ def measured(results: Results, contrast: Contrast, name: str, pair: Pair) -> Ite
     found = pair.paired
     yield titled(results, name)
     yield contrast.name
-    for cell in (contrast.one, contrast.other):
-        yield spread(list(values(results.of_cell(name, cell)).values()))
+    one, other = (values(results.of_cell(name, c)) for c in (contrast.one, contrast.other))
+    # Means of other seeds would not differ by what stands beside them.
+    both = [s for s in one if math.isfinite(one[s]) and math.isfinite(other.get(s, math.nan))]
+    yield from (spread([own[seed] for seed in both]) for own in (one, other))
     yield signed(found.mean)
     yield span(found.interval)
     yield number(pair.adjusted, "{:.2g}")
@@ -237,12 +250,11 @@ def titled(results: Results, name: str) -> str:
 
 
 def spread(found: Sequence[float]) -> str:
-    """Mean and standard deviation of what is a number."""
-    numbers = [value for value in found if math.isfinite(value)]
-    if not numbers:
+    """Mean and standard deviation."""
+    if not found:
         return MISSING
-    deviation = f" ± {statistics.stdev(numbers):.2g}" if len(numbers) > 1 else ""
-    return f"{statistics.fmean(numbers):.4g}{deviation}"
+    deviation = f" ± {statistics.stdev(found):.2g}" if len(found) > 1 else ""
+    return f"{statistics.fmean(found):.4g}{deviation}"
 
 
 def costs(results: Results, place: int) -> Iterator[str]:
@@ -308,9 +320,13 @@ def ratio(results: Results, data_set: DataSet | None, cell: Cell, key: str) -> s
 def weak(results: Results) -> Iterator[str]:
     """What these numbers can't say."""
     yield from ("## Where this evidence is weak", "", *(f"- {point}" for point in WEAK))
-    lost = Counter(row["set"] for row in results.rows if row["diverged"])
-    for name, count in sorted(lost.items()):
-        yield f"- {count} trainings on {name} diverged; they are left out of means and differences."
+    lost = Counter(
+        (row["set"], "diverged" if row["diverged"] else f"gave no {row['metric']}")
+        for row in results.rows
+        if row["value"] is None
+    )
+    for (name, how), count in sorted(lost.items()):
+        yield f"- Of the trainings on {name}, {count} {how}: left out of means and differences."
     if results.outdated:
         yield (
             f"- {results.outdated} results were made under another design than the present one "
@@ -375,7 +391,8 @@ the batch. `normwise check MODEL --data FOLDER` measures the same on your own mo
 
 LEGEND = """What is said is said of the first of the two, with the mean difference in the metric of
 the set. **Better** and **worse**: beyond chance, after correction for all comparisons of a claim.
-Open: no difference that so many seeds can show."""
+Open: no difference that so many seeds can show. In the tables of the claims, first and second are
+means over the seeds in which both gave a number."""
 
 WEAK = (
     "Few seeds: they show large differences and no others. “No difference that they can show” does "
