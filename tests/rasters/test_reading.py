@@ -1,5 +1,6 @@
 """Every format is read as written, by windows as well as whole."""
 
+import io
 import os
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from normwise.errors import RasterError
 from normwise.rasters import open_raster, raster_info, read_raster
+from normwise.rasters.arrays import NpyRaster
 
 from .formats import FORMATS, gdal, image, pages, pillow, write
 
@@ -305,6 +307,25 @@ def test_the_block_cache_is_bounded_unless_the_user_chose(written, chosen, expec
         env=environment | ({"GDAL_CACHEMAX": chosen} if chosen else {}),
     )
     assert run.stdout.strip() == expected
+
+
+class Reluctant(io.BytesIO):
+    """A file that reads little at once, as systems do where a window has more than 2 GiB."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        return super().readinto(memoryview(buffer)[:100])
+
+
+def test_a_window_takes_as_many_reads_as_the_system_makes_of_it(written) -> None:
+    path, array = written["npy"]
+    info, content = raster_info(path), array.tobytes()
+    raster = NpyRaster(info, Reluctant(content), array.dtype)
+    np.testing.assert_array_equal(raster.read(), array)
+    np.testing.assert_array_equal(raster.read(slice(5, 20), slice(3, 50)), array[5:20, 3:50])
+    cut = NpyRaster(info, Reluctant(content[:-1]), array.dtype)
+    np.testing.assert_array_equal(cut.read(slice(0, 36)), array[:36])
+    with pytest.raises(RasterError, match=r"npy\.npy: the file is truncated"):
+        cut.read()
 
 
 def test_npy_files_are_opened_by_many_threads(tmp_path: Path) -> None:

@@ -50,8 +50,13 @@ class NpyRaster(Raster):
         info = self.info
         pixel = int(np.ravel_multi_index(start, info.shape)) * info.channels
         self._file.seek(self._start + pixel * self._stored.itemsize)
-        if self._file.readinto(part.reshape(-1).view(np.uint8).data) != part.nbytes:  # type: ignore[attr-defined]
-            raise _truncated(info.path)
+        left = part.reshape(-1).view(np.uint8).data
+        while left:
+            # A system reads what it likes at once: Linux never more than 2 GiB.
+            count = self._file.readinto(left)  # type: ignore[attr-defined]
+            if not count:
+                raise _truncated(info.path)
+            left = left[count:]
 
 
 class NpyFortranRaster(WholeRaster):
