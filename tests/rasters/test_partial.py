@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from normwise.errors import OutputExistsError, RasterError
-from normwise.rasters import open_raster
-from normwise.rasters.partial import PartialImage, begun_with, partial_folder
+from normwise.rasters import open_raster, own_file
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder, remove_pieces
 
 SHAPE, ABOUT = (7, 9, 2), {"image": "a.tif", "model": "m"}
 VALUES = np.arange(126, dtype=np.float32).reshape(SHAPE)
@@ -22,6 +23,16 @@ PIECES = {
 
 def begun(folder, **options):
     return PartialImage(folder, SHAPE, np.float32, ABOUT, **options)
+
+
+def write(partial, name):
+    partial.write(PIECES[name], VALUES[PIECES[name]], name)
+
+
+def kept(folder):
+    """What counts as done for who goes on."""
+    with closing(begun(folder, resume=True)) as partial:
+        return partial.done
 
 
 @pytest.fixture
@@ -55,7 +66,7 @@ def test_what_is_done_is_kept_and_the_rest_goes_on(folder):
     assert again.done == {"0-4_0-5"}
     again.write(PIECES["4-7_0-9"], VALUES[PIECES["4-7_0-9"]], "4-7_0-9")
     again.close()
-    assert begun(folder, resume=True).done == {"0-4_0-5", "4-7_0-9"}
+    assert kept(folder) == {"0-4_0-5", "4-7_0-9"}
     fresh = begun(folder, overwrite=True)
     assert fresh.done == frozenset()
     fresh.close()
@@ -160,7 +171,116 @@ def test_a_full_disk_keeps_what_is_done(folder, monkeypatch):
     with pytest.raises(RasterError, match="No space left on device"):
         partial.write(PIECES["4-7_0-9"], VALUES[PIECES["4-7_0-9"]], "4-7_0-9")
     partial.close()
-    assert begun(folder, resume=True).done == {"0-4_0-5"}
+    assert kept(folder) == {"0-4_0-5"}
+
+
+def test_a_list_that_a_full_disk_cut_is_written_anew(folder, monkeypatch):
+    partial, before = begun(folder), os.pwrite
+    first, second, third = PIECES
+    write(partial, first)
+    partial.sync()
+
+    def nearly_full(file, data, place):
+        if len(data) <= 4:
+            raise OSError(28, "No space left on device")
+        return before(file, data[:4], place)
+
+    write(partial, second)
+    monkeypatch.setattr(os, "pwrite", nearly_full)
+    with pytest.raises(RasterError, match="No space left on device"):
+        partial.sync()
+    assert (folder / "done.txt").read_text() == f"{first}\n0-4_"
+    monkeypatch.undo()
+    write(partial, third)
+    partial.close()
+    assert (folder / "done.txt").read_text() == f"{first}\n{second}\n{third}\n"
+    assert kept(folder) == set(PIECES)
+
+
+HOW = [{}, {"resume": True}, {"overwrite": True}, {"resume": True, "overwrite": True}]
+
+
+@pytest.mark.parametrize("options", HOW)
+def test_pieces_that_a_process_writes_are_left_to_it(folder, options):
+    """A lock is of an open file: within a process as between two."""
+    one = begun(folder)
+    write(one, "0-4_0-5")
+    with pytest.raises(RasterError, match="another process is writing this prediction"):
+        begun(folder, **options)
+    remove_pieces(folder)
+    for name in ("0-4_5-9", "4-7_0-9"):
+        write(one, name)
+    one.close()
+    # The control: now they can be had.
+    assert kept(folder) == set(PIECES)
+    with open_raster(folder / "pixels.npy") as image:
+        np.testing.assert_array_equal(image.read(), VALUES)
+    remove_pieces(folder)
+    assert not folder.exists()
+
+
+def test_pieces_that_are_just_begun_are_left_to_their_process(folder):
+    """Before it is told what they are made from."""
+    folder.mkdir()
+    (folder / "pixels.npy").touch()
+    with closing(own_file.OwnFile(folder / "pixels.npy")):
+        with pytest.raises(RasterError, match="another process is writing"):
+            begun(folder)
+        remove_pieces(folder)
+        assert (folder / "pixels.npy").is_file()
+    begun(folder).close()
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """As on some file systems of networks."""
+    monkeypatch.setattr(own_file, "_lock", lambda _: None)
+
+
+@pytest.mark.parametrize("begin", ["overwrite", "removed"])
+def test_without_locks_nothing_of_two_processes_is_mixed(folder, no_locks, begin):
+    one = begun(folder)
+    write(one, "0-4_0-5")
+    one.sync()
+    if begin == "removed":
+        remove_pieces(folder)
+        other = begun(folder)
+    else:
+        other = begun(folder, overwrite=True)
+    write(one, "0-4_5-9")
+    for task in (one.sync, one.refuse_lost, lambda: one.remember(["onnx"])):
+        with pytest.raises(RasterError, match="another process removed or replaced"):
+            task()
+    one.close()
+    assert {path.name for path in folder.iterdir()} == {"pixels.npy", "about.json", "done.txt"}
+    assert (folder / "done.txt").read_text() == ""
+    write(other, "4-7_0-9")
+    other.close()
+    assert kept(folder) == {"4-7_0-9"}
+    with open_raster(folder / "pixels.npy") as image:
+        pixels = image.read()
+    np.testing.assert_array_equal(pixels[4:], VALUES[4:])
+    assert not pixels[:4].any()
+
+
+def test_what_a_process_lost_before_it_had_done_anything_stays(folder, no_locks):
+    one = begun(folder)
+    other = begun(folder, overwrite=True)
+    one.close()
+    write(other, "0-4_0-5")
+    other.close()
+    assert kept(folder) == {"0-4_0-5"}
+
+
+def test_file_systems_without_locks_do(folder, monkeypatch):
+    import fcntl
+
+    def unknown(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    begun(folder).close()
+    assert not folder.exists()
 
 
 def test_resuming_without_pieces_begins(folder):

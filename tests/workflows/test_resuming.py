@@ -15,9 +15,10 @@ from normwise.errors import OutputExistsError, RasterError
 from normwise.inference import whole
 from normwise.inference.engines import choice
 from normwise.inference.engines.wanted import Wanted
-from normwise.rasters import read_raster
+from normwise.rasters import own_file, read_raster
 from normwise.rasters.partial import partial_folder
 from normwise.training.recipe import Recipe, to_yaml
+from normwise.workflows import predicted_files
 from normwise.workflows.forecast import forecast
 from normwise.workflows.predictor import Predictor, Settings
 from tests.surgery.randomize import randomize
@@ -228,6 +229,82 @@ def test_tiles_keep_their_size_and_a_whole_image_leaves_no_pieces(interrupted, c
     (partial_folder(out) / "done.txt").write_text("")
     nw.predict(run, scene, out, resume=True)
     assert not partial_folder(out).exists()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Does something before some tile, once."""
+    left, before = [], whole._predict
+
+    def pausing(engine, image):
+        if left:
+            left[0][0] -= 1
+            if not left[0][0]:
+                left.pop()[1]()
+        return before(engine, image)
+
+    monkeypatch.setattr(whole, "_predict", pausing)
+    return lambda tile, task: left.append([tile, task])
+
+
+def test_two_predictions_of_one_output_dont_meet(run, tmp_path, meanwhile):
+    scene, out = write_tiff(tmp_path / "scene.tif"), tmp_path / "out.npy"
+    wanted = nw.predict(run, scene, tile=TILE)
+
+    def again():
+        for told in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(RasterError, match="another process is writing this prediction"):
+                nw.predict(run, scene, out, tile=TILE, tta="flips", **told)
+        assert not out.exists()
+
+    meanwhile(6, again)
+    nw.predict(run, scene, out, tile=TILE)
+    np.testing.assert_array_equal(read_raster(out), wanted)
+    assert not partial_folder(out).exists()
+
+
+def test_a_whole_prediction_leaves_the_pieces_of_a_process_that_lives(run, tmp_path, meanwhile):
+    scene, out = write_tiff(tmp_path / "scene.tif"), tmp_path / "out.npy"
+    wanted = nw.predict(run, scene, tile=TILE)
+    meanwhile(6, lambda: nw.predict(run, scene, out, memory="1GB"))
+    with pytest.raises(OutputExistsError):
+        nw.predict(run, scene, out, tile=TILE)
+    nw.predict(run, scene, out, tile=TILE, resume=True, overwrite=True)
+    np.testing.assert_array_equal(read_raster(out), wanted)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "tif"])
+def test_without_locks_an_output_is_that_of_one_prediction(
+    run, tmp_path, meanwhile, monkeypatch, suffix
+):
+    monkeypatch.setattr(own_file, "_lock", lambda _: None)
+    scene, out = write_tiff(tmp_path / "scene.tif"), tmp_path / f"out.{suffix}"
+    other = randomize(network(), 1)
+    wanted = nw.predict(other, scene, bands=[0, 1], tile=TILE)
+
+    def replace():
+        nw.predict(other, scene, out, bands=[0, 1], tile=TILE, overwrite=True)
+
+    meanwhile(6, replace)
+    with pytest.raises(RasterError, match="another process removed or replaced"):
+        nw.predict(run, scene, out, tile=TILE, overwrite=True)
+    np.testing.assert_array_equal(read_raster(out), wanted)
+
+
+def test_pieces_that_are_replaced_while_they_are_put_together(run, tmp_path, monkeypatch):
+    """After they were brought to the disk, by a process on a file system without locks."""
+    monkeypatch.setattr(own_file, "_lock", lambda _: None)
+    scene, out = write_tiff(tmp_path / "scene.tif"), tmp_path / "out.tif"
+    before = predicted_files.write_prediction
+
+    def late(*args):
+        before(*args)
+        shutil.rmtree(partial_folder(out))
+
+    monkeypatch.setattr(predicted_files, "write_prediction", late)
+    with pytest.raises(RasterError, match="another process removed or replaced"):
+        nw.predict(run, scene, out, tile=TILE)
+    assert not out.exists()
 
 
 def test_without_a_word_the_pieces_are_kept(interrupted):

@@ -136,7 +136,8 @@ def predict(  # noqa: PLR0913 - the public interface
 
     Raises:
         RasterError: The image can't be read, or the result not be written in that format. Or an
-            output is what is read, by whatever name: an image, one of its files, or the model.
+            output is what is read, by whatever name: an image, one of its files, or the model; or
+            another process is writing it.
         DataError: The folder has no images, or images of several files whose order the run
             doesn't know; or some failed: each with its reason, after the others are done. Or an
             image is unlike those that the model was trained on.

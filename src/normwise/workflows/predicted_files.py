@@ -188,7 +188,9 @@ def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out
     if suffix != ".npy":
         made = partial.folder / out.name
         with open_raster(partial.pixels) as raster:
+            partial.refuse_lost()  # of the file that is open now
             write_prediction(predictor.made, raster.read, partial.shape, info, made, True)
+    partial.refuse_lost()
     with whole_image(out, overwrite) as temporary:
         made.replace(temporary)
 

@@ -12,7 +12,8 @@ from normwise.environment import installed
 from normwise.errors import RasterError
 from normwise.rasters import ImageFiles
 from normwise.rasters.beside import all_files, stamp_of
-from normwise.rasters.partial import PartialImage, begun_with, partial_folder, refuse_other
+from normwise.rasters.made_from import refuse_other
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Tiles
