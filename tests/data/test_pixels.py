@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from normwise.data.pixels import marks_of, missing_in
+from normwise.data.pixels import infinite_in, marks_of, missing_in
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ from normwise.data.pixels import marks_of, missing_in
         (np.array([0, 5, 7], np.int16), (5, 7.0, 0.5), [False, True, True]),
         (np.array([0, np.nan, 7], np.float32), (7.0,), [False, True, True]),
         (np.array([0, 1], np.uint8), (), None),
+        # The logarithm of an empty border.
+        (np.array([0, -np.inf, np.inf], np.float32), None, [False, True, True]),
+        (np.array([0, -np.inf, 5], np.float16), 5, [False, True, True]),
+        # A network would get infinity, for it takes float32.
+        (np.array([3e38, 1e39, -1e39, np.nan, 7]), 7, [False, True, True, True, True]),
+        (np.array([3e38, -np.finfo("f4").max]), None, None),
+        (np.array([60_000], np.float16), None, None),
     ],
 )
 def test_missing(pixels, nodata, missing) -> None:
@@ -40,3 +47,21 @@ def test_booleans_have_marks_too() -> None:
 def test_every_mark_that_anybody_tells_counts_once() -> None:
     assert marks_of(None, 5, np.nan, 5.0, -1) == (5.0, -1.0)
     assert marks_of(None) == marks_of() == ()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_infinite_values_are_found_but_for_those_that_are_marked(dtype) -> None:
+    pixels = np.array([0, np.nan, np.inf, -np.inf, 5], dtype)
+    np.testing.assert_array_equal(infinite_in(pixels), [False, False, True, True, False])
+    np.testing.assert_array_equal(
+        infinite_in(pixels, (-np.inf, 5.0)), [False, False, True, False, False]
+    )
+    assert infinite_in(pixels, (-np.inf, np.inf)) is None
+    assert infinite_in(pixels[:2]) is None
+
+
+def test_what_float32_cannot_hold_is_infinite() -> None:
+    pixels = np.array([1e39, -1e300, 3e38])
+    np.testing.assert_array_equal(infinite_in(pixels), [True, True, False])
+    np.testing.assert_array_equal(infinite_in(pixels, (-1e300,)), [True, False, False])
+    assert infinite_in(np.array([2**31 - 1], np.int32)) is None

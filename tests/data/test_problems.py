@@ -114,13 +114,32 @@ def test_nan_and_infinity(folder) -> None:
     for name in "ab":
         folder.mask(f"masks/{name}.png")
     found = problems(folder)
-    assert "images/a.npy: 1 values are infinite" in found
-    assert any("write `nodata: .nan` in dataset.yaml" in problem for problem in found)
+    advice = "; if that means no measurement, write `nodata: .nan` in dataset.yaml"
+    assert f"images/a.npy: 1 values are infinite{advice}" in found
+    assert f"images/a.npy: 1 values are NaN{advice}" in found
     assert len(found) == 4
-    folder.text("dataset.yaml", "nodata: .nan\n")
-    assert len(problems(folder)) == 2
-    folder.text("dataset.yaml", "nodata: .inf\n")
+    folder.text("dataset.yaml", "nodata: -.inf\n")
     assert all("NaN" in problem for problem in problems(folder))
+    folder.text("dataset.yaml", "nodata: .nan\n")
+    data = open_dataset(folder.root)
+    with Source(data, data.items) as source:
+        _, missing = source.image(data.items[0], slice(0, 2), slice(0, 2))
+    assert np.argwhere(missing).tolist() == [[0, 0, 0], [1, 1, 1]]
+    # The control: a number says nothing about infinity.
+    folder.text("dataset.yaml", "nodata: 7\n")
+    assert len(problems(folder)) == 4
+
+
+def test_infinite_targets(folder) -> None:
+    target = np.ones((40, 50), np.float32)
+    target[0, 0], target[1, 1] = np.inf, np.nan
+    for name in "ab":
+        folder.image(f"images/{name}.tif")
+        folder.target(f"targets/{name}.tif", target)
+    assert list(problems(folder)[:2]) == [
+        f"targets/{name}.tif: 1 values are infinite; write NaN where there is no label"
+        for name in "ab"
+    ]
 
 
 def test_the_same_file_or_name_in_two_splits(folder) -> None:

@@ -135,7 +135,7 @@ def network(folder, norm):
 def test_a_scene_is_the_same_bit_for_bit_though_a_worker_dies(tmp_path, monkeypatch, caplog):
     model = network(tmp_path, "batch@pre-activation")
     pixels = np.random.default_rng(0).normal(size=(150, 117, 2)).astype(np.float32)
-    pixels[:60, :70] = np.nan
+    pixels[:60, :70], pixels[100:110, 20:30] = np.nan, -np.inf
     write_raster(tmp_path / "scene.tif", pixels)
     wanted = nw.predict(model, tmp_path / "scene.tif", tmp_path / "here.tif", tile=TILE)
     monkeypatch.setattr(predict_on_ray, "predict_block", ray_jobs.block_of_a_dying_worker)
@@ -144,6 +144,8 @@ def test_a_scene_is_the_same_bit_for_bit_though_a_worker_dies(tmp_path, monkeypa
     assert re.search(r"scene\.tif, block \d+: its worker died; tried again, 1 of 3", caplog.text)
     assert found.read_bytes() == wanted.read_bytes()
     assert np.isfinite(read_raster(found)).any()
+    here, there = re.findall(r"scene\.tif: ([\d.]+%) of the values", caplog.text)
+    assert here == there
     assert not partial_folder(found).exists()
 
 

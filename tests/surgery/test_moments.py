@@ -73,6 +73,7 @@ def test_missing_values_are_nan_or_nodata():
     values = np.array([[1.0, np.nan], [-9.0, 2.0]], np.float32)
     assert missing_values(values, None).tolist() == [[False, True], [False, False]]
     assert missing_values(values, -9.0).tolist() == [[False, True], [True, False]]
+    assert missing_values(np.array([[1, -np.inf, np.inf]]), None).tolist() == [[False, True, True]]
     assert missing_values(np.ones((2, 2), np.uint8), 0.0) is None
     assert missing_values(np.zeros((1, 2), np.uint8), 0.0).all()
 

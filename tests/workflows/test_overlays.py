@@ -126,6 +126,13 @@ def test_a_smaller_image_is_the_mean_of_what_is_known(factor, block):
     )
 
 
+def test_a_smaller_image_leaves_infinite_pixels_out():
+    pixels = np.ones((4, 4, 1), np.float32)
+    pixels[0, 0], pixels[2:, 2:] = -np.inf, np.inf
+    found = reduced(lambda r, c: pixels[r, c], (4, 4), 1, 2)
+    np.testing.assert_array_equal(found[..., 0], [[1, 1], [1, np.nan]])
+
+
 def test_windows_are_bounded():
     asked = []
 

@@ -1,5 +1,7 @@
 """Prediction: missing pixels, bands, and what is refused."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -84,6 +86,27 @@ def test_whatever_calls_a_pixel_missing_it_is_missing(doubling, tmp_path, dtype,
     np.testing.assert_allclose(values, wanted, rtol=1e-6)
     plain = nw.predict(model, write_marked(tmp_path / "plain.tif", dtype, mask=False))
     assert plain[2, 2, 0] == -6
+
+
+@pytest.mark.parametrize("tile", [None, 8])
+def test_infinite_pixels_are_missing_and_that_is_told(tmp_path, caplog, tile):
+    """Decibels of an empty border; a network would spread them over its whole halo."""
+    inputs = keras.Input((None, None, 2))
+    scaled = keras.layers.Normalization(mean=[-10.0, -20.0], variance=[1.0, 1.0])(inputs)
+    sums = keras.layers.Conv2D(1, 3, padding="same", kernel_initializer="ones")
+    model = keras.Model(inputs, sums(scaled))
+    decibels = np.random.default_rng(0).normal(-15, 3, (20, 24, 2)).astype(np.float32)
+    decibels[:, :5], decibels[9, 9, 0] = -np.inf, np.inf
+    write_raster(tmp_path / "scene.tif", decibels)
+    found = read_raster(nw.predict(model, tmp_path / "scene.tif", tmp_path / "o.npy", tile=tile))
+    assert np.isnan(found[:, :5]).all() and np.isfinite(found[:, 5:]).all()
+    (line,) = (record.getMessage() for record in caplog.records if "infinite" in record.msg)
+    assert re.match(r"scene\.tif: \d\d\.\d% of the values that were read are infinite", line)
+    caplog.clear()
+    # The control: NaN in their place is the same, and nothing to tell.
+    known = np.where(np.isfinite(decibels), decibels, np.float32(np.nan))
+    np.testing.assert_array_equal(nw.predict(model, known, tile=tile), found)
+    assert "infinite" not in caplog.text
 
 
 def test_bands_are_chosen_and_checked(doubling):

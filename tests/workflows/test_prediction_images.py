@@ -9,7 +9,7 @@ import rasterio
 from normwise.data.scaling import Percentiles
 from normwise.errors import NetworkError, RasterError
 from normwise.rasters import open_raster
-from normwise.workflows.prediction_images import Image, Intake, reader
+from normwise.workflows.prediction_images import Image, Infinite, Intake, reader
 
 PIXELS = np.random.default_rng(0).normal(50, 9, (40, 30, 3)).astype(np.float32)
 PART = slice(5, 25), slice(10, 30)
@@ -46,6 +46,31 @@ def test_each_model_gets_its_bands_filled_as_it_was_trained(asked):
     # The control: without a mark, 7 is a measurement, and another fill is another image.
     (plain, _), nowhere = reader(intakes, Image(pixels, ()))(PART)
     assert plain[0, 0, 0] == 7 and not nowhere.any()
+
+
+def test_infinite_values_are_missing_and_counted():
+    pixels = PIXELS.astype(np.float64)
+    pixels[5, 10, 2], pixels[6, 10], pixels[7, 10, 1] = np.inf, -np.inf, 1e39
+    image = Image(pixels, None)
+    read = reader([Intake(live(), [2, 0], [20.0, 1.0])], image)
+    (found,), empty = read(PART)
+    wanted = pixels[PART][..., [2, 0]]
+    wanted[0, 0, 0], wanted[1, 0] = 20, (20, 1)
+    np.testing.assert_array_equal(found, wanted)
+    assert np.argwhere(empty).tolist() == [[1, 0, 0]]
+    assert (image.infinite.values, image.infinite.read) == (3, 800)
+    read((slice(20, 40), slice(0, 10)))
+    assert (image.infinite.values, image.infinite.read) == (3, 1200)
+    # What is marked as missing anyway is nothing to tell.
+    marked = Image(pixels, (np.inf, -np.inf))
+    reader([Intake(live(), [2, 0], [20.0, 1.0])], marked)(PART)
+    assert marked.infinite.values == 0
+
+
+def test_the_share_of_infinite_values_in_words():
+    assert str(Infinite(25, 1000)) == "2.5%"
+    assert str(Infinite(1, 10**6)) == "less than 0.1%"
+    assert str(Infinite()) == "less than 0.1%"
 
 
 def test_all_channels_are_read_if_a_model_takes_all(asked):

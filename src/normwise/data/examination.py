@@ -11,7 +11,7 @@ import numpy as np
 
 from normwise.data.dataset import Labels
 from normwise.data.layout import Pair
-from normwise.data.pixels import WINDOW_VALUES, Marks, marks_of, missing_in
+from normwise.data.pixels import WINDOW_VALUES, infinite_in, marks_of, missing_in
 from normwise.errors import RasterError
 from normwise.rasters import Dimensions, Raster, RasterInfo, Window, open_raster, raster_info
 
@@ -107,7 +107,7 @@ class Examination:
             known = missing_in(window, raster.info.nodata)
             valid = window if known is None else window[~known]
             negative += int((valid < 0).sum())
-            infinities += int(np.isinf(valid).sum()) if valid.dtype.kind == "f" else 0
+            infinities += _infinities(window, raster.info.nodata)
         found = {"negative": negative, "infinite": infinities}
         return [
             f"{name}: {count} weights are {what}; expected numbers from 0 (0 = ignore)"
@@ -150,24 +150,20 @@ class Examination:
         for spans in _windows(raster):
             window = raster.read(*spans)
             nans += int(np.isnan(window).sum())
-            infinities += _infinities(window, marks_of(*told))
+            infinities += _infinities(window, *told)
+        strange = [value for value in told if value is not None and not np.isfinite(value)]
         # What a file's own mask leaves out is read as NaN.
-        meant = raster.info.masked or any(value is not None and np.isnan(value) for value in told)
-        return self._number_problems(raster.info.path, 0 if meant else nans, infinities)
-
-    def _number_problems(self, path: Path, nans: int, infinities: int) -> list[str]:
-        problems = []
-        if nans:
-            problems.append(
-                f"{self.relative(path)}: {nans} values are NaN; if that means no measurement, "
-                "write `nodata: .nan` in dataset.yaml"
-            )
-        if infinities:
-            problems.append(f"{self.relative(path)}: {infinities} values are infinite")
-        return problems
+        meant = raster.info.masked or any(np.isnan(value) for value in strange)
+        found = {"NaN": 0 if meant else nans, "infinite": 0 if strange else infinities}
+        return [
+            f"{self.relative(raster.info.path)}: {count} values are {what}; if that means no "
+            "measurement, write `nodata: .nan` in dataset.yaml"
+            for what, count in found.items()
+            if count
+        ]
 
     def _examine_target(self, raster: Raster, facts: Facts) -> list[str]:
-        nodata = marks_of(raster.info.nodata)
+        nodata = raster.info.nodata
         facts.labelled = False
         infinities = 0
         for spans in _windows(raster):
@@ -175,7 +171,10 @@ class Examination:
             missing = missing_in(window, nodata)
             facts.labelled |= missing is None or not bool(missing.all())
             infinities += _infinities(window, nodata)
-        return self._number_problems(raster.info.path, 0, infinities)
+        if not infinities:
+            return []
+        name = self.relative(raster.info.path)
+        return [f"{name}: {infinities} values are infinite; write NaN where there is no label"]
 
     def relative(self, path: Path) -> str:
         """The path as it is shown in problems."""
@@ -246,11 +245,7 @@ def _unique(pixels: np.ndarray[Any, Any], masked: bool = False) -> list[int]:
     return values
 
 
-def _infinities(window: np.ndarray[Any, Any], nodata: Marks) -> int:
-    if window.dtype.kind != "f":
-        return 0
-    infinite = np.isinf(window)
-    if not infinite.any():
-        return 0
-    missing = missing_in(window, nodata)
-    return int((infinite if missing is None else infinite & ~missing).sum())
+def _infinities(window: np.ndarray[Any, Any], *nodata: float | None) -> int:
+    """How many values are infinite, but for those that mark missing pixels."""
+    found = infinite_in(window, marks_of(*nodata))
+    return 0 if found is None else int(found.sum())

@@ -1,6 +1,6 @@
 """Pixels: how many are held at once, and which of them hold no measurement."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,14 @@ from normwise.rasters.nodata import marked
 Pixels = NDArray[Any]
 Bools = NDArray[np.bool_]
 Marks = tuple[float, ...]
-"""The values that mark missing pixels, beside NaN."""
+"""The values that mark missing pixels, beside those that are no number."""
 
 WINDOW_VALUES = 2**21
 """About how many values are held at once while a file is walked through."""
+
+_LARGEST: Final = float(np.finfo(np.float32).max)
+_SINGLE: Final = 4
+"""Bytes of the numbers that networks take; larger ones may be beyond them."""
 
 
 def marks_of(*told: float | None) -> Marks:
@@ -34,14 +38,43 @@ def missing_in(pixels: Pixels, nodata: float | Marks | None) -> Bools | None:
 
     Args:
         pixels: Array of any shape and numeric type.
-        nodata: The value that says so, or several, or None. NaN always does.
+        nodata: The value that says so, or several, or None. NaN always does, and infinity: the
+            logarithm of an empty border is -inf.
 
     Returns:
         Booleans of the same shape, or None if nothing is missing.
     """
-    missing = np.isnan(pixels) if pixels.dtype.kind == "f" else None
+    missing = ~_finite(pixels) if pixels.dtype.kind == "f" else None
     for value in nodata if isinstance(nodata, tuple) else marks_of(nodata):
         here = marked(pixels, value)
         if here is not None:
             missing = here if missing is None else missing | here
     return missing if missing is not None and missing.any() else None
+
+
+def infinite_in(pixels: Pixels, nodata: Marks = ()) -> Bools | None:
+    """Where an array is infinite, or would be as float32, which is what networks take.
+
+    Args:
+        pixels: Array of any shape and numeric type.
+        nodata: Values that mark missing pixels, and are left out.
+
+    Returns:
+        Booleans of the same shape, or None if nothing is infinite.
+    """
+    if pixels.dtype.kind != "f":
+        return None
+    infinite = ~(_finite(pixels) | np.isnan(pixels))
+    for value in nodata:
+        here = marked(pixels, value)
+        if here is not None:
+            infinite &= ~here
+    return infinite if infinite.any() else None
+
+
+def _finite(pixels: Pixels) -> Bools:
+    """Where floats are finite as float32."""
+    if pixels.dtype.itemsize <= _SINGLE:
+        return np.isfinite(pixels)
+    finite: Bools = np.abs(pixels) <= _LARGEST
+    return finite

@@ -48,7 +48,7 @@ def reduced(
         size: Rows and columns.
         channels: Of the pixels that are read.
         factor: By how much it is made smaller.
-        nodata: The values that mark missing pixels; NaN always does.
+        nodata: The values that mark missing pixels; NaN and infinity always do.
         nearest: Whether each pixel is one of the image's, as class ids need; otherwise it is the
             mean of those with data.
         block: Rows and columns that the file stores together.
@@ -98,6 +98,7 @@ def _smaller(pixels: Pixels, factor: int, nodata: Sequence[float], nearest: bool
     values = pixels.astype(np.float32)
     for value in nodata:
         values[pixels == value] = np.nan
+    values[np.isinf(values)] = np.nan
     short = [(0, -side % factor) for side in pixels.shape[:2]]
     padded = np.pad(values, (*short, (0, 0)), constant_values=np.nan)
     rows, columns = (side // factor for side in padded.shape[:2])

@@ -1,7 +1,7 @@
 """Which pixels of a batch hold measurements, and which features stand on them.
 
-A pixel holds none where every one of its channels is missing: NaN, or the nodata value. Where only
-some are missing it counts, and the missing values are filled, as everywhere in normwise.
+A pixel holds none where every one of its channels is missing: NaN, infinite, or the nodata value.
+Where only some are missing it counts, and the missing values are filled, as everywhere in normwise.
 
 A feature counts if the pixel under its centre does: feature `i` of `n` along an axis of `size`
 pixels stands on pixel `floor((i + 1/2) * size / n)`. That holds for every resolution, coarser or
@@ -23,11 +23,11 @@ def missing_values(values: Array, nodata: float | None) -> Bools | None:
 
     Args:
         values: Any numeric type.
-        nodata: The value that says so; NaN always does. None: only NaN.
+        nodata: The value that says so, beside NaN and infinity, which always do; None: no other.
     """
     missing = np.zeros(values.shape, bool)
     if values.dtype.kind == "f":
-        missing |= np.isnan(values)
+        missing |= ~np.isfinite(values)
     if nodata is not None and not np.isnan(nodata):
         # The text in a file's header has more digits than the float32 that it stands for.
         wanted = values.dtype.type(nodata) if values.dtype.kind == "f" else nodata

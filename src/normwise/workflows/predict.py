@@ -70,7 +70,7 @@ def predict(  # noqa: PLR0913 - the public interface
     tile, and the output appears when it is whole.
 
     The image is padded at the bottom and right by edge values to the network's total stride and
-    the result cropped back. Pixels without data (NaN, or nodata) are filled as in
+    the result cropped back. Pixels without data (NaN, infinite or nodata) are filled as in
     training: with the mean of the training images, which a run folder tells (`images.yaml`), else
     with the mean that the model scales its input with. Where all channels lack data the result is
     NaN, 255 in class ids.

@@ -32,7 +32,7 @@ from normwise.workflows.decided_engines import Decided, decided_by, deciding, ta
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
-from normwise.workflows.prediction_images import Image, Read
+from normwise.workflows.prediction_images import Image, Infinite, Read
 from normwise.workflows.prediction_progress import watching
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import tiles_for
@@ -142,7 +142,9 @@ class Remote:
             for done in results:
                 if done.error is not None:
                     raise done.error
-                yield from zip(done.task.argument.pieces, done.value, strict=True)
+                values, infinite = done.value
+                image.infinite.add(infinite)
+                yield from zip(done.task.argument.pieces, values, strict=True)
 
     def whole_scenes(
         self, predictor: Predictor, scenes: Mapping[Path, ImageFiles], name: str
@@ -226,12 +228,17 @@ def remotely(where: Where, model: Any) -> Iterator[Remote | None]:
         yield Remote(found, model)
 
 
-def predict_block(block: Block) -> list[Array]:
-    """Predicts some pieces of an image, in a worker."""
+def predict_block(block: Block) -> tuple[list[Array], Infinite]:
+    """Predicts some pieces of an image, in a worker.
+
+    Returns:
+        The values of each piece, and what was read for them that is infinite.
+    """
     predictor = _told(block.scene)
     image, read = _read(block.scene)
+    image.infinite = Infinite()
     tiles = predictor.tiles(image)
-    return [values for _, values in values_here(tiles, read, block.pieces)]
+    return [values for _, values in values_here(tiles, read, block.pieces)], image.infinite
 
 
 def predict_whole_scene(whole: Whole) -> None:

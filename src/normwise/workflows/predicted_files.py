@@ -160,6 +160,11 @@ def _run(
                 hand(found)
             watch()
     _report(predictor, tiles)
+    if image.infinite.values:
+        log.warning(
+            "%s: %s of the values that were read are infinite, or too large for float32: they "
+            "count as missing.", image.name, image.infinite,
+        )  # fmt: skip
 
 
 def values_here(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from normwise.data.pixels import WINDOW_VALUES, Marks, missing_in
+from normwise.data.pixels import WINDOW_VALUES, Marks, infinite_in, missing_in
 from normwise.errors import NetworkError, RasterError
 from normwise.rasters import ImageFiles, Raster, suffix_of
 
@@ -22,6 +22,34 @@ Read = Callable[[Region], tuple[list[Array], Bools]]
 
 _STRIPED: Final = (".tif", ".tiff")
 _HELD_ROW: Final = 2**28
+_LEAST_SHARE: Final = 0.001
+
+
+@dataclass
+class Infinite:
+    """How many of the values that were read are infinite, which is missing to a prediction.
+
+    Attributes:
+        values: The infinite ones, without those that are marked as missing.
+        read: All of them; what is read twice counts twice.
+    """
+
+    values: int = 0
+    read: int = 0
+
+    def look(self, pixels: Array, marks: Marks) -> None:
+        """Counts those of a window."""
+        found = infinite_in(pixels, marks)
+        self.add(Infinite(0 if found is None else int(found.sum()), pixels.size))
+
+    def add(self, other: Infinite) -> None:
+        """Counts what somebody else read."""
+        self.values += other.values
+        self.read += other.read
+
+    def __str__(self) -> str:
+        share = self.values / max(self.read, 1)
+        return f"{share:.1%}" if share >= _LEAST_SHARE else f"less than {_LEAST_SHARE:.1%}"
 
 
 class Image:
@@ -29,16 +57,24 @@ class Image:
 
     Args:
         pixels: The array, shape (..., channels), or the open file.
-        marks: The values that mark missing pixels; NaN always does.
+        marks: The values that mark missing pixels; NaN and infinity always do.
+
+    Attributes:
+        infinite: What windows that were read for models had of that.
     """
 
     def __init__(self, pixels: Array | Raster, marks: Marks | None) -> None:
-        self._pixels, self.marks = pixels, marks or ()
+        self._pixels, self.marks, self.infinite = pixels, marks or (), Infinite()
         self._row: tuple[Any, Array] | None = None
         if isinstance(pixels, Raster):
             self.size, self.channels = pixels.info.shape, pixels.info.channels
         else:
             self.size, self.channels = pixels.shape[:-1], pixels.shape[-1]
+
+    @property
+    def name(self) -> str:
+        """What errors and lines call it."""
+        return self._pixels.info.path.name if isinstance(self._pixels, Raster) else "image"
 
     @property
     def files(self) -> ImageFiles | None:
@@ -159,6 +195,7 @@ def reader(intakes: Sequence[Intake], image: Image) -> Read:
 
     def read(region: Region) -> tuple[list[Array], Bools]:
         raw = image.read(region, union)
+        image.infinite.look(raw, image.marks)
         images, empty = [], np.zeros((*raw.shape[:-1], 1), bool)
         for intake, scaled in zip(intakes, scalings, strict=True):
             chosen = _chosen(raw, intake.bands, union)
