@@ -88,6 +88,31 @@ def test_whatever_calls_a_pixel_missing_it_is_missing(doubling, tmp_path, dtype,
     assert plain[2, 2, 0] == -6
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_what_an_array_masks_is_missing(doubling, tmp_path, dtype):
+    scene = write_marked(tmp_path / "scene.tif", dtype)
+    with rasterio.open(scene) as file:
+        image = np.moveaxis(file.read(masked=True), 0, -1)
+    assert isinstance(image, np.ma.MaskedArray)
+    found = nw.predict(doubling, image, nodata=99)  # rasterio's mask leaves that out
+    np.testing.assert_array_equal(found, nw.predict(doubling, scene))
+    assert type(found) is np.ndarray and np.isnan(found[2, 2]).all()
+    # Without a pixel that is masked, and of a single channel.
+    image = np.ma.array(np.full((3, 4, 2), 12, dtype))
+    np.testing.assert_array_equal(nw.predict(doubling, image), np.full((3, 4, 1), -6.0))
+    one = keras.Input((None, None, 1))
+    same = keras.Model(one, keras.layers.Activation("linear")(one))
+    flat = np.ma.masked_equal(np.array([[7, 9], [9, 9]], dtype), 7)
+    np.testing.assert_array_equal(nw.predict(same, flat)[..., 0], [[np.nan, 9], [9, 9]])
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "object", "<U3"])
+def test_arrays_of_no_real_numbers_are_refused(doubling, dtype):
+    with pytest.raises(RasterError, match=r"image: pixels of type .* Expected integers or real"):
+        nw.predict(doubling, np.zeros((3, 4, 2), dtype))
+    assert nw.predict(doubling, np.ones((3, 4, 2), bool)).shape == (3, 4, 1)
+
+
 @pytest.mark.parametrize("tile", [None, 8])
 def test_infinite_pixels_are_missing_and_that_is_told(tmp_path, caplog, tile):
     """Decibels of an empty border; a network would spread them over its whole halo."""

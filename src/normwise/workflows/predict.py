@@ -30,6 +30,7 @@ from normwise.workflows.predicted_files import (
     write_array,
 )
 from normwise.workflows.prediction_fit import fitting
+from normwise.workflows.prediction_images import numbers_of
 from normwise.workflows.prediction_inputs import refuse_inputs
 from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
 from normwise.workflows.predictor import Predictor, Settings
@@ -80,9 +81,10 @@ def predict(  # noqa: PLR0913 - the public interface
             trained on images scaled by percentiles says so, and gets them scaled as a whole. A
             list of these, or the folder of a cross-validation, is an ensemble: the mean of its
             members is predicted.
-        image: Shape (rows, columns, channels) or (slices, rows, columns, channels), or an image
-            file, or the files of its bands in their order, or a folder of image files. In a
-            folder, bands in several files are ordered as the run's were.
+        image: Shape (rows, columns, channels) or (slices, rows, columns, channels); what it masks
+            (`numpy.ma`) is missing. Or an image file, or the files of its bands in their order, or
+            a folder of image files. In a folder, bands in several files are ordered as the run's
+            were.
         out: Where to write: a `.tif`, `.npy`, `.nii`, `.nii.gz`, `.zarr` or (class ids) `.png`
             file; for a folder of images a folder. If it is a file, the files of a folder are the
             bands of one image. None returns the array.
@@ -201,7 +203,7 @@ def _array(
     refuse_picture(drawn, predictor.settings)
     if out is not None:
         refuse_format(Path(fspath(out)), predictor.made, predictor.axes)
-    pixels = image[..., None] if image.ndim == 2 else image
+    pixels = numbers_of(image)
     result = predict_array(predictor, pixels)
     if drawn is not None:
         draw_overlay(predictor, pixels, result, drawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from normwise.data.pixels import WINDOW_VALUES, Marks, infinite_in, missing_in
 from normwise.errors import NetworkError, RasterError
 from normwise.rasters import ImageFiles, Raster, suffix_of
+from normwise.rasters.gdal_mask import masked_dtype
+from normwise.rasters.info import numeric_dtype
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -115,6 +118,29 @@ class Image:
         for region in regions:
             part = self.read(region, bands)
             yield part, missing_in(part, self.marks)
+
+
+def numbers_of(array: Array) -> Array:
+    """An image in memory as one in a file would be read: real numbers, NaN where it is masked.
+
+    Args:
+        array: Shape (rows, columns) or (..., channels), of any numeric type, with or without a
+            mask (`numpy.ma`).
+
+    Returns:
+        Shape (..., channels); the same memory where nothing has to be changed.
+
+    Raises:
+        RasterError: It holds no real numbers.
+    """
+    dtype = numeric_dtype(Path("image"), array.dtype)
+    if np.ma.is_masked(array):
+        masked: Any = np.ma.asarray(array)
+        pixels = masked.astype(masked_dtype(dtype)).filled(np.nan)
+    else:
+        pixels = np.ma.getdata(array).astype(dtype, copy=False)
+    found: Array = pixels[..., None] if pixels.ndim == 2 else pixels
+    return found
 
 
 @dataclass(frozen=True)
