@@ -13,6 +13,7 @@ from normwise.errors import NetworkError, OutputExistsError, RasterError
 from normwise.files import write_text
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
 from normwise.training.recipe import Recipe, to_yaml
+from normwise.workflows import predict as predict_module
 
 
 @pytest.fixture
@@ -161,6 +162,40 @@ def test_an_existing_output_is_kept(doubling, tmp_path):
     with pytest.raises(OutputExistsError):
         nw.predict(doubling, tmp_path / "in.npy", tmp_path / "out.npy")
     assert (tmp_path / "out.npy").read_text() == "mine"
+
+
+def test_an_output_of_an_array_is_looked_for_before_the_work(doubling, tmp_path, monkeypatch):
+    image, out, drawn = np.full((4, 4, 2), 12.0, np.float32), tmp_path / "o.npy", tmp_path / "o.png"
+    asked, shown, before = [], [], predict_module.predict_array
+
+    def counted(*args):
+        asked.append(args)
+        return before(*args)
+
+    def draw(predictor, pixels, predicted, path):
+        shown.append(predicted)
+        path.touch()
+
+    monkeypatch.setattr(predict_module, "predict_array", counted)
+    monkeypatch.setattr(predict_module, "draw_overlay", draw)
+    assert nw.predict(doubling, image, out, overlay=drawn) == out and len(asked) == 1
+    kept = out.read_bytes()
+    with pytest.raises(OutputExistsError):
+        nw.predict(doubling, image + 1, out)
+    with pytest.raises(OutputExistsError):
+        nw.predict(doubling, image + 1, tmp_path / "other.npy", overlay=drawn)
+    assert nw.predict(doubling, image + 1, out, overlay=drawn, resume=True) == out
+    assert (len(asked), len(shown)) == (1, 1) and out.read_bytes() == kept
+    # A picture that is missing is drawn of what is there.
+    drawn.unlink()
+    nw.predict(doubling, image, out, overlay=drawn, resume=True)
+    assert len(asked) == 1 and shown == [out, out] and drawn.is_file()
+    # Without an output there is something to give back, and the picture stays.
+    np.testing.assert_array_equal(
+        nw.predict(doubling, image, overlay=drawn, resume=True), np.load(out)
+    )
+    nw.predict(doubling, image + 1, out, overwrite=True)
+    assert (len(asked), len(shown)) == (3, 2) and out.read_bytes() != kept
 
 
 def test_class_ids_without_data_are_255():

@@ -174,7 +174,8 @@ def _predicted(
     """What `predict` gives, with its picture."""
     if isinstance(image, np.ndarray):
         refuse_inputs(model, (), (out, drawn))
-        return _array(Predictor(model, told), image, out, drawn)
+        refuse_picture(drawn, told)
+        return _array(model, image, None if out is None else Path(fspath(out)), told, drawn)
     single = single_image(model, image, out)
     if single is None:
         path = Path(fspath(cast("str", image)))
@@ -186,7 +187,7 @@ def _predicted(
     if out is None:
         predictor = Predictor(model, told)
         result = read_and_predict(predictor, single)[0]
-        if drawn is not None:
+        if drawn is not None and not is_done(drawn, told):
             draw_overlay(predictor, single, result, drawn)
         return result
     target = Path(fspath(out))
@@ -197,17 +198,25 @@ def _predicted(
 
 
 def _array(
-    predictor: Predictor, image: Array, out: str | PathLike[str] | None, drawn: Path | None
+    model: Any, image: Array, out: Path | None, told: Settings, drawn: Path | None
 ) -> Array | Path:
     """An image in memory."""
-    refuse_picture(drawn, predictor.settings)
-    if out is not None:
-        refuse_format(Path(fspath(out)), predictor.made, predictor.axes)
-    pixels = numbers_of(image)
-    result = predict_array(predictor, pixels)
-    if drawn is not None:
+    there = out is not None and is_done(out, told)
+    shown = drawn is None or is_done(drawn, told)
+    if out is not None and there and shown:
+        return out
+    predictor, pixels = Predictor(model, told), numbers_of(image)
+    result: Array | Path
+    if out is None:
+        result = predict_array(predictor, pixels)
+    else:
+        refuse_format(out, predictor.made, predictor.axes)
+        result = out
+        if not there:
+            write_array(predictor, predict_array(predictor, pixels), None, out)
+    if drawn is not None and not shown:
         draw_overlay(predictor, pixels, result, drawn)
-    return result if out is None else write_array(predictor, result, None, Path(fspath(out)))
+    return result
 
 
 def _file(
