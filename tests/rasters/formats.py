@@ -53,17 +53,23 @@ def imagej(path: Path, array: Array) -> None:
     tifffile.imwrite(path, np.moveaxis(array, -1, 0), imagej=True, metadata={"axes": "CYX"})
 
 
-def imagej_single_header(path: Path, array: Array) -> None:
-    """As ImageJ writes stacks above 4 GB: one header, then all pages."""
-    first = array[..., 0]
-    text = f"ImageJ=1.54\nimages={array.shape[-1]}\nchannels={array.shape[-1]}\n"
-    tifffile.imwrite(path, first, description=text, metadata=None, software="")
+def imagej_single_header(
+    path: Path, array: Array, pages: int | None = None, order: str | None = None
+) -> None:
+    """As ImageJ writes stacks above 4 GB: one header, then all pages.
+
+    `pages`: as many as the header tells, where the array has others.
+    """
+    first, count = array[..., 0], pages or array.shape[-1]
+    text = f"ImageJ=1.54\nimages={count}\nchannels={count}\n"
+    tifffile.imwrite(path, first, description=text, metadata=None, software="", byteorder=order)
     with path.open("r+b") as file, tifffile.TiffFile(path) as tiff:
         offset = tiff.pages[0].dataoffsets[0]
         content = file.read()
         assert offset + first.nbytes == len(content), "the pixels must stand last"
         file.seek(offset)
-        file.write(np.moveaxis(array, -1, 0).tobytes())
+        stored = array.dtype.newbyteorder(order or "=")
+        file.write(np.moveaxis(array, -1, 0).astype(stored).tobytes())
 
 
 def big_endian(path: Path, array: Array) -> None:
@@ -93,6 +99,12 @@ FORMATS: dict[str, tuple[str, str, int, Callable[[Path, Array], None]]] = {
     "tif-big-endian": ("tif", "int32", 2, big_endian),
     "tif-imagej": ("tif", "uint16", 3, imagej),
     "tif-imagej-header": ("tif", "uint16", 3, imagej_single_header),
+    "tif-imagej-big-endian": (
+        "tif",
+        "int16",
+        4,
+        lambda p, a: imagej_single_header(p, a, order=">"),
+    ),
     "tif-int8": ("tif", "int8", 1, gdal),
     "npy": ("npy", "float32", 7, np.save),
     "npy-grey": ("npy", "uint8", 1, lambda p, a: np.save(p, a[..., 0])),

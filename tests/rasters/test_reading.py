@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,8 +22,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from normwise.errors import RasterError
 from normwise.rasters import open_raster, raster_info, read_raster
 from normwise.rasters.arrays import NpyRaster
+from normwise.rasters.tiff import GdalRaster
 
-from .formats import FORMATS, gdal, image, pages, pillow, write
+from .formats import FORMATS, gdal, image, imagej_single_header, pages, pillow, write
 
 
 @pytest.fixture(scope="session")
@@ -286,9 +289,61 @@ def test_what_must_be_decoded_whole_says_so(written, tmp_path: Path) -> None:
         with open_raster(path) as raster:
             found[name] = raster.windowed
     windowed = {"plain", "tif-strips", "tif-tiles", "tif-pages", "tif-imagej", "npy"}
-    whole = {"one", "png-rgb", "png-16-rgb", "npz", "npy-fortran", "tif-imagej-header"}
+    windowed |= {"tif-imagej-header", "tif-imagej-big-endian"}
+    whole = {"one", "png-rgb", "png-16-rgb", "npz", "npy-fortran"}
     assert all(found[name] for name in windowed)
     assert not any(found[name] for name in whole)
+
+
+def test_a_wide_png_is_unpacked_once(written, monkeypatch) -> None:
+    path, array = written["png-16-rgb"]
+    asked, before = [], GdalRaster._read
+
+    def counted(self, window, channels):
+        asked.append(window)
+        return before(self, window, channels)
+
+    monkeypatch.setattr(GdalRaster, "_read", counted)
+    with open_raster(path) as raster:
+        for top in range(0, 37, 8):
+            rows = slice(top, top + 8)
+            found = raster.read(rows, slice(20, 40), channels=[2, 0])
+            np.testing.assert_array_equal(found, array[rows, 20:40][..., [2, 0]])
+            found[:] = 0
+    assert asked == [(slice(0, 37), slice(0, 53))]
+
+
+def test_a_long_stack_of_imagej_is_read_by_windows(tmp_path: Path) -> None:
+    """100 pages of 2 MB, nearly all of them a hole in the file."""
+    path, page = tmp_path / "a.tif", image("uint16", 1, 1024, 1024)
+    imagej_single_header(path, page, pages=100)
+    with path.open("r+b") as file:
+        start = file.seek(0, io.SEEK_END) - page.nbytes
+        file.truncate(start + 100 * page.nbytes)
+        file.seek(start + 98 * page.nbytes)
+        file.write(page[::-1].tobytes())
+    tracemalloc.start()
+    try:
+        with open_raster(path) as raster:
+            found = raster.read(slice(30, 60), slice(7, 50), channels=[98, 1, 0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5e6
+    for channel, wanted in enumerate((page[::-1], np.zeros_like(page), page)):
+        np.testing.assert_array_equal(found[..., channel], wanted[30:60, 7:50, 0])
+    with path.open("r+b") as file:
+        file.truncate(start + 100 * page.nbytes - 1)
+    with pytest.raises(RasterError, match=r"a\.tif: lacks pages of its 100; the stack is trunc"):
+        open_raster(path)
+
+
+def test_a_stack_of_imagej_that_is_packed_is_refused(tmp_path: Path) -> None:
+    text = "ImageJ=1.54\nimages=3\nslices=3\n"
+    options = {"description": text, "metadata": None, "software": "", "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", image("uint16", 1)[..., 0], **options)
+    with pytest.raises(RasterError, match="lacks pages of its 3"):
+        open_raster(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [(None, "64"), ("100", "100")])

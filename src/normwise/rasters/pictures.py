@@ -40,6 +40,26 @@ class PictureRaster(WholeRaster):
         return pixels.reshape(self.info.height, self.info.width, self.info.channels)
 
 
+class WidePicture(WholeRaster):
+    """A picture that GDAL decodes; it would unpack a PNG from its top again for each window.
+
+    Args:
+        picture: The picture, open, which is closed with this one.
+    """
+
+    def __init__(self, picture: Raster) -> None:
+        super().__init__(picture.info)
+        self._picture = picture
+
+    def close(self) -> None:
+        """Forgets the decoded image, and closes the file."""
+        super().close()
+        self._picture.close()
+
+    def _decode(self) -> Pixels:
+        return self._picture.read()
+
+
 def open_png(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens a PNG; palette images keep their indices, grey images of few bits their values.
 
@@ -57,7 +77,7 @@ def open_png(path: Path, dimensions: Dimensions | None = None) -> Raster:
     depth, colour = _png_header(path)
     if depth == 16 and colour != _GREY:
         # Pillow reduces these to 8 bits without a word.
-        return open_with_gdal(path, "PNG")
+        return WidePicture(open_with_gdal(path, "PNG"))
     # Pillow stretches grey of 2 and 4 bits to 0..255; class ids must come back as written.
     scale = {2: 85, 4: 17}.get(depth, 1) if colour == _GREY else 1
     return PictureRaster(_info(path), scale, sums=True)

@@ -56,7 +56,8 @@ def open_raster(
     """Opens an image or a volume for reading by windows.
 
     Scenes larger than memory are read piece by piece; formats that can't be read by windows
-    (PNG, JPEG, NPZ, compressed NIfTI) are decoded once and kept until the raster is closed.
+    (PNG, JPEG, NPZ, NPY in Fortran order, compressed NIfTI) are decoded once and kept until the
+    raster is closed.
 
     Args:
         path: A PNG, JPEG, TIFF, GeoTIFF, VRT, NPY, NPZ or NIfTI file, or a Zarr folder; the suffix

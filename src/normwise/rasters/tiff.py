@@ -20,8 +20,9 @@ from normwise.rasters.gdal_mask import (
     one_nodata,
     without_masked,
 )
+from normwise.rasters.imagej import open_imagej
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
-from normwise.rasters.raster import Pixels, Raster, WholeRaster, Window
+from normwise.rasters.raster import Pixels, Raster, Window
 from normwise.rasters.stack import Stack
 from normwise.rasters.tiff_axes import slices_of
 from normwise.rasters.tiff_directories import check_directories
@@ -135,21 +136,6 @@ class Pages:
             self._later.popitem()[1].close()
 
 
-class TifffileStack(WholeRaster):
-    """An ImageJ stack above 4 GB or an unusual one: GDAL sees only its first page."""
-
-    def _decode(self) -> Pixels:
-        from tifffile import TiffFile  # noqa: PLC0415
-
-        with reported(self.info.path, "read"), TiffFile(self.info.path) as file:
-            stack = file.series[0].asarray()
-        size = (self.info.height, self.info.width)
-        if stack.size != self.info.channels * size[0] * size[1]:
-            raise RasterError(f"{self.info.path}: the stack is truncated; copy it again.")
-        pages = stack.reshape(-1, *size).astype(self.info.dtype, copy=False)
-        return np.ascontiguousarray(np.moveaxis(pages, 0, -1))
-
-
 def open_tiff(path: Path, dimensions: Dimensions | None = None) -> Raster:
     """Opens a TIFF; pages of one size and type are slices where its axes say so, else channels.
 
@@ -205,8 +191,9 @@ def _as_raster(path: Path, pages: Pages) -> Raster:
     info = _info(path, first, hidden or len(pages) * first.count)
     if not hidden:
         return GdalRaster(info, pages)
+    stack = open_imagej(info)
     pages.close()
-    return TifffileStack(info)
+    return stack
 
 
 def _reads_windows(page: Any, block: tuple[int, ...]) -> bool:
