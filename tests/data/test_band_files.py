@@ -9,7 +9,7 @@ import pytest
 from normwise.data import PatchBatches, open_dataset
 from normwise.data.band_files import by_pattern
 from normwise.errors import DataError, RasterError
-from normwise.rasters import RasterInfo, open_raster, read_raster, write_raster
+from normwise.rasters import RasterInfo, open_raster, raster_info, read_raster, write_raster
 
 BANDS = ("B02", "B08", "B11")
 
@@ -106,6 +106,54 @@ def test_bands_of_another_place(folder) -> None:
         assert image.info.transform == Affine(10, 0, 100, 0, -10, 5)
     with pytest.raises(RasterError, match=r"far\.tif: differs from one\.tif in transform \("):
         open_raster((one, far))
+
+
+@pytest.mark.parametrize(
+    ("other", "fits"),
+    [
+        ((10, 0, 5e5, 0, -10, 5e6), True),
+        # Rounded when it was written: a pixel is not as small as the smallest number.
+        ((10, 2e-10, 5e5, -3e-11, -10, 5e6 + 1e-3), True),
+        ((10.000001, 0, 5e5, 0, -10, 5e6), True),
+        ((10, 0, 5e5 + 1.5, 0, -10, 5e6), False),
+        # At 24 columns a fifth of a pixel.
+        ((10.09, 0, 5e5, 0, -10, 5e6), False),
+        ((10, 0.09, 5e5, 0, -10, 5e6), False),
+    ],
+)
+def test_a_grid_is_the_same_where_its_corners_are(folder, other, fits) -> None:
+    from affine import Affine
+
+    def like(*numbers) -> RasterInfo:
+        return RasterInfo(folder.root, 20, 24, 1, np.dtype("u2"), transform=Affine(*numbers))
+
+    one = band(folder, "one.tif", 1, like=like(10, 0, 5e5, 0, -10, 5e6))
+    two = band(folder, "two.tif", 2, like=like(*other))
+    for pair in ((one, two), (two, one)):
+        if fits:
+            assert raster_info(pair).channels == 2
+            continue
+        with pytest.raises(RasterError, match=r"differs from .* in transform"):
+            raster_info(pair)
+
+
+def test_volumes_of_millimetres_are_at_one_place(folder) -> None:
+    import nibabel
+
+    folder.root.mkdir()
+
+    def volume(name: str, **entries: float) -> Path:
+        affine = np.eye(4)
+        affine[0, 1], affine[1, 0] = entries.get("turned", 0), -entries.get("turned", 0)
+        affine[2, 3] = entries.get("up", 0)
+        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), affine), folder.root / name)
+        return folder.root / name
+
+    one, two = volume("one.nii", turned=2e-10), volume("two.nii")
+    assert raster_info((one, two)).channels == raster_info((two, one)).channels == 2
+    for name, entries in {"up": {"up": 0.2}, "turned": {"turned": 0.05}}.items():
+        with pytest.raises(RasterError, match="in transform"):
+            raster_info((one, volume(f"{name}.nii", **entries)))
 
 
 def test_a_file_that_fits_no_pattern(folder) -> None:

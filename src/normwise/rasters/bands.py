@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from normwise.rasters.info import RasterInfo
 from normwise.rasters.nodata import marked
 from normwise.rasters.raster import Pixels, Raster, Window
 
-# A transform is rounded when it is written; relative to the size of a pixel.
-_SAME_PLACE = 0.01
+# A transform is rounded when it is written; so far may a corner of an image be off, in pixels.
+_SAME_PLACE = 0.1
 
 
 class Bands(Raster):
@@ -88,7 +89,7 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
             if one != other
         ]
         places = ((first.transform, info.transform), (first.affine, info.affine))
-        if not all(_same_place(*pair) for pair in places):
+        if not all(_same_place(one, other, first.shape) for one, other in places):
             odd.append("transform")
         if odd:
             sizes = ["x".join(map(str, shape)) for shape in (info.shape, first.shape)]
@@ -114,12 +115,23 @@ def _common(infos: Sequence[RasterInfo]) -> float | None:
     return next((info.nodata for info in infos if info.nodata is not None), None)
 
 
-def _same_place(one: Any, other: Any) -> bool:
+def _same_place(one: Any, other: Any, shape: tuple[int, ...]) -> bool:
+    """Whether two maps from pixels to coordinates put all corners of an image at one place.
+
+    Args:
+        one: Takes columns, rows and, of a volume, slices; a square matrix in rows, or None.
+        other: Likewise.
+        shape: Of the image, `(rows, columns)` or `(slices, rows, columns)`.
+    """
     if one is None or other is None:
         return one is other
-    first, second = np.ravel(tuple(one)), np.ravel(tuple(other))
-    step = np.abs(first[first != 0]).min(initial=1.0)
-    return bool(np.abs(first - second).max() <= _SAME_PLACE * step)
+    axes = math.isqrt(np.size(tuple(one))) - 1
+    first, second = (np.reshape(tuple(each), (axes + 1, axes + 1)) for each in (one, other))
+    sides = (*shape[::-1], *[1] * axes)[:axes]
+    corners = np.array([(*corner, 1) for corner in product(*((0, side) for side in sides))])
+    apart = np.linalg.norm(corners @ (first - second)[:-1].T, axis=1).max()
+    pixel = np.linalg.norm(first[:-1, :-1], axis=0).min()
+    return bool(apart <= _SAME_PLACE * pixel)
 
 
 def _names(files: tuple[Path, ...], rasters: Sequence[Raster]) -> tuple[str, ...]:
