@@ -178,6 +178,18 @@ def test_what_differs_is_named_and_nothing_is_mixed(interrupted, change, options
     assert not out.exists() and partial_folder(out).is_dir()
 
 
+def test_bands_are_numbers_of_any_kind(run, tmp_path, stop):
+    scene, out = write_tiff(tmp_path / "scene.tif"), tmp_path / "out.npy"
+    stop(6)
+    with pytest.raises(StopError):
+        nw.predict(run, scene, out, tile=TILE, bands=np.array([1, 0]), checked=False)
+    nw.predict(run, scene, out, tile=TILE, bands=[1, 0], checked=False, resume=True)
+    wanted = nw.predict(run, scene, tile=TILE, bands=range(1, -1, -1), checked=False)
+    np.testing.assert_array_equal(read_raster(out), wanted)
+    with pytest.raises(nw.NormwiseError, match=r"bands are \[0\.5, 1\]; expected whole numbers"):
+        nw.predict(run, scene, bands=[0.5, 1])
+
+
 def test_with_overwrite_it_begins_anew_where_something_differs(interrupted, calls):
     run, scene, out = interrupted
     plain = nw.predict(run, scene, tile=TILE)

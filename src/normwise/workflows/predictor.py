@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -59,6 +60,18 @@ class Settings:
     std: bool = False
     checked: bool = True
     wanted: Wanted = field(default_factory=Wanted)
+
+    def __post_init__(self) -> None:
+        if self.bands is None:
+            return
+        try:
+            # Numbers of NumPy too, which JSON has not.
+            whole = tuple(index(band) for band in self.bands)
+        except TypeError as error:
+            raise NormwiseError(
+                f"bands are {self.bands!r}; expected whole numbers, channels of the image from 0."
+            ) from error
+        object.__setattr__(self, "bands", whole)
 
 
 class Predictor:
