@@ -74,7 +74,12 @@ class Part:
     def all_settings(self, data_set: DataSet) -> tuple[str, ...]:
         """Every setting of its trainings on a set."""
         residual = data_set.residual and "network.name=question" not in self.settings
-        length = (f"training.epochs={self.epochs}", f"training.steps={self.steps}")
+        # Two images of isl_fluor validate: among its epochs they would choose by chance.
+        length = (
+            f"training.epochs={self.epochs}",
+            f"training.steps={self.steps}",
+            "training.keep=last",
+        )
         more = ("network.input_residual=true",) if residual else ()
         return (*data_set.settings, *self.settings, *more, *length)
 

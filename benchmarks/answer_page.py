@@ -416,5 +416,5 @@ WEAK = (
 
 MADE = """By `make answer`, from benchmarks/answer.json, where every training stands; the same
 command goes on with what is missing. AdamW at the recipe's defaults, a warm-up and a cosine; the
-best epoch by validation, measured on the test images. Patches are mirrored and turned by
+weights after the last epoch, measured on the test images. Patches are mirrored and turned by
 quarters."""
