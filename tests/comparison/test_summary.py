@@ -25,7 +25,7 @@ def test_a_difference_is_told_with_what_can_not_be_told_apart():
     assert "test images: 0.71, over 3 seeds." in said
     assert "It is better than “none” (0.511) beyond chance." in said
     assert "can't be told: no difference that 3 seeds can show." in said
-    assert "seeds are needed" in said
+    assert "fresh seeds are needed" in said
 
 
 def test_no_difference_is_an_answer():

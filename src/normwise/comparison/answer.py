@@ -85,7 +85,7 @@ def _next(summary: Summary, best: Line, second: Line) -> Iterator[str]:
     upper = f" to {many}" if many and many != few else "" if many else " to more than 1,000"
     yield (
         f"To settle whether it differs from “{second.variant.name}”, about {few}{upper} "
-        f"{summary.unit} are needed, if the true difference is the one that was seen."
+        f"fresh {summary.unit} are needed, if the true difference is the one that was seen."
     )
 
 
