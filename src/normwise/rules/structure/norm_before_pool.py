@@ -82,6 +82,13 @@ def _before_max() -> Context:
     return net.context(net.conv(1, net.add("MaxPooling2D", x, name="pool")))
 
 
+def _before_average() -> Context:
+    """A batch norm directly before average pooling: the outputs stay when it moves."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3), activation="relu"), name="norm")
+    return net.context(net.conv(1, net.add("AveragePooling2D", x, name="pool")))
+
+
 def _activation_between() -> Context:
     """Norm, relu, pooling, as usual."""
     net = Sketch()
@@ -114,6 +121,6 @@ RULE = Rule(
     look=_look,
     fix="Move the normalization behind the pooling.",
     keeps_outputs=False,
-    invalid=(Invalid(_before_max, ("norm", "pool")),),
+    invalid=(Invalid(_before_max, ("norm", "pool")), Invalid(_before_average, ("norm", "pool"))),
     valid=(_activation_between, _skip_too, _same_size),
 )
