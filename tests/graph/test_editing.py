@@ -117,3 +117,12 @@ def test_a_layer_that_takes_the_place_of_one_with_more_inputs_reads_the_first_al
     assert draft.readers(first) == [draft.graph.index["join"]] and draft.readers(second) == []
     draft.remove(second.node)
     assert [node.layer for node in draft.freeze().nodes][-2:] == ["end2", "other"]
+
+
+def test_a_layer_that_took_the_place_of_another_is_configured_by_its_own_name():
+    draft = Draft(joining(3))
+    draft.exchange(draft.graph.index["end0"], "other", "Identity", CONFIG)
+    draft.configure("other", activity=1)
+    configs = {node.layer: node.config for node in draft.freeze().nodes}
+    assert configs["other"]["activity"] == 1
+    assert not any("activity" in config for name, config in configs.items() if name != "other")

@@ -448,6 +448,32 @@ def test_retraining_with_data_starts_from_the_statistics_of_what_each_layer_read
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=0.05)
 
 
+def test_a_fixed_normalization_in_the_place_of_another_takes_the_statistics_of_data_too():
+    model = shaken(REACHED["unet"]("batch@input"))
+    plan, stacked = "standardize@input", np.concatenate(batches())
+    done = placed(model, plan, RETRAIN, data=batches())
+    (change,) = done.report.changed
+    assert "batch swapped for standardize" in change.action and plan_of(done.model) == plan
+    norm = done.model.get_layer(change.layer)
+    np.testing.assert_allclose(np.ravel(norm.mean), stacked.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(np.ravel(norm.variance), stacked.var((0, 1, 2)), rtol=1e-4)
+    assert not [note for note in done.report.notes if "scales nothing" in note]
+    bare = placed(model, plan, RETRAIN)  # what there is without data, and the report says so
+    left = bare.model.get_layer(change.layer)
+    assert not np.ravel(left.mean).any() and (np.ravel(left.variance) == 1).all()
+    assert np.abs(stacked.mean((0, 1, 2))).min() > 1
+    assert [n for n in bare.report.notes if n.startswith(f"{change.layer} has mean 0")]
+
+
+def test_a_batch_norm_in_the_place_of_a_fixed_one_takes_the_statistics_of_data():
+    model = shaken(REACHED["unet"]("standardize@input"))
+    done = placed(model, "batch@input", RETRAIN, data=batches())
+    (change,) = done.report.changed
+    mean = done.model.get_layer(change.layer).moving_mean
+    found = np.ravel(keras.ops.convert_to_numpy(mean))
+    np.testing.assert_allclose(found, np.concatenate(batches()).mean((0, 1, 2)), rtol=1e-4)
+
+
 @pytest.mark.parametrize("changed", ["quantized", "adapted by LoRA"])
 def test_a_kernel_that_is_not_all_of_a_layer_takes_no_norm_over(changed):
     inputs = keras.Input((4,))

@@ -165,6 +165,8 @@ class Draft:
         )  # fmt: skip
         self._reads_no_more(index, set(node.inputs) - set(made.inputs))
         self.nodes[index] = made
+        if layer != node.layer:
+            self._added.setdefault(layer, []).append(index)
 
     def depends(self, index: int, on: int) -> bool:
         """Whether a node reads what another one makes, over any number of steps, or is it."""

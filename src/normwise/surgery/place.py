@@ -60,6 +60,8 @@ def place(
         copy = copied(work, work.freeze(), model)
     if data is not None:
         notes += calibrate(work, copy, data)
+    elif not settings.keep:
+        notes += _unscaled_notes(work)
     difference = None
     if settings.keep:
         proof = verified(graph, model, copy, len(done.changed))
@@ -86,6 +88,13 @@ def _residue_notes(work: Work) -> list[str]:
     return [
         f"{layer} is outside of any plan and was left alone: {reason}"
         for layer, reason in work.residue.items()
+    ]
+
+
+def _unscaled_notes(work: Work) -> list[str]:
+    return [
+        f"{path} has mean 0 and variance 1, so it scales nothing; with --data it takes theirs"
+        for path in work.standardized
     ]
 
 

@@ -117,7 +117,7 @@ def rewrite(work: Work, site: Site) -> Change | str:
     if set(calls) - work.leaving:
         said += f" from call {calls.index(norm) + 1} of {len(calls)}"
     else:
-        work.fresh.pop(path, None)
+        work.forget(path)
     if work.settings.keep:
         before = work.flat.producers[norm][0]
         work.takers[norm] = taker = work.takers.get(before, before)

@@ -1,8 +1,9 @@
 """Puts a normalization of another kind, or with other arguments, in the place of one.
 
 Before: `old(x)`. After: `new(x)`. Within the batch family (plain, renormalized, synchronized) the
-layer stays and its weights follow; another kind is a new layer in the old one's place, and a bias
-that the old one cancelled and the new one needs is put back before it.
+layer stays and its weights follow; another kind is a new layer in the old one's place, which takes
+the statistics of data as an inserted one does, and a bias that the old one cancelled and the new
+one needs is put back before it.
 
 Algebra: in inference all of the batch family compute `gamma * (x - mean) / sqrt(variance + e) +
 beta`; another epsilon f is made up by gamma' = gamma * sqrt(variance + f) / sqrt(variance + e). A
@@ -156,10 +157,12 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     for index in draft.graph.calls[node.layer]:
         draft.exchange(index, name, class_of(want.spec), config)
     path = f"{site.path}{name}"
-    work.fresh.pop(f"{site.path}{node.layer}", None)
+    work.forget(f"{site.path}{node.layer}")
     work.start(path, {}, config)
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)
+    elif want.spec.kind == "standardize":
+        work.standardized.append(path)
     instead = "" if name == node.layer else f", in the place of {site.path}{node.layer}"
     restored = _restore_bias(work, norm, want.spec, channels)
     return Change(path, said + instead + restored)

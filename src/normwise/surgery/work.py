@@ -139,6 +139,11 @@ class Work:
         self._starts[path] = {name: value for name, value in values.items() if name in names}
         self._steps.setdefault(path, [])
 
+    def forget(self, path: str) -> None:
+        """A normalization is gone, or another one by now: it takes no statistics of data."""
+        self.fresh.pop(path, None)
+        self.standardized = [other for other in self.standardized if other != path]
+
     def has(self, path: str) -> bool:
         """Whether a layer starts anew, here or in an earlier work."""
         return path in self._starts or (self.before is not None and self.before.has(path))

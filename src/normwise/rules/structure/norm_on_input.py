@@ -87,10 +87,12 @@ RULE = Rule(
     severity=Severity.INFO,
     document=__doc__,
     look=_look,
-    fix="Use a Normalization adapted on the training data (normwise place: standardize@input).",
+    fix="Use a Normalization adapted on the training data (`normwise place` with "
+    "`standardize@input` in the plan, `--data` and `--retrain`).",
     keeps_outputs=False,
-    by_hand="the training data are needed: `normwise place --norm standardize@input --data FOLDER` "
-    "puts a fixed one there.",
+    by_hand="the training data are needed: take the model's own plan (`normwise show MODEL`), "
+    "write `standardize@input` for `batch@input` in it, and `normwise place MODEL --norm THAT-PLAN "
+    "--data FOLDER --retrain -o OUT`; what the plan doesn't name is removed.",
     invalid=(
         Invalid(_direct, ("norm",)),
         Invalid(_rescaled, ("backbone/norm",)),
