@@ -97,7 +97,10 @@ def test_every_verb_says_whose_code_it_runs(desk, verb):
     assert done.returncode == 2 and len(lines) == 2
 
 
-@pytest.mark.parametrize("verb", ["check", "fold", "place", "recalibrate"])
+IMPORTING = ["check", "fold", "place", "recalibrate", "evaluate", "predict"]
+
+
+@pytest.mark.parametrize("verb", IMPORTING)
 def test_an_imported_module_is_said_to_run(desk, verb):
     (desk / f"registers_{verb}.py").write_text("raise ValueError('bang')")
     done = normwise(verb, "wrong.json", *VERBS[verb], "--import", f"registers_{verb}", cwd=desk)

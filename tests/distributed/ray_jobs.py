@@ -11,6 +11,16 @@ from normwise.distributed.shared_files import Seen, refuse_unseen
 from normwise.errors import RunError
 from tests.dying import die_after_an_epoch, die_once
 
+HALVING = """
+import keras
+
+@keras.saving.register_keras_serializable("ray_tests")
+class Halving(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+"""
+"""A module with a layer, to be imported by workers too."""
+
 
 def doubled(number):
     return 2 * number

@@ -1,10 +1,14 @@
 """Tasks and predictions on a Ray cluster of two workers, some of which die."""
 
+import json
 import re
 import sys
 import time
 import types
+from importlib import import_module
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,11 +17,12 @@ from normwise.distributed.alike import Alike
 from normwise.distributed.ray_connection import connected
 from normwise.distributed.ray_tasks import RETRIES, Task, cluster
 from normwise.distributed.where import RAY, Where
-from normwise.errors import DataError, DistributionError, RunError
+from normwise.errors import DataError, DistributionError, ModelReadError, RunError
 from normwise.inference.engines import choice
 from normwise.rasters import read_raster, write_raster
 from normwise.rasters.partial import partial_folder
 from normwise.workflows import predict_on_ray
+from normwise.workflows.own_modules import OwnModules
 from tests.distributed import ray_jobs
 from tests.ray_cluster import ray_cluster, workers_at_work
 from tests.surgery.randomize import randomize
@@ -195,3 +200,36 @@ def test_what_workers_could_not_see_is_refused(tmp_path):
         nw.predict(model, image, on="ray")
     with pytest.raises(DistributionError, match="only model files and run folders"):
         nw.predict(nw.build("unet", (None, None, 2), filters=2, depth=1), image, on="ray")
+
+
+def test_workers_import_the_modules_of_layers_that_are_not_of_keras(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "halving_on_ray.py").write_text(ray_jobs.HALVING)
+    try:
+        layer = import_module("halving_on_ray").Halving()
+        inputs = keras.Input((None, None, 2))
+        model = keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(layer(inputs)))
+        model.save(tmp_path / "model.keras")
+        pixels = np.random.default_rng(3).normal(size=(60, 90, 2)).astype(np.float32)
+        write_raster(tmp_path / "scene.npy", pixels)
+
+        def predicted(name, **options):
+            files = (tmp_path / part for part in ("model.keras", "scene.npy", name))
+            return nw.predict(*files, tile=TILE, **options).read_bytes()
+
+        wanted = predicted("here.npy")
+        with pytest.raises(ModelReadError, match="--import MODULE"):
+            predicted("blind.npy", on="ray")
+        assert predicted("ray.npy", on="ray", imports=["halving_on_ray"]) == wanted
+    finally:
+        keras.saving.get_custom_objects().pop("ray_tests>Halving", None)
+        sys.modules.pop("halving_on_ray", None)
+
+
+def test_a_worker_that_can_not_import_a_module_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    there = OwnModules(("nowhere_at_all",), (str(tmp_path),))
+    with pytest.raises(DistributionError, match=r"(?s)worker on .*nowhere_at_all.*same folder"):
+        there.import_there()
+    library = str(Path(json.__file__).parents[1])
+    assert OwnModules.imported(["json.tool", "sys"]).folders == (library,)

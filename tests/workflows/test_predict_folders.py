@@ -19,6 +19,7 @@ from normwise.rasters import write_raster
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
 from normwise.workflows.forecast import forecast
+from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.predictor import Predictor, Settings
@@ -101,7 +102,7 @@ def test_a_fault_stops_no_other_image(model, images, tmp_path, monkeypatch, plac
 def test_the_tasks_of_a_machine_share_its_memory(model, images, tmp_path, monkeypatch):
     nodes = [{"Alive": True, "Resources": {"CPU": count}} for count in (2.0, 6.0)]
     cluster = Cluster(SimpleNamespace(nodes=lambda: nodes), 2, None, Alike(2))
-    remote, planned = Remote(cluster, str(model)), []
+    remote, planned = Remote(cluster, str(model), OwnModules()), []
     monkeypatch.setattr(predictor, "available_memory", lambda: 8_000_000)
 
     def chosen(members, size, fixed, memory, computed):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.console import Format, output, print_json
+from normwise.cli.console import Format, Imports, output, print_json
 from normwise.cli.own_code import import_and_tell
 
 
@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - each is an option of the command
     model: Annotated[
         str,
         typer.Argument(
@@ -40,6 +40,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Write the metrics to a JSON file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+    imports: Imports = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Measure a model on the whole images of a split."""
@@ -48,7 +49,7 @@ def evaluate(
     from normwise.cli.tables import print_metrics  # noqa: PLC0415
     from normwise.workflows.evaluate import evaluate as workflow  # noqa: PLC0415
 
-    import_and_tell(None, model)
+    import_and_tell(imports, model)
     metrics = workflow(
         model, data, split=split, labels=labels, tta=tta, out=out, overwrite=overwrite
     )

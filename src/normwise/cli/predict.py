@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from normwise.cli.console import output
+from normwise.cli.console import Imports, output
 from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
 
@@ -120,11 +120,12 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         bool,
         typer.Option("--dry-run", help="Say what fits, the tiles and their halos; write nothing."),
     ] = False,
+    imports: Imports = None,
 ) -> None:
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
 
-    import_and_tell(None, model)
+    import_and_tell(imports, model)
     options: dict[str, Any] = {
         "classes": classes,
         "bands": read_bands(bands),
@@ -142,6 +143,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "precision": precision,
         "on": on,
         "processes": processes,
+        "imports": imports or (),
     }
     if dry_run:
         print_forecasts(model, image, out, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from os import PathLike, fspath
@@ -17,6 +17,7 @@ from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
 from normwise.workflows.overlays import refuse_picture
+from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import is_done, opened
 from normwise.workflows.prediction_images import Image
@@ -102,6 +103,7 @@ def forecast(  # noqa: PLR0913 - as `predict`
     on: str | None = None,
     processes: int | None = None,
     overlay: str | PathLike[str] | None = None,
+    imports: str | Sequence[str] = (),
     **options: Any,
 ) -> list[Forecast]:
     """Looks at everything that a prediction needs, and says how it would be done.
@@ -116,6 +118,7 @@ def forecast(  # noqa: PLR0913 - as `predict`
         on: As for `predict`; the cluster is asked how many tasks share a machine's memory.
         processes: As for `predict`.
         overlay: As for `predict`.
+        imports: As for `predict`.
         options: The other arguments of `predict`; see `Settings`.
 
     Returns:
@@ -128,7 +131,8 @@ def forecast(  # noqa: PLR0913 - as `predict`
         refuse_missing(member)
     told = Settings(memory=bytes_of(memory), wanted=Wanted(engine, precision), **options)
     drawn = None if overlay is None else Path(fspath(overlay))
-    with remotely(where_of(on, processes, (RAY,)), model) as remote:
+    where, modules = where_of(on, processes, (RAY,)), OwnModules.imported(imports)
+    with remotely(where, model, modules) as remote:
         return _forecasts(model, image, Path(fspath(out)), drawn, replace(told, remote=remote))
 
 

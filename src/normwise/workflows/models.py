@@ -89,7 +89,7 @@ def _loaded(path: Path) -> Any:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelReadError(
             f"{path}: Keras can't load it: {first} If the model has custom layers, import the "
-            "module that registers them first."
+            "module that registers them first (--import MODULE)."
         ) from error
 
 
@@ -139,10 +139,11 @@ def _called(name: str) -> Any:
         ) from error
 
 
-def _imported(module: str, asked: str) -> ModuleType:
+def _imported(module: str, asked: str, folders: Sequence[str] = ()) -> ModuleType:
     """A module of the user's; `asked` is what they asked for."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    for folder in (str(Path.cwd()), *folders):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     try:
         return importlib.import_module(module)
     except _FAILURES as error:
@@ -151,8 +152,12 @@ def _imported(module: str, asked: str) -> ModuleType:
         ) from error
 
 
-def import_modules(names: Sequence[str]) -> None:
+def import_modules(names: Sequence[str], folders: Sequence[str] = ()) -> None:
     """Imports modules that register custom layers.
+
+    Args:
+        names: As Python imports them.
+        folders: Where they are looked for, too.
 
     Raises:
         ModelReadError: There is no such module, or it fails.
@@ -160,4 +165,4 @@ def import_modules(names: Sequence[str]) -> None:
     if names:
         require_backend()
     for name in names:
-        _imported(name, f"--import {name}")
+        _imported(name, f"--import {name}", folders)

@@ -117,5 +117,5 @@ def architecture_of(path: Path) -> Any:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ModelReadError(
             f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
-            "the module that registers them first."
+            "the module that registers them first (--import MODULE)."
         ) from error

@@ -21,6 +21,7 @@ from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import refuse_missing
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.overlays import draw_overlay, refuse_picture
+from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted_files import (
     is_done,
@@ -61,6 +62,7 @@ def predict(  # noqa: PLR0913 - the public interface
     std: bool = False,
     overlay: str | PathLike[str] | None = None,
     checked: bool = True,
+    imports: str | Sequence[str] = (),
 ) -> Array | Path | list[Path]:
     """Predicts an image of any size, or every image of a folder.
 
@@ -128,6 +130,7 @@ def predict(  # noqa: PLR0913 - the public interface
             names in the same order, the same kind of numbers, and a coordinate system if all of
             them had one; and whether the members of an ensemble must name the same classes or
             targets.
+        imports: Modules that register the model's own layers; on Ray each worker imports them, too.
 
     Returns:
         float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
@@ -143,6 +146,7 @@ def predict(  # noqa: PLR0913 - the public interface
         DataError: The folder has no images, or images of several files whose order the run
             doesn't know; or some failed: each with its reason, after the others are done. Or an
             image is unlike those that the model was trained on.
+        ModelReadError: The model can't be loaded, or a module of `imports` not be imported.
         NetworkError: The image has other channels than the model takes, the tile is too small, or
             an output is no image. Or the members of an ensemble predict other classes or targets,
             or the same in another order.
@@ -160,7 +164,7 @@ def predict(  # noqa: PLR0913 - the public interface
     )  # fmt: skip
     drawn = Path(fspath(overlay)) if overlay is not None else None
     where = where_of(on, processes, (RAY,))
-    with remotely(where, model) as remote:
+    with remotely(where, model, OwnModules.imported(imports)) as remote:
         return _predicted(model, image, out, drawn, replace(told, remote=remote))
 
 

@@ -31,6 +31,7 @@ from normwise.rasters import ImageFiles
 from normwise.workflows.decided_engines import Decided, decided_by, deciding, take
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.one_of_several import one_of_several
+from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
 from normwise.workflows.prediction_images import Image, Infinite, Read
 from normwise.workflows.prediction_progress import watching
@@ -57,12 +58,14 @@ class Asked:
         settings: What is asked for.
         fingerprint: Of the models' layers and weights.
         engines: What computes for each model.
+        modules: Those that register the models' own layers.
     """
 
     models: tuple[Seen, ...]
     settings: Settings
     fingerprint: str
     engines: Decided = field(default_factory=Decided)
+    modules: OwnModules = field(default_factory=OwnModules)
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,11 @@ class Remote:
     Args:
         cluster: The cluster.
         model: Whatever names a model or an ensemble by paths.
+        modules: Those that register their own layers.
     """
 
-    def __init__(self, cluster: Cluster, model: Any) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, model: Any, modules: OwnModules) -> None:
+        self._cluster, self._modules = cluster, modules
         self._models = seen(Path(fspath(member)) for member in members_of(model))
 
     @property
@@ -193,7 +197,8 @@ class Remote:
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
         told = replace(predictor.settings, tile=None, progress=False, remote=None)
         engines = decided_by(predictor)
-        asked = pickle.dumps(Asked(self._models, told, predictor.fingerprint, engines))
+        alike = self._models, told, predictor.fingerprint, engines, self._modules
+        asked = pickle.dumps(Asked(*alike))
         single = isinstance(files, Path)
         return Scene(asked, seen([files] if isinstance(files, Path) else files), single, tiles.tile)
 
@@ -204,12 +209,13 @@ class Remote:
 
 
 @contextmanager
-def remotely(where: Where, model: Any) -> Iterator[Remote | None]:
+def remotely(where: Where, model: Any, modules: OwnModules) -> Iterator[Remote | None]:
     """What predicts in the place of this process; None if nothing does.
 
     Args:
         where: Where predictions are made.
         model: Whatever names a model or an ensemble.
+        modules: Those that register their own layers, which workers import too.
 
     Raises:
         DistributionError: The model has no file, or the cluster can't be used.
@@ -225,7 +231,7 @@ def remotely(where: Where, model: Any) -> Iterator[Remote | None]:
                 "them. Save the model."
             )
     with cluster(where, as_here()) as found:
-        yield Remote(found, model)
+        yield Remote(found, model, modules)
 
 
 def predict_block(block: Block) -> tuple[list[Array], Infinite]:
@@ -268,6 +274,7 @@ def _predictor(packed: bytes) -> Predictor:
     keep_freed_memory()
     asked: Asked = pickle.loads(packed)
     refuse_unseen(asked.models)
+    asked.modules.import_there()
     predictor = Predictor([model.path for model in asked.models], asked.settings)
     if predictor.fingerprint != asked.fingerprint:
         raise DistributionError(
