@@ -5,6 +5,7 @@ import re
 import sys
 import time
 import types
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from normwise.rasters import read_raster, write_raster
 from normwise.rasters.partial import partial_folder
 from normwise.workflows import predict_on_ray
 from normwise.workflows.own_modules import OwnModules
+from normwise.workflows.predicted import Journal
 from tests.distributed import ray_jobs
 from tests.ray_cluster import ray_cluster, workers_at_work
 from tests.surgery.randomize import randomize
@@ -182,9 +184,13 @@ def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):
     said = []
     for out, on in (("here", None), ("ray", "ray")):
         caplog.clear()
+        kept = Journal()
         with pytest.raises(DataError, match=r"(?s)2 predicted, 1 failed.*b\.npy") as failed:
-            nw.predict(model, tmp_path / "in", tmp_path / out, tile=TILE, on=on)
-        said.append((str(failed.value), [r.getMessage() for r in caplog.records]))
+            nw.predict(model, tmp_path / "in", tmp_path / out, tile=TILE, on=on, journal=kept)
+        told = [replace(done, out=done.out.name, seconds=0) for done in kept.written]
+        told.sort(key=lambda done: done.out)
+        assert told[0].tiles == 1 < told[1].tiles and told[1].reasons
+        said.append((str(failed.value), [r.getMessage() for r in caplog.records], told))
     assert said[0] == said[1]
     assert any("differ by" in line for line in said[1][1])
     for name in ("a.npy", "c.npy"):

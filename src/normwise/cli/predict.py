@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from normwise.cli.console import Imports, output
+from normwise.cli.console import Imports, output, print_json
 from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
 
@@ -121,9 +121,13 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("--dry-run", help="Say what fits, the tiles and their halos; write nothing."),
     ] = False,
     imports: Imports = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print what was written, and how, as JSON.")
+    ] = False,
 ) -> None:
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
+    from normwise.workflows.predicted import Journal  # noqa: PLC0415
 
     import_and_tell(imports, model)
     options: dict[str, Any] = {
@@ -146,18 +150,33 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "imports": imports or (),
     }
     if dry_run:
-        print_forecasts(model, image, out, options)
+        print_forecasts(model, image, out, options, json)
         return
-    found = workflow.predict(model, image, out, progress=True, **options)
+    journal = Journal()
+    try:
+        found = workflow.predict(model, image, out, progress=True, journal=journal, **options)
+    except NormwiseError:
+        if json and not journal.empty:
+            print_json(journal.to_dict())
+        raise
+    if json:
+        print_json(journal.to_dict())
+        return
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
     output.print(f"{count} to {out}", highlight=False, markup=False)
 
 
-def print_forecasts(model: str, image: Path, out: Path, options: dict[str, Any]) -> None:
+def print_forecasts(
+    model: str, image: Path, out: Path, options: dict[str, Any], json: bool
+) -> None:
     """Says what a prediction would do; writes nothing."""
     from normwise.workflows.forecast import forecast  # noqa: PLC0415 - light start-up
 
-    for found in forecast(model, image, out, **options):
+    forecasts = forecast(model, image, out, **options)
+    if json:
+        print_json({"planned": [found.to_dict() for found in forecasts]})
+        return
+    for found in forecasts:
         output.print(str(found), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -19,6 +19,7 @@ from normwise.workflows.models import refuse_missing
 from normwise.workflows.overlays import refuse_picture
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
+from normwise.workflows.predicted import files_of, reasons_in
 from normwise.workflows.predicted_files import is_done, opened
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
@@ -64,6 +65,8 @@ class Forecast:
 
     Attributes:
         name: Of the image.
+        files: Its files.
+        out: What would be written.
         size: Pixels along each axis.
         exact: Whether tiles equal the whole image, to rounding.
         rows: Sizes of tiles, the chosen one among them.
@@ -71,6 +74,8 @@ class Forecast:
     """
 
     name: str
+    files: tuple[Path, ...]
+    out: Path
     size: tuple[int, ...]
     exact: bool
     rows: tuple[TileRow, ...]
@@ -80,6 +85,25 @@ class Forecast:
     def chosen(self) -> TileRow:
         """The tiles that will be used."""
         return next(row for row in self.rows if row.chosen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; the names are those of what was predicted (`Predicted`)."""
+        chosen = self.chosen
+        return {
+            "files": [str(file) for file in self.files],
+            "out": str(self.out),
+            "size": self.size,
+            "tile": chosen.tile,
+            "tiles": chosen.count,
+            "wasted": chosen.wasted,
+            "exact": self.exact or chosen.count == 1,
+            "reasons": self.reasons,
+            "memory": chosen.memory,
+            "choices": [
+                {"tile": row.tile, "tiles": row.count, "wasted": row.wasted, "memory": row.memory}
+                for row in self.rows
+            ],
+        }
 
     def __str__(self) -> str:
         wasted = "on halos" if self.exact else "on overlaps"
@@ -165,11 +189,10 @@ def _of_file(predictor: Predictor, files: ImageFiles, out: Path, drawn: Path | N
     is_done(out, predictor.settings)
     with opened(predictor, files) as (image, info):
         tiles = tiles_for(predictor, image, out)
-        reasons = [str(reason) for m in predictor.members for reason in m.tiling.reasons]
         rows = tuple(_rows(predictor, image, tiles))
         name = info.path.name
-    told = () if tiles.exact or len(tiles) == 1 else tuple(dict.fromkeys(reasons))
-    return Forecast(name, tuple(image.size), tiles.exact, rows, told)
+    told = () if tiles.exact or len(tiles) == 1 else reasons_in(predictor)
+    return Forecast(name, files_of(files), out, tuple(image.size), tiles.exact, rows, told)
 
 
 def _rows(predictor: Predictor, image: Image, chosen: Tiles) -> Iterator[TileRow]:

@@ -23,6 +23,7 @@ from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.overlays import draw_overlay, refuse_picture
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
+from normwise.workflows.predicted import Journal
 from normwise.workflows.predicted_files import (
     is_done,
     predict_array,
@@ -63,6 +64,7 @@ def predict(  # noqa: PLR0913 - the public interface
     overlay: str | PathLike[str] | None = None,
     checked: bool = True,
     imports: str | Sequence[str] = (),
+    journal: Journal | None = None,
 ) -> Array | Path | list[Path]:
     """Predicts an image of any size, or every image of a folder.
 
@@ -131,6 +133,8 @@ def predict(  # noqa: PLR0913 - the public interface
             them had one; and whether the members of an ensemble must name the same classes or
             targets.
         imports: Modules that register the model's own layers; on Ray each worker imports them, too.
+        journal: Is told of each image file that is predicted into a file: the size of its tiles,
+            whether they are exact, what computed it, how long it took (`Predicted`).
 
     Returns:
         float32 of shape (rows, columns, outputs), of volumes with slices before: probabilities,
@@ -161,6 +165,7 @@ def predict(  # noqa: PLR0913 - the public interface
     told = Settings(
         classes, bands, nodata, tta, tile, bytes_of(memory), overwrite, resume, progress,
         outputs=outputs, std=std, checked=checked, wanted=Wanted(engine, precision),
+        journal=journal,
     )  # fmt: skip
     drawn = Path(fspath(overlay)) if overlay is not None else None
     where = where_of(on, processes, (RAY,))
@@ -197,6 +202,8 @@ def _predicted(
     target = Path(fspath(out))
     if all(is_done(path, told) for path in (target, drawn) if path is not None):
         remove_pieces(partial_folder(target))
+        if told.journal is not None:
+            told.journal.kept.append(target)
         return target
     return _file(Predictor(model, told), single, target, drawn)
 
@@ -228,15 +235,18 @@ def _file(
 ) -> Path:
     """One image into a file, unless that was written just now, with its picture."""
     settings = predictor.settings
+    journal = Journal() if settings.journal is None else settings.journal
     refuse_format(out, predictor.made, predictor.axes)
     shown = drawn is None or is_done(drawn, settings)
     if there or is_done(out, settings):
         # An interruption between the last two steps, renaming and this, leaves them.
         remove_pieces(partial_folder(out))
+        journal.kept += [] if there else [out]
     else:
-        predict_file(predictor, image, out)
+        journal.written.append(predict_file(predictor, image, out))
     if drawn is not None and not shown:
         draw_overlay(predictor, image, out, drawn)
+        journal.pictures.append(drawn)
     return out
 
 
@@ -264,6 +274,8 @@ def _folder(
             problems.append(str(error))
             errors.append(error)
     if problems:
+        if told.journal is not None:
+            told.journal.problems += problems
         ended_as = f"{folder}: {len(written)} predicted, {len(problems)} failed."
         raise DataError(ended_as, problems) from next(iter(errors), None)
     return written

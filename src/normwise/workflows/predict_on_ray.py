@@ -32,6 +32,7 @@ from normwise.workflows.decided_engines import Decided, decided_by, deciding, ta
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.own_modules import OwnModules
+from normwise.workflows.predicted import Predicted, files_of
 from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
 from normwise.workflows.prediction_images import Image, Infinite, Read
 from normwise.workflows.prediction_progress import watching
@@ -175,6 +176,9 @@ class Remote:
                 ended[out] = done.error
                 if done.error is None:
                     refuse_unwritten(out)
+                    if predictor.settings.journal is not None:
+                        told = replace(done.value, files=files_of(scenes[out]), out=out)
+                        predictor.settings.journal.written.append(told)
                 watch()
         return ended
 
@@ -195,7 +199,7 @@ class Remote:
                 yield Task(str(out), Whole(scene, str(out.absolute())))
 
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
-        told = replace(predictor.settings, tile=None, progress=False, remote=None)
+        told = replace(predictor.settings, tile=None, progress=False, remote=None, journal=None)
         engines = decided_by(predictor)
         alike = self._models, told, predictor.fingerprint, engines, self._modules
         asked = pickle.dumps(Asked(*alike))
@@ -247,8 +251,8 @@ def predict_block(block: Block) -> tuple[list[Array], Infinite]:
     return [values for _, values in values_here(tiles, read, block.pieces)], image.infinite
 
 
-def predict_whole_scene(whole: Whole) -> None:
-    """Predicts an image into a file, in a worker.
+def predict_whole_scene(whole: Whole) -> Predicted:
+    """Predicts an image into a file, in a worker; says how.
 
     Raises:
         PredictionError: It failed in a way nobody foresaw.
@@ -260,7 +264,7 @@ def predict_whole_scene(whole: Whole) -> None:
         # Whoever asks has looked already: what is there may be replaced, or was written by an
         # attempt whose worker died.
         predictor.settings = replace(predictor.settings, overwrite=True, resume=False)
-        predict_file(predictor, whole.scene.paths, out)
+        return predict_file(predictor, whole.scene.paths, out)
 
 
 def _told(scene: Scene) -> Predictor:

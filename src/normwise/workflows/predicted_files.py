@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from math import prod
@@ -23,6 +24,7 @@ from normwise.rasters import (
 )
 from normwise.rasters.outputs import refuse_taken, whole_image
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
+from normwise.workflows.predicted import Predicted
 from normwise.workflows.prediction_fit import refuse_unfit
 from normwise.workflows.prediction_images import Image, Read, Region
 from normwise.workflows.prediction_progress import Watcher, watching
@@ -62,18 +64,20 @@ def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, Ras
         return _predicted(predictor, image, info.path.name, predictor.tiles(image)), info
 
 
-def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Path:
-    """Predicts one file into another."""
+def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Predicted:
+    """Predicts one file into another; says how."""
     is_done(out, predictor.settings)
+    started = time.perf_counter()
     with opened(predictor, path) as (image, info):
         tiles = tiles_for(predictor, image, out)
         if len(tiles) > 1:
-            return _by_tiles(predictor, image, info, path, out, tiles)
-        result = _predicted(predictor, image, info.path.name, tiles)
-        write_array(predictor, result, info, out)
-    # Pieces of an earlier attempt by tiles are of no use any more.
-    remove_pieces(partial_folder(out))
-    return out
+            tiles = _by_tiles(predictor, image, info, path, out, tiles)
+        else:
+            result = _predicted(predictor, image, info.path.name, tiles)
+            write_array(predictor, result, info, out)
+            # Pieces of an earlier attempt by tiles are of no use any more.
+            remove_pieces(partial_folder(out))
+    return Predicted.of(predictor, path, out, tiles, time.perf_counter() - started)
 
 
 def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, out: Path) -> Path:
@@ -108,8 +112,12 @@ def _predicted(predictor: Predictor, image: Image, name: str, tiles: Tiles) -> A
 
 def _by_tiles(
     predictor: Predictor, image: Image, info: RasterInfo, path: ImageFiles, out: Path, tiles: Tiles
-) -> Path:
-    """Tile by tile into a file beside the output, which becomes the output when it is whole."""
+) -> Tiles:
+    """Tile by tile into a file beside the output, which becomes the output when it is whole.
+
+    Returns:
+        The tiles that were predicted, which may begin where an interrupted prediction ended.
+    """
     partial = pieces_of(predictor, image, path, out, tiles)
     try:
         done = partial.done
@@ -130,7 +138,7 @@ def _by_tiles(
         raise
     partial.close()
     partial.remove()
-    return out
+    return tiles
 
 
 def _run(

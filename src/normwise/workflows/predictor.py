@@ -23,6 +23,7 @@ from normwise.memory import available_memory
 from normwise.workflows.ensemble_outputs import refuse_other_channels, refuse_other_heads
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.models import live_model
+from normwise.workflows.predicted import Journal
 from normwise.workflows.prediction_images import Image, Intake, Read, reader
 from normwise.workflows.prediction_outputs import Outputs, notes_on_classes, refuse_no_classes
 from normwise.workflows.prediction_progress import teller
@@ -60,6 +61,7 @@ class Settings:
     std: bool = False
     checked: bool = True
     wanted: Wanted = field(default_factory=Wanted)
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
         if self.bands is None:
