@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,6 +14,9 @@ from normwise.training.network_settings import NetworkName
 from normwise.training.recipe import Recipe, known_keys, load_recipe, to_yaml
 from normwise.training.recipe_changes import differences, with_settings
 from normwise.workflows.train import with_whole_path
+from tools.make_recipe_page import PAGE, page
+
+ROOT = Path(__file__).parents[2]
 
 
 def written(tmp_path, text):
@@ -44,6 +48,29 @@ def test_every_setting_is_written_out():
     text = to_yaml(Recipe(data={"path": "a"}))
     for key in known_keys():
         assert f"{key.rpartition('.')[2]}:" in text
+
+
+def test_the_page_of_all_settings_is_up_to_date():
+    assert (ROOT / PAGE).read_text() == page(), "run python tools/make_recipe_page.py"
+
+
+def test_every_setting_is_on_its_page_with_what_it_may_be_and_means():
+    rows, section = {}, ""
+    for line in page().splitlines():
+        if line.startswith("## "):
+            section = "" if line == "## norm and out" else f"{line.removeprefix('## ')}."
+        elif row := re.fullmatch(r"\| `(\w+)` \| (.+) \| (.+) \| (.+) \|", line):
+            rows[section + row[1]] = row.groups()[1:]
+    keys = known_keys()
+    sections = {key.rpartition(".")[0] for key in keys}
+    assert sorted(rows) == sorted(key for key in keys if key not in sections)
+    assert all(len(meaning.split()) > 1 for *_, meaning in rows.values())
+    assert rows["data.path"][:2] == ("text", "must be given")
+    assert rows["data.validation"][:2] == ("number above 0 and below 1", "`0.2`")
+    assert rows["data.fold"][0] == "[whole number from 1, whole number from 2] or `null`"
+    assert rows["training.schedule"][0] == "`cosine`, `cosine-restarts`, `constant`"
+    assert rows["training.learning_rate"][:2] == ("number or `auto`", "`0.001`")
+    assert rows["training.deterministic"][:2] == ("`true`, `false`", "`true`")
 
 
 def test_a_single_number_is_a_patch_of_any_axes():

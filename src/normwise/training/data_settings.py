@@ -48,7 +48,9 @@ class AugmentationSettings(Section):
         default=0.0, ge=0, description="standard deviation of a smooth displacement, in pixels"
     )
     gamma: float = Field(
-        default=0.0, ge=0, description="standard deviation of the logarithm of an exponent"
+        default=0.0,
+        ge=0,
+        description="standard deviation of the logarithm of a random exponent on the values",
     )
     noise: float = Field(
         default=0.0, ge=0, description="noise, in standard deviations of each band"
@@ -60,7 +62,8 @@ class AugmentationSettings(Section):
         default=0.0, ge=0, le=1, description="probability that a band is replaced by its mean"
     )
     offset: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        default=None, description="further offset, one number a band, in its standard deviations"
+        default=None,
+        description="further random offset, one number a band, in its standard deviations",
     )
 
 
@@ -84,33 +87,44 @@ SamplingSetting = Annotated[
 class DataSettings(Section):
     """Which data, and how patches are cut from them."""
 
-    path: str = Field(description="the data folder")
+    path: str = Field(
+        description="the data folder, or a .csv file of paths; relative to the folder from which "
+        "normwise is called, not to the recipe"
+    )
     labels: Literal["masks", "targets"] | None = Field(
-        default=None, description="null: what is there"
+        default=None, description="what is learnt from a folder with both; null: what is there"
     )
     bands: tuple[int, ...] | None = Field(
-        default=None, min_length=1, description="from 0; null: all"
+        default=None, min_length=1, description="channels of the images, from 0; null: all"
     )
     targets: tuple[int, ...] | None = Field(
-        default=None, min_length=1, description="from 0; null: all"
+        default=None, min_length=1, description="channels of the targets, from 0; null: all"
     )
     fold: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=2)]] | None = Field(
         default=None, description="[2, 5]: of five folds the second validates; null: no folds"
     )
     validation: float = Field(
-        default=0.2, gt=0, lt=1, description="share of images without a split"
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of the training images that validates where the data don't say which do",
     )
     patch: PatchSize | None = Field(
-        default=None, description="rows and columns, or slices, rows and columns; null: chosen"
+        default=None,
+        description="rows and columns of a patch, of volumes slices before; one number for all of "
+        "these; null: chosen",
     )
     scaling: Literal["per-channel", "percentiles"] = Field(
-        default="per-channel", description="by the data set's statistics, or each image by its own"
+        default="per-channel",
+        description="by the training images' statistics, or first each image by its percentiles",
     )
     percentiles: tuple[float, float] = Field(
-        default=(1.0, 99.8), description="of each image and channel, to 0 and 1"
+        default=(1.0, 99.8),
+        description="those that become 0 and 1 in each channel of an image, if it is scaled so",
     )
     sampling: SamplingSetting = Field(
         default=None,
-        description="null or uniform, class-balanced, or the share of patches on rare classes",
+        description="where patches are cut: anywhere (null or uniform), around each class alike, "
+        "or that share of them, above 0 and up to 1, around rare classes",
     )
     augmentation: AugmentationSettings = AugmentationSettings()

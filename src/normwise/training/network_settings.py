@@ -13,11 +13,14 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: NetworkName = "unet"
+    name: NetworkName = Field(default="unet", description="the network")
     filters: int | tuple[int, ...] | None = Field(
-        default=None, description="null: the network's own"
+        default=None,
+        description="channels of the first level, or of each; null: the network's own",
     )
-    depth: int | None = Field(default=None, ge=1, description="null: the network's own")
+    depth: int | None = Field(
+        default=None, ge=1, description="down-sampling steps; null: the network's own"
+    )
     input_residual: bool = Field(
         default=False,
         description="predict what a linear function of the input leaves of the target",

@@ -56,10 +56,14 @@ class Recipe(Section):
 
     data: DataSettings
     network: NetworkSettings = NetworkSettings()
-    norm: PlanText | None = Field(default=None, description="null: the network's own plan")
+    norm: PlanText | None = Field(
+        default=None, description="the norm plan; null: the network's own"
+    )
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
-    out: str | None = Field(default=None, description="the run folder")
+    out: str | None = Field(
+        default=None, description="the run folder; null: `runs/` and the data's name"
+    )
 
     def __init__(self, **settings: Any) -> None:
         # One error type for every way a recipe is made; pydantic's own names no near key.
