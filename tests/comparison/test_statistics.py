@@ -240,7 +240,7 @@ def test_the_number_of_seeds_that_would_settle_it():
     effect = pair.paired.mean / pair.paired.deviation
     assert power(effect, few) >= 0.8 > power(effect, few - 1)
     assert many > few > 3
-    assert f"{few} to {many} seeds would settle" in pair.verdict()
+    assert f"{few} to {many} fresh seeds would settle" in pair.verdict()
     assert pair.detectable > abs(pair.paired.mean)
 
 

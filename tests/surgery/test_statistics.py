@@ -338,7 +338,8 @@ def test_an_array_of_all_samples_is_cut_into_batches():
         (lambda d: [d[0]], r"batch 0: shape \(8, 8, 3\)"),
         (lambda d: [d[:0]], r"batch 0: shape \(0, 8, 8, 3\)"),
         (lambda d: [d * np.nan], "no valid pixel reaches layer 'norm0'"),
-        (lambda d: [d * np.float32(np.inf)], "layer 'norm0' reads values that are no finite"),
+        (lambda d: [d * np.float32(np.inf)], "no valid pixel reaches layer 'norm0'"),
+        (lambda d: [np.full_like(d, 3.4e38)], "layer 'norm0' reads values that are no finite"),
     ],
 )
 def test_batches_that_wont_do(batches, message):

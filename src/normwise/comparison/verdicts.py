@@ -126,9 +126,9 @@ def _more(pair: Pair, unit: str) -> str:
         return ""
     few, many = needed
     if many == few:
-        return f"; about {few} {unit} would settle a true difference of this size"
+        return f"; about {few} fresh {unit} would settle a true difference of this size"
     upper = f"to {many}" if many is not None else "to more than 1,000"
-    return f"; {few} {upper} {unit} would settle a true difference of this size"
+    return f"; {few} {upper} fresh {unit} would settle a true difference of this size"
 
 
 def _missing(pair: Pair) -> str:
