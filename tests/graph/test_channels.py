@@ -37,6 +37,25 @@ def test_of_an_input_the_nearest_layer_behind_tells():
     assert spatial_shape(graph, image) == (8, 6)
 
 
+def test_between_an_input_and_the_first_layer_that_tells_it_tells_too():
+    net = Sketch()
+    x = net.norm(net.relu(net.input(5, 8, 6)), axis=1, name="norm")
+    graph = net.graph(net.conv(4, x, data_format="channels_first"))
+    norm = nodes(graph)["norm"]
+    assert channel_axis(graph, norm) == output_channel_axis(graph, norm) == 1
+    assert channels_of(graph, norm) == 5
+
+
+def test_what_is_said_behind_a_permutation_is_of_other_axes():
+    net = Sketch()
+    x = net.norm(net.input(8, 6, 5, name="image"), name="norm")
+    x = net.relu(net.add("Permute", x, dims=(3, 1, 2)), name="moved")
+    graph = net.graph(net.conv(4, x, data_format="channels_first"))
+    own = nodes(graph)
+    assert output_channel_axis(graph, own["image"]) == channel_axis(graph, own["norm"]) == -1
+    assert channels_of(graph, own["norm"]) == 5
+
+
 def test_where_nothing_is_said_channels_are_last():
     net = Sketch()
     graph = net.graph(net.relu(net.input(5, 8, 6, name="image"), name="relu"))

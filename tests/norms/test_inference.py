@@ -9,6 +9,7 @@ from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
 from normwise.norms.inference import _Candidate, _ranked
+from normwise.rules.sketches import Sketch
 from tests import unets
 from tests.zoo import NOT_SAVED, ZOO, Opaque, built, conv, image
 
@@ -175,6 +176,16 @@ def test_an_axis_of_channels_first_is_right_and_its_last_is_wrong() -> None:
 
     assert not residue_of(network(1)) and not residue_of(network(-3))
     assert "its axis is -1" in residue_of(network(-1))["n"]
+
+
+def test_a_norm_of_a_channels_first_input_is_over_its_channels() -> None:
+    def network(axis: int) -> Any:
+        net = Sketch()
+        x = net.norm(net.input(4, 16, 16), axis=axis, name="n")
+        return infer_plan(net.graph(net.conv(1, x, data_format="channels_first")))
+
+    assert (str(network(1)), network(1).residue) == ("batch@input", ())
+    assert "its axis is -1, but the channels are axis 1" in network(-1).residue[0].reason
 
 
 def test_normalizations_over_several_axes_are_left() -> None:

@@ -5,17 +5,29 @@ Only some layers say it (`data_format`); the others keep the order of what they 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from normwise.graph.catalogue import Role, channels_first_axis, data_format, role_of
+from normwise.graph.catalogue import (
+    JOIN_STEPS,
+    SPLIT_STEPS,
+    Role,
+    channels_first_axis,
+    data_format,
+    role_of,
+    roles_of,
+)
 from normwise.graph.graph import Graph, Node, Shape
 
 
 def channel_axis(graph: Graph, index: int) -> int:
     """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1.
 
-    Behind time too where the layer is of series, as `ConvLSTM2D`: then it is 2.
+    Behind time too where the layer is of series, as `ConvLSTM2D`: then it is 2. Where no layer
+    before it says anything, its inputs' channels are where the first layers that read these say.
     """
     if _AXES not in graph.memo:
-        graph.memo[_AXES] = _nearest(graph, range(len(graph.nodes)), graph.producers, _told)
+        order = range(len(graph.nodes))
+        said = _nearest(graph, order, graph.producers, _told, _any)
+        of_inputs = _nearest(graph, order, graph.producers, _of_input, _keeps_axes)
+        graph.memo[_AXES] = tuple(map(_known, said, of_inputs))
     axes: tuple[int, ...] = graph.memo[_AXES]
     return axes[index]
 
@@ -33,14 +45,39 @@ def output_channel_axis(graph: Graph, index: int) -> int:
         return told
     if role_of(graph.nodes[index]) is not Role.INPUT:
         return channel_axis(graph, index)
+    return _known(_of_input(graph, index))
+
+
+def _of_input(graph: Graph, index: int) -> int | None:
+    """The channel axis of an input, None where no layer behind it tells, and for other nodes."""
+    if roles_of(graph)[index] is not Role.INPUT:
+        return None
     if _READERS not in graph.memo:
         behind = reversed(range(len(graph.nodes)))
-        graph.memo[_READERS] = _nearest(graph, behind, graph.consumers, _said)
-    axes: tuple[int, ...] = graph.memo[_READERS]
+        graph.memo[_READERS] = _nearest(graph, behind, graph.consumers, _said, _keeps_axes)
+    axes: tuple[int | None, ...] = graph.memo[_READERS]
     return axes[index]
 
 
 _READERS = "channel axes of what the layers behind nodes read"
+
+
+def _known(*axes: int | None) -> int:
+    """The first that is known, else the last axis."""
+    return next((axis for axis in axes if axis is not None), -1)
+
+
+def _any(graph: Graph, index: int) -> bool:
+    return True
+
+
+def _keeps_axes(graph: Graph, index: int) -> bool:
+    """Whether a call leaves each axis in its place, so that what is said beyond it holds here."""
+    moves = graph.nodes[index].class_name in _MOVES
+    return not moves and roles_of(graph)[index] is not Role.SHAPE
+
+
+_MOVES = frozenset({"Moveaxis", "Swapaxes", "ExpandDims", SPLIT_STEPS, JOIN_STEPS})
 
 
 def _nearest(
@@ -48,7 +85,8 @@ def _nearest(
     order: Iterable[int],
     neighbours: Sequence[Sequence[int]],
     says: Callable[[Graph, int], int | None],
-) -> tuple[int, ...]:
+    passes: Callable[[Graph, int], bool],
+) -> tuple[int | None, ...]:
     """For each node what the nearest layer on one side of it says, in one pass over the graph.
 
     Args:
@@ -56,16 +94,27 @@ def _nearest(
         order: All nodes, each behind its neighbours.
         neighbours: The nodes on that side of each node.
         says: The axis that a layer names, if it does.
+        passes: Whether a layer that names none lets through what others beyond it say.
+
+    Returns:
+        None for nodes of which no layer says anything.
     """
-    unknown = len(graph.nodes) + 1, -1
+    unknown: _Found = len(graph.nodes) + 1, None
     found = [unknown] * len(graph.nodes)
     for index in order:
-        near = [_one_further(says(graph, other), found[other]) for other in neighbours[index]]
+        near = [
+            _one_further(says(graph, other), found[other] if passes(graph, other) else unknown)
+            for other in neighbours[index]
+        ]
         found[index] = min([*near, unknown], key=lambda way: way[0])
     return tuple(axis for _, axis in found)
 
 
-def _one_further(axis: int | None, found: tuple[int, int]) -> tuple[int, int]:
+_Found = tuple[int, int | None]
+"""How far the layer is that says so, and the axis."""
+
+
+def _one_further(axis: int | None, found: _Found) -> _Found:
     """The axis that a neighbour says, or what the nearest layer beyond it says."""
     distance, beyond = found
     return (distance + 1, beyond) if axis is None else (1, axis)

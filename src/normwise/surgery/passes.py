@@ -220,6 +220,9 @@ def normalized(layer: Any, inputs: Any, mean: Doubles, variance: Doubles) -> Any
 def channel_axis(layer: Any) -> int:
     """Where the channels are in what a layer reads."""
     axis = getattr(layer, "axis", None)
+    # A fixed `Normalization` keeps a tuple, a built layer normalization a list.
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        axis = axis[0]
     if isinstance(axis, int):
         return axis
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1

@@ -100,8 +100,8 @@ def input_statistics(
     Args:
         model: A live functional or Sequential model.
         batches: As for `population_statistics`; an iterator will do.
-        layers: Paths of layers. The channels are on the layer's `axis` if it is a batch
-            normalization, on axis 1 if its `data_format` is `channels_first`, else on the last.
+        layers: Paths of layers. The channels are on the layer's `axis` if it names a single one,
+            on axis 1 if its `data_format` is `channels_first`, else on the last.
         settings: Missing values and progress; `fast` means nothing here.
 
     Returns:
