@@ -17,7 +17,6 @@ from normwise.surgery.edits import Want, Where
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import (
     BATCH_FAMILY,
-    BLOCKED,
     Site,
     epsilon_of,
     place_text,
@@ -35,8 +34,8 @@ def check(work: Work, site: Site) -> str | None:
         return reason
     if _same_tensor(work, norm, want):
         return (
-            f"standing {place_text(work, want)} it would be read by others than now, which changes "
-            "the outputs"
+            f"standing {place_text(work, want)}, it would be read by others than now, which "
+            "changes the outputs"
         )
     return (
         f"moving it so that it stands {place_text(work, want)}, across an activation or a merge, "
@@ -49,10 +48,9 @@ def rewrite(work: Work, site: Site) -> Change | str:
     want, norm, spot, cut = site.edit.want, site.edit.norm, site.spot, site.cut
     assert want is not None and norm is not None and spot is not None and cut is not None
     draft = work.levels.draft(spot.level)
-    if want.where is Where.BEHIND and _same_tensor(work, norm, want):
-        problem = _retarget(work, norm, want)
-        if problem is not None:
-            return problem
+    if want.where is Where.BEHIND and not want.raw and _same_tensor(work, norm, want):
+        made, source = Tensor(spot.index), draft.nodes[spot.index].inputs[0]
+        draft.reroute(source, made, [r for r in draft.readers(source) if r != spot.index])
     elif want.where is Where.BEFORE_ACTIVATION:
         if activation_of(work.flat.nodes[want.tensor]) is not None:
             work.split(want.tensor)
@@ -74,19 +72,3 @@ def _same_tensor(work: Work, norm: int, want: Want) -> bool:
     return want.where is not Where.BEFORE_ACTIVATION and (
         work.placement.skeleton(norm) == want.tensor
     )
-
-
-def _retarget(work: Work, norm: int, want: Want) -> str | None:
-    """The same tensor, its skips moved from one side of the normalization to the other."""
-    spot = work.levels.spot(norm)
-    draft = work.levels.draft(spot.level)
-    made, source = Tensor(spot.index), draft.nodes[spot.index].inputs[0]
-    if not want.raw:
-        draft.reroute(source, made, [r for r in draft.readers(source) if r != spot.index])
-        return None
-    parted = work.parted(want.tensor, norm)
-    cut = None if parted is None else work.levels.cut(norm, parted[0])
-    if cut is None or cut.level != spot.level or cut.tensor != made:
-        return BLOCKED
-    draft.reroute(made, source, cut.readers)
-    return None

@@ -24,8 +24,8 @@ IN_ANOTHER = "it stands in one model and would have to stand in another"
 """Why a normalization isn't moved: a layer belongs to a model."""
 
 BLOCKED = (
-    "a nested model's input or output, or a layer such as Dropout, stands both for readers that "
-    "would read the normalized tensor and for readers that wouldn't"
+    "another normalization, a nested model's input or output, or a layer such as Dropout stands "
+    "both for readers that would read the normalized tensor and for readers that wouldn't"
 )
 
 
@@ -63,7 +63,7 @@ def site_of(work: Work, edit: Edit) -> Site | str:
     spot = None if edit.norm is None else work.levels.spot(edit.norm)
     cut = None
     if edit.how in (How.INSERT, How.MOVE) and edit.want is not None:
-        cut = _cut(work, edit.want)
+        cut = _cut(work, edit.want, edit.norm)
         if cut is None:
             return BLOCKED
         if spot is not None and spot.level != cut.level:
@@ -119,15 +119,17 @@ def penalty_moves(node: Node) -> str:
     )
 
 
-def _cut(work: Work, want: Want) -> Cut | None:
+def _cut(work: Work, want: Want, moved: int | None) -> Cut | None:
+    cover = work.placement.coverage(want.tensor)
     if want.where is Where.ON_SKIP:
-        cover = work.placement.coverage(want.tensor)
         base = want.tensor if cover.main is None or cover.skips_raw else cover.main
         parted = work.parted(want.tensor, base)
         return None if parted is None else work.levels.cut(base, parted[0])
     if want.where is Where.BEHIND and want.raw:
-        parted = work.parted(want.tensor, want.tensor)
-        return None if parted is None else work.levels.cut(want.tensor, parted[1])
+        # One that stands there for the skips too is parted from these behind itself.
+        base = want.tensor if moved is None or moved != cover.main else moved
+        parted = work.parted(want.tensor, base)
+        return None if parted is None else work.levels.cut(base, parted[1])
     spot = work.levels.spot(want.tensor)
     graph, tensor = work.levels.draft(spot.level).graph, Tensor(spot.index)
     readers = dict.fromkeys(graph.readings.get(tensor, ()))
