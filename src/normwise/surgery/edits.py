@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from normwise.errors import PlanError
+from normwise.graph.catalogue import activation_of
 from normwise.graph.channels import channels_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import HEAD
@@ -87,15 +88,25 @@ def wants_of(placement: Placement, plan: NormPlan) -> list[Want]:
                 key = (want.where, want.tensor)
                 other, there = found.setdefault(key, (want, position))
                 if (other.spec, other.raw) != (want.spec, want.raw):
-                    name = placement.graph.nodes[want.tensor].name
-                    raise PlanError(
-                        f"plan '{plan}': '{there}' and '{position}' mean the same place "
-                        f"{want.where} {name}, but with different kinds or suffixes. Name regions "
-                        "so that they don't meet, or keep one of them."
-                    )
+                    raise _two_for_one(placement, plan, want, (there, position))
                 if not other.stands and want.stands:
                     found[key] = (want, position)
-    return _without_doubles([want for want, _ in found.values()])
+    return _in_order(_without_doubles(placement, plan, found))
+
+
+_Wanted = Mapping[tuple[Where, int], tuple[Want, Position]]
+"""Places that a plan wants normalized, each with the first position that means it."""
+
+
+def _two_for_one(
+    placement: Placement, plan: NormPlan, want: Want, positions: tuple[Position, Position]
+) -> PlanError:
+    name = placement.graph.nodes[want.tensor].name
+    return PlanError(
+        f"plan '{plan}': '{positions[0]}' and '{positions[1]}' mean the same place {want.where} "
+        f"{name}, but with different kinds or suffixes. Name regions so that they don't meet, or "
+        "keep one of them."
+    )
 
 
 def _want(
@@ -108,7 +119,42 @@ def _want(
     return Want(where, tensor, spec, raw, norms)
 
 
-def _without_doubles(wants: list[Want]) -> list[Want]:
+def _without_doubles(placement: Placement, plan: NormPlan, found: _Wanted) -> list[Want]:
+    """The places, of those before an activation and behind the same layer only one.
+
+    Where the activation is a layer of its own, one normalization takes both. A place before the
+    activation may be taken behind an add, too; then they are two.
+
+    Raises:
+        PlanError: Two kinds for one of them.
+    """
+    left = {key: want for key, (want, _) in found.items()}
+    for (where, tensor), (behind, position) in found.items():
+        before, there = found.get((Where.BEFORE_ACTIVATION, tensor), (None, position))
+        if where is not Where.BEHIND or before is None or not _one(placement, before, behind):
+            continue
+        if before.spec != behind.spec:
+            raise _two_for_one(placement, plan, behind, (there, position))
+        # Skips that are to stay raw are named by the place behind alone.
+        del left[Where.BEFORE_ACTIVATION if behind.raw else Where.BEHIND, tensor]
+    return list(left.values())
+
+
+def _one(placement: Placement, before: Want, behind: Want) -> bool:
+    """Whether a normalization behind a layer is the one before its activation, too."""
+    tensor = behind.tensor
+    fused = activation_of(placement.graph.nodes[tensor]) is not None
+    if fused or any(placement.skeleton(norm) != tensor for norm in before.stands):
+        return False
+    if not behind.raw:
+        return before.stands == behind.stands
+    ways = {site.activation for site in placement.sites_by_node[tensor]}
+    skips = [reader.node for reader in placement.readers(tensor) if reader.skip]
+    added = any(placement.graph.nodes[skip].class_name == "Add" for skip in skips)
+    return not added and ways.isdisjoint(skips)
+
+
+def _in_order(wants: list[Want]) -> list[Want]:
     order = list(Where)
     return sorted(wants, key=lambda w: (w.tensor, order.index(w.where)))
 

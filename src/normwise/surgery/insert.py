@@ -65,8 +65,11 @@ def rewrite(work: Work, site: Site) -> Change | str:
         if activation_of(work.flat.nodes[want.tensor]) is not None:
             work.split(want.tensor)
         cut = work.before_activation(want.tensor)
+    if want.where is not Where.ON_SKIP:
         work.normalized_before.update(
-            s.activation for s in work.placement.sites_by_node.get(want.tensor, ())
+            site.activation
+            for site in work.placement.sites_by_node.get(want.tensor, ())
+            if want.where is Where.BEFORE_ACTIVATION or site.activation != want.tensor
         )
     tensor = cut.tensor if want.where is Where.BEFORE_ACTIVATION else work.current(cut)
     if tensor is None:

@@ -23,7 +23,7 @@ from normwise.surgery.bias import drop_biases
 from normwise.surgery.edits import Edit, How, Where, edits_of, wants_of
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Skip
-from normwise.surgery.sites import IN_ANOTHER, Site, name_of, site_of
+from normwise.surgery.sites import IN_ANOTHER, Site, name_of, place_text, site_of
 from normwise.surgery.work import Work
 
 PASSES: Mapping[How, ModuleType] = {
@@ -164,12 +164,15 @@ def _round(work: Work, wish: _Wish, made: Mapping[Asked, None]) -> _Round:
         edit.norm for edit in edits if edit.how is How.REMOVE and edit.norm is not None
     )
     possible = [_possible(work, edit) for edit in _without_halves(work, edits, done)]
-    left = _without_hopeless(work, possible, wish, done)
-    done.in_vain = {asked: None for edit in left if (asked := _asked(work, edit)) in made}
+    done.in_vain = {
+        asked: None
+        for edit in possible
+        if (asked := _asked(work, edit)) in made and _hopeless(work, edit, wish) is None
+    }
     if done.in_vain:
         return done
-    for site in _sites(work, left, done):
-        _make(work, site, done)
+    for site in _sites(work, possible, done):
+        _make(work, site, wish, done)
     changes = list(done.changed)
     if work.settings.drop_bias:
         changes += drop_biases(work, wants_of(work.placement, wish.plan))
@@ -271,17 +274,12 @@ def _possible(work: Work, edit: Edit) -> Edit:
     return Edit(How.INSERT, edit.want)
 
 
-def _without_hopeless(work: Work, edits: Sequence[Edit], wish: _Wish, done: _Round) -> list[Edit]:
-    """The edits without those that don't lead to what is wanted."""
-    left = []
-    for edit in edits:
-        if edit.want is not None and _asked(work, edit) in wish.hopeless:
-            reason = f"it isn't normalized as wanted {edit.want.where} it, whatever is edited"
-            name = work.flat.nodes[edit.want.tensor].layer
-            done.skipped[_asked(work, edit)[1][0]] = Skip(name, reason)
-        else:
-            left.append(edit)
-    return left
+def _hopeless(work: Work, edit: Edit, wish: _Wish) -> str | None:
+    """Why an edit isn't made that doesn't lead to what is wanted, None if it may."""
+    if edit.want is None or _asked(work, edit) not in wish.hopeless:
+        return None
+    place = place_text(work, edit.want)
+    return f"what the plan wants {place} doesn't come to stand there, whatever is edited"
 
 
 def _sites(work: Work, edits: Sequence[Edit], done: _Round) -> list[Site]:
@@ -328,9 +326,10 @@ def _order(site: Site) -> tuple[int, int, int]:
     return (max(rank, 1) if rank < 3 else rank, where, rank)
 
 
-def _make(work: Work, site: Site, done: _Round) -> None:
+def _make(work: Work, site: Site, wish: _Wish, done: _Round) -> None:
     chosen = PASSES[site.edit.how]
-    reason = chosen.check(work, site)
+    # What a second run would say first, too: it doesn't know yet what is hopeless.
+    reason = chosen.check(work, site) or _hopeless(work, site.edit, wish)
     made = chosen.rewrite(work, site) if reason is None else reason
     if isinstance(made, Change):
         done.changed[made] = None
