@@ -17,6 +17,7 @@ from normwise.graph.parameters import total_parameters
 from normwise.keras_format import read_graph
 from normwise.keras_format.config import graph_from_config
 from normwise.norms import infer_plan
+from normwise.workflows.check import check
 from tests.keras_format.configurations import call, entry, layer, model, refused, tensor
 from tests.zoo import built
 
@@ -29,6 +30,16 @@ def test_a_small_configuration_is_read() -> None:
     graph = graph_from_config(GOOD, "f")
     assert [n.name for n in graph.nodes] == ["x", "y"]
     assert graph.outputs == Tensor(1) and graph.nodes[1].shape == (None, 8, 8, 2)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, ["a"], 3])
+def test_a_module_that_is_no_text(value: Any) -> None:
+    streams = [{**layer(name, call(tensor("x"))), "module": value} for name in "ab"]
+    shared = layer("n", call(tensor("a")), call(tensor("b")), class_name="BatchNormalization")
+    ends = layer("y", call([tensor("n"), tensor("n", 1)]), class_name="Concatenate")
+    graph = graph_from_config(model(entry(), *streams, shared, ends), "f")
+    assert {type(node.module) for node in graph.nodes} == {str, type(None)}
+    check(graph)  # the rule on shared batch norms looks up what layers are
 
 
 def test_duplicated_names() -> None:

@@ -155,13 +155,13 @@ def _calls(
 def _template(layer: Mapping[str, Any], source: str, depth: int) -> Node:
     """A layer as a node that reads nothing: what its calls have in common."""
     name = str(layer["name"])
-    config = layer.get("config")
+    config, module = layer.get("config"), layer.get("module")
     nested = _model(layer, source, depth + 1) if is_model(layer) else None
     return Node(
         name=name,
         layer=name,
         class_name=str(layer["class_name"]),
-        module=layer.get("module"),
+        module=None if module is None else str(module),  # of a damaged file it may be anything
         config=settings_of({} if nested or not isinstance(config, MAPPINGS) else config),
         outputs=(input_spec(config),),
         model=nested,

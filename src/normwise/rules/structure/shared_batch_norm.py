@@ -103,8 +103,7 @@ def _what_it_does(context: Context, index: int) -> object:
         return "layer", node.layer
     settings = {key: value for key, value in node.config.items() if key not in _OWN}
     constants = map_tensors((node.args, node.kwargs), lambda _: None)
-    # Of a damaged file anything may stand as the module.
-    return node.class_name, repr(thaw((node.module, settings, constants)))
+    return node.class_name, node.module, repr(thaw((settings, constants)))
 
 
 def _two_streams() -> Context:
