@@ -24,7 +24,7 @@ from normwise.rasters import (
 )
 from normwise.rasters.outputs import refuse_taken, whole_image
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
-from normwise.workflows.predicted import Predicted
+from normwise.workflows.predicted import Predicted, reasons_in
 from normwise.workflows.prediction_fit import refuse_unfit
 from normwise.workflows.prediction_images import Image, Read, Region
 from normwise.workflows.prediction_progress import Watcher, watching
@@ -234,8 +234,8 @@ def _report(predictor: Predictor, tiles: Tiles) -> None:
 
     if isinstance(tiles, ExactTiles) or len(tiles) == 1:
         return
-    reasons = [str(r) for member in predictor.members for r in member.tiling.reasons]
-    why = "; ".join(dict.fromkeys(reasons[:3])) or "tiles of the model's size have no room for it"
+    reasons = reasons_in(predictor)
+    why = "; ".join(reasons[:3]) or "tiles of the model's size have no room for it"
     more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     fit = "How well they fit was not measured: of those predicted now, no two with data overlap."
     if tiles.mismatch is not None:
