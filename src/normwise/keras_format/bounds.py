@@ -69,16 +69,8 @@ def refuse_many_outputs(outputs: int, source: str) -> None:
         )
 
 
-def refuse_many_reads(reads: int, source: str) -> None:
-    """Refuses more tensors than any model's calls read together: each takes time in every rule."""
-    if reads > MAX_READS:
-        raise ModelReadError(
-            f"{source}: its calls read over {MAX_READS:,} tensors, more than those of any model."
-        )
-
-
 def refuse_nested_excess(graph: Graph, source: str) -> None:
-    """Refuses more calls than anyone built, and outputs that a nested model doesn't have."""
+    """Refuses more calls or reads than anyone built, and outputs that a nested model hasn't."""
     opened = _opened(graph, {})
     if opened.calls > MAX_CALLS or opened.calls * opened.levels > MAX_LOOKS:
         raise ModelReadError(
@@ -86,7 +78,10 @@ def refuse_nested_excess(graph: Graph, source: str) -> None:
             f"its nested models opened, {opened.levels} deep; more than {MAX_CALLS}, or "
             f"{MAX_LOOKS} by depth, are not read."
         )
-    refuse_many_reads(opened.reads, source)
+    if opened.reads > MAX_READS:
+        raise ModelReadError(
+            f"{source}: its calls read over {MAX_READS:,} tensors, more than those of any model."
+        )
     for node in graph.nodes:
         made = 1 if node.class_name == "InputLayer" else MAX_OUTPUTS
         made = made if node.model is None else len(node.model.output_tensors)

@@ -13,12 +13,7 @@ from typing import Any
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, tensors_in
 from normwise.graph.shapes import with_shapes
-from normwise.keras_format.bounds import (
-    MAX_CALLS,
-    refuse_many_reads,
-    refuse_nested_excess,
-    refuse_nesting,
-)
+from normwise.keras_format.bounds import MAX_CALLS, refuse_nested_excess, refuse_nesting
 from normwise.keras_format.layer_config import (
     call_of,
     described,
@@ -136,7 +131,6 @@ def _calls(
     """One node for each call, still with `Reference`s, and these."""
     pending: dict[Key, Node] = {}
     reads: dict[Key, tuple[Reference, ...]] = {}
-    read = 0
     for layer in layers:
         template = _template(layer, source, depth)
         if (template.layer, 0) in pending:
@@ -147,8 +141,6 @@ def _calls(
             node = call_of(template, call, inbound, source)
             pending[template.layer, call] = node
             reads[template.layer, call] = tuple(references_in((node.args, node.kwargs)))
-            read += len(reads[template.layer, call])
-            refuse_many_reads(read, source)
     return pending, reads
 
 
