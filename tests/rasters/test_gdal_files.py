@@ -33,10 +33,11 @@ def write_tiff(path, pixels, mask=None, **options):
 
 
 def vrt_of(path, *sources, nodata=None, relative=1):
-    """As `gdalbuildvrt -separate` writes it: a band of each file."""
+    """As `gdalbuildvrt -separate` writes it: a band of each file; `nodata` by band, from 1."""
+    told = nodata or {}
     bands = "".join(
         f'<VRTRasterBand dataType="{kind}" band="{band}">'
-        + (f"<NoDataValue>{nodata}</NoDataValue>" if nodata is not None and band == 1 else "")
+        + (f"<NoDataValue>{told[band]}</NoDataValue>" if band in told else "")
         + f'<SimpleSource><SourceFilename relativeToVRT="{relative}">{name}</SourceFilename>'
         f"<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
         for band, (name, kind) in enumerate(sources, start=1)
@@ -59,11 +60,11 @@ def bands(tmp_path):
 
 def test_the_bands_of_a_vrt_come_from_its_files(tmp_path, bands):
     named = ("red &amp; near.tif", "UInt16"), ("cloud.tif", "Byte")
-    path = vrt_of(tmp_path / "stack.vrt", *named, nodata=7)
+    path = vrt_of(tmp_path / "stack.vrt", *named)
     wanted = np.concatenate([bands[0], bands[1].astype(np.uint16)], axis=-1)
     with open_raster(path) as raster:
         info = raster.info
-        assert raster.windowed and info.dtype == np.uint16 and info.nodata == 7
+        assert raster.windowed and info.dtype == np.uint16 and info.nodata is None
         assert (info.crs, info.transform) == (PLACE["crs"], PLACE["transform"])
         np.testing.assert_array_equal(raster.read(), wanted)
         part = raster.read(slice(3, 50), slice(70, 80), channels=[1, 0])
@@ -87,11 +88,64 @@ def test_a_vrt_without_its_files_or_of_nothing_is_refused(tmp_path, bands):
     assert sources_of(vrt_of(tmp_path / "far.vrt", ("/vsicurl/http://a/b.tif", "Byte"))) == []
 
 
-def test_bands_with_different_nodata_are_refused(tmp_path, bands):
-    path = vrt_of(tmp_path / "stack.vrt", ("cloud.tif", "Byte"), ("cloud.tif", "Byte"), nodata=7)
-    path.write_text(path.read_text().replace('band="2">', 'band="2"><NoDataValue>9</NoDataValue>'))
-    with pytest.raises(RasterError, match=r"different nodata values \(7\.0, 9\.0\)"):
-        open_raster(path)
+def write_with_nodata(path, nodata):
+    """Three equal bands that have 5 in row 0 and 7 in row 1; `nodata` by band, from 1."""
+    pixels = np.full((*SIZE, 3), 9, np.uint8)
+    pixels[0], pixels[1] = 5, 7
+    if path.suffix == ".vrt":
+        write_tiff(path.with_name("one.tif"), pixels[..., :1])
+        vrt_of(path, *[("one.tif", "Byte")] * 3, nodata=nodata)
+        return pixels
+    write_tiff(path, pixels)
+    told = "".join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>{value}</NoDataValue></PAMRasterBand>'
+        for band, value in nodata.items()
+    )
+    path.with_name(f"{path.name}.aux.xml").write_text(f"<PAMDataset>{told}</PAMDataset>")
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["own.vrt", "own.tif"])
+def test_each_band_of_a_file_may_have_a_nodata_value_of_its_own(tmp_path, name):
+    pixels = write_with_nodata(tmp_path / name, {1: 5, 2: 7})
+    with open_raster(tmp_path / name) as raster:
+        info, found = raster.info, raster.read()
+        part = raster.read(slice(1, 9), channels=[2, 1])
+    assert info.masked and np.isnan(info.nodata) and info.dtype == np.float32
+    wanted = pixels.astype(np.float32)
+    wanted[0, :, 0] = wanted[1, :, 1] = np.nan
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(part, wanted[1:9, :, [2, 1]])
+    # As of several files with these values.
+    files = tuple(tmp_path / f"{band}.tif" for band in range(3))
+    for path, nodata in zip(files, (5, 7, None), strict=True):
+        write_tiff(path, pixels[..., :1], nodata=nodata)
+    np.testing.assert_array_equal(read_raster(files), wanted)
+
+
+@pytest.mark.parametrize("name", ["own.vrt", "own.tif"])
+def test_a_nodata_value_that_all_bands_name_is_that_of_the_image(tmp_path, name):
+    pixels = write_with_nodata(tmp_path / name, {1: 5, 2: 5, 3: 5})
+    info = raster_info(tmp_path / name)
+    assert info.nodata == 5 and not info.masked and info.dtype == np.uint8
+    np.testing.assert_array_equal(read_raster(tmp_path / name), pixels)
+
+
+def test_a_mask_of_one_band_holds_for_that_band_alone(tmp_path):
+    pixels, mask = np.full((*SIZE, 1), 9, np.uint8), np.full((*SIZE, 1), 255, np.uint8)
+    pixels[0], mask[2] = 5, 0
+    write_tiff(tmp_path / "one.tif", pixels)
+    write_tiff(tmp_path / "mask.tif", mask)
+    path = vrt_of(tmp_path / "a.vrt", *[("one.tif", "Byte")] * 3, nodata={1: 5})
+    own = (
+        '<MaskBand><VRTRasterBand dataType="Byte"><SimpleSource><SourceFilename '
+        'relativeToVRT="1">mask.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource>'
+        "</VRTRasterBand></MaskBand>"
+    )
+    path.write_text(path.read_text().replace('band="2">', f'band="2">{own}'))
+    wanted = np.tile(pixels.astype(np.float32), 3)
+    wanted[0, :, 0] = wanted[2, :, 1] = np.nan
+    np.testing.assert_array_equal(read_raster(path), wanted)
 
 
 @pytest.mark.parametrize(("dtype", "read"), [("uint8", "float32"), ("int32", "float64")])
@@ -159,6 +213,10 @@ def test_a_nodata_value_is_rounded_as_the_floats_of_its_own_file(tmp_path):
     found = read_raster(files)
     missing = missing_in(found, marks_of(raster_info(files).nodata))
     assert missing is not None and missing[4].all() and missing.sum() == missing[4].size
+    named = ("single.tif", "Float32"), ("double.tif", "Float64")
+    both = vrt_of(tmp_path / "both.vrt", *named, nodata={1: 0.1, 2: 0.1})
+    found = read_raster(both)
+    np.testing.assert_array_equal(missing_in(found, marks_of(raster_info(both).nodata)), missing)
 
 
 def test_each_band_may_have_a_mask_of_its_own(tmp_path):

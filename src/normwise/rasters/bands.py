@@ -17,8 +17,7 @@ import numpy as np
 
 from normwise.errors import RasterError
 from normwise.rasters.gdal_mask import masked_dtype
-from normwise.rasters.info import RasterInfo
-from normwise.rasters.nodata import marked
+from normwise.rasters.nodata import common, differ, number_of, without_marked
 from normwise.rasters.raster import Pixels, Raster, Window
 
 # A transform is rounded when it is written; so far may a corner of an image be off, in pixels.
@@ -39,13 +38,13 @@ class Bands(Raster):
     def __init__(self, files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
         infos = [raster.info for raster in rasters]
         _check(files, rasters)
-        self._differ = len({_mark(info) for info in infos}) > 1
+        self._differ = differ((info.nodata, info.dtype) for info in infos)
         dtype = np.result_type(*(info.dtype for info in infos))
         info: Any = replace(
             infos[0],
             channels=sum(info.channels for info in infos),
             dtype=masked_dtype(dtype) if self._differ else dtype,
-            nodata=math.nan if self._differ else _common(infos),
+            nodata=math.nan if self._differ else common(info.nodata for info in infos),
             band_names=_names(files, rasters),
             masked=self._differ or any(info.masked for info in infos),
         )
@@ -69,11 +68,9 @@ class Bands(Raster):
 
     def _band(self, window: Window, raster: Raster, channel: int) -> Pixels:
         """A band; NaN where it has the value of its own file, unless all share that."""
-        pixels, number = raster.read(*window, channels=[channel]), _number(raster.info)
-        missing = marked(pixels, number) if self._differ and number is not None else None
-        if missing is None:
-            return pixels
-        return np.where(missing, self.info.dtype.type(np.nan), pixels.astype(self.info.dtype))
+        pixels = raster.read(*window, channels=[channel])
+        number = number_of(raster.info.nodata) if self._differ else None
+        return without_marked(pixels, number, self.info.dtype)
 
 
 def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
@@ -97,22 +94,6 @@ def _check(files: tuple[Path, ...], rasters: Sequence[Raster]) -> None:
                 f"{path}: differs from {files[0].name} in {', '.join(odd)} ({sizes[0]} beside "
                 f"{sizes[1]} pixels). The bands of one image share one grid; resample them to it."
             )
-
-
-def _number(info: RasterInfo) -> float | None:
-    """The nodata value of a file; None for NaN as well, which marks missing pixels in any case."""
-    return None if info.nodata is None or math.isnan(info.nodata) else info.nodata
-
-
-def _mark(info: RasterInfo) -> tuple[float | None, Any]:
-    """What pixels are compared with: the nodata value of a file, rounded if they are floats."""
-    number = _number(info)
-    return number, info.dtype if number is not None and info.dtype.kind == "f" else None
-
-
-def _common(infos: Sequence[RasterInfo]) -> float | None:
-    """The nodata value of files that name the same number, or none but NaN."""
-    return next((info.nodata for info in infos if info.nodata is not None), None)
 
 
 def _same_place(one: Any, other: Any, shape: tuple[int, ...]) -> bool:

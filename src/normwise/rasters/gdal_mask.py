@@ -1,38 +1,39 @@
-"""Masks of the pixels with a measurement, which a GeoTIFF or VRT can have beside its bands.
+"""What a GeoTIFF or VRT says of the pixels with a measurement: masks, and values of single bands.
 
 What a mask leaves out is read as NaN, also where the file has a nodata value: whatever value marks
-missing pixels for who reads it, NaN is missing.
+missing pixels for who reads it, NaN is missing. So is what has the value of its own band, where
+bands have different ones.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from normwise.errors import RasterError
+from normwise.rasters.nodata import differ, number_of
 from normwise.rasters.raster import Pixels
 
 _SHARED: Final = "per_dataset"
 
 
 def has_mask(dataset: Any) -> bool:
-    """Whether a file has a mask of its own; an alpha band is none, but a channel.
+    """Whether a file, or any of its bands, has a mask; an alpha band is none, but a channel.
 
     Args:
         dataset: An open rasterio dataset.
     """
-    flags = _flags(dataset)
-    return not flags or (_SHARED in flags and "alpha" not in flags)
+    return any(
+        not flags or (_SHARED in flags and "alpha" not in flags) for flags in _flags(dataset)
+    )
 
 
-def _flags(dataset: Any) -> set[str]:
-    """What GDAL says of the mask of the first band: nothing of one that each band has for itself.
+def _flags(dataset: Any) -> list[set[str]]:
+    """What GDAL says of the mask of each band: nothing of one that the band has for itself.
 
     A mask that all bands share is marked so, also where it is made of several nodata values
     together; that of one nodata value isn't, for pixels are compared with it anyway.
     """
-    return {flag.name for flag in dataset.mask_flag_enums[0]}
+    return [{flag.name for flag in flags} for flags in dataset.mask_flag_enums]
 
 
 def masked_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -55,7 +56,7 @@ def masks_of(dataset: Any, bands: Sequence[int], window: Any) -> Pixels:
     Returns:
         0 where nothing was measured; shape (rows, columns), or (bands, rows, columns).
     """
-    shared = _SHARED in _flags(dataset)
+    shared = all(_SHARED in flags for flags in _flags(dataset))
     found: Pixels = dataset.read_masks(1 if shared else list(bands), window=window)
     return found
 
@@ -73,21 +74,12 @@ def without_masked(planes: Pixels, mask: Pixels, dtype: np.dtype[Any]) -> Pixels
     return result
 
 
-def one_nodata(path: Path, dataset: Any) -> float | None:
-    """The value that marks missing pixels in all bands; None for none.
+def own_nodata(dataset: Any) -> tuple[float | None, ...]:
+    """What the pixels of each band are compared with; empty where all bands share that.
 
     Args:
-        path: The file, for the message.
-        dataset: An open rasterio dataset.
-
-    Raises:
-        RasterError: If the bands have different ones.
+        dataset: An open rasterio dataset of real numbers.
     """
-    # NaN is unlike itself, so numbers are compared as text.
-    told = {str(value): float(value) for value in dataset.nodatavals if value is not None}
-    if len(told) > 1:
-        raise RasterError(
-            f"{path}: its bands have different nodata values ({', '.join(told)}). Give all the "
-            "same one, for example with `gdalbuildvrt -vrtnodata`."
-        )
-    return next(iter(told.values()), None)
+    types = map(np.dtype, dataset.dtypes)
+    told = list(zip(dataset.nodatavals, types, strict=True))
+    return tuple(number_of(nodata) for nodata, _ in told) if differ(told) else ()

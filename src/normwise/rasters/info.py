@@ -33,8 +33,8 @@ class RasterInfo:
         affine: Of a NIfTI file the map from its voxels (columns, rows, slices) to millimetres, as
             four rows; None of others.
         nifti: The header of a NIfTI file; empty of others.
-        masked: Whether the file has a mask of the pixels with a measurement. The others are read
-            as NaN, whatever `nodata` is.
+        masked: Whether pixels without a measurement are read as NaN, whatever `nodata` is: the
+            file has a mask, or its bands have different nodata values.
     """
 
     path: Path

@@ -17,11 +17,12 @@ from normwise.rasters.gdal_mask import (
     has_mask,
     masked_dtype,
     masks_of,
-    one_nodata,
+    own_nodata,
     without_masked,
 )
 from normwise.rasters.imagej import open_imagej
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
+from normwise.rasters.nodata import common, without_marked
 from normwise.rasters.raster import Pixels, Raster, Window
 from normwise.rasters.stack import Stack
 from normwise.rasters.tiff_axes import slices_of
@@ -77,6 +78,8 @@ class GdalRaster(Raster):
         super().__init__(info, tuple(pages[0].block_shapes[0]))
         self._pages = pages
         self._mixed = len(set(pages[0].dtypes)) > 1
+        self._nodata = own_nodata(pages[0])
+        self._masked = has_mask(pages[0])
         self.windowed = _reads_windows(pages[0], self.block)
 
     def close(self) -> None:
@@ -88,22 +91,24 @@ class GdalRaster(Raster):
         with reported(self.info.path, "read"):
             parts = self._read_pages(area, channels)
             planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            if self.info.masked:
+            if self._masked:
                 bands = [channel + 1 for channel in channels]
                 mask = masks_of(self._pages[0], bands, area)
                 planes = without_masked(planes, mask, self.info.dtype)
         return np.moveaxis(planes, 0, -1)
 
     def _read_pages(self, area: Any, channels: Sequence[int]) -> list[Pixels]:
-        if len(self._pages) == 1:
-            bands = [channel + 1 for channel in channels]
-            if not self._mixed:
-                return [self._pages[0].read(bands, window=area)]
-            each = (self._pages[0].read([band], window=area) for band in bands)
-            return [band.astype(self.info.dtype, copy=False) for band in each]
+        if len(self._pages) == 1 and not self._mixed and not self._nodata:
+            return [self._pages[0].read([channel + 1 for channel in channels], window=area)]
         bands = self._pages[0].count
-        places = (divmod(channel, bands) for channel in channels)
-        return [self._pages[page].read([band + 1], window=area) for page, band in places]
+        return [self._band(area, *divmod(channel, bands)) for channel in channels]
+
+    def _band(self, area: Any, page: int, band: int) -> Pixels:
+        """A band, shape (1, rows, columns); NaN where it has its own value, unless all share it."""
+        pixels = self._pages[page].read([band + 1], window=area)
+        nodata = self._nodata[band] if self._nodata else None
+        read = without_marked(pixels, nodata, self.info.dtype)
+        return read.astype(self.info.dtype, copy=False)
 
 
 class Pages:
@@ -206,7 +211,8 @@ def _reads_windows(page: Any, block: tuple[int, ...]) -> bool:
 def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
     placed = dataset.crs is not None or not dataset.transform.is_identity
     dtype = numeric_dtype(path, np.result_type(*map(_numpy_type, dataset.dtypes)))
-    masked, nodata = has_mask(dataset), one_nodata(path, dataset)
+    own = own_nodata(dataset)
+    masked, nodata = bool(own) or has_mask(dataset), None if own else common(dataset.nodatavals)
     return RasterInfo(
         path=path,
         height=dataset.height,
