@@ -9,7 +9,9 @@ from rasterio.transform import from_origin
 from normwise.data import open_dataset
 from normwise.rasters import write_raster
 
-PLACE = SimpleNamespace(crs=CRS.from_epsg(32632), transform=from_origin(5e5, 5e6, 10, 10))
+PLACE = SimpleNamespace(
+    crs=CRS.from_epsg(32632), transform=from_origin(5e5, 5e6, 10, 10), geolocation=None
+)
 
 
 def test_names_type_place_and_colours_are_kept(tmp_path):

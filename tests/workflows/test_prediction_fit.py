@@ -1,7 +1,6 @@
 """Images that are unlike those of the run are refused before the work, all at once."""
 
 import re
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,7 +11,8 @@ from rasterio.transform import from_origin
 import normwise as nw
 from normwise.data.reading import Record
 from normwise.errors import DataError, EngineMissingError
-from normwise.rasters import read_raster, write_raster
+from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.rasters.geolocation import Geolocation
 from normwise.training.recipe import Recipe, to_yaml
 from normwise.workflows.forecast import forecast
 from tests.commands import normwise
@@ -23,7 +23,7 @@ PLACE = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 10)
 
 def image(path, names=NAMES, dtype=np.int16, place=PLACE):
     pixels = np.arange(20 * 24 * len(names)).reshape(20, 24, -1) % (101 + ord(path.stem[0]))
-    like = SimpleNamespace(crs=place.get("crs"), transform=place.get("transform"))
+    like = RasterInfo(path, 20, 24, len(names), np.dtype(dtype), **place)
     write_raster(path, pixels.astype(dtype), like=like, band_names=names)
     return path
 
@@ -74,6 +74,16 @@ def test_what_is_unlike_is_refused(run, tmp_path, options, told):
 def test_what_is_like_enough_is_predicted(run, tmp_path, name, options):
     path = image(tmp_path / name, **options)
     assert nw.predict(run, path).shape == (20, 24, 1)
+
+
+@pytest.mark.parametrize("tile", [None, 8])
+def test_points_on_the_ground_are_a_place_and_are_kept(run, tmp_path, tile):
+    corners = ((0.0, 0.0), (0.0, 24.0), (20.0, 0.0), (20.0, 24.0))
+    points = tuple((row, col, 8 + col, 46 - row, 5.0) for row, col in corners)
+    geolocation = Geolocation(points, CRS.from_epsg(4326))
+    path = image(tmp_path / "a.tif", place={"geolocation": geolocation})
+    written = nw.predict(run, path, tmp_path / "out.tif", tile=tile)
+    assert raster_info(written).geolocation == geolocation
 
 
 def test_bands_that_are_named_by_the_user_are_taken(run, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 from normwise.errors import OutputExistsError, RasterError
 from normwise.files import whole_file
 from normwise.rasters.class_map import Classes
+from normwise.rasters.geolocation import locate
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.raster import Pixels, Window
 from normwise.rasters.tiff import gdal, open_tiff, quiet
@@ -50,7 +51,8 @@ def write_cog(
         read: Gives the pixels.
         shape: Rows, columns, channels.
         dtype: Of the pixels.
-        like: The image whose coordinate system and transform it takes.
+        like: The image whose place it takes: coordinate system, transform, or if it has the same
+            size what it tells in the place of a transform.
         nodata: The value that marks missing pixels.
         overwrite: Whether an existing file may be replaced.
         bands: One name for each channel, or none; of a single channel of class ids (uint8) what
@@ -71,6 +73,7 @@ def write_cog(
                 **{name: value for name, value in place.items() if value is not None},
             }  # fmt: skip
             with quiet(), gdal().open(plain, "w", **profile) as file:
+                locate(file, like, shape[:2])
                 _describe(file, bands)
                 for rows, columns in _blocks(shape):
                     area = tuple((span.start, span.stop) for span in (rows, columns))

@@ -25,6 +25,7 @@ class RasterInfo:
         nodata: The value that marks pixels without a measurement, NaN included, or None.
         crs: The coordinate reference system (a `rasterio.crs.CRS`), or None.
         transform: The affine map from pixels to coordinates, or None.
+        geolocation: What leads to coordinates in its place (a `Geolocation`), or None.
         band_names: One name for each channel, or empty if the file names none. A palette image
             has the single name `palette-index`.
         depth: Slices of a volume; None for an image.
@@ -51,6 +52,7 @@ class RasterInfo:
     affine: tuple[tuple[float, ...], ...] | None = None
     nifti: bytes = field(default=b"", repr=False)
     masked: bool = False
+    geolocation: Any | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

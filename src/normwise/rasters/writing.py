@@ -9,6 +9,7 @@ import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
 from normwise.rasters.class_map import Classes, write_class_png
+from normwise.rasters.geolocation import locate
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.outputs import whole_image
 from normwise.rasters.raster import Pixels
@@ -38,8 +39,9 @@ def write_raster(
             `.zarr`: a folder, with named axes.
         array: Pixels of shape `(rows, columns)` or `(rows, columns, channels)`, of a volume
             `(slices, rows, columns, channels)`.
-        like: The image whose coordinate system and transform the TIFF takes, or the volume whose
-            affine and units the NIfTI file takes.
+        like: The image whose coordinate system and transform the TIFF takes, or if it has the same
+            size its ground control points and RPCs, or the volume whose affine and units the NIfTI
+            file takes.
         nodata: The value that marks missing pixels; only a TIFF can say so.
         overwrite: Whether an existing file may be replaced.
         band_names: One name for each channel, or none; only a TIFF or Zarr can hold them.
@@ -207,6 +209,7 @@ def _write_tiff(
     height, width, channels = pixels.shape
     profile = tiff_profile((height, width, channels), pixels.dtype, like, nodata)
     with quiet(), gdal().open(path, "w", **profile) as file:
+        locate(file, like, (height, width))
         for band, name in enumerate(band_names, start=1):
             file.set_band_description(band, name)
         for top in range(0, height, _TILE):

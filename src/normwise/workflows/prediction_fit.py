@@ -95,7 +95,8 @@ def _unlike(predictor: Predictor, info: RasterInfo) -> Iterator[str]:
         if predictor.settings.bands is None:
             yield from _other_order(record, bands, info)
         yield from _other_kind(record, info)
-        if record.placed and info.crs is None and suffix_of(info.path) in _PLACED:
+        nowhere = info.crs is None and info.geolocation is None
+        if record.placed and nowhere and suffix_of(info.path) in _PLACED:
             yield (
                 "it has no coordinate system, and neither would its prediction; give it one: "
                 f"gdal_edit -a_srs EPSG:... {info.path.name}"

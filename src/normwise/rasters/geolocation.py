@@ -1,0 +1,59 @@
+"""Where an image lies that no affine map places: ground control points, rational polynomials."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from normwise.rasters.info import RasterInfo
+
+
+@dataclass(frozen=True)
+class Geolocation:
+    """What leads from the pixels of an image to places on Earth where there is no transform.
+
+    Attributes:
+        points: Of each ground control point its row, column, x, y and z.
+        crs: The coordinate system of the points (a `rasterio.crs.CRS`), or None.
+        rpcs: Rational polynomial coefficients (a `rasterio.rpc.RPC`), or None.
+    """
+
+    points: tuple[tuple[float, ...], ...] = ()
+    crs: Any | None = None
+    rpcs: Any | None = None
+
+    def write(self, file: Any) -> None:
+        """Tells it in a rasterio dataset that is being written."""
+        from rasterio.control import GroundControlPoint  # noqa: PLC0415 - loads GDAL
+        from rasterio.crs import CRS  # noqa: PLC0415
+
+        if self.points:
+            # Points without a coordinate system are written with an empty one.
+            file.gcps = [GroundControlPoint(*point) for point in self.points], self.crs or CRS()
+        if self.rpcs is not None:
+            file.rpcs = self.rpcs
+
+
+def geolocation_of(dataset: Any) -> Geolocation | None:
+    """What a file tells in the place of a transform; None where it has one, or tells nothing.
+
+    Args:
+        dataset: An open rasterio dataset.
+    """
+    if not dataset.transform.is_identity:
+        return None
+    points, crs = dataset.gcps
+    if not points and dataset.rpcs is None:
+        return None
+    told = tuple((point.row, point.col, point.x, point.y, point.z) for point in points)
+    return Geolocation(told, crs or None, dataset.rpcs)
+
+
+def locate(file: Any, like: RasterInfo | None, size: tuple[int, int]) -> None:
+    """Gives a file the geolocation of an image, if that has one and the same pixels.
+
+    Args:
+        file: A rasterio dataset that is being written.
+        like: The image.
+        size: Rows and columns of the file.
+    """
+    if like is not None and like.geolocation is not None and like.shape == size:
+        like.geolocation.write(file)
