@@ -129,9 +129,9 @@ def test_an_image_is_never_replaced_by_its_prediction(tmp_path):
     model = keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
     image, whole = tmp_path / "images" / "a.tif", {"overwrite": True}
     before = image.read_bytes()
-    for given, out in ((image, image), (image.parent, image.parent)):
-        with pytest.raises(NormwiseError, match="is the image itself"):
-            nw.predict(model, given, out, **whole)
+    for path, told in ((image, "is the image itself"), (image.parent, "is the folder of")):
+        with pytest.raises(NormwiseError, match=told):
+            nw.predict(model, path, path, **whole)
     assert image.read_bytes() == before
 
 
@@ -157,6 +157,20 @@ def test_predictions_in_the_folder_of_their_images_are_no_image(
     assert [path.read_bytes() for path in written] == before
 
 
+def test_nothing_is_written_among_images_that_it_would_be_taken_for(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(prediction, "predict_file", None)  # before work starts
+    images, link = tmp_path / "images", tmp_path / "link"
+    images.mkdir()
+    link.symlink_to(images)
+    # Its prediction would be a.npy, a twin of it.
+    np.savez(images / "a.npz", np.zeros((SIDE, SIDE, 2), np.float32))
+    for out, looks in ((images, None), (link, None), (tmp_path / "o", images)):
+        for verb in (nw.predict, forecast):
+            with pytest.raises(DataError, match="is the folder of the images.*Name another"):
+                verb(model, images, out, overlay=looks)
+    assert [path.name for path in images.iterdir()] == ["a.npz"]
+
+
 def test_an_image_is_no_folder_for_predictions(model, images):
     (images / "scene").mkdir()
     for band in ("B1", "B2"):
@@ -178,7 +192,7 @@ def test_no_image_of_a_folder_is_replaced_by_the_picture_of_another(tmp_path, mo
     looks.mkdir()
     os.link(images / "b.png", looks / "a.png")
     before = (images / "b.png").read_bytes()
-    for drawn in (images, looks):
-        with pytest.raises(NormwiseError, match="is the image itself"):
+    for drawn, told in ((images, "is the folder of the images"), (looks, "is the image itself")):
+        with pytest.raises(NormwiseError, match=told):
             nw.predict(model, images, out, bands=[0, 1], overlay=drawn, overwrite=True)
     assert (images / "b.png").read_bytes() == before and not out.exists()

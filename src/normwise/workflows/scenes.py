@@ -62,10 +62,15 @@ def images_in(
 
     Raises:
         DataError: The folder has no images, or their bands stand in an unknown order; or
-            predictions would go into one of its images.
+            predictions would go into it, or into one of its images.
     """
     reading = reading_of(members_of(model)[0])
     outputs = {_real(path): path for path in written if path is not None}
+    if (named := outputs.get(_real(folder))) is not None:
+        raise DataError(
+            f"{named}: is the folder of the images; what is written there would be taken for "
+            "images the next time. Name another folder."
+        )
     found = images_of(folder.parent, folder, reading, problems, outputs)
     for real, path in outputs.items():
         if _real(folder) in (real.parents if reading.images else [real.parent]):
