@@ -247,7 +247,7 @@ published ones of keras.applications hold was not looked at.
 
 These are the usual forms of each mistake, chosen by those who wrote the rules, and three rules were
 mended because of what the first measurements showed (unnormalized-skip saw no gated skips,
-tile-dependent-norm no map behind reshapes, partial-coverage took the inside of a gate for a gap).
+tile-dependent-norm no map after reshapes, partial-coverage took the inside of a gate for a gap).
 What people do is more varied: see the real programs."""
 
 REAL = """Public Keras models from issues, pull requests and repositories, drawn anew in their

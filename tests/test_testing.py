@@ -67,7 +67,7 @@ def test_the_message_says_what_departs():
         ({}, "none", "norm1 is not in the plan."),
         ({}, "group(groups=2)@pre-activation", "norm1 is batch; wanted is group(groups=2)."),
         ({}, "batch(momentum=0.5)@pre-activation", "wanted is batch(momentum=0.5)."),
-        ({}, "batch@pre-activation+post-activation", "nothing stands behind relu1; wanted is"),
+        ({}, "batch@pre-activation+post-activation", "nothing stands after relu1; wanted is"),
         ({"head": True}, "batch@pre-activation", "head_norm stands in the head, which the plan"),
         ({"stray": True}, "batch@pre-activation", "stray is outside of any plan: linear has no"),
         ({}, "batch@skip", "can't hold in this network: it has no place 'skip'."),

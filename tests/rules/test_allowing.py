@@ -123,8 +123,9 @@ def said(texts):
 
 def test_what_is_allowed_of_some_layers_is_said_of_the_others():
     left, taken = said(["redundant-bias:conv2"])
-    of_two = "2 layers have a bias with 32 parameters that the normalization right behind cancels."
-    of_one = "1 layer has a bias with 16 parameters that the normalization right behind cancels."
+    cancelled = "parameters that the normalization right after it cancels."
+    of_two = f"2 layers have a bias with 32 {cancelled}"
+    of_one = f"1 layer has a bias with 16 {cancelled}"
     assert left["redundant-bias"] == (("conv1", "conv3"), of_two)
     assert taken == {"redundant-bias": (("conv2",), of_one)}
     left, taken = said(["tiny-batch:norm[12]", "tiny-batch:*2", "NW201:norm3"])

@@ -26,7 +26,7 @@ def test_the_question_as_asked():
     ]
     chain, first, *_, coverage = report.findings
     assert "1,575,505 of 3,151,121 parameters (50%)" in chain.message
-    assert "over 7 layers in a row" in chain.message
+    assert "between 7 layers in a row" in chain.message
     assert "concat1 gets conv1 from before conv1_norm" in first.message
     assert "7 of 12 hidden convolutions" in coverage.message
     assert report.worst is Severity.WARNING

@@ -24,7 +24,7 @@ def test_a_page_says_what_its_examples_show():
     assert text.startswith("# wrong-axis (NW101)\n\n**error**")
     for heading in (*HEADINGS, "Reported", "Not reported"):
         assert f"\n## {heading}\n" in text
-    assert "- A batch norm with `axis=1` behind a channels-last convolution." in text
+    assert "- A batch norm with `axis=1` after a channels-last convolution." in text
 
 
 def test_the_index_names_every_rule():

@@ -69,7 +69,7 @@ def test_what_is_read_otherwise():
 
 def test_what_moves():
     (change,), edited = made(unet(), MoveBehind("relu", "pool"))
-    assert change == Change("relu", "moved, now behind pool")
+    assert change == Change("relu", "moved, now after pool")
     assert read_by(edited, "relu") == ["pool"] and read_by(edited, "up") == ["relu"]
     assert edited.nodes[edited.index["relu"]].shape == (None, 16, 16, 8)
     _, edited = made(unet(), MoveBefore("pool", "relu"))
@@ -141,7 +141,7 @@ def test_what_moves_with_outputs_kept_takes_no_penalty_elsewhere(moved, target, 
 
 def test_activations_come_and_go():
     (_, change), edited = made(unet(), DropActivation("a"), AddActivation("norm", "elu"))
-    assert change == Change("norm_elu", "Activation elu inserted behind norm")
+    assert change == Change("norm_elu", "Activation elu inserted after norm")
     assert read_by(edited, "relu") == ["norm_elu"]
     assert edited.nodes[edited.index["a"]].config["activation"] == "linear"
     (change,), edited = made(unet(), AddActivation("head", "relu"))
@@ -172,7 +172,7 @@ def test_a_norm_that_goes_leaves_a_bias():
         ((Reread("relu", "norm", "a"), MoveBefore("norm", "pool")), "another edit"),
         ((Reread("relu", "norm", "a"), Reread("join", "a", "norm")), "another edit"),
         ((AddBias("a"),), "it has a bias"),
-        ((DropBias("a"),), "no normalization right behind"),
+        ((DropBias("a"),), "no normalization right after"),
     ],
 )
 def test_what_can_t_be_done_is_said(mends, said):

@@ -385,7 +385,7 @@ def test_a_plan_that_cannot_hold():
         placed(ZOO["prelu"](), "batch@skip")
     with pytest.raises(PlanError, match=r"4 channels, which 3 groups don't divide.*1, 2, 4"):
         placed(ZOO["prelu"](), "group(groups=3)@pre-activation", RETRAIN)
-    with pytest.raises(PlanError, match="mean the same place behind enc"):
+    with pytest.raises(PlanError, match="mean the same place after enc"):
         unet = NETWORKS["unet"]("none")
         unet = keras.Model(unet.input, unet.output)
         placed(unet, "batch@post-activation,group(groups=2)@before-downsampling", RETRAIN)

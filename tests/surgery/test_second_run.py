@@ -217,7 +217,7 @@ def test_two_positions_that_mean_one_place_leave_the_skip_raw_if_one_says_so(fir
 
 def test_two_positions_that_mean_one_place_with_two_kinds_are_refused():
     plan = NormPlan.parse("batch@pre-activation,layer@before-downsampling")
-    message = "'pre-activation' and 'before-downsampling' mean the same place behind a,.*kinds"
+    message = "'pre-activation' and 'before-downsampling' mean the same place after a,.*kinds"
     with pytest.raises(PlanError, match=message):
         edited_graph(Work(activated_and_pooled(), KEEP), plan)
 

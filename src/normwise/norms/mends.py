@@ -41,7 +41,7 @@ class Reread:
 
 @dataclass(frozen=True)
 class MoveBehind:
-    """A call with one input is taken out and stands behind `target`, before all that read that."""
+    """A call with one input is taken out and stands after `target`, before all that read that."""
 
     moved: str
     target: str
@@ -67,7 +67,7 @@ class MoveBefore:
 
 @dataclass(frozen=True)
 class AddActivation:
-    """An activation stands behind a call: part of a linear layer, else a layer of its own."""
+    """An activation stands after a call: part of a linear layer, else a layer of its own."""
 
     behind: str
     activation: str
@@ -94,7 +94,7 @@ class AddBias:
 
 @dataclass(frozen=True)
 class DropBias:
-    """A linear layer loses the bias that the normalization behind it cancels."""
+    """A linear layer loses the bias that the normalization after it cancels."""
 
     layer: str
 

@@ -44,7 +44,7 @@ class Allowance:
         """Reads `wrong-axis`, `NW101` or `wrong-axis:audio_*`.
 
         Raises:
-            CheckError: There is no such rule, or no pattern behind the colon.
+            CheckError: There is no such rule, or no pattern after the colon.
         """
         rule, colon, layers = text.partition(":")
         return cls(rule.strip(), layers.strip() if colon else EVERYWHERE)

@@ -1,4 +1,4 @@
-"""Drops the biases that a normalization right behind cancels, and puts biases back.
+"""Drops the biases that a normalization right after them cancels, and puts biases back.
 
 Before: `batch(linear(x) + b)`. After: `batch'(linear(x))`, with moving_mean' = moving_mean - b.
 A bias that is put where none was is zero.
@@ -75,7 +75,7 @@ def drop_bias(work: Work, layer: str, edited: Graph) -> Change | str:
         return "its activity is regularized, which its bias is part of"
     norms = _cancelling(edited, layer)
     if not norms:
-        return "no normalization right behind all of its calls cancels its bias"
+        return "no normalization right after all of its calls cancels its bias"
     if not work.shared.isdisjoint((layer, *norms)):
         return "it stands elsewhere in the model too, or the normalization does"
     work.configure(work.levels.spot(first), {"use_bias": False})

@@ -20,7 +20,7 @@ class Where(StrEnum):
     """How a wanted normalization lies to the node it is for."""
 
     BEFORE_ACTIVATION = "before the activation of"
-    BEHIND = "behind"
+    AFTER = "after"
     ON_SKIP = "on the skip from"
 
 
@@ -112,7 +112,7 @@ def _two_for_one(
 def _want(
     placement: Placement, position: Position, spec: NormSpec, tensor: int, norms: frozenset[int]
 ) -> Want:
-    where = {PRE: Where.BEFORE_ACTIVATION, SKIP: Where.ON_SKIP}.get(position.where, Where.BEHIND)
+    where = {PRE: Where.BEFORE_ACTIVATION, SKIP: Where.ON_SKIP}.get(position.where, Where.AFTER)
     # The suffix says nothing where nothing skips.
     raw = position.raw_skip and placement.coverage(tensor).has_skips
     raw = raw if position.where in (POST, DOWN) else False
@@ -120,10 +120,10 @@ def _want(
 
 
 def _without_doubles(placement: Placement, plan: NormPlan, found: _Wanted) -> list[Want]:
-    """The places, of those before an activation and behind the same layer only one.
+    """The places, of those before an activation and after the same layer only one.
 
     Where the activation is a layer of its own, one normalization takes both. A place before the
-    activation may be taken behind an add, too; then they are two.
+    activation may be taken after an add, too; then they are two.
 
     Raises:
         PlanError: Two kinds for one of them.
@@ -131,17 +131,17 @@ def _without_doubles(placement: Placement, plan: NormPlan, found: _Wanted) -> li
     left = {key: want for key, (want, _) in found.items()}
     for (where, tensor), (behind, position) in found.items():
         before, there = found.get((Where.BEFORE_ACTIVATION, tensor), (None, position))
-        if where is not Where.BEHIND or before is None or not _one(placement, before, behind):
+        if where is not Where.AFTER or before is None or not _one(placement, before, behind):
             continue
         if before.spec != behind.spec:
             raise _two_for_one(placement, plan, behind, (there, position))
-        # Skips that are to stay raw are named by the place behind alone.
-        del left[Where.BEFORE_ACTIVATION if behind.raw else Where.BEHIND, tensor]
+        # Skips that are to stay raw are named by the place after alone.
+        del left[Where.BEFORE_ACTIVATION if behind.raw else Where.AFTER, tensor]
     return list(left.values())
 
 
 def _one(placement: Placement, before: Want, behind: Want) -> bool:
-    """Whether a normalization behind a layer is the one before its activation, too."""
+    """Whether a normalization after a layer is the one before its activation, too."""
     tensor = behind.tensor
     fused = activation_of(placement.graph.nodes[tensor]) is not None
     if fused or any(placement.skeleton(norm) != tensor for norm in before.stands):

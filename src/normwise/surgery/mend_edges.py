@@ -1,7 +1,7 @@
 """Edits that mend what reads what, and where activations stand.
 
 None of them but `move_behind` can promise anything of the outputs: a dropout or a batch norm that
-is moved behind what it changes places with in inference keeps them, which is verified. It stays
+is moved after what it changes places with in inference keeps them, which is verified. It stays
 where a penalty of the training is one of what it makes, or of what it would change places with.
 """
 
@@ -59,7 +59,7 @@ def _drop_unread(draft: Draft, index: int) -> None:
 
 
 def move_behind(work: Work, mend: MoveBehind) -> Change | str:
-    """Takes a call that has one reader out and puts it behind another one."""
+    """Takes a call that has one reader out and puts it after another one."""
     moved, target = (spot_of(work, name) for name in mend.calls)
     draft = work.levels.draft(moved.level)
     if not all(spot.index in draft.nodes for spot in (moved, target)):
@@ -74,11 +74,11 @@ def move_behind(work: Work, mend: MoveBehind) -> Change | str:
             return penalty_moves(penalized)
     tensor = Tensor(target.index)
     draft.move(moved.index, tensor, draft.readers(tensor))
-    return Change(_layer(work, moved), f"moved, now behind {mend.target}")
+    return Change(_layer(work, moved), f"moved, now after {mend.target}")
 
 
 def _with_others(draft: Draft, moved: Spot, target: Spot) -> list[Node]:
-    """The calls that make other numbers in inference once one of them stands behind another."""
+    """The calls that make other numbers in inference once one of them stands after another."""
     index, found = moved.index, [draft.nodes[moved.index]]
     while index != target.index and role_of(found[0]) is not Role.PASS:
         readers = draft.readers(Tensor(index))
@@ -103,7 +103,7 @@ def move_before(work: Work, mend: MoveBefore) -> Change | str:
 
 
 def add_activation(work: Work, mend: AddActivation) -> Change | str:
-    """Puts an activation behind a call: into a linear layer, else as a layer of its own.
+    """Puts an activation after a call: into a linear layer, else as a layer of its own.
 
     One that is called several times, or in several models, has the same activation in all of its
     calls, so there it is a layer of its own, too.
@@ -124,7 +124,7 @@ def add_activation(work: Work, mend: AddActivation) -> Change | str:
     config = {"activation": mend.activation, "dtype": work.policy(index)}
     cut = Cut(spot.level, tensor, tuple(draft.readers(tensor)))
     path = work.insert(cut, tensor, name, "Activation", config)
-    return Change(path, f"Activation {mend.activation} inserted behind {node.name}")
+    return Change(path, f"Activation {mend.activation} inserted after {node.name}")
 
 
 def drop_activation(work: Work, mend: DropActivation) -> Change | str:

@@ -49,7 +49,7 @@ def set_arguments(work: Work, mend: SetArguments) -> Change | str:
         return "no plan has a name for its settings"
     stated = dict(there.args) | dict(mend.arguments)
     want = Want(
-        Where.BEHIND,
+        Where.AFTER,
         work.flat.producers[index][0],
         NormSpec(there.kind, tuple(stated.items())),
     )

@@ -48,7 +48,7 @@ def rewrite(work: Work, site: Site) -> Change | str:
     want, norm, spot, cut = site.edit.want, site.edit.norm, site.spot, site.cut
     assert want is not None and norm is not None and spot is not None and cut is not None
     draft = work.levels.draft(spot.level)
-    if want.where is Where.BEHIND and not want.raw and _same_tensor(work, norm, want):
+    if want.where is Where.AFTER and not want.raw and _same_tensor(work, norm, want):
         made, source = Tensor(spot.index), draft.nodes[spot.index].inputs[0]
         draft.reroute(source, made, [r for r in draft.readers(source) if r != spot.index])
     elif want.where is Where.BEFORE_ACTIVATION:

@@ -87,7 +87,7 @@ def refused(work: Work, want: Want) -> str | None:
     if masking is not None:
         return (
             f"{masking} tells masked steps by the values of {node.name}, which would be others; a "
-            "normalization can stand behind it"
+            "normalization can stand after it"
         )
     return None
 
@@ -125,8 +125,8 @@ def _cut(work: Work, want: Want, moved: int | None) -> Cut | None:
         base = want.tensor if cover.main is None or cover.skips_raw else cover.main
         parted = work.parted(want.tensor, base)
         return None if parted is None else work.levels.cut(base, parted[0])
-    if want.where is Where.BEHIND and want.raw:
-        # One that stands there for the skips too is parted from these behind itself.
+    if want.where is Where.AFTER and want.raw:
+        # One that stands there for the skips too is parted from these after itself.
         base = want.tensor if moved is None or moved != cover.main else moved
         parted = work.parted(want.tensor, base)
         return None if parted is None else work.levels.cut(base, parted[1])
@@ -144,7 +144,7 @@ def name_of(work: Work, want: Want) -> str:
         return f"{label}_skip_norm"
     sites = work.placement.sites_by_node.get(want.tensor, ())
     taken = any(site.between for site in sites)
-    if want.where is Where.BEHIND and (taken or want.tensor in work.normalized_before):
+    if want.where is Where.AFTER and (taken or want.tensor in work.normalized_before):
         return f"{label}_post_norm"
     return f"{label}_norm"
 

@@ -93,7 +93,7 @@ def _order(question: Question) -> Iterator[str]:
     yield (
         "What follows from the order: after the activation the convolution needs its bias "
         f"(`redundant-bias` reports {dead or 'none'} here), and in inference the normalization can "
-        "become part of the layers behind it only; before the activation the bias is dead weight, "
+        "become part of the layers after it only; before the activation the bias is dead weight, "
         "and it becomes part of the convolution before it. Only a comparison on your own data says "
         "which trains better: `normwise compare`."
     )
@@ -116,8 +116,8 @@ def _decoder(question: Question) -> Iterator[str]:
     faults = [finding for findings in new for finding in findings]
     rules = ", ".join(f"`{name}`" for name in dict.fromkeys(f.name for f in faults))
     yield (
-        "A batch normalization in there bends nothing, and as it stands it would be a new fault "
-        f"behind {sum(map(bool, new))} of the {len(hidden)} hidden layers ({rules}): "
+        "A batch normalization in there adds no nonlinearity, and as it stands it would be a new "
+        f"fault after {sum(map(bool, new))} of the {len(hidden)} hidden layers ({rules}): "
         f"{faults[0].message}"
     )
 
@@ -166,7 +166,7 @@ def _where(question: Question) -> Iterator[str]:
 
 def _input(question: Question) -> Iterator[str]:
     rule = BY_NAME["norm-on-input"]
-    yield "Right behind the input?"
+    yield "Right after the input?"
     yield f"Possible. {rule.page.why} {rule.fix}"
 
 
@@ -204,9 +204,9 @@ def _doing(question: Question) -> Iterator[str]:
     yield (
         f"`normwise check MODEL --fix unsafe -o OUT` mends {len(mended)} of the "
         f"{len(question.findings)} findings: the skips read the normalized tensors, and the "
-        "decoder bends. Then train again. `normwise place MODEL --norm PLAN -o OUT --retrain` "
-        "brings the network to any of the plans above; all but its own change the outputs, so "
-        "train again after that, too."
+        "decoder gets activations. Then train again. `normwise place MODEL --norm PLAN -o OUT "
+        "--retrain` brings the network to any of the plans above; all but its own change the "
+        "outputs, so train again after that, too."
     )
     yield (
         "That the faults are there doesn't say that mending pays. `normwise demo` trains the "

@@ -142,7 +142,7 @@ PROGRAMS = (
         "before the separable convolution and its norm.",
         eeg_net,
         warnings=("dropout-before-norm",),
-        why="behind the dropout of 0.25 the variance before the last norm is 1.37 times as large "
+        why="after the dropout of 0.25 the variance before the last norm is 1.37 times as large "
         "in training as in inference, where it comes out with 0.85 of its spread.",
         shown=True,
     ),
@@ -158,7 +158,7 @@ PROGRAMS = (
         "Norms before the relu, and so right behind a linear layer that reads a dropout.",
         lambda: porto_seguro(True),
         warnings=("dropout-before-norm",) * 3,
-        why="behind the dropouts of 0.5, 0.25 and 0.15 the variances before the norms are 2.49, "
+        why="after the dropouts of 0.5, 0.25 and 0.15 the variances before the norms are 2.49, "
         "1.51 and 1.25 times as large in training as in inference, where they come out with 0.63, "
         "0.81 and 0.90 of their spread; once the network was trained on a made-up task, 1.30, 1.12 "
         "and 1.06 times.",

@@ -25,7 +25,7 @@ class AffineRuns:
         up: The number of layers for each node.
         down: Likewise.
         gives: Whether what the node makes is an affine map of what it reads.
-        takes: Whether the node can be part of a run at all: so, or a linear layer that then bends.
+        takes: Whether the node can be part of a run at all: so, or linear with an activation.
     """
 
     up: Sequence[int]
@@ -138,7 +138,7 @@ def is_affine(context: Context, index: int) -> bool:
 
 
 def _is_affine_op(node: Node) -> bool:
-    """Whether an op of one tensor is affine; a tensor as the denominator bends."""
+    """Whether an op of one tensor is affine; a tensor as the denominator is not."""
     first = node.kwargs.get("x1", node.args[0] if node.args else None)
     if node.class_name in _QUOTIENTS and not isinstance(first, Tensor):
         return False

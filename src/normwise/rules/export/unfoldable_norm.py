@@ -1,9 +1,9 @@
 """Batch normalizations that no layer beside them can take over.
 
 ## What it does
-Finds batch norms that can become part neither of the linear layers before them nor of those behind.
+Finds batch norms that can become part of no linear layer, neither before them nor after them.
 Before: every way back ends, through pooling, up-sampling or concatenation that nothing else reads,
-in a linear layer without an activation that nothing else reads. Behind: every way on ends likewise
+in a linear layer without an activation that nothing else reads. After: every way on ends likewise
 in a linear layer. Neither layer nor norm may be called twice. It only notes them, all in one.
 
 ## Why is this bad
@@ -14,7 +14,7 @@ pass over memory by itself; converters that fold regardless return wrong numbers
 - pytorch/glow issue 5892: wrong numbers where the relu between convolution and norm was ignored.
 - tflite-micro issue 1651: convolution, activation, norm is not fused.
 - tensorflow/model-optimization, default 8-bit patterns, read in the source: convolution and norm,
-  with a relu behind or without, and no others.
+  with a relu after it or without, and no others.
 - Measured: in small networks folding bought no speed; LiteRT, ONNX from TensorFlow and OpenVINO
   fold what can be folded by themselves.
 - Networks are built so on purpose: 62 of the 121 batch norms of DenseNet121 are such, and 16 of the
@@ -108,7 +108,7 @@ def _back(context: Context) -> list[bool]:
 
 
 def _forward(context: Context) -> list[bool]:
-    """For each node whether a scale and a shift of what it makes can be done behind."""
+    """For each node whether a scale and a shift of what it makes can be done after it."""
     found = [False] * len(context.nodes)
     for index in reversed(range(len(context.nodes))):
         readers = context.graph.consumers[index]
@@ -124,7 +124,7 @@ def _forward(context: Context) -> list[bool]:
 
 
 def _behind_a_sum() -> Context:
-    """A norm behind the sum of a residual block, before an activation."""
+    """A norm after the sum of a residual block, before an activation."""
     net = Sketch()
     x = net.conv(8, net.input(32, 32, 3))
     x = net.add("Add", x, net.conv(8, net.relu(net.norm(x, name="first"))))
@@ -155,7 +155,7 @@ def _usual() -> Context:
 
 
 def _into_the_next_layers() -> Context:
-    """A norm behind an activation that two convolutions read, one through a concatenation."""
+    """A norm after an activation that two convolutions read, one through a concatenation."""
     net = Sketch()
     x = net.norm(net.conv(8, net.input(32, 32, 3), activation="relu"))
     y = net.conv(8, x, activation="relu")
@@ -163,7 +163,7 @@ def _into_the_next_layers() -> Context:
 
 
 def _joined_before() -> Context:
-    """A norm behind a concatenation of convolutions that nothing else reads."""
+    """A norm after a concatenation of convolutions that nothing else reads."""
     net = Sketch()
     x = net.input(32, 32, 3)
     x = net.add("Concatenate", net.conv(8, x), net.add("UpSampling2D", net.conv(8, x)))

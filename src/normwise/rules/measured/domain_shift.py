@@ -7,7 +7,7 @@ each adapted `Normalization` reads in inference with the statistics that it hold
 with a gap of 0.5 and more (see `train-eval-gap`, which means the training's own data).
 
 ## Why is this bad
-Behind the first shifted layer every value lies beside what the weights were trained for, and a
+After the first shifted layer every value lies beside what the weights were trained for, and a
 network may predict nonsense on images of another sensor, stain or season without any error.
 
 ## Evidence

@@ -9,8 +9,8 @@ beside the path that they correct, or start as the identity (a gamma of zero), c
 normalization reads, and what a layer of one's own makes.
 
 ## Why is this bad
-The learned layer behind hardly notices the small branch, so that a skip or a whole decoder is
-carried along without effect, and its gradients are small for the same reason.
+The learned layer after the join hardly notices the small branch, so that a skip or a whole decoder
+is carried along without effect, and its gradients are small for the same reason.
 
 ## Evidence
 - The mechanism: the initializers of Keras draw all kernels of a layer from one distribution, so

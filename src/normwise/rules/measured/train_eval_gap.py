@@ -6,15 +6,15 @@ Runs samples through the network with its batch norms in training mode, and ever
 moving statistics that they hold. The gap of a layer is what the difference makes of a normalized
 value, whose standard deviation should be 1, in the root mean square over channels (weighted by
 gamma squared, a channel counting at most 3). It reports layers with a gap of 0.5 and more, if the
-outputs differ between the modes by 0.1 of their standard deviation and more. Behind half a standard
-deviation a relu passes 31 or 69% of what it should pass 50% of. Differences within two standard
-errors of the batches count for nothing, nor does a moving variance between that of batches and that
-of all data. New norms that nobody trained are exempt; on data that aren't the training's see
-`domain-shift`.
+outputs differ between the modes by 0.1 of their standard deviation and more. After a shift of half
+a standard deviation a relu passes 31 or 69% of what it should pass 50% of. Differences within two
+standard errors of the batches count for nothing, nor does a moving variance between that of batches
+and that of all data. New norms that nobody trained are exempt; on data that aren't the training's
+see `domain-shift`.
 
 ## Why is this bad
-The layers behind were trained on values that were normalized by batches, so that predictions are
-made from others: training looks fine, and validation and inference are wrong.
+The layers after these norms were trained on values that were normalized by batches, so that
+predictions are made from others: training looks fine, and validation and inference are wrong.
 
 ## Evidence
 - Wu & Johnson 2021, "Rethinking Batch in BatchNorm": moving averages lag behind the weights, and

@@ -4,18 +4,18 @@
 Follows convolutions and dense layers through everything that is affine (batch norm, dropout,
 average pooling, up-sampling, padding, reshapes, concatenation, sums) and reports runs of three and
 more. Runs along sums (residual blocks, feature pyramids), those around a pixel shuffle at the end
-of the network, and those whose inner results also go where they bend (dense blocks) are only notes;
-runs of two are by design in many networks. Norms that depend on the input (instance, group, layer)
-end a run.
+of the network, and those whose inner results also go to something nonlinear (dense blocks) are only
+notes; runs of two are by design in many networks. Norms that depend on the input (instance, group,
+layer) end a run.
 
 ## Why is this bad
-All layers of the run together are one linear map, so their depth buys no capacity, however many
-parameters it has; a normalization among them helps the optimizer, but bends nothing.
+All layers of the run together are one affine map, so their depth adds no capacity, however many
+parameters it has; a normalization among them can help the optimizer, but adds no nonlinearity.
 
 ## Evidence
-- Measured: in the network of the question everything behind conv6, seven transposed convolutions
+- Measured: in the network of the question everything after conv6, seven transposed convolutions
   with half of all parameters, is one affine map of conv6 and the two skips.
-- Measured: a convolution right behind convolution and batch norm is in MobileNetV2 (7 times),
+- Measured: a convolution right after convolution and batch norm is in MobileNetV2 (7 times),
   EfficientNetB0 (7) and MobileNetV3Small (5), and more often where sums stand between.
 
 ## Example
@@ -88,9 +88,9 @@ def _usual_activation(context: Context) -> str:
 
 
 def _mends(context: Context, runs: AffineRuns, chain: Chain, activation: str) -> tuple[Mend, ...]:
-    """An activation behind every layer of a chain but those that end it; none where one can't be.
+    """An activation after every layer of a chain but those that end it; none where one can't be.
 
-    It stands behind the norm of a layer that only a norm reads.
+    It stands after the norm of a layer that only a norm reads.
     """
     learned = [i for i in chain.layers if weight(context, i)]
     inner = [i for i in learned if runs.down[i] > 1]
@@ -112,7 +112,7 @@ def _spot(context: Context, chain: Chain, around: str, mends: tuple[Mend, ...]) 
     if around:
         return Spot(
             layers,
-            f"Nothing bends over {chain.length} learned layers in a row {around}, from {layers[0]} "
+            f"No nonlinearity in {chain.length} learned layers in a row {around}, from {layers[0]} "
             f"to {layers[-1]}.",
             Severity.INFO,
             by_hand="such runs are built on purpose.",
@@ -120,7 +120,8 @@ def _spot(context: Context, chain: Chain, around: str, mends: tuple[Mend, ...]) 
     return Spot(
         layers,
         f"{len(layers)} learned layers{_share(context, layers)}, from {layers[0]} to "
-        f"{layers[-1]}, are one affine map: nothing bends over {chain.length} layers in a row.",
+        f"{layers[-1]}, are one affine map: there is no nonlinearity between {chain.length} layers "
+        "in a row.",
         mends=mends,
         by_hand="a layer inside the run makes an output too, or ends it at another call.",
     )
@@ -138,7 +139,7 @@ def _share(context: Context, layers: Sequence[str]) -> str:
 def _around(
     context: Context, runs: AffineRuns, chain: Chain, summed: Sequence[bool], bent: Sequence[bool]
 ) -> str:
-    """What makes a chain one by design, as words behind "in a row"; empty if nothing does.
+    """What makes a chain one by design, as words after "in a row"; empty if nothing does.
 
     Args:
         context: The network.
@@ -156,7 +157,7 @@ def _around(
         return "along sums"
     if any(bent[i] for i in inner):
         return "whose results something else reads too"
-    # The identity of a residual block behind them: a sum reads it, and the block's branch bends it.
+    # The identity of a residual block after them: a sum reads it, and the branch is nonlinear.
     last = (i for i in chain.layers if runs.down[i] <= weight(context, i))
     return "before a residual block" if any(summed[i] and bent[i] for i in last) else ""
 
@@ -211,7 +212,7 @@ def _pyramid() -> Context:
 
 
 def _dense_block() -> Context:
-    """A dense block: what is made larger and predicted from is bent on the way to the next."""
+    """A dense block: what is made larger and predicted from is activated on the way to the next."""
     net = Sketch()
     x = net.conv(4, net.relu(net.conv(8, net.input(32, 32, 3))), name="grown")
     y = net.conv(4, net.relu(net.norm(x)), name="next")
@@ -266,7 +267,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     document=__doc__,
     look=_look,
-    fix="Put an activation behind each of these layers but the last, and train again.",
+    fix="Put an activation after each of these layers but the last, and train again.",
     keeps_outputs=False,
     invalid=(
         Invalid(_decoder, ("up1", "up2", "head")),

@@ -1,7 +1,7 @@
 """An activation on both sides of a normalization.
 
 ## What it does
-Finds normalizations that read the result of an activation and are read by another one. Behind a
+Finds normalizations that read the result of an activation and are read by another one. After a
 norm and its activation that is the pre-activation block of a residual network, and only a note.
 
 ## Why is this bad
@@ -38,7 +38,7 @@ from normwise.rules.context import OUTPUT, Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
-_BY_DESIGN = "a pre-activation block behind a norm and its activation is built so on purpose."
+_BY_DESIGN = "a pre-activation block after a norm and its activation is built so on purpose."
 _SHARED = "the activation is part of a layer whose result others read too."
 _BENDS = frozenset(
     {"relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "swish", "mish"}
@@ -80,7 +80,7 @@ def _is_activation(context: Context, index: int) -> bool:
 
 
 def _is_normalized(context: Context, activation: int) -> bool:
-    """Whether the activation itself stands behind a norm."""
+    """Whether the activation itself stands after a norm."""
     source = context.read(activation, dropout=True)
     return source is not None and context.is_norm(source)
 
@@ -102,7 +102,7 @@ def _apart() -> Context:
 
 
 def _pre_activation() -> Context:
-    """The first pre-activation block behind a stem of norm and relu."""
+    """The first pre-activation block after a stem of norm and relu."""
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))), name="stem")
     y = net.conv(8, net.relu(net.norm(x, name="norm"), name="relu"))
@@ -110,7 +110,7 @@ def _pre_activation() -> Context:
 
 
 def _one_each() -> Context:
-    """One activation a norm, before or behind it."""
+    """One activation a norm, before or after it."""
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
     x = net.conv(8, net.norm(net.conv(8, x, activation="relu")), activation="relu")

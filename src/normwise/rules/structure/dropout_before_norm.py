@@ -7,15 +7,15 @@ norms, drop-connect (one decision for a whole sample) and sums are exempt.
 
 ## Why is this bad
 Dropout raises the variance in training, of centred values to 1/(1 - rate) times that of inference
-and behind a relu further, but the moving variance is learned in training, so every prediction is
+and after a relu further, but the moving variance is learned in training, so every prediction is
 divided by a spread that is too large.
 
 ## Evidence
 - Li et al. 2018 (Understanding the Disharmony between Dropout and Batch Normalization by Variance
   Shift).
-- Measured: rate 0.5 on values behind a relu makes the variance in training 3.75 times that of
-  inference, and still 3.76 times behind a dense layer.
-- Measured: norms behind dropouts of 0.5, 0.25 and 0.15 in a dense network learn variances that are
+- Measured: rate 0.5 on values after a relu makes the variance in training 3.75 times that of
+  inference, and still 3.76 times after a dense layer.
+- Measured: norms after dropouts of 0.5, 0.25 and 0.15 in a dense network learn variances that are
   2.5, 1.5 and 1.25 times those of inference at random weights, and 1.3, 1.1 and 1.06 times once it
   is trained.
 - Naive versions report drop-connect: 9 places in EfficientNetB0 and 15 in EfficientNetV2B0, none of
@@ -32,7 +32,7 @@ x = keras.layers.BatchNormalization()(x)
 ```python
 x = keras.layers.Conv2D(32, 3)(x)
 x = keras.layers.BatchNormalization()(x)
-x = keras.layers.Dropout(0.5)(x)  # behind the last batch norm
+x = keras.layers.Dropout(0.5)(x)  # after the last batch norm
 ```
 
 ## Fix safety
@@ -59,7 +59,7 @@ _LINEAR = frozenset(
 )
 
 _Source = tuple[int, bool]
-"""A dropout, and whether an activation stands behind it."""
+"""A dropout, and whether an activation stands after it."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -78,20 +78,20 @@ def _look(context: Context) -> Iterator[Spot]:
     for index, (dropout, bent) in norms.items():
         names = (context.layer(dropout), context.layer(index))
         rate = float(context.nodes[dropout].config["rate"])
-        between = ", behind an activation" if bent else ""
+        between = ", with an activation between" if bent else ""
         yield Spot(
             names,
-            f"{names[1]} learns its variance behind {names[0]} of rate {rate:g}{between}: in "
+            f"{names[1]} learns its variance after {names[0]} of rate {rate:g}{between}: in "
             f"training it can be {1 / (1 - rate):.2g} times as large as in inference, and more "
             "where values aren't centred.",
             Severity.INFO if bent else None,
-            f"Put {names[0]} behind the last batch normalization.",
+            f"Put {names[0]} after the last batch normalization.",
             mends=mends[dropout],
         )
 
 
 def _mends(context: Context, dropout: int, norm: int) -> tuple[Mend, ...]:
-    """Puts a dropout behind the last norm that it leads to, and behind that one's activation."""
+    """Puts a dropout after the last norm that it leads to, and after that one's activation."""
     node, index = context.nodes[dropout], dropout
     while index != norm:
         readers = context.graph.consumers[index]
@@ -166,7 +166,7 @@ def _activation_between() -> Context:
 
 
 def _behind_the_last_norm() -> Context:
-    """Dropout behind the last batch norm, before the head."""
+    """Dropout after the last batch norm, before the head."""
     net = Sketch()
     x = net.add("Dropout", net.relu(net.norm(net.conv(8, net.input(32, 32, 3)))))
     return net.context(net.conv(1, x))
@@ -212,9 +212,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     document=__doc__,
     look=_look,
-    fix="Put the dropout behind the last batch normalization.",
+    fix="Put the dropout after the last batch normalization.",
     keeps_outputs=True,
-    by_hand="its result goes several ways, or it can't stand behind that normalization.",
+    by_hand="its result goes several ways, or it can't stand after that normalization.",
     invalid=(
         Invalid(_direct, ("drop", "norm")),
         Invalid(_through_linear_layers, ("drop", "block/norm")),

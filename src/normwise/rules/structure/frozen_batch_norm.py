@@ -55,7 +55,7 @@ _FRESH = "statistics are still 0 and 1: frozen like that these norms would never
 _FIRST_OVERWRITING = (3,)
 """The first Keras in which the `training` of `fit` overwrites that of an inner call."""
 SMALLEST_BACKBONE = 3
-"""Batch norms behind frozen layers from which on they are a frozen backbone's."""
+"""Batch norms after frozen layers from which on they are a frozen backbone's."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -109,7 +109,7 @@ def _spot_of_backbone(fresh: bool, tried: str, norms: tuple[str, ...]) -> Spot:
     return Spot(
         norms,
         f"{counted(len(norms), 'batch normalization')}, {span(norms)}, still "
-        f"{'learns' if len(norms) == 1 else 'learn'} statistics behind layers that are all "
+        f"{'learns' if len(norms) == 1 else 'learn'} statistics after layers that are all "
         f"frozen.{tried}",
         mends=() if fresh else _frozen_norms(norms),
         by_hand=_FRESH if fresh else None,

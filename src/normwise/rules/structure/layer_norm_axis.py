@@ -1,9 +1,9 @@
 """A layer normalization over axes that were hardly meant.
 
 ## What it does
-Finds layer and RMS norms over images that leave the channels out (the default axis behind a
+Finds layer and RMS norms over images that leave the channels out (the default axis after a
 channels-first layer, which is the width), and those whose axes take in rows and columns, so that
-gamma and beta have an entry for every pixel. The default behind channels-last layers, each
+gamma and beta have an entry for every pixel. The default after channels-last layers, each
 position by itself over its channels, is what ConvNeXt does and is never reported. Nor is a norm
 over several axes without gamma and beta: an instance norm, or the layer norm of the paper.
 
@@ -94,7 +94,7 @@ def _affine(node: Node) -> str:
 
 
 def _width() -> Context:
-    """The default axis behind a channels-first convolution."""
+    """The default axis after a channels-first convolution."""
     net = Sketch()
     x = net.conv(16, net.input(3, 32, 32), data_format="channels_first")
     x = net.relu(net.add("LayerNormalization", x, name="norm"))
@@ -128,7 +128,7 @@ def _without_affine() -> Context:
 
 
 def _channels_of_a_position() -> Context:
-    """The default behind channels-last convolutions, as in ConvNeXt."""
+    """The default after channels-last convolutions, as in ConvNeXt."""
     net = Sketch()
     x = net.add("LayerNormalization", net.conv(16, net.input(32, 32, 3)))
     return net.context(net.conv(1, net.relu(x)))

@@ -1,7 +1,7 @@
 """A mask is lost before a batch normalization.
 
 ## What it does
-Follows the mask of a `Masking` or `Embedding(mask_zero=True)` and reports a batch norm behind a
+Follows the mask of a `Masking` or `Embedding(mask_zero=True)` and reports a batch norm after a
 layer that doesn't pass masks on (a convolution, pooling, padding, reshape or raw op). Layers of
 unknown classes end the search.
 

@@ -6,9 +6,9 @@ Where the layer reads a normalization with a beta, that one gives it an offset, 
 only a note.
 
 ## Why is this bad
-Without a bias the activation bends at zero for every filter, and the normalization behind it can
-no longer move that point. A bias can be left out only where the normalization stands between layer
-and activation.
+Without a bias the activation has its kink at zero for every filter, and the normalization after it
+can no longer move that point. A bias can be left out only where the normalization stands between
+layer and activation.
 
 ## Evidence
 - karolzak/keras-unet, `custom_unet`: `Conv2D(activation="relu", use_bias=not use_batch_norm)` and
@@ -98,7 +98,7 @@ def _reads_beta(context: Context, origins: Sequence[int], index: int) -> bool:
 
 
 def _fused() -> Context:
-    """A fused activation, the norm behind it, at the input."""
+    """A fused activation, the norm after it, at the input."""
     net = Sketch()
     x = net.conv(16, net.input(32, 32, 3), activation="relu", use_bias=False, name="conv")
     return net.context(net.conv(1, net.norm(x)))
@@ -120,7 +120,7 @@ def _behind_a_beta() -> Context:
 
 
 def _behind_fixed_scaling() -> Context:
-    """A first layer behind a fixed `Normalization`, which has no beta that is learned."""
+    """A first layer after a fixed `Normalization`, which has no beta that is learned."""
     net = Sketch()
     x = net.add("Normalization", net.input(32, 32, 3))
     x = net.conv(16, x, activation="relu", use_bias=False, name="conv")

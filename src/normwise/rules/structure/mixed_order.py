@@ -1,8 +1,8 @@
-"""Some normalizations stand before the activation and others behind it.
+"""Some normalizations stand before the activation and others after it.
 
 ## What it does
-Sorts batch, group and instance norms by what they stand next to: a layer in front and an activation
-behind, or the reverse. A network where both kinds are at least a fifth of its norms is mixed. One
+Sorts batch, group and instance norms by what they stand next to: a layer before and an activation
+after, or the reverse. A network where both kinds are at least a fifth of its norms is mixed. One
 order alone is never reported, whichever it is.
 
 ## Why is this bad

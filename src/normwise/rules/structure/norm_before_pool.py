@@ -5,13 +5,13 @@ Finds batch normalizations whose only reader is a pooling layer that makes the t
 no activation between.
 
 ## Why is this bad
-Behind the pooling the same normalization costs a fraction of the time, a quarter for 2x2; in
+After the pooling the same normalization costs a fraction of the time, a quarter for 2x2; in
 inference both orders give the same result, for average pooling always and for max-pooling where
 gamma is positive.
 
 ## Evidence
 - Algebra: s x + t of a channel changes places with an average, and with a maximum where s > 0.
-- The statistics differ in training: those behind a max-pooling are of the maxima.
+- The statistics differ in training: those after a max-pooling are of the maxima.
 
 ## Example
 ```python
@@ -58,7 +58,7 @@ def _look(context: Context) -> Iterator[Spot]:
         times = area(before) / area(after)
         yield Spot(
             names,
-            f"{names[0]} stands before {names[1]}; behind it it would cost 1/{times} of the time.",
+            f"{names[0]} stands before {names[1]}; after it, it would cost 1/{times} of the time.",
             keeps_outputs="Average" in context.nodes[reader].class_name,
             mends=() if _shared(context, index) else (_move(context, index, reader),),
             by_hand=_SKIP,
@@ -119,7 +119,7 @@ RULE = Rule(
     severity=Severity.INFO,
     document=__doc__,
     look=_look,
-    fix="Move the normalization behind the pooling.",
+    fix="Move the normalization after the pooling.",
     keeps_outputs=False,
     invalid=(Invalid(_before_max, ("norm", "pool")), Invalid(_before_average, ("norm", "pool"))),
     valid=(_activation_between, _skip_too, _same_size),

@@ -59,14 +59,14 @@ def _look(context: Context) -> Iterator[Spot]:
 
 
 def _direct() -> Context:
-    """A batch norm right behind the input."""
+    """A batch norm right after the input."""
     net = Sketch()
     x = net.norm(net.input(32, 32, 9), name="norm")
     return net.context(net.conv(1, net.conv(8, x, activation="relu")))
 
 
 def _rescaled() -> Context:
-    """The same behind a rescaling, inside a nested model."""
+    """The same after a rescaling, inside a nested model."""
     inner = Sketch("backbone")
     y = inner.norm(inner.add("Rescaling", inner.input(None, None, 3), scale=1 / 255), name="norm")
     backbone = inner.graph(inner.conv(8, y))

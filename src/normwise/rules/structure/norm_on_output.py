@@ -15,7 +15,7 @@ depends, in training, on the samples beside it.
 
 ## Evidence
 - Mechanism: batch, instance and group norm subtract the mean of each channel over batch or space.
-- Contested for embeddings: a batch norm behind the embedding is common practice in face recognition
+- Contested for embeddings: a batch norm after the embedding is common practice in face recognition
   and re-identification.
 - DCGAN (Radford et al. 2015) leaves batch norm out at the generator's output for stability.
 
@@ -33,7 +33,7 @@ model = keras.Model(inputs, keras.layers.Activation("sigmoid")(x))
 ```
 
 ## Fix safety
-A batch norm behind a linear layer can be folded into it, and outputs stay; training behaves
+A batch norm after a linear layer can be folded into it, and outputs stay; training behaves
 otherwise from then on. Any other norm changes outputs when it is removed.
 """
 
@@ -70,10 +70,10 @@ def _look(context: Context) -> Iterator[Spot]:
             and context.activations[before] is None
             and context.only_reader(before) == norm
         )
-        behind = f" but for the {activation} behind it" if activation else ""
+        after = f" but for the {activation} after it" if activation else ""
         yield Spot(
             (name,),
-            f"{name} makes the prediction{behind}: its mean and spread are fixed.",
+            f"{name} makes the prediction{after}: its mean and spread are fixed.",
             severity,
             f"Remove {name}.",
             keeps_outputs=folds,
@@ -98,7 +98,7 @@ def _features(context: Context, norm: int) -> int | None:
 
 
 def _ends(context: Context) -> list[tuple[int | None, str | None]]:
-    """For each node the norm whose result it passes on, and the last activation behind that."""
+    """For each node the norm whose result it passes on, and the last activation after that."""
     ends: list[tuple[int | None, str | None]] = []
     for index, role in enumerate(context.roles):
         producers = context.producers[index]
@@ -136,28 +136,28 @@ def _before_resize() -> Context:
 
 
 def _after_softmax() -> Context:
-    """A batch norm behind the softmax."""
+    """A batch norm after the softmax."""
     net = Sketch()
     x = net.conv(4, net.input(32, 32, 3), activation="softmax")
     return net.context(net.norm(x, name="norm"))
 
 
 def _embedding() -> Context:
-    """A batch norm behind the vector of an embedding."""
+    """A batch norm after the vector of an embedding."""
     net = Sketch()
     x = net.add("GlobalAveragePooling2D", net.relu(net.conv(8, net.input(32, 32, 3))))
     return net.context(net.norm(net.dense(128, x), name="norm"))
 
 
 def _embedding_of_a_series() -> Context:
-    """The same behind layers that don't tell which axis the features are."""
+    """The same after layers that don't tell which axis the features are."""
     net = Sketch()
     x = net.add("Reshape", net.dense(48 * 16, net.input(8)), target_shape=(16, 48))
     return net.context(net.norm(x, name="norm"))
 
 
 def _features_unknown() -> Context:
-    """A batch norm behind a layer of one's own, whose features nothing counts."""
+    """A batch norm after a layer of one's own, whose features nothing counts."""
     net = Sketch()
     return net.context(net.norm(net.add("Mine", net.input(32, 32, 3)), name="norm"))
 
@@ -184,7 +184,7 @@ def _encoder() -> Context:
 
 
 def _encoder_of_unknown_layers() -> Context:
-    """The same behind layers that don't tell which axis the features are."""
+    """The same after layers that don't tell which axis the features are."""
     net = Sketch()
     x = net.add("TransformerBlock", net.input(10, 64))
     y = net.add("Reshape", net.input(10, 64), target_shape=(10, 64))

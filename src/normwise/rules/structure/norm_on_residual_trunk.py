@@ -2,7 +2,7 @@
 
 ## What it does
 Finds batch, group and instance norms that read the sum of a residual block and whose result is,
-directly or behind an activation, an addend of the next sum. Transformers with layer norm behind the
+directly or after an activation, an addend of the next sum. Transformers with layer norm after the
 sum are built so by design and not reported.
 
 ## Why is this bad
@@ -11,7 +11,7 @@ and gradients of the first blocks go through every one of these scales.
 
 ## Evidence
 - He et al. 2016 (Identity Mappings in Deep Residual Networks), Table 2, CIFAR-10 error of
-  ResNet-110: 6.61 % as original, 8.17 % with batch norm behind the addition.
+  ResNet-110: 6.61 % as original, 8.17 % with batch norm after the addition.
 
 ## Example
 ```python
@@ -50,7 +50,7 @@ def _look(context: Context) -> Iterator[Spot]:
             yield Spot(
                 names,
                 f"{names[1]} stands on the identity path from {names[0]} to {names[2]}.",
-                fix=f"Move {names[1]} into the branch behind {names[0]}, and train again.",
+                fix=f"Move {names[1]} into the branch after {names[0]}, and train again.",
                 mends=tuple(_mends(context, index, source, following)),
             )
 
@@ -78,7 +78,7 @@ def _is_sum(context: Context, index: int) -> bool:
 
 
 def _between_sums() -> Context:
-    """A batch norm and relu behind the sum, on the way of the next identity."""
+    """A batch norm and relu after the sum, on the way of the next identity."""
     net = Sketch()
     x = net.conv(8, net.input(32, 32, 3))
     x = net.add("Add", x, net.conv(8, net.relu(x)), name="one")
@@ -97,7 +97,7 @@ def _in_the_branch() -> Context:
 
 
 def _transformer() -> Context:
-    """Layer norm behind the sum, as the first transformers have it."""
+    """Layer norm after the sum, as the first transformers have it."""
     net = Sketch()
     x = net.input(10, 8)
     for _ in range(2):

@@ -78,7 +78,7 @@ def _padded() -> Context:
 
 
 def _norm_first() -> Context:
-    """The norm first, the padding behind it."""
+    """The norm first, the padding after it."""
     net = Sketch()
     x = net.add("ZeroPadding2D", net.norm(net.conv(8, net.input(32, 32, 3))))
     return net.context(net.conv(1, net.relu(x)))

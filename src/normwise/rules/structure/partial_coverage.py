@@ -75,7 +75,7 @@ def _gates(context: Context) -> list[bool]:
 def _is_hidden(context: Context, index: int) -> bool:
     """Whether a convolution over space feeds another learned layer."""
     if context.nodes[index].class_name not in CONVOLUTIONS or not context.layout.scales[index]:
-        return False  # one value a channel, as in squeeze-and-excite branches and behind pooling
+        return False  # one value a channel, as in squeeze-and-excite branches and after pooling
     if context.layout.regions[index] == HEAD:
         return False
     return context.reaches_linear[index] or context.reaches_norm[index]

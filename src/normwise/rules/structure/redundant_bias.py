@@ -1,4 +1,4 @@
-"""Biases that the normalization right behind cancels.
+"""Biases that the normalization right after them cancels.
 
 ## What it does
 Finds convolutions and dense layers with a bias whose only reader is a normalization that takes its
@@ -63,7 +63,7 @@ def _spot(context: Context, dead: Sequence[int]) -> Spot:
     layers = context.layers(dead)
     return Spot(
         layers,
-        f"{len(dead)} {have}{total} that the normalization right behind cancels.",
+        f"{len(dead)} {have}{total} that the normalization right after it cancels.",
         mends=tuple(map(DropBias, layers)),
     )
 
@@ -117,7 +117,7 @@ def _one_group_each() -> Context:
 
 
 def _activation_between() -> Context:
-    """An activation between, fused or not: the bias says where it bends."""
+    """An activation between, fused or not: the bias shifts what it reads."""
     net = Sketch()
     x = net.norm(net.conv(16, net.input(32, 32, 3), activation="relu"))
     x = net.norm(net.relu(net.conv(16, x)))

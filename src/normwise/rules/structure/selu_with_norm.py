@@ -77,14 +77,14 @@ def _beside(context: Context, norm: int) -> int | None:
 
 
 def _fused() -> Context:
-    """A dense layer with SELU, and a batch norm behind it."""
+    """A dense layer with SELU, and a batch norm after it."""
     net = Sketch()
     x = net.norm(net.dense(16, net.input(8), activation="selu"), name="norm")
     return net.context(net.dense(1, x))
 
 
 def _apart() -> Context:
-    """A batch norm, and SELU behind it."""
+    """A batch norm, and SELU after it."""
     net = Sketch()
     x = net.norm(net.dense(16, net.input(8)), name="norm")
     return net.context(net.dense(1, net.add("Activation", x, activation="selu")))
@@ -98,7 +98,7 @@ def _alpha_dropout() -> Context:
 
 
 def _layer_between() -> Context:
-    """A norm at the input and SELU in the layers behind: the first layer lies between."""
+    """A norm at the input and SELU in the layers after it: the first layer lies between."""
     net = Sketch()
     x = net.dense(16, net.norm(net.input(8)), activation="selu")
     return net.context(net.dense(1, net.dense(16, x, activation="selu")))

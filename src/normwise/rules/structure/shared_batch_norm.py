@@ -107,7 +107,7 @@ def _what_it_does(context: Context, index: int) -> object:
 
 
 def _two_streams() -> Context:
-    """One batch norm behind two different convolutions."""
+    """One batch norm after two different convolutions."""
     net = Sketch()
     a, b = net.conv(8, net.input(32, 32, 9)), net.conv(8, net.input(32, 32, 2))
     x = net.add("Concatenate", net.norm(a, name="norm"), net.again("norm", b))

@@ -1,7 +1,7 @@
 """A normalization over a single value, whose result is always beta.
 
 ## What it does
-Finds instance and group norms with one value a group (behind a global pooling, at a resolution of
+Finds instance and group norms with one value a group (after a global pooling, at a resolution of
 1x1, on vectors with as many groups as features), layer norms over axes of size 1, and, where the
 batch size is known, batch norms that see one value a channel. Batch norms that use moving
 statistics in training are exempt: those with `trainable=False`, and from Keras 3.16 on those in a
@@ -97,7 +97,7 @@ def _product(sizes: list[int | None]) -> int | None:
 
 
 def _pooled() -> Context:
-    """An instance norm behind a global pooling."""
+    """An instance norm after a global pooling."""
     net = Sketch()
     x = net.add("GlobalAveragePooling2D", net.conv(8, net.input(32, 32, 3)), keepdims=True)
     x = net.add("GroupNormalization", x, groups=-1, name="norm")

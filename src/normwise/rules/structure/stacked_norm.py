@@ -1,10 +1,10 @@
-"""A normalization right behind another one.
+"""A normalization right after another one.
 
 ## What it does
-Finds a norm that reads another norm's result directly, and a norm behind a norm and its activation
-where nothing else uses what lies between. Where layers read an activation behind the second one, it
-is the pre-activation block behind a norm and relu, and only a note; so is a norm that begins a
-residual block whose shortcut reads the first one too, as behind the patches of a vision
+Finds a norm that reads another norm's result directly, and a norm after a norm and its activation
+where nothing else uses what lies between. Where layers read an activation after the second one, it
+is the pre-activation block after a norm and relu, and only a note; so is a norm that begins a
+residual block whose shortcut reads the first one too, as after the patches of a vision
 transformer, and so are two norms of different kinds over different axes.
 
 ## Why is this bad
@@ -47,7 +47,7 @@ _AT_THE_END = frozenset({Role.POOL, Role.GLOBAL_POOL, Role.SHAPE})
 _TWO_KINDS = "norms of two kinds, over different axes, may both be meant."
 _BY_DESIGN = "a block may begin so on purpose."
 _SHORTCUT = Role.PASS, Role.SHAPE, Role.BORDER, Role.POOL, Role.RESAMPLE, Role.NORM, Role.LINEAR
-"""What may stand on a shortcut, if nothing on it bends."""
+"""What may stand on a shortcut, if nothing on it is nonlinear."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
@@ -86,7 +86,7 @@ def _direct(
 
 
 def _shortcuts(context: Context) -> Sequence[tuple[int, ...]]:
-    """For each node two at most of its readers that are sums, or lead to one without a bend."""
+    """For each node two at most of its readers that are sums, or lead to one linearly."""
     found = [False] * len(context.nodes)
     for index in reversed(range(len(context.nodes))):
         role = context.roles[index]
@@ -147,7 +147,7 @@ def _through_identities() -> Context:
 
 
 def _glue() -> Context:
-    """A norm behind a norm and its relu, and nothing bends behind it."""
+    """A norm after a norm and its relu, and no activation after it."""
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="one"), name="relu")
     return net.context(net.conv(1, net.norm(x, name="two")))
@@ -162,7 +162,7 @@ def _twice_at_the_end() -> Context:
 
 
 def _pre_activation() -> Context:
-    """The first pre-activation block behind a stem of norm and relu."""
+    """The first pre-activation block after a stem of norm and relu."""
     net = Sketch()
     x = net.relu(net.norm(net.conv(8, net.input(32, 32, 3)), name="one"), name="stem")
     y = net.conv(8, net.relu(net.norm(x, name="two")))
@@ -170,7 +170,7 @@ def _pre_activation() -> Context:
 
 
 def _pre_norm() -> Context:
-    """The first block of a transformer behind normalized patches: its sum reads them too."""
+    """The first block of a transformer after normalized patches: its sum reads them too."""
     net = Sketch()
     x = net.conv(16, net.input(32, 32, 3), size=4, strides=(4, 4))
     x = net.add("LayerNormalization", x, name="one")
@@ -180,7 +180,7 @@ def _pre_norm() -> Context:
 
 
 def _projected_shortcut() -> Context:
-    """A pre-activation block behind a stem of convolution and norm, with a projection."""
+    """A pre-activation block after a stem of convolution and norm, with a projection."""
     net = Sketch()
     x = net.norm(net.conv(8, net.input(32, 32, 3)), name="one")
     y = net.conv(16, net.relu(net.norm(x, name="two")), strides=(2, 2))
@@ -189,14 +189,14 @@ def _projected_shortcut() -> Context:
 
 
 def _two_kinds() -> Context:
-    """A layer norm behind a batch norm, as where two parts of a network meet."""
+    """A layer norm after a batch norm, as where two parts of a network meet."""
     net = Sketch()
     x = net.norm(net.dense(8, net.input(16)), name="one")
     return net.context(net.dense(1, net.relu(net.add("LayerNormalization", x, name="two"))))
 
 
 def _scaled_input() -> Context:
-    """A batch norm behind a fixed `Normalization` of the input, which learns nothing."""
+    """A batch norm after a fixed `Normalization` of the input, which learns nothing."""
     net = Sketch()
     x = net.norm(net.add("Normalization", net.input(32, 32, 3)))
     return net.context(net.conv(1, x))

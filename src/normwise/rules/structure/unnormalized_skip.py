@@ -4,18 +4,18 @@
 Finds tensors that one reader normalizes while another way takes them raw, through a gate too, into
 a concatenation whose result reaches a convolution or dense layer without being normalized. All
 tensors that one concatenation gets so are one finding. What is joined by a sum is exempt (an
-identity path stays raw on purpose), and so are concatenations with a norm behind them, as in
+identity path stays raw on purpose), and so are concatenations with a norm after them, as in
 DenseNet, also where a shortcut reads them beside it, and tensors that no learned layer made, such
 as scaled or embedded inputs. It is only a note where the tensor is the trunk of residual blocks, or
 is joined with a layer's raw result that was made from its norm, as in dense blocks.
 
 ## Why is this bad
-The layer behind the concatenation sees channels at two scales, normalized ones beside raw ones
+The layer after the concatenation sees channels at two scales, normalized ones beside raw ones
 whose scale drifts in training, which is what the normalization was put there to prevent.
 
 ## Evidence
 - Measured: in the network of the question both skips tap their convolution before its batch norm.
-- Measured: DenseNet121 has 58 raw taps, all with a batch norm behind the concatenation, and
+- Measured: DenseNet121 has 58 raw taps, all with a batch norm after the concatenation, and
   ResNet50V2 has 9, all into sums; none of them is a fault.
 
 ## Example
@@ -111,7 +111,7 @@ def _spot(
     )
     return Spot(
         (*layers, join),
-        f"{join} gets {raw} from before {normal}, and no normalization stands behind {join}.",
+        f"{join} gets {raw} from before {normal}, and no normalization follows {join}.",
         severity,
         f"Let {join} read {normal} instead of {raw}, and train again.",
         mends=() if severity else tuple(rereads),
@@ -132,7 +132,7 @@ def _is_sum(context: Context, index: int) -> bool:
 def _grown(context: Context) -> Sequence[int | None]:
     """For each node the tensor from whose norm it was made, where it is a layer's raw result.
 
-    That is how dense blocks grow: one layer behind the other from the norm on, at one resolution.
+    That is how dense blocks grow: one layer after the other from the norm on, at one resolution.
     """
     scales = context.layout.scales
     begun: list[int | None] = []
@@ -205,7 +205,7 @@ def _taps(context: Context) -> list[int | None]:
 
 
 def _learned(context: Context) -> Sequence[bool]:
-    """For each node whether a learned layer is behind it; what encodes an input is none."""
+    """For each node whether a learned layer is after it; what encodes an input is none."""
     found: list[bool] = []
     for index, node in enumerate(context.nodes):
         own = node.class_name not in _ENCODINGS and context.parameters[node.layer] != 0
@@ -282,7 +282,7 @@ def _dense_block() -> Context:
 
 
 def _norm_behind() -> Context:
-    """A norm behind the concatenation, as in dense blocks."""
+    """A norm after the concatenation, as in dense blocks."""
     net = Sketch()
     x = net.conv(8, net.input(32, 32, 3))
     y = net.conv(8, net.relu(net.norm(x)))
@@ -291,7 +291,7 @@ def _norm_behind() -> Context:
 
 
 def _shortcut_beside_norm() -> Context:
-    """A norm behind the concatenation and a projected shortcut beside it, as in a ResU-Net."""
+    """A norm after the concatenation and a projected shortcut beside it, as in a ResU-Net."""
     net = Sketch()
     tap = net.conv(8, net.input(32, 32, 3))
     x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
@@ -318,7 +318,7 @@ def _into_a_sum() -> Context:
 
 
 def _normalized_skip() -> Context:
-    """A skip behind norm and relu, which the next block happens to normalize again."""
+    """A skip after norm and relu, which the next block happens to normalize again."""
     net = Sketch()
     tap = net.relu(net.norm(net.conv(8, net.input(32, 32, 3))))
     x = net.conv(16, net.relu(net.norm(tap)), strides=(2, 2))
@@ -341,7 +341,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     document=__doc__,
     look=_look,
-    fix="Let the skip start behind the normalization, and train again.",
+    fix="Let the skip start after the normalization, and train again.",
     keeps_outputs=False,
     invalid=(
         Invalid(_raw_skip, ("tap", "join")),

@@ -2,7 +2,7 @@
 
 ## What it does
 Compares the `axis` of batch and group normalizations with the axis that holds the channels of what
-they read. The nearest layer with a `data_format` tells which one that is; behind a Reshape or
+they read. The nearest layer with a `data_format` tells which one that is; after a Reshape or
 Permute nothing does, and the rule stays silent.
 
 ## Why is this bad
@@ -74,14 +74,14 @@ def _look(context: Context) -> Iterator[Spot]:
 
 
 def _rows() -> Context:
-    """A batch norm with `axis=1` behind a channels-last convolution."""
+    """A batch norm with `axis=1` after a channels-last convolution."""
     net = Sketch()
     x = net.norm(net.conv(16, net.input(32, 32, 3)), axis=1, name="norm")
     return net.context(net.conv(1, net.relu(x)))
 
 
 def _width() -> Context:
-    """A batch norm with the default axis behind a channels-first convolution."""
+    """A batch norm with the default axis after a channels-first convolution."""
     net = Sketch()
     x = net.conv(16, net.input(3, 32, 32), data_format="channels_first")
     x = net.relu(net.norm(x, name="norm"))
@@ -104,7 +104,7 @@ def _spectrum() -> Context:
 
 
 def _each_frame() -> Context:
-    """A batch norm over rows in a `TimeDistributed`, behind a convolution of each frame."""
+    """A batch norm over rows in a `TimeDistributed`, after a convolution of each frame."""
     first, second, net = Sketch(), Sketch(), Sketch()
     conv = first.graph(first.conv(8, first.input()))
     norm = second.graph(second.norm(second.input(), axis=1, name="norm"))
@@ -120,14 +120,14 @@ def _over_time() -> Context:
 
 
 def _channels_behind_time() -> Context:
-    """Channels-first series, whose channels stand behind time."""
+    """Channels-first series, whose channels come after time."""
     net = Sketch()
     x = net.norm(net.input(10, 3, 32, 32), axis=2)
     return net.context(net.add("ConvLSTM2D", x, filters=4, data_format="channels_first"))
 
 
 def _channels_first() -> Context:
-    """`axis=1` behind a channels-first convolution, through dropout and activation."""
+    """`axis=1` after a channels-first convolution, through dropout and activation."""
     net = Sketch()
     x = net.conv(16, net.input(3, 32, 32), data_format="channels_first")
     x = net.norm(net.add("Dropout", net.relu(x)), axis=1)
@@ -142,7 +142,7 @@ def _features() -> Context:
 
 
 def _permuted() -> Context:
-    """`axis=1` behind a Permute that moves the channels there."""
+    """`axis=1` after a Permute that moves the channels there."""
     net = Sketch()
     x = net.add("Permute", net.conv(16, net.input(32, 32, 3)), dims=(3, 1, 2))
     return net.context(net.norm(x, axis=1))

@@ -11,7 +11,7 @@ A channel that is constant, or that gamma takes away, costs time and memory and 
 nothing.
 
 ## Evidence
-- The mechanism: a relu that is never reached leaves zeros for the norm behind it; weight decay or
+- The mechanism: a relu that is never reached leaves zeros for the norm after it; weight decay or
   an L1 regularizer takes gammas to zero.
 - Liu et al. 2017 (Network Slimming): channels with small gammas can be removed.
 

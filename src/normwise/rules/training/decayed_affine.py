@@ -8,7 +8,7 @@ regularizer on gamma, which prunes channels, and layers with `trainable=False` a
 
 ## Why is this bad
 Decay pulls gamma towards 0 and so shrinks every feature, for which the next layer's weights only
-make up; on beta it does the same to the offset that decides where an activation bends.
+make up; on beta it does the same to the offset that decides what an activation passes on.
 
 ## Evidence
 - He et al. 2019 (Bag of Tricks for Image Classification with CNNs), section 3.1: weight decay on

@@ -15,7 +15,7 @@ gradients of that step mean nothing, and the moving variance is pulled towards z
 
 ## Example
 ```python
-model.fit(x, y, batch_size=32)  # 1,025 samples, and BatchNormalization behind Dense
+model.fit(x, y, batch_size=32)  # 1,025 samples, and BatchNormalization after Dense
 ```
 
 ## Use instead

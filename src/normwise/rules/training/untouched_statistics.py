@@ -6,7 +6,7 @@ or beta have left their initial values. Where both are as they began the norm ma
 rule stays silent; norms with `trainable=False`, which may serve as fixed scales, are exempt.
 
 ## Why is this bad
-In inference the norm leaves its input as it is, but the layers behind were trained on normalized
+In inference the norm leaves its input as it is, but the layers after it were trained on normalized
 values, so that predictions have little to do with what was trained.
 
 ## Evidence
