@@ -9,6 +9,7 @@ import typer
 from normwise.cli.console import Imports, output, print_json
 from normwise.cli.findings import print_checked
 from normwise.cli.fixes import FixCommand, Level, print_fixed, refuse_impossible
+from normwise.cli.options import read_bands
 from normwise.cli.own_code import import_and_tell
 from normwise.workflows.check_data import LIMIT, refuse_without_data
 
@@ -139,7 +140,7 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         new_data=new_data,
         limit=limit,
         nodata=nodata,
-        bands=_channels(bands),
+        bands=read_bands(bands),
         tile=tile,
     ):
         done.append(checked)
@@ -150,14 +151,6 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     _print_all(done, format)
     if code := exit_code(done, fail_on):
         raise typer.Exit(code)
-
-
-def _channels(bands: str | None) -> list[int] | None:
-    if bands is None:
-        return None
-    from normwise.cli.predict import read_bands  # noqa: PLC0415 - rarely needed
-
-    return read_bands(bands)
 
 
 def _fix(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normwise.cli.console import Imports, output, print_json
+from normwise.cli.options import read_size
 from normwise.errors import ExportError
 
 if TYPE_CHECKING:
@@ -42,13 +43,12 @@ def export(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Export a model; each file is run beside Keras, and one that differs is not kept."""
-    from normwise.cli.predict import read_tile  # noqa: PLC0415 - light start-up
-    from normwise.workflows.export import Export  # noqa: PLC0415
+    from normwise.workflows.export import Export  # noqa: PLC0415 - light start-up
     from normwise.workflows.export import export as workflow  # noqa: PLC0415
     from normwise.workflows.models import import_modules  # noqa: PLC0415
 
     import_modules(imports or [])
-    sizes = read_tile(size, "--size")
+    sizes = read_size(size, "--size")
     try:
         done = workflow(model, out, format, size=sizes, data=data, overwrite=overwrite)
     except ExportError as error:

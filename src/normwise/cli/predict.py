@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.console import Imports, output, print_json
+from normwise.cli.options import read_bands, read_size
 from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
 
@@ -135,7 +136,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "bands": read_bands(bands),
         "nodata": nodata,
         "tta": tta,
-        "tile": read_tile(tile),
+        "tile": read_size(tile, "--tile"),
         "memory": memory,
         "overwrite": overwrite,
         "resume": resume,
@@ -178,26 +179,3 @@ def print_forecasts(
         return
     for found in forecasts:
         output.print(str(found), highlight=False, markup=False, soft_wrap=True)
-
-
-def read_tile(text: str | None, option: str = "--tile") -> int | list[int] | None:
-    """The size that an option names, None for none."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise NormwiseError(
-            f"{option} is {text!r}; expected pixels along each axis, for example 512 or 512,1024."
-        )
-    sizes = [int(part) for part in parts]
-    return sizes if len(sizes) > 1 else sizes[0]
-
-
-def read_bands(text: str | None) -> list[int] | None:
-    """The channels that `--bands` names, None for none."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise NormwiseError(f"--bands is {text!r}; expected numbers from 0, for example 0,1,2.")
-    return [int(part) for part in parts]

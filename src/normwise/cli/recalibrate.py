@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.console import Format, Imports
+from normwise.cli.options import read_bands
 from normwise.cli.own_code import import_and_tell
 
 
@@ -40,8 +41,7 @@ def recalibrate(  # noqa: PLR0913, PLR0917 - one for each option
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Measure what batch normalizations should hold, on these images, and write the model."""
-    from normwise.cli.predict import read_bands  # noqa: PLC0415 - light start-up
-    from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415
+    from normwise.cli.rewrites import print_rewrite  # noqa: PLC0415 - light start-up
     from normwise.workflows.recalibrate import recalibrate as workflow  # noqa: PLC0415
     from normwise.workflows.rewrites import refuse_output, write_rewrite  # noqa: PLC0415
 
