@@ -143,7 +143,7 @@ def test_an_existing_run_is_not_overwritten(run, data):
         (("evaluate", "missing.keras", "."), "no such file"),
         (("train", "."), "is no data folder"),
         (("predict", "missing.keras", "missing.png", "-o", "x.tif"), "no such file"),
-        (("show", "missing.keras", "--size", "big"), "HEIGHTxWIDTH"),
+        (("show", "missing.keras", "--size", "big"), "for example 512"),
     ],
 )
 def test_unusable_input_is_one_clear_error(arguments, said, tmp_path):

@@ -1,11 +1,16 @@
 """The table of a network: positions, skips, and how many values are behind each statistic."""
 
+import json
+import re
+
 import keras
+import pytest
 from keras import layers
 
 import normwise as nw
+from normwise.errors import NetworkError
 from normwise.norms import NormPlan
-from normwise.workflows.show import show
+from normwise.workflows.show import show, tiling
 from tests import zoo
 
 
@@ -34,6 +39,56 @@ def test_a_free_size_is_said_in_letters_or_numbers():
     model = nw.build("unet", (None, None, 3), filters=2, depth=2)
     assert rows(model)["encoder2_conv1_norm"].elements_text == "8\u00b7H/2\u00b7W/2"
     assert rows(model, size=(64, 32))["encoder2_conv1_norm"].elements == 8 * 32 * 16
+    assert rows(model, size=64)["encoder2_conv1_norm"].elements == 8 * 32 * 32
+
+
+def network_of(shape):
+    inputs = keras.Input(shape)
+    x = layers.BatchNormalization(name="norm")(layers.Dense(2)(inputs))
+    return keras.Model(inputs, layers.Dense(1)(layers.ReLU()(x)), name="net")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "said"),
+    [
+        ((None, None, 3), (64,), "size is 64; 'net' has 2 axes over space: give a number for each"),
+        ((None, None, 3), (8, 8, 8), "size is 8 x 8 x 8; 'net' has 2 axes over space"),
+        ((None, None, 3), (64, 0), "size is 64 x 0; expected numbers above 0"),
+        ((None, 3), (8, 8), "'net' has 1 axis over space: give a number for each"),
+        ((5,), 32, "size is 32; 'net' has no axes over space."),
+        ((None, 16, 3), (64, 32), "size is 64 x 32; 'net' takes images of free x 16 only"),
+        ((64, 64, 3), 32, "size is 32 x 32; 'net' takes images of 64 x 64 only"),
+    ],
+)
+def test_a_size_that_would_do_nothing_is_refused(shape, size, said):
+    with pytest.raises(NetworkError, match=re.escape(said)):
+        show(network_of(shape), size=size)
+
+
+@pytest.mark.parametrize("shape", [(None, None, 3), (None, 16, 3), (64, 16, 3)])
+def test_a_size_that_the_network_takes(shape):
+    assert rows(network_of(shape), size=(64, 16))["norm"].elements == 8 * 64 * 16
+
+
+def test_of_several_inputs_one_has_to_take_the_size():
+    free, fixed = keras.Input((None, None, 2)), keras.Input((8, 8, 2))
+    both = [layers.Conv2D(1, 1)(free), layers.Conv2D(1, 1)(fixed)]
+    model = keras.Model([free, fixed], both)
+    assert show(model, size=(64, 32)).rows
+    with pytest.raises(NetworkError, match="takes images of 8 x 8 or 16 x 16 only"):
+        sides = [keras.Input((side, side, 2)) for side in (8, 16)]
+        show(keras.Model(sides, [layers.Conv2D(1, 1)(side) for side in sides]), size=64)
+
+
+def test_the_tiling_for_json():
+    model = nw.build("unet", (None, None, 3), filters=2, depth=1, norm="instance@pre-activation")
+    told, found = tiling(model), nw.tiling_of(model)
+    assert told["stride"] == [2, 2] and not told["exact"]
+    assert told["halo"] == [list(sides) for sides in found.halo]
+    first = found.reasons[0]
+    assert told["reasons"][0] == {"layer": first.layer, "reason": first.reason}
+    assert [(row["tile"], row["wasted"]) for row in told["table"]] == list(found.table) != []
+    assert json.loads(json.dumps(told)) == told
 
 
 def test_channels_first_counts_pixels_and_channels():

@@ -1,6 +1,5 @@
 """`normwise show MODEL`: the network as a table, or drawn."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from normwise.cli.console import Format, output, print_json
+from normwise.cli.options import read_size
 from normwise.cli.own_code import import_and_tell
-from normwise.errors import NormwiseError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,12 +32,15 @@ def show(
         int, typer.Option("--batch-size", "-b", min=1, help="N, for the batch statistics.")
     ] = 8,
     size: Annotated[
-        str | None, typer.Option(help="Input size HxW, for networks of free size: 256x256.")
+        str | None,
+        typer.Option(metavar="N|N,N", help="Pixels along each axis, for networks of free size."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Draw the network: a .svg or .png file.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing drawing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing drawing.")
+    ] = False,
     tiles: Annotated[
         bool, typer.Option("--tiles", help="Stride, halo, and what tiles of a size spend on halos.")
     ] = False,
@@ -48,25 +50,17 @@ def show(
     from normwise.workflows import show as workflow  # noqa: PLC0415 - light start-up
 
     import_and_tell(None, model)
-    table = workflow.show(model, batch_size, _size(size))
+    table = workflow.show(model, batch_size, read_size(size, "--size"))
     if format is Format.json:
-        print_json(table.to_dict())
+        print_json(table.to_dict() | ({"tiling": workflow.tiling(model)} if tiles else {}))
     else:
         print_table(table)
-    if tiles and format is Format.text:
-        output.print(workflow.tiles(model), markup=False, highlight=False, soft_wrap=True)
+        if tiles:
+            output.print(workflow.tiles(model), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         workflow.draw(model, out, overwrite=overwrite)
         if format is Format.text:
             output.print(f"Drawn to {out}", markup=False, highlight=False)
-
-
-def _size(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d+(x\d+)*", text):
-        raise NormwiseError(f"--size is {text!r}; expected HEIGHTxWIDTH, for example 256x256.")
-    return tuple(int(part) for part in text.split("x"))
 
 
 def print_table(table: "NetworkTable") -> None:

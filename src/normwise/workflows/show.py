@@ -1,11 +1,13 @@
 """Describes a network as a table: each layer, where normalization stands, what skips carry."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from normwise.errors import NetworkError
 from normwise.graph.catalogue import BATCH_NORMS, Role, activation_of, role_of
 from normwise.graph.channels import channels_of, spatial_shape
 from normwise.graph.graph import Shape
@@ -74,25 +76,28 @@ class NetworkTable:
         }
 
 
-def show(model: Any, batch_size: int = 8, size: tuple[int, ...] | None = None) -> NetworkTable:
+def show(model: Any, batch_size: int = 8, size: int | Sequence[int] | None = None) -> NetworkTable:
     """Describes a network layer by layer, without loading a backend for files.
 
     Args:
         model: A live model, file, run folder or `"package.module:callable"`.
         batch_size: N, for the number of values behind each batch statistic.
-        size: Height and width of the input in pixels, for networks of free size.
+        size: Pixels of the input along each axis, for networks of free size: one number or one for
+            each axis.
 
     Returns:
         The table.
 
     Raises:
         ModelReadError: The model can't be read.
+        NetworkError: It takes no images of that size.
     """
     graph = graph_of(model)
     layout = layout_of(graph)
     placement = Placement(layout)
+    sizes = None if size is None else _sizes(layout, size)
     total = total_parameters(graph)
-    rows = tuple(_row(placement, i, batch_size, size) for i in range(len(layout.graph.nodes)))
+    rows = tuple(_row(placement, i, batch_size, sizes) for i in range(len(layout.graph.nodes)))
     return NetworkTable(
         graph.name,
         graph.source,
@@ -116,6 +121,26 @@ def tiles(model: Any) -> str:
     return f"Tiles: {tiling_of_graph(graph_of(model))}"
 
 
+def tiling(model: Any) -> dict[str, Any]:
+    """The same, for JSON: `table` has sizes of tiles in pixels and the share wasted on halos.
+
+    Args:
+        model: As for `show`.
+
+    Raises:
+        ModelReadError: The model can't be read.
+        NetworkError: It takes nothing that has an extent over space.
+    """
+    found = tiling_of_graph(graph_of(model))
+    return {
+        "stride": list(found.stride),
+        "halo": [list(sides) for sides in found.halo],
+        "exact": found.exact,
+        "reasons": [asdict(reason) for reason in found.reasons],
+        "table": [{"tile": tile, "wasted": share} for tile, share in found.table],
+    }
+
+
 def draw(model: Any, out: str | Path, *, overwrite: bool = False) -> Path:
     """Draws a network with its normalization in colour as SVG or PNG, by the suffix of `out`.
 
@@ -128,6 +153,38 @@ def draw(model: Any, out: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(out)
     draw_network(graph_of(model), path, overwrite=overwrite)
     return path
+
+
+def _sizes(layout: Layout, size: int | Sequence[int]) -> tuple[int, ...]:
+    """A size in pixels along each axis, which the network has to take.
+
+    Raises:
+        NetworkError: It doesn't.
+    """
+    graph, axes = layout.graph, len(layout.stride)
+    sizes = (size,) * max(1, axes) if isinstance(size, int) else tuple(size)
+    got = f"size is {_sides(sizes)}; "
+    if len(sizes) != axes:
+        counted = "1 axis" if axes == 1 else f"{axes or 'no'} axes"
+        advice = ": give a number for each, or one for all." if axes else "."
+        raise NetworkError(f"{got}{graph.name!r} has {counted} over space{advice}")
+    if min(sizes, default=1) < 1:
+        raise NetworkError(f"{got}expected numbers above 0.")
+    known = [spatial_shape(graph, tensor.node) for tensor in graph.input_tensors]
+    taken = [shape for shape in known if shape and len(shape) == axes]
+    if taken and not any(_takes(shape, sizes) for shape in taken):
+        shapes = " or ".join(dict.fromkeys(map(_sides, taken)))
+        raise NetworkError(f"{got}{graph.name!r} takes images of {shapes} only.")
+    return sizes
+
+
+def _takes(shape: Shape, sizes: Sequence[int]) -> bool:
+    """Whether an input of a shape, without batch and channels, takes images of a size."""
+    return all(fixed in (None, given) for fixed, given in zip(shape, sizes, strict=True))
+
+
+def _sides(sizes: Sequence[int | None]) -> str:
+    return " x ".join("free" if side is None else str(side) for side in sizes)
 
 
 def _row(
