@@ -43,22 +43,24 @@ def train(  # noqa: PLR0913, PLR0917 - each is an option of the command
     coordinator: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Address of process 0.")
     ] = None,
-    processes: Annotated[int | None, typer.Option(help="How many processes join.")] = None,
-    process: Annotated[int | None, typer.Option(help="Number of this process, from 0.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="How many processes join.")] = None,
+    process: Annotated[
+        int | None, typer.Option(min=0, help="Number of this process, from 0.")
+    ] = None,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Train a network; everything that is left out is chosen and written to the run's recipe."""
-    if find_rate:
-        if folds is not None or on is not None or resume:
-            raise NormwiseError("--find-rate trains nothing: leave out --folds, --on and --resume.")
-        _find_rate(source, out, settings or (), overwrite, format)
-        return
     from normwise.cli.tables import print_metrics  # noqa: PLC0415 - light start-up
     from normwise.workflows.cross_validation import is_cross_validation  # noqa: PLC0415
     from normwise.workflows.together import place_from  # noqa: PLC0415
     from normwise.workflows.train import train as workflow  # noqa: PLC0415
 
     place = place_from(on, coordinator, processes, process)
+    if find_rate:
+        if folds is not None or place is not None or resume:
+            raise NormwiseError("--find-rate trains nothing: leave out --folds, --on and --resume.")
+        _find_rate(source, out, settings or (), overwrite, format)
+        return
     if folds is not None or (resume and is_cross_validation(source)):
         if place is not None:
             raise NormwiseError("--folds trains one run after another; it doesn't go with --on.")
