@@ -9,7 +9,7 @@ from keras import layers
 
 import normwise as nw
 from normwise.cli.fixes import print_fixed, with_level
-from normwise.rules import Finding, Report, Severity
+from normwise.rules import BY_NAME, Finding, Report, Severity
 from normwise.surgery import remove
 from normwise.workflows.fixed import Fixed, Left
 from tests.commands import normwise
@@ -41,7 +41,10 @@ def test_safe_fixes_are_made_and_what_is_left_decides_the_exit_code(model, tmp_p
     assert {f.name for f in nw.check(out).findings} == {"wrong-axis"}
     again = normwise("check", model, "--fix", "-o", out)
     assert again.returncode == 2 and "--overwrite" in again.stderr
-    assert normwise("check", model, "--fix", "-o", out, "--overwrite").returncode == 1
+    told = normwise("check", model, "--fix", "-o", out, "--overwrite", "-v")
+    evidence = f"- {BY_NAME['wrong-axis'].page.evidence[0]}"
+    assert told.returncode == 1 and evidence in " ".join(told.stdout.split())
+    assert evidence not in text
 
 
 @pytest.mark.parametrize(
@@ -137,3 +140,15 @@ def test_names_from_a_file_are_printed_without_what_a_terminal_obeys(capsys):
     print_fixed(f"{name}.keras", done, None, as_json=False)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and printed.count("norm\\x1b[31m") == 6
+
+
+def test_all_layers_are_named_if_wanted(capsys):
+    names = tuple(f"norm{i}" for i in range(8))
+    finding = Finding("NW106", "stacked-norm", Severity.WARNING, names, "m", "w", ("e",), "f", True)
+    report = SimpleNamespace(changed=(), notes=(), max_difference=None)
+    done = Fixed(None, report, (finding,), (Left(finding, "reason"),), Report.of("m", "s", []))
+    print_fixed("net.keras", done, None, as_json=False)
+    assert capsys.readouterr().out.count("norm5 and 2 more") == 2
+    print_fixed("net.keras", done, None, as_json=False, verbose=True)
+    printed = capsys.readouterr().out
+    assert printed.count(", ".join(names)) == 2 and printed.count("    - e\n") == 2

@@ -129,7 +129,17 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
     refuse_without_data(data, new_data, limit, nodata, bands, tile)
     import_and_tell(imports, *models)
     if fix is not None and out is not None:
-        _fix(models[0], fix, ignore or (), out, overwrite, format, fail_on, training)
+        _fix(
+            models[0],
+            out,
+            format,
+            fail_on,
+            verbose,
+            unsafe=fix is Level.unsafe,
+            ignore=ignore or (),
+            overwrite=overwrite,
+            **training,
+        )
         return
     done = []
     for checked in check_many(
@@ -154,24 +164,16 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _fix(
-    model: str,
-    fix: Level,
-    ignore: "Sequence[str]",
-    out: Path,
-    overwrite: bool,
-    format: Format,
-    fail_on: FailOn,
-    training: dict[str, Any],
+    model: str, out: Path, format: Format, fail_on: FailOn, verbose: bool, **options: Any
 ) -> None:
     """Mends a model, writes it, and exits as the findings that are left ask for."""
     from normwise.workflows.check_many import exit_code  # noqa: PLC0415 - light start-up
     from normwise.workflows.fix_file import fix_file  # noqa: PLC0415
 
-    done, checked = fix_file(
-        model, out, unsafe=fix is Level.unsafe, ignore=ignore, overwrite=overwrite, **training
-    )
+    done, checked = fix_file(model, out, **options)
     if format in (Format.text, Format.json):
-        print_fixed(model, done, out if done.mended else None, format is Format.json)
+        written = out if done.mended else None
+        print_fixed(model, done, written, format is Format.json, verbose)
     else:
         _print_all([checked], format)
     if code := exit_code([checked], fail_on):

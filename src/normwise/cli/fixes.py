@@ -14,6 +14,7 @@ from normwise.errors import CheckError, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from normwise.rules import Finding
     from normwise.workflows.fixed import Fixed
 
 FIX = "--fix"
@@ -85,7 +86,9 @@ def refuse_impossible(
     refuse_output(out, overwrite)
 
 
-def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> None:
+def print_fixed(
+    model: str, done: "Fixed", out: Path | None, as_json: bool, verbose: bool = False
+) -> None:
     """Prints what was mended, what was not and why, and where the model was written."""
     if as_json:
         print_json({"model": model, **done.to_dict(), "written": str(out) if out else None})
@@ -95,14 +98,15 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
     counts = f"{len(done.mended)} fixed{along}, {len(done.left) - ended} left"
     output.print(f"[bold]{escape(printable(model))}[/]: {counts}", highlight=False)
     for finding in done.mended:
-        _line(f"  [green]fixed[/] {finding.code} [bold]{finding.name}[/]", finding.layers)
+        _head("[green]fixed[/]", finding, verbose)
+        _evidence(finding, verbose)
     for change in done.report.changed:
         _text(f"    {change.layer}: {change.action}")
     for one in done.left:
         found = one.finding
-        came = "[green]ended[/]" if one.ended else "left"
-        _line(f"  {came} {found.severity} {found.code} [bold]{found.name}[/]", found.layers)
+        _head(f"{'[green]ended[/]' if one.ended else 'left'} {found.severity}", found, verbose)
         _text(f"    {one.reason}")
+        _evidence(found, verbose)
     for note in done.report.notes:
         _text(note)
     if done.report.max_difference is not None:
@@ -113,8 +117,15 @@ def print_fixed(model: str, done: "Fixed", out: Path | None, as_json: bool) -> N
     _text(f"Written to {out}" if out else "Nothing was fixed, so nothing is written.")
 
 
-def _line(head: str, layers: "Sequence[str]") -> None:
-    output.print(f"{head}  {escape(printable(shown_layers(layers, False)))}", highlight=False)
+def _head(came: str, finding: "Finding", verbose: bool) -> None:
+    """What came of a finding, with its layers: all of them if wanted."""
+    layers = escape(printable(shown_layers(finding.layers, verbose)))
+    output.print(f"  {came} {finding.code} [bold]{finding.name}[/]  {layers}", highlight=False)
+
+
+def _evidence(finding: "Finding", verbose: bool) -> None:
+    for text in finding.evidence if verbose else ():
+        _text(f"    - {text}")
 
 
 def _text(text: str) -> None:
