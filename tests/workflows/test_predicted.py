@@ -1,4 +1,4 @@
-"""`predict --json`: what was written and how, for other programs; with --dry-run what would be."""
+"""What `predict` tells other programs: what was written and how; with --dry-run what would be."""
 
 import json
 
@@ -37,7 +37,7 @@ def desk(tmp_path):
 
 
 def told(*words, cwd, code=0):
-    done = normwise("predict", *words, "--json", cwd=cwd)
+    done = normwise("predict", *words, "--format", "json", cwd=cwd)
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout)
 
@@ -96,7 +96,6 @@ def test_of_a_folder_what_failed_and_what_was_there_is_told_too(models, desk):
 
 
 def test_nothing_is_printed_of_a_prediction_that_does_not_begin(models, desk):
-    done = normwise(
-        "predict", models / "exact.keras", "gone.tif", "-o", "o.tif", "--json", cwd=desk
-    )
+    words = models / "exact.keras", "gone.tif", "-o", "o.tif", "--format", "json"
+    done = normwise("predict", *words, cwd=desk)
     assert done.returncode == 2 and not done.stdout and "gone.tif" in done.stderr

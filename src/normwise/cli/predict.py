@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from normwise.cli.console import Imports, output, print_json
+from normwise.cli.console import Format, Imports, output, print_json
 from normwise.cli.options import read_bands, read_size
 from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
@@ -122,9 +122,7 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("--dry-run", help="Say what fits, the tiles and their halos; write nothing."),
     ] = False,
     imports: Imports = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print what was written, and how, as JSON.")
-    ] = False,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
 ) -> None:
     """Predict an image or a folder of images, by tiles where one is too large for memory."""
     from normwise.workflows import predict as workflow  # noqa: PLC0415 - light start-up
@@ -151,16 +149,16 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "imports": imports or (),
     }
     if dry_run:
-        print_forecasts(model, image, out, options, json)
+        print_forecasts(model, image, out, options, format)
         return
     journal = Journal()
     try:
         found = workflow.predict(model, image, out, progress=True, journal=journal, **options)
     except NormwiseError:
-        if json and not journal.empty:
+        if format is Format.json and not journal.empty:
             print_json(journal.to_dict())
         raise
-    if json:
+    if format is Format.json:
         print_json(journal.to_dict())
         return
     count = f"{len(found)} images written" if isinstance(found, list) else "Written"
@@ -168,13 +166,13 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 
 def print_forecasts(
-    model: str, image: Path, out: Path, options: dict[str, Any], json: bool
+    model: str, image: Path, out: Path, options: dict[str, Any], format: Format
 ) -> None:
     """Says what a prediction would do; writes nothing."""
     from normwise.workflows.forecast import forecast  # noqa: PLC0415 - light start-up
 
     forecasts = forecast(model, image, out, **options)
-    if json:
+    if format is Format.json:
         print_json({"planned": [found.to_dict() for found in forecasts]})
         return
     for found in forecasts:
