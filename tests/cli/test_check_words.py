@@ -84,6 +84,7 @@ VERBS = {
     "recalibrate": ("--data", ".", "-o", "out.keras"),
     "show": (),
     "evaluate": (".",),
+    "export": ("-o", "out", "--format", "savedmodel"),
     "predict": ("image.npy", "-o", "out.npy"),
 }
 
@@ -97,7 +98,7 @@ def test_every_verb_says_whose_code_it_runs(desk, verb):
     assert done.returncode == 2 and len(lines) == 2
 
 
-IMPORTING = ["check", "fold", "place", "recalibrate", "evaluate", "predict"]
+IMPORTING = ["check", "fold", "place", "recalibrate", "evaluate", "export", "predict"]
 
 
 @pytest.mark.parametrize("verb", IMPORTING)

@@ -7,6 +7,7 @@ import typer
 
 from normwise.cli.console import Imports, output, print_json
 from normwise.cli.options import read_size
+from normwise.cli.own_code import import_and_tell
 from normwise.errors import ExportError
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ def export(
     """Export a model; each file is run beside Keras, and one that differs is not kept."""
     from normwise.workflows.export import Export  # noqa: PLC0415 - light start-up
     from normwise.workflows.export import export as workflow  # noqa: PLC0415
-    from normwise.workflows.models import import_modules  # noqa: PLC0415
 
-    import_modules(imports or [])
+    import_and_tell(imports, model)
     sizes = read_size(size, "--size")
     try:
         done = workflow(model, out, format, size=sizes, data=data, overwrite=overwrite)
