@@ -11,7 +11,9 @@ from typing import Any
 from normwise.keras_format.archive import MAX_METADATA_BYTES, hdf5_attribute
 from normwise.keras_format.archive_file import DAMAGED
 
-SETTINGS = ("weight_decay", "gradient_accumulation_steps")
+STEPS = "gradient_accumulation_steps"
+"""What Keras calls the batches whose gradients are added before a step."""
+SETTINGS = ("weight_decay", STEPS)
 """What is read of an optimizer. Variables that are left out of the decay stand in no file."""
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"adamw": {"weight_decay": 0.004}}

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from normwise.errors import CheckError
 from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_keras_version, version_of
+from normwise.keras_format.live_compiled import compiled_live
 from normwise.keras_format.reading import model_file, read_compiled
 from normwise.keras_format.weights_file import WeightsFile
 from normwise.memory import without_collection
 from normwise.rules import Context
 from normwise.rules import check as look
 from normwise.workflows.check_data import LIMIT, Data, refuse_without_data
-from normwise.workflows.check_training import Told, compiled_live
+from normwise.workflows.check_training import Told
 from normwise.workflows.models import graph_named, is_callable_name, live_model
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from operator import index
 from typing import Any
 
 from normwise.errors import CheckError
-from normwise.keras_format.compiled import Compiled
+from normwise.keras_format.compiled import STEPS, Compiled
+from normwise.keras_format.live_compiled import is_optimizer, optimizer_settings
 from normwise.rules import Training
 
-_STEPS = "gradient_accumulation_steps"
 _MOST_STEPS = 10**6
 """Batches of a step; a file can state any number."""
 
@@ -58,7 +58,7 @@ class Told:
         """
         own = compiled or Compiled()
         optimizer = own.optimizer if self.optimizer is None else self.optimizer
-        accumulating = optimizer if _STEPS in optimizer else own.optimizer
+        accumulating = optimizer if STEPS in optimizer else own.optimizer
         return Training(
             self.batch_size,
             self.samples,
@@ -72,20 +72,10 @@ class Told:
 
 
 def _steps(optimizer: Mapping[str, Any]) -> int:
-    steps = optimizer.get(_STEPS)
+    steps = optimizer.get(STEPS)
     if not isinstance(steps, int) or isinstance(steps, bool):
         return 1
     return steps if 1 < steps <= _MOST_STEPS else 1
-
-
-def compiled_live(model: Any) -> Compiled:
-    """What a live model is compiled with; empty if it isn't."""
-    if not getattr(model, "compiled", False):
-        return Compiled()
-    optimizer = getattr(model, "optimizer", None)
-    loss = getattr(model, "loss", None)
-    settings = settings_of(optimizer) if hasattr(optimizer, "weight_decay") else {}
-    return Compiled(settings, loss if isinstance(loss, str) else None)
 
 
 def count_of(name: str, count: Any) -> int:
@@ -109,19 +99,11 @@ def settings_of(optimizer: Any) -> Mapping[str, Any]:
     Raises:
         CheckError: Neither settings nor a Keras optimizer.
     """
-    if optimizer is None:
-        return {}
     if isinstance(optimizer, Mapping):
         return optimizer
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not hasattr(optimizer, "weight_decay"):
+    if not is_optimizer(optimizer):
         raise CheckError(
             f"check: optimizer is {optimizer!r}; expected its settings, such as "
             '{"weight_decay": 0.01}, or a Keras optimizer.'
         )
-    each = {_STEPS: getattr(optimizer, _STEPS, None)}
-    if getattr(optimizer, "_exclude_from_weight_decay", None):
-        return each  # single variables are excluded, whose names nobody knows here
-    spared = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
-    names = {"exclude_from_weight_decay": [spared.pattern]} if spared else {}
-    return {"weight_decay": optimizer.weight_decay, **each, **names}
+    return optimizer_settings(optimizer)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
 from normwise.keras_format.archive import read_keras_version
+from normwise.keras_format.live_compiled import compiled_live
 from normwise.keras_format.reading import model_file, read_compiled
 from normwise.rules import Finding
 from normwise.rules.allowing import Allowance, allowed
 from normwise.workflows.check import check, running_keras
-from normwise.workflows.check_training import Told, compiled_live
+from normwise.workflows.check_training import Told
 from normwise.workflows.fixed import Fixed
 from normwise.workflows.mending import Mending
 from normwise.workflows.models import is_callable_name, live_model, refuse_missing
