@@ -1,10 +1,14 @@
 """Every run is checked before it starts, and says what was found."""
 
 import json
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
+from normwise.rules import Severity
+from normwise.training.checking import check_network
 from normwise.training.recipe import Recipe
 from normwise.training.run import train_until
 
@@ -80,3 +84,13 @@ def test_what_a_set_up_does_to_the_statistics_is_told(tmp_path, capsys):
 def test_statistics_that_are_measured_anew_are_not_cold(tmp_path, capsys):
     found, *_ = trained(tmp_path, capsys, UNET, training={"precise_bn": True, "batch_size": 8})
     assert names_in(found) == []
+
+
+def test_the_loss_of_the_recipe_tells_a_prediction_from_an_embedding(tmp_path):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(40, 1, name="head")(inputs)
+    network = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
+    recipe = Recipe(data={"path": "none"}, training={"loss": "mean-squared", "batch_size": 8})
+    parts = SimpleNamespace(network=network, recipe=recipe)
+    found = {f.name: f for f in check_network(parts, tmp_path).findings}["norm-on-output"]
+    assert found.severity is Severity.ERROR and "as the loss says" in found.message

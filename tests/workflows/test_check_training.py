@@ -159,3 +159,70 @@ def test_steps_that_are_none_are_not_accumulated():
     for steps in (-3, 0, 1, 10**30, 2.0, True, "4"):
         told = Compiled({"gradient_accumulation_steps": steps})
         assert Told(2, None, None, None, 1, None, None).training(told).accumulation == 1
+
+
+def embedding(features, loss):
+    """A model that ends in a normalized vector, compiled with a loss."""
+    inputs = keras.Input((4,), name="in")
+    x = layers.BatchNormalization(name="norm")(layers.Dense(features, name="dense")(inputs))
+    model = keras.Model(inputs, x)
+    if loss is not None:
+        model.compile(loss=loss)
+    return model
+
+
+def cosine_distance(truth, made):
+    return -keras.ops.mean(truth * made)
+
+
+def severity(model, **told):
+    return {f.name: str(f.severity) for f in nw.check(model, **told).findings}["norm-on-output"]
+
+
+@pytest.mark.parametrize(
+    ("features", "loss", "expected"),
+    [
+        (4, None, "error"),
+        (4, "mse", "error"),
+        (4, "cosine_similarity", "warning"),
+        (4, keras.losses.CosineSimilarity(), "warning"),
+        (4, cosine_distance, "warning"),
+        (40, None, "warning"),
+        (40, "my_own", "warning"),
+        (40, "mse", "error"),
+        (40, keras.losses.BinaryCrossentropy(from_logits=True), "error"),
+    ],
+)
+def test_the_loss_tells_an_embedding_from_a_prediction(features, loss, expected, tmp_path):
+    assert severity(embedding(features, None), loss=loss) == expected
+    if loss != "my_own":
+        compiled = embedding(features, loss)
+        assert severity(compiled) == expected
+        for suffix in (".keras", ".h5"):
+            compiled.save(tmp_path / f"model{suffix}")
+            assert severity(tmp_path / f"model{suffix}") == expected
+        # What is said overrules it.
+        assert severity(compiled, loss="triplet") == "warning"
+        assert severity(compiled, loss=keras.losses.Huber()) == "error"
+
+
+def test_a_fix_goes_by_the_loss():
+    def mended(loss):
+        return [finding.name for finding in nw.fix(embedding(40, None), loss=loss).mended]
+
+    assert "norm-on-output" in mended("mse") and "norm-on-output" not in mended(None)
+
+
+def test_several_losses_tell_nothing():
+    inputs = keras.Input((4,))
+    ends = [layers.BatchNormalization()(layers.Dense(40)(inputs)) for _ in range(2)]
+    for loss in ("mse", ["mse", "mse"]):
+        model = keras.Model(inputs, ends)
+        model.compile(loss=loss)
+        assert severity(model) == "warning"
+
+
+@pytest.mark.parametrize("loss", [3, ["mse", "mae"], {"head": "mse"}])
+def test_what_is_no_loss_is_refused(graph, loss):
+    with pytest.raises(CheckError, match="expected the name of one, such as 'mse'"):
+        nw.check(graph, loss=loss)

@@ -16,9 +16,18 @@ def compiled_live(model: Any) -> Compiled:
     if not getattr(model, "compiled", False):
         return Compiled()
     optimizer = getattr(model, "optimizer", None)
-    loss = getattr(model, "loss", None)
     settings = optimizer_settings(optimizer) if is_optimizer(optimizer) else {}
-    return Compiled(settings, loss if isinstance(loss, str) else None)
+    return Compiled(settings, loss_name(getattr(model, "loss", None)))
+
+
+def loss_name(loss: Any) -> str | None:
+    """The name of a loss: a text, or that of a Keras loss or a function.
+
+    None of several losses, and of what is none.
+    """
+    if isinstance(loss, str):
+        return loss
+    return str(getattr(loss, "__name__", type(loss).__name__)) if callable(loss) else None
 
 
 def is_optimizer(value: Any) -> bool:

@@ -32,7 +32,7 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
     batch_size: int | None = None,
     samples: int | None = None,
     epochs: int | None = None,
-    loss: str | None = None,
+    loss: Any = None,
     replicas: int = 1,
     accumulation: int | None = None,
     optimizer: Mapping[str, Any] | Any = None,
@@ -55,9 +55,9 @@ def check(  # noqa: PLR0913 - all that may be known of a model, each by name
         batch_size: Samples of a training batch, over all replicas.
         samples: Training samples of an epoch.
         epochs: Their number.
-        loss: Name of the loss, for rules of the training set-up; none of those that there are
-            judges by it. It, `accumulation` and `optimizer` are by default what the model was
-            compiled with.
+        loss: Name of the loss, such as `"mse"`, a Keras loss or a function: whether the one output
+            is an embedding or a prediction (`norm-on-output`). It, `accumulation` and `optimizer`
+            are by default what the model was compiled with.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Settings of the optimizer in Keras' names, such as `weight_decay`; or a live

@@ -9,7 +9,7 @@ from typing import Any
 
 from normwise.errors import CheckError
 from normwise.keras_format.compiled import STEPS, Compiled
-from normwise.keras_format.live_compiled import is_optimizer, optimizer_settings
+from normwise.keras_format.live_compiled import is_optimizer, loss_name, optimizer_settings
 from normwise.rules import Training
 
 _MOST_STEPS = 10**6
@@ -24,20 +24,20 @@ class Told:
         batch_size: Samples of a training batch.
         samples: Training samples of an epoch.
         epochs: Their number.
-        loss: Name of the loss.
+        loss: Name of the loss, or a live one.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Its settings, or a live Keras optimizer. Settings that say nothing of accumulated
             batches leave what the model was compiled with.
 
     Raises:
-        CheckError: A count that is none, or an optimizer that is none.
+        CheckError: A count, a loss or an optimizer that is none.
     """
 
     batch_size: int | None
     samples: int | None
     epochs: int | None
-    loss: str | None
+    loss: Any
     replicas: int
     accumulation: int | None
     optimizer: Any
@@ -46,6 +46,8 @@ class Told:
         for name in ("batch_size", "samples", "epochs", "replicas", "accumulation"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, count_of(name, getattr(self, name)))
+        if self.loss is not None:
+            object.__setattr__(self, "loss", name_of_loss(self.loss))
         if self.optimizer is not None:
             object.__setattr__(self, "optimizer", settings_of(self.optimizer))
 
@@ -107,3 +109,18 @@ def settings_of(optimizer: Any) -> Mapping[str, Any]:
             '{"weight_decay": 0.01}, or a Keras optimizer.'
         )
     return optimizer_settings(optimizer)
+
+
+def name_of_loss(loss: Any) -> str:
+    """The name of a loss, also of a live one.
+
+    Raises:
+        CheckError: No loss, or several.
+    """
+    name = loss_name(loss)
+    if name is None:
+        raise CheckError(
+            f"check: loss is {loss!r}; expected the name of one, such as 'mse', a Keras loss or a "
+            "function. Leave it out where a model has several."
+        )
+    return name

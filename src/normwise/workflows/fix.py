@@ -35,7 +35,7 @@ def fix(  # noqa: PLR0913 - as for `check`
     batch_size: int | None = None,
     samples: int | None = None,
     epochs: int | None = None,
-    loss: str | None = None,
+    loss: Any = None,
     replicas: int = 1,
     accumulation: int | None = None,
     optimizer: Mapping[str, Any] | None = None,
@@ -54,7 +54,7 @@ def fix(  # noqa: PLR0913 - as for `check`
         batch_size: Samples of a training batch; this and what follows as for `check`.
         samples: Training samples of an epoch.
         epochs: Their number.
-        loss: Name of the loss; no present rule judges by it.
+        loss: Name of the loss, a Keras loss or a function.
         replicas: Devices that share a batch.
         accumulation: Batches whose gradients are added before a step.
         optimizer: Settings of the optimizer in Keras' names.

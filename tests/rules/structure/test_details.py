@@ -301,6 +301,57 @@ def test_a_batch_norm_at_the_output_can_be_folded(layers, keeps):
     assert finding.keeps_outputs is keeps
 
 
+FEW, MANY = (CONV, {"filters": 8}), (CONV, {"filters": 32})
+SIGMOID = ("Activation", {"activation": "sigmoid"})
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "expected"),
+    [
+        ((FEW, BN), "cosine_similarity", ["warning"]),
+        ((FEW, BN, SIGMOID), "TripletSemiHardLoss", ["warning"]),
+        ((FEW, LN), "CosineSimilarity", []),
+        ((FEW, BN), "my_loss", ["error"]),
+        ((MANY, BN), "my_loss", ["warning"]),
+        ((MANY, BN), "reconstruction_loss", ["warning"]),
+        ((MANY, BN), "triplet_mse", ["warning"]),
+        ((MANY, BN), "mse", ["error"]),
+        ((MANY, BN), "BinaryCrossentropy", ["error"]),
+        ((MANY, INSTANCE), "0.5*focal+dice", ["error"]),
+        ((MANY, LN), "mae", []),
+        ((MANY, LN), "categorical_crossentropy", ["error"]),
+        ((FEW, LN), "mae", ["error"]),
+        ((FEW, BN, RELU), "mse", []),
+    ],
+)
+def test_the_loss_tells_an_embedding_from_a_prediction(layers, loss, expected):
+    training = Training(loss=loss)
+    draw = chain(*layers, end=False)
+    assert severities("norm-on-output", draw, training=training) == expected
+
+
+def test_what_the_loss_says_of_one_of_several_outputs_is_not_known():
+    def draw(net, x):
+        return net.norm(net.conv(8, x)), net.norm(net.conv(32, x))
+
+    for loss in (None, "mse", "cosine_similarity"):
+        found = severities("norm-on-output", draw, training=Training(loss=loss))
+        assert found == ["error", "warning"]
+
+
+def test_a_message_says_that_it_is_the_loss_that_tells():
+    def said(layer, loss):
+        draw = chain(layer, (BN, {"name": "norm"}), end=False)
+        (finding,) = findings("norm-on-output", draw, training=Training(loss=loss))
+        return finding.message, bool(finding.mends)
+
+    end = ": its mean and spread are fixed."
+    assert said(MANY, "mse") == (f"norm makes the prediction, as the loss says{end}", True)
+    assert said(FEW, "mse") == said(FEW, None) == (f"norm makes the prediction{end}", True)
+    embedding = f"norm makes the embedding that the loss compares{end}"
+    assert said(FEW, "triplet") == said(MANY, "triplet") == (embedding, False)
+
+
 @pytest.mark.parametrize(("pool", "keeps"), [("AveragePooling2D", True), ("MaxPooling2D", False)])
 def test_a_norm_changes_places_with_an_average(pool, keeps):
     (finding,) = findings("norm-before-pool", chain(BENT, BN, pool))

@@ -7,6 +7,7 @@ graph: a check has to stay linear in the number of calls.
 from normwise.graph.catalogue import BATCH_NORMS
 from normwise.rules.context.context import Context
 from normwise.rules.context.dataflow import OUTPUT
+from normwise.rules.context.loss_names import LossKind, loss_kind
 from normwise.rules.context.modes import HONOURED_FROM, mode_of
 from normwise.rules.context.opened_graph import FIXED_NORMS, PER_POSITION
 from normwise.rules.context.training import Training
@@ -19,8 +20,10 @@ __all__ = [
     "OUTPUT",
     "PER_POSITION",
     "Context",
+    "LossKind",
     "Training",
     "Values",
     "Weights",
+    "loss_kind",
     "mode_of",
 ]

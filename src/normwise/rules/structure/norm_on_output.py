@@ -8,6 +8,13 @@ map of 32 features and more without an activation, or of a number that nothing t
 embedding, for which it is only a warning; layer and RMS norms, with which encoders end, are then
 not reported.
 
+Of a model with one output the name of its loss decides where it can: what is told as `loss`, or
+what it was compiled with. A loss that compares embeddings (cosine similarity, triplet, contrastive,
+circle, ArcFace and the like) makes any output an embedding; one of probabilities (cross-entropy,
+dice, focal and the like) makes it a prediction, however many features it has, and the finding an
+error. Losses of values, such as mean squared error, tell nothing: an encoder may be trained
+towards the features of another.
+
 ## Why is this bad
 The normalization fixes mean and spread of the prediction over the batch or the image, so a network
 can't say that one image has more of something than another, and what it predicts for a sample
@@ -41,7 +48,14 @@ from collections.abc import Iterator
 
 from normwise.graph.catalogue import OUTPUT_ACTIVATIONS, Role
 from normwise.norms.mends import RemoveNorm
-from normwise.rules.context import BATCH_NORMS, PER_POSITION, Context
+from normwise.rules.context import (
+    BATCH_NORMS,
+    PER_POSITION,
+    Context,
+    LossKind,
+    Training,
+    loss_kind,
+)
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
@@ -51,17 +65,17 @@ _THROUGH = frozenset({Role.PASS, Role.RESAMPLE, Role.SHAPE})
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    ends = _ends(context)
+    ends, loss = _ends(context), _loss(context)
     for output in sorted(context.outputs):
         norm, activation = ends[output]
         # An output that others read too is a tap of features, not the prediction.
         if norm is None or context.graph.consumers[output]:
             continue
-        severity = None
-        if activation is None and _may_be_embedding(context, norm):
-            if context.nodes[norm].class_name in PER_POSITION:
-                continue  # encoders end so by design
-            severity = Severity.WARNING
+        wide = activation is None and _may_be_embedding(context, norm)
+        by_position = context.nodes[norm].class_name in PER_POSITION
+        embedding = loss is LossKind.EMBEDDING or (wide and loss is None)
+        if embedding and by_position:
+            continue  # encoders end so by design
         name, before = context.layer(norm), context.read(norm)
         folds = (
             context.nodes[norm].class_name in BATCH_NORMS
@@ -73,13 +87,26 @@ def _look(context: Context) -> Iterator[Spot]:
         after = f" but for the {activation} after it" if activation else ""
         yield Spot(
             (name,),
-            f"{name} makes the prediction{after}: its mean and spread are fixed.",
-            severity,
+            f"{name} makes {_made(loss, wide)}{after}: its mean and spread are fixed.",
+            Severity.WARNING if embedding else None,
             f"Remove {name}.",
             keeps_outputs=folds,
-            mends=(RemoveNorm(context.name(norm)),) if severity is None else (),
+            mends=() if embedding else (RemoveNorm(context.name(norm)),),
             by_hand="an embedding may end so on purpose.",
         )
+
+
+def _loss(context: Context) -> LossKind | None:
+    """What the loss takes the output for; None where it doesn't tell, or there are several."""
+    single = len(context.graph.output_tensors) == 1
+    return loss_kind(context.training.loss) if single else None
+
+
+def _made(loss: LossKind | None, wide: bool) -> str:
+    """What the norm makes, in words, with what says so where it isn't the width."""
+    if loss is LossKind.EMBEDDING:
+        return "the embedding that the loss compares"
+    return "the prediction, as the loss says" if loss and wide else "the prediction"
 
 
 def _may_be_embedding(context: Context, norm: int) -> bool:
@@ -162,6 +189,30 @@ def _features_unknown() -> Context:
     return net.context(net.norm(net.add("Mine", net.input(32, 32, 3)), name="norm"))
 
 
+def _embedding_by_its_loss() -> Context:
+    """A batch norm after a vector of few features that a triplet loss compares."""
+    net = Sketch()
+    x = net.add("GlobalAveragePooling2D", net.relu(net.conv(8, net.input(32, 32, 3))))
+    x = net.norm(net.dense(16, x), name="norm")
+    return net.context(x, training=Training(loss="TripletSemiHardLoss"))
+
+
+def _classes_by_their_loss() -> Context:
+    """A batch norm after the logits of 100 classes, told from an embedding by cross-entropy."""
+    net = Sketch()
+    x = net.add("GlobalAveragePooling2D", net.relu(net.conv(8, net.input(32, 32, 3))))
+    x = net.norm(net.dense(100, x), name="norm")
+    return net.context(x, training=Training(loss="sparse_categorical_crossentropy"))
+
+
+def _towards_features() -> Context:
+    """A batch norm after 48 features that mean squared error pulls, perhaps those of another."""
+    net = Sketch()
+    x = net.relu(net.conv(8, net.input(32, 32, 3)))
+    x = net.norm(net.conv(48, x, size=1), name="norm")
+    return net.context(x, training=Training(loss="mse"))
+
+
 def _feature_extractor() -> Context:
     """Norm and relu at the end, as in a network without its top."""
     net = Sketch()
@@ -192,6 +243,14 @@ def _encoder_of_unknown_layers() -> Context:
     return net.context(*ends)
 
 
+def _normalized_embedding() -> Context:
+    """The layer norm that ends an embedding of few features, told by its loss."""
+    net = Sketch()
+    x = net.dense(16, net.input(64), activation="gelu")
+    x = net.add("LayerNormalization", net.dense(16, x))
+    return net.context(x, training=Training(loss="CosineSimilarity"))
+
+
 def _tap() -> Context:
     """A normalized tensor that is an output beside the prediction made from it."""
     net = Sketch()
@@ -214,6 +273,16 @@ RULE = Rule(
         Invalid(_embedding, ("norm",), Severity.WARNING),
         Invalid(_embedding_of_a_series, ("norm",), Severity.WARNING),
         Invalid(_features_unknown, ("norm",), Severity.WARNING),
+        Invalid(_embedding_by_its_loss, ("norm",), Severity.WARNING),
+        Invalid(_classes_by_their_loss, ("norm",)),
+        Invalid(_towards_features, ("norm",), Severity.WARNING),
     ),
-    valid=(_feature_extractor, _unscaled, _encoder, _encoder_of_unknown_layers, _tap),
+    valid=(
+        _feature_extractor,
+        _unscaled,
+        _encoder,
+        _encoder_of_unknown_layers,
+        _normalized_embedding,
+        _tap,
+    ),
 )
