@@ -2,18 +2,20 @@
 
     NormwiseError                 something the user can mend; the command line exits 2
     ├── ModelReadError            a model or file that can't be read as a graph
-    │   └── TooWideError             weights that are left unread, as they are too many
+    │   ├── NoModelError          a file that may well be whole, and holds no model
+    │   └── WeightsTooLargeError  weights that are left unread, as they are too many
     ├── PlanError                 a text that is no norm plan, or a plan that can't hold
     ├── SurgeryError              a model that can't be copied, changed or verified as asked
     │   └── PromiseError          a rewrite that would not keep what it promises
-    ├── CheckError                   a check with impossible settings
+    ├── CheckError                a check with impossible settings
     ├── NetworkError              a network that can't be built with these options
     ├── RasterError               an image file that can't be read or written
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
     ├── RecipeError               a recipe with unknown or impossible settings
     ├── RunError                  a run folder that can't be used or resumed
-    │   └── DivergedError             a training whose loss is no number any more
+    │   └── DivergedError         a training whose loss is no number any more
     ├── PredictionError           an image of several that failed in a way nobody foresaw
+    ├── PictureFormatError        a picture whose suffix is none that can be drawn
     ├── OutputExistsError         an output that would be overwritten
     ├── DistributionError         processes or machines that can't work together
     ├── BackendMissingError       no Keras backend is installed
@@ -75,7 +77,7 @@ class NoModelError(ModelReadError):
     """A file that may well be whole, and holds no model."""
 
 
-class TooWideError(ModelReadError):
+class WeightsTooLargeError(ModelReadError):
     """Weights that are merely too many to be read; the rest of the model can be."""
 
 
@@ -133,6 +135,10 @@ class DivergedError(RunError):
 
 class PredictionError(NormwiseError):
     """An image of several whose prediction failed in a way nobody foresaw; the others are done."""
+
+
+class PictureFormatError(NormwiseError):
+    """A picture whose suffix is none that can be drawn."""
 
 
 class OutputExistsError(NormwiseError):

@@ -205,6 +205,15 @@ def test_a_model_of_one_size_gets_tiles_of_it():
     assert_same(predict_views(own.model, pixels), whole)
 
 
+def test_members_of_different_sizes_have_none_in_common():
+    sides = ((64, 48), (32, 48), (None, None))
+    own, other, free = (member(build("unet", (*side, 2), filters=2, depth=1)) for side in sides)
+    assert fixed_sizes([own, free]) == (64, 48)
+    told = r"different sizes \(32x48, 64x48\); predict with members of one size, or one by one"
+    with pytest.raises(NetworkError, match=told):
+        fixed_sizes([own, other, free])
+
+
 def test_a_size_without_room_for_the_halo_is_blended():
     own, pixels = member(build("unet", (12, 12, 2), filters=2, depth=1)), image(30, 31)
     tiles = tiles_of([own], (30, 31), (12, 12))

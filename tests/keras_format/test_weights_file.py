@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from normwise.errors import ModelReadError, TooWideError
+from normwise.errors import ModelReadError, WeightsTooLargeError
 from normwise.keras_format.archive import read_keras_version
 from normwise.keras_format.live_weights import LiveWeights
 from normwise.keras_format.plain_hdf5 import Dataset
@@ -132,7 +132,8 @@ def test_what_is_merely_wide_is_left_unread(width, form, tmp_path):
     path = tmp_path / "model.weights.h5"
     of_norms(path, wide=width, narrow=3, **form)
     with WeightsFile(path) as stored:
-        with pytest.raises(TooWideError, match=rf"'wide' are {4 * width:,} numbers; .* unread"):
+        said = rf"'wide' are {4 * width:,} numbers; .* unread"
+        with pytest.raises(WeightsTooLargeError, match=said):
             stored.of("wide")
         assert [values.tolist() for values in stored.of("narrow")] == [[i] * 3 for i in range(4)]
 
@@ -142,7 +143,7 @@ def test_as_wide_as_is_read(tmp_path):
     of_norms(path, one=2**19, two=2**19, three=2**10)
     with WeightsFile(path) as stored:
         assert all(stored.of(name)[3].shape == (2**19,) for name in ("one", "two"))
-        with pytest.raises(TooWideError, match="unread"):
+        with pytest.raises(WeightsTooLargeError, match="unread"):
             stored.of("three")
 
 
@@ -156,7 +157,7 @@ def test_more_than_the_file_has_is_refused(tmp_path):
     path.write_bytes(content)
     with WeightsFile(path) as stored, pytest.raises(ModelReadError, match="are referred to") as it:
         stored.of("norm")
-    assert it.type is not TooWideError
+    assert it.type is not WeightsTooLargeError
 
 
 def test_the_version_of_keras(tmp_path):

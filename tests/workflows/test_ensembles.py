@@ -66,6 +66,13 @@ def test_members_must_agree_on_the_channels():
         nw.predict([times(1), times(1, channels=3)], IMAGE)
 
 
+def test_members_with_other_outputs_are_told_by_their_channels():
+    inputs = keras.Input((None, None, 2))
+    one, three = (keras.Model(inputs, keras.layers.Conv2D(n, 1)(inputs)) for n in (1, 3))
+    with pytest.raises(NetworkError, match=r"outputs of 1 and 3 channels; .* with --outputs"):
+        nw.predict([three, one, three], IMAGE)
+
+
 def test_a_list_may_hold_folders(folder):
     assert members_of([folder, "other.keras"]) == (
         folder / "fold1",

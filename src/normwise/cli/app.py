@@ -70,7 +70,8 @@ def _options(
 def main() -> None:
     """Runs the command line.
 
-    Exit codes: 0 done, 1 a promise not kept, 2 unusable input, 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 findings at or above `--fail-on`, edits left out, or a promise not kept,
+    2 unusable input, 130 stopped by Ctrl-C.
     """
     debug = "--debug" in sys.argv
     if debug:

@@ -109,7 +109,12 @@ def fixed_sizes(members: Sequence[Member]) -> Fixed:
     shapes = {tuple(member.model.input_shape[1:-1]) for member in members}
     found = [{side for side in sides if side} for sides in zip(*shapes, strict=True)]
     if any(len(sides) > 1 for sides in found):
-        raise NetworkError("the members of the ensemble were built for images of other sizes.")
+        built = [shape for shape in shapes if any(shape)]
+        sizes = sorted("x".join(str(side or "any") for side in shape) for shape in built)
+        raise NetworkError(
+            f"the members of the ensemble were built for different sizes ({', '.join(sizes)}); "
+            "predict with members of one size, or one by one."
+        )
     return tuple(next(iter(sides), None) for sides in found)
 
 

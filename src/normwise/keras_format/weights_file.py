@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from normwise.errors import ModelReadError, TooWideError
+from normwise.errors import ModelReadError, WeightsTooLargeError
 from normwise.keras_format.archive_file import DAMAGED
 from normwise.keras_format.file_bytes import FileBytes
 from normwise.keras_format.plain_hdf5 import Dataset, Group, UnusualError, open_plain
@@ -78,7 +78,7 @@ class WeightsFile:
             layer: Its full path.
 
         Raises:
-            TooWideError: They are more than is read; other layers still are.
+            WeightsTooLargeError: They are more than is read; other layers still are.
             ModelReadError: The file is damaged, or states more than any layer has.
         """
         try:
@@ -101,7 +101,7 @@ class WeightsFile:
             datasets = found()
             count = sum(dataset.count for dataset in datasets)
             if not self._is_read(datasets, count):
-                raise TooWideError(
+                raise WeightsTooLargeError(
                     f"{self._path}: the weights of layer {layer!r} are {count:,} numbers; they "
                     "are left unread."
                 )

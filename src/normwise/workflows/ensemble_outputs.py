@@ -45,8 +45,13 @@ def refuse_other_heads(each: Sequence[tuple[Head, ...]]) -> None:
     Raises:
         NetworkError: They have other channels, or several outputs with other names.
     """
-    if len({tuple(head.channels for head in own) for own in each}) > 1:
-        raise NetworkError("the members of the ensemble make different outputs.")
+    made = {tuple(head.channels for head in own) for own in each}
+    if len(made) > 1:
+        counts = " and ".join("+".join(map(str, channels)) for channels in sorted(made))
+        raise NetworkError(
+            f"the members of the ensemble have outputs of {counts} channels; name members with the "
+            "same outputs, or choose with --outputs."
+        )
     named = {tuple(head.name for head in own) for own in each}
     if len(each[0]) > 1 and len(named) > 1:
         orders = " and ".join(sorted(",".join(names) for names in named))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import fspath
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,9 @@ def measured_data(members: Sequence[Any], data: Any, labels: str | None, split: 
     settings = recipe.data if recipe else None
     path = data if data is not None else settings.path if settings else None
     if path is None:
-        raise DataError("name the data folder: the model is no run folder that could tell it.")
+        raise DataError(
+            f"{_named(members[0])}: name the data folder; this is no run that could tell it."
+        )
     chosen = settings.model_dump(include={"labels", "bands", "targets"}) if settings else {}
     if labels is not None:
         chosen["labels"] = labels
@@ -102,3 +104,10 @@ def _split_of(member: Any, split: str) -> frozenset[Any]:
 def _path_of(member: Any) -> Path | None:
     recipe = recipe_of_run(member)
     return Path(recipe.data.path).resolve() if recipe else None
+
+
+def _named(member: Any) -> str:
+    """The file, or the live model's name."""
+    if isinstance(member, (str, PathLike)):
+        return fspath(member)
+    return f"model {getattr(member, 'name', '')!r}"

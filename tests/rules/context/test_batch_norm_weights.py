@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from normwise.errors import TooWideError
+from normwise.errors import WeightsTooLargeError
 from normwise.rules.context.batch_norm_weights import MOST_CHANNELS, BatchNormWeights
 
 GAMMA, BETA, MEAN, VARIANCE = (memoryview(array("f", [n, n + 0.5])) for n in (1, 2, 3, 4))
@@ -47,7 +47,7 @@ def test_arrays_that_do_not_fit_are_left_alone(arrays):
 
 def test_a_norm_may_be_too_wide_to_look_at():
     wide = memoryview(bytes(4 * (MOST_CHANNELS + 1))).cast("f")
-    with pytest.raises(TooWideError, match="524,289 channels"):
+    with pytest.raises(WeightsTooLargeError, match="524,289 channels"):
         BatchNormWeights.of((wide,) * 4, {})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normwise.errors import NormwiseError
+from normwise.errors import PictureFormatError
 from normwise.files import whole_file
 from normwise.graph.graph import Graph
 from normwise.report.network.canvas import draw_page
@@ -27,10 +27,6 @@ DPI = 150
 
 # The salt and the missing date make the same network the same file.
 _SETTINGS = {"svg.hashsalt": "normwise", "svg.fonttype": "path", "path.simplify": False}
-
-
-class PictureFormatError(NormwiseError):
-    """A picture whose suffix is not one that can be drawn."""
 
 
 def draw_network(

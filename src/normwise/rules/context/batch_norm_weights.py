@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normwise.errors import TooWideError
+from normwise.errors import WeightsTooLargeError
 from normwise.rules.context.numbers import is_constant
 from normwise.rules.context.weights import Values
 
@@ -42,7 +42,7 @@ class BatchNormWeights:
             config: The layer's settings.
 
         Raises:
-            TooWideError: They are of more channels than are looked at.
+            WeightsTooLargeError: They are of more channels than are looked at.
         """
         scale, center = config.get("scale", True) is True, config.get("center", True) is True
         affine = scale + center
@@ -53,7 +53,7 @@ class BatchNormWeights:
         if others or len(shape) != 1 or shape[0] < 1:
             return None
         if shape[0] > MOST_CHANNELS:
-            raise TooWideError(f"{shape[0]:,} channels are more than {MOST_CHANNELS:,}.")
+            raise WeightsTooLargeError(f"{shape[0]:,} channels are more than {MOST_CHANNELS:,}.")
         numbers = [array("d", values.tolist()) for values in needed]
         return cls(
             numbers[0] if scale else None,

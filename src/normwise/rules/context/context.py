@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
 
-from normwise.errors import TooWideError
+from normwise.errors import WeightsTooLargeError
 from normwise.rules.context.batch_norm_weights import BatchNormWeights
 from normwise.rules.context.dataflow import Dataflow
 from normwise.rules.context.measurements import Measurements, StateChange
@@ -71,6 +71,6 @@ class Context(Dataflow, Sizes):
         try:
             arrays = self.weights.of(layer) if self.weights else None
             return BatchNormWeights.of(arrays, self.nodes[index].config)
-        except TooWideError:
+        except WeightsTooLargeError:
             self.unread.append(layer)
             return None

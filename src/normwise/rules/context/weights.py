@@ -29,6 +29,6 @@ class Weights(Protocol):
             layer: Its full path.
 
         Raises:
-            TooWideError: They are more than is read.
+            WeightsTooLargeError: They are more than is read.
         """
         ...
