@@ -18,6 +18,7 @@ def test_networks_are_known_by_name() -> None:
 def test_options_are_told() -> None:
     assert "decoder_activation" in options_of("question") and "upsampling" in options_of("unet")
     assert "norm" not in options_of("unet")
+    assert "depth" in options_of("unet") and "depth" not in options_of("question")
 
 
 def test_none_is_the_default() -> None:

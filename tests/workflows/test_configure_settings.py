@@ -225,6 +225,7 @@ def test_the_plan_is_the_network_s_own(folders, batch):
         ("masks", {"network.name": "question", "norm": "batch@decoder:pre-activation"}),
         ("masks", {"network.name": "unet", "network.blocks": 2}),
         ("masks", {"network.blocks": 2, "network.decoder_activation": "relu"}),
+        ("masks", {"network.depth": 6, "network.decoder_activation": "relu"}),
         ("masks", {"network.depth": 3, "data.patch": 36}),
         ("masks", {"network.depth": 1, "network.deep_supervision": "true"}),
         ("masks", {"data.patch": 34, "network.deep_supervision": "true"}),

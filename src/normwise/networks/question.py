@@ -12,7 +12,7 @@ from normwise.errors import NetworkError
 from normwise.graph.regions import BOTTLENECK, DECODER, ENCODER
 from normwise.networks.placer import Placer, Taps
 from normwise.networks.reasons import MISSING_PLACES
-from normwise.networks.sizes import check_activation, check_choice, check_input, check_positive
+from normwise.networks.sizes import check_activation, check_input, check_positive
 from normwise.norms.plan import POST, PRE, NormPlan
 
 DEFAULT_PLAN = "batch@encoder:post-activation/raw-skip"
@@ -34,7 +34,6 @@ def question(  # noqa: PLR0913 - the public interface
     norm: NormPlan | None = None,
     *,
     filters: int = 16,
-    depth: int | None = None,
     decoder_activation: str | None = None,
     normalized_skips: bool = False,
     dropout: float = 0.25,
@@ -47,7 +46,6 @@ def question(  # noqa: PLR0913 - the public interface
         outputs: Channels of the linear output.
         norm: The norm plan, `DEFAULT_PLAN` if None.
         filters: Channels of conv1; each following level has twice as many. Even.
-        depth: Not to be chosen: the network has six levels.
         decoder_activation: Activation of upconv1 to upconv6; None, as asked, leaves all of the
             decoder one affine map.
         normalized_skips: Whether the skips read the normalized tensors whatever the plan's suffix
@@ -63,7 +61,7 @@ def question(  # noqa: PLR0913 - the public interface
         NetworkError: An option that can't be.
         PlanError: A plan that can't hold here.
     """
-    _check(input_shape, outputs, filters, depth, dropout)
+    _check(input_shape, outputs, filters, dropout)
     if decoder_activation is not None:
         check_activation("question", "decoder_activation", decoder_activation)
     plan = NormPlan.parse(DEFAULT_PLAN) if norm is None else norm
@@ -75,12 +73,9 @@ def question(  # noqa: PLR0913 - the public interface
     )  # fmt: skip
 
 
-def _check(
-    shape: Sequence[int | None], outputs: int, filters: int, depth: int | None, dropout: float
-) -> None:
+def _check(shape: Sequence[int | None], outputs: int, filters: int, dropout: float) -> None:
     check_input("question", shape, STRIDE, ranks=(2,))
     check_positive("question", outputs=outputs, filters=filters)
-    check_choice("question", "depth", depth, (None, 6))
     if filters % 2:
         raise NetworkError(f"question: filters is {filters}; expected an even number.")
     if not 0 <= dropout < 1:

@@ -1,6 +1,5 @@
 """What is told of a network: which one takes the options, how deep it is, and its total stride."""
 
-import inspect
 from functools import lru_cache
 from typing import Any, Final
 
@@ -33,8 +32,7 @@ def network_for(chosen: Chosen) -> str | None:
 
 def has_free_depth(network: str) -> bool:
     """Whether the depth of a network can be chosen."""
-    depth = inspect.signature(NETWORKS[network]).parameters.get("depth")
-    return depth is not None and depth.default is not None
+    return "depth" in options_of(network)
 
 
 def depth_told(chosen: Chosen) -> tuple[str, int] | None:
