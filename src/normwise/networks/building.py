@@ -34,31 +34,7 @@ def build(
     norm: str | NormPlan | None = None,
     **options: Any,
 ) -> Any:
-    """Builds a network for images of any number of channels, normalized by plan.
-
-    Args:
-        network: A name in `NETWORKS`: `"question"`, `"unet"`, `"residual"`, `"attention"`,
-            `"nested"` (U-Net++) or `"encoder"` (a network of keras.applications).
-        input_shape: (height, width, channels), or (slices, height, width, channels) for volumes,
-            which all but `"question"` and `"encoder"` take; sizes may be None for any size.
-        outputs: Number of output channels; the output is linear.
-        norm: The norm plan, as text or parsed; None is the network's own default.
-        **options: The network's own options, such as `filters`, `depth`, `deep_supervision`;
-            None is the default.
-
-    Returns:
-        A functional `keras.Model` from (batch, *sizes, channels) to (batch, *sizes, outputs),
-        float32. With `deep_supervision` its outputs are a list: the main one first, from the
-        layer `head`, then those of `head_2`, `head_3`, ...: at coarser resolutions, the finest
-        first, or for U-Net++ at full resolution.
-
-    Raises:
-        NetworkError: An unknown network or option, or a size that doesn't fit.
-        PlanError: The text is no plan, or the plan can't hold in this network.
-
-    Example:
-        >>> model = build("unet", (None, None, 9), 1, norm="batch@before-downsampling")
-    """
+    """Builds a network of `NETWORKS`, once a backend is loaded; see `nw.build`."""
     if network not in NETWORKS:
         raise NetworkError(f"{network!r} is no network; known are {', '.join(NETWORKS)}.")
     plan = norm if norm is None or isinstance(norm, NormPlan) else NormPlan.parse(norm)
