@@ -17,8 +17,8 @@ from normwise.data.description import Description
 from normwise.files import write_text
 from normwise.rasters import write_raster
 from normwise.training.configure import Cost
+from normwise.training.finished_run import Run
 from normwise.training.metrics import Metrics
-from normwise.training.run import Run
 from normwise.workflows import train as training
 from tests.commands import normwise
 

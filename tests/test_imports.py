@@ -224,6 +224,8 @@ def test_the_reader_of_imports_sees_hidden_ones():
         "import normwise",
         "import normwise.cli.app",
         "import normwise; normwise.testing",
+        "import normwise as nw; nw.errors.ExportError, nw.Journal(), nw.Run, nw.find_rate",
+        "from normwise import *",
         "import normwise as nw; nw.NormPlan.parse('batch@skip')",
     ],
 )

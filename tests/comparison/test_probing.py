@@ -8,11 +8,11 @@ import pytest
 from normwise.comparison import probing
 from normwise.comparison.probing import probed
 from normwise.rasters import write_raster
+from normwise.training.finished_run import Run
 from normwise.training.metrics import Metrics
 from normwise.training.output import finished_model
 from normwise.training.preparing import parts_of
 from normwise.training.recipe import Recipe
-from normwise.training.run import Run
 
 PLANS = ("batch@pre-activation", "instance@pre-activation", "none")
 

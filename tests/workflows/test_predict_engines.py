@@ -43,7 +43,8 @@ def said_of(caplog):
 def test_tiles_by_another_engine_equal_keras(model, wanted, name, tmp_path, caplog):
     if FORMATS[name].missing:
         pytest.skip(f"needs {', '.join(FORMATS[name].missing)}")
-    out = nw.predict(model, PIXELS, tmp_path / "out.npy", tile=48, engine=name)
+    told = {"engine": name, "progress": False}
+    out = nw.predict(model, PIXELS, tmp_path / "out.npy", tile=48, **told)
     assert_same(read_raster(out), wanted)
     assert not said_of(caplog)
     # Another size, whole, and by a network that can't be converted for any size.
@@ -51,9 +52,8 @@ def test_tiles_by_another_engine_equal_keras(model, wanted, name, tmp_path, capl
     x = keras.layers.Conv2D(3, 3, strides=2, padding="same")(inputs)
     up = keras.layers.UpSampling2D(interpolation="bilinear", name="up")(x)
     lines = randomize(keras.Model(inputs, up))
-    assert_same(
-        nw.predict(lines, PIXELS[:40, :40], engine=name), nw.predict(lines, PIXELS[:40, :40])
-    )
+    area = PIXELS[:40, :40]
+    assert_same(nw.predict(lines, area, **told), nw.predict(lines, area))
     assert not said_of(caplog)  # else Keras has taken its place
 
 

@@ -246,14 +246,14 @@ def test_class_ids_of_labels_that_may_overlap_are_explained(activation, channels
     inputs = keras.Input((None, None, 2))
     made = keras.layers.Conv2D(channels, 1, activation=activation, name="kinds")(inputs)
     model = randomize(keras.Model(inputs, made))
-    found = nw.predict(model, IMAGE, classes=True)[..., 0]
+    found = nw.predict(model, IMAGE, classes=True, progress=False)[..., 0]
     values = model.predict(IMAGE[None], verbose=0)[0]
     np.testing.assert_array_equal(
         found, values[..., 0] > 0.5 if channels == 1 else values.argmax(-1)
     )
     assert caplog.text.count("kinds has a sigmoid for each of its 3 channels") == said
     caplog.clear()
-    nw.predict(model, IMAGE)
+    nw.predict(model, IMAGE, progress=False)
     assert "sigmoid" not in caplog.text
 
 

@@ -23,8 +23,8 @@ from normwise.probes.samples import FEWEST, Samples
 from normwise.rules import RULES, Context, Training, check
 from normwise.rules.context.measurements import Measurements
 from normwise.training.evaluate import input_mean
+from normwise.training.finished_run import Run
 from normwise.training.recipe import Recipe
-from normwise.training.run import Run
 from normwise.training.scaling import scaling_of_model
 from normwise.training.whole_items import image_part
 

@@ -22,11 +22,12 @@ from normwise.environment import installed
 from normwise.errors import DivergedError, RunError
 from normwise.memory import peak_memory
 from normwise.training.evaluate import evaluate
+from normwise.training.finished_run import Run
 from normwise.training.history import History, read_history
 from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import differences
-from normwise.training.run import Run, train, train_until
+from normwise.training.run import train, train_until
 from normwise.training.run_folder import FILES
 
 log = logging.getLogger("normwise.comparison")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -11,11 +11,11 @@ import keras
 from normwise.distributed.processes import is_first
 from normwise.files import write_text
 from normwise.training.checking import check_network, described
+from normwise.training.finished_run import Run
 from normwise.training.finishing import finish
 from normwise.training.fit import LAST, refuse_other_recipe
 from normwise.training.fitting import fitted
 from normwise.training.history import History
-from normwise.training.metrics import Metrics
 from normwise.training.preparing import Parts, parts_of, with_rate
 from normwise.training.progress import Watcher, watcher
 from normwise.training.recipe import Recipe
@@ -30,28 +30,6 @@ from normwise.training.trained_data import TrainedData, refuse_other_data
 from normwise.training.validation_notes import validation_notes
 
 log = logging.getLogger("normwise.training")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training run.
-
-    Args:
-        folder: Its folder.
-        metrics: Of the kept epoch on the whole validation images, in the target's units.
-        history: One row an epoch.
-        best_epoch: The epoch whose weights were kept, counted from 1.
-    """
-
-    folder: Path
-    metrics: Metrics
-    history: History = field(repr=False)
-    best_epoch: int
-
-    @property
-    def model(self) -> keras.Model:
-        """The trained model, loaded anew: raw pixel values to probabilities or target units."""
-        return keras.saving.load_model(self.folder / "model.keras", compile=False, safe_mode=True)
 
 
 def train(

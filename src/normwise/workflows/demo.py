@@ -19,8 +19,8 @@ from normwise.workflows.train import train
 
 if TYPE_CHECKING:
     from normwise.rules import Finding
+    from normwise.training.finished_run import Run
     from normwise.training.metrics import Metrics
-    from normwise.training.run import Run
 
 AS_ASKED: Final = "as-asked"
 MENDED: Final = "mended"

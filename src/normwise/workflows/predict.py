@@ -56,7 +56,7 @@ def predict(  # noqa: PLR0913 - the public interface
     precision: str = "float32",
     overwrite: bool = False,
     resume: bool = False,
-    progress: bool = False,
+    progress: bool = True,
     on: str | None = None,
     processes: int | None = None,
     outputs: Sequence[str] | None = None,
@@ -94,7 +94,7 @@ def predict(  # noqa: PLR0913 - the public interface
             bands of one image. None returns the array.
         classes: Class ids (uint8) instead of probabilities: of a single channel 1 where it is above
             0.5, else the channel with the largest value. Where each of several channels has a
-            sigmoid of its own, so that labels may overlap, that is logged. GeoTIFF and PNG get the
+            sigmoid of its own, so that labels may overlap, that is said. GeoTIFF and PNG get the
             classes' names and colours: the data folder's (`colours` in `dataset.yaml`), else the
             previews'.
         bands: Channels of the image to use, from 0; by default those the run was trained with.
@@ -110,14 +110,15 @@ def predict(  # noqa: PLR0913 - the public interface
             (`"4GB"`); by default half of what is free, which on Ray the tasks of a machine share.
         engine: What computes: `"keras"`, `"openvino"` or `"onnx"` (ONNX Runtime), or `"auto"`, the
             fastest of those that are installed, found with the first tile. One whose outputs
-            differ from Keras' by more than 1e-4 of their range isn't used, and that is logged.
-        precision: `"float32"`, or `"bfloat16"`, whose deviation is logged; `"auto"` takes
+            differ from Keras' by more than 1e-4 of their range isn't used, and that is said.
+        precision: `"float32"`, or `"bfloat16"`, whose deviation is said; `"auto"` takes
             bfloat16 where it is faster and deviates by less than 1e-2.
         overwrite: Whether existing files may be replaced.
         resume: Go on with an interrupted prediction by tiles, which must have been of the same
             image, model and settings; outputs that are there are done. With `overwrite` it begins
             anew where they were others, and outputs that are there are replaced.
-        progress: Say how it goes: a bar on a terminal, lines elsewhere.
+        progress: Say how it goes: a bar on a terminal, lines elsewhere. If not, what is said of
+            classes and engines is logged.
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
             that are predicted whole, are its tasks. With the same tiles (`tile`, or `memory`) and
             engine the result is the same bit for bit; this process chooses the engine for all.

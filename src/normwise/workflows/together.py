@@ -16,8 +16,8 @@ from normwise.distributed.processes import Place, place, refuse_other_backends, 
 from normwise.errors import DistributionError
 
 if TYPE_CHECKING:
+    from normwise.training.finished_run import Run
     from normwise.training.recipe import Recipe
-    from normwise.training.run import Run
 
 JAX: Final = "jax-distributed"
 

@@ -17,8 +17,8 @@ from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
     from normwise.distributed.processes import Place
+    from normwise.training.finished_run import Run
     from normwise.training.rate_finder import RateCurve
-    from normwise.training.run import Run
 
 RECIPE_FILE = "recipe.yaml"
 
