@@ -76,7 +76,8 @@ results: $(VENV)/.ready
 	$(BIN)/python benchmarks/results.py
 
 ## The question's claims, measured on the real data sets beside the checkout (docs/the-question.md;
-## at most three hours, goes on where it was; ANSWER="--only isl_fluor" for a part)
+## at most three hours, a training on each processor, goes on where it was;
+## ANSWER="--only isl_fluor" for a part)
 answer: $(VENV)/.ready
 	$(BIN)/python benchmarks/answer.py $(ANSWER)
 

@@ -4,12 +4,14 @@
     python benchmarks/answer.py --only isl_fluor       of one set; or a part: isl_fluor:question
     python benchmarks/answer.py --render               writes docs/the-question.md, runs nothing
 
-Which trainings those are stands in answer_design.py. They are made as by `normwise compare`, one
-after another in processes of their own, all sets and parts with the first seed, then with the
-second, so that whatever is done by any time can be read. Each finished training is kept in
-answer.json at once; the same command goes on after an interruption. No training is begun once
-`--time` is used up. A training's number comes from its steps alone, whatever else the machine
-does; its times don't, and `--busy` leaves them out.
+Which trainings those are stands in answer_design.py. They are made as by `normwise compare`, in
+processes of their own, all sets and parts with the first seed, then with the second, so that
+whatever is done by any time can be read. Each computes with one thread on one processor, since
+much of a short training is not the work of many (its start, building, pictures, probes); `--jobs`
+of them run at once. Each finished training is kept in answer.json at once; the same command goes on
+after an interruption, and tries again what failed. No training is begun once `--time` is used up.
+A training's number comes from its steps alone, whatever else the machine does; its times don't, and
+`--busy` leaves them out.
 """
 
 import argparse
@@ -18,9 +20,11 @@ import math
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +34,13 @@ from answer_page import page
 
 from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
-from normwise.comparison.processes import in_processes
+from normwise.comparison.processes import Asked as Order
+from normwise.comparison.processes import Ended, each_in_process
+from normwise.distributed.alike import usable_processors
 from normwise.environment import installed
+from normwise.errors import NormwiseError, RunError
 from normwise.files import write_text
+from normwise.memory import available_memory
 from normwise.workflows.configure import seconds_of
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +49,8 @@ PAGE = ROOT / "docs" / "the-question.md"
 DATA = ROOT.parent / "shared" / "data"
 RUNS = ROOT / "runs" / "answer"
 SEEDS, TIME = 4, "3h"
+MEMORY = 2 * 2**30
+"""Bytes, more than a training takes."""
 
 Row = dict[str, Any]
 
@@ -64,21 +74,36 @@ class Asked:
             "key": self.part.key(self.data_set, self.trial.variant),
         }
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.data_set.name}, {self.part.name}: {self.trial.name}"
+
+    def folder(self, runs: Path) -> Path:
+        """Its run folder, one of its own for each design."""
+        row = self.row
+        return runs / row["set"] / row["key"] / f"seed{row['seed']}"
+
+    def order(self, options: argparse.Namespace) -> Order:
+        """It as `normwise compare` makes it."""
+        experiment = self.part.experiment(self.data_set, options.data, options.seeds)
+        return self.trial, experiment.recipe(self.trial), self.folder(options.runs)
+
 
 def main() -> None:
-    """Runs what is missing and writes the page."""
+    """Runs what is missing and writes the page, whatever ends the run."""
     options = arguments()
     parts = tuple(replace(p, steps=options.steps or p.steps) for p in PARTS)
-    rows = load(options.results)
-    if not options.render:
-        wanted = [
-            asked
-            for asked in trials(parts, options.seeds)
-            if chosen(asked, options.only) and (options.data / asked.data_set.name).is_dir()
-        ]
-        run(wanted, rows, options)
-    write_text(options.page, page(rows, parts, options.seeds))
-    print(f"written: {options.page}")
+    wanted = [] if options.render else wanted_of(parts, options)
+    rows, failed = load(options.results), 0
+    try:
+        if not options.render:
+            failed = run(wanted, rows, options)
+    finally:
+        write_text(options.page, page(rows, parts, options.seeds))
+        print(f"written: {options.page}")
+    if failed:
+        sys.exit(f"failed: {failed} of the trainings; the same command tries them again")
 
 
 def arguments() -> argparse.Namespace:
@@ -88,6 +113,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="SET or SET:PART to run; default all")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"default {SEEDS}")
     parser.add_argument("--time", default=TIME, help=f"begin nothing after it; default {TIME}")
+    parser.add_argument(
+        "--jobs", type=int, help="trainings at once; default one a processor, if memory is enough"
+    )
     parser.add_argument("--busy", action="store_true", help="other work runs beside: keep no times")
     parser.add_argument("--steps", type=int, help="of each epoch, for trying this script out")
     parser.add_argument("--results", type=Path, default=MEASURED, help="where results are kept")
@@ -98,7 +126,16 @@ def arguments() -> argparse.Namespace:
     known = {s.name for s in SETS} | {f"{s.name}:{p.name}" for s in SETS for p in PARTS}
     if unknown := sorted({*(options.only or ())} - known):
         parser.error(f"--only {unknown[0]}: expected one of {', '.join(sorted(known))}")
+    if options.jobs is None:
+        options.jobs = jobs()
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: expected 1 or more")
     return options
+
+
+def jobs() -> int:
+    """As many trainings at once as there are processors, and memory for."""
+    return max(1, min(usable_processors(), available_memory() // MEMORY))
 
 
 def trials(parts: Sequence[Part], seeds: int) -> Iterator[Asked]:
@@ -116,30 +153,66 @@ def chosen(asked: Asked, only: Sequence[str] | None) -> bool:
     return only is None or name in only or f"{name}:{asked.part.name}" in only
 
 
+def wanted_of(parts: Sequence[Part], options: argparse.Namespace) -> list[Asked]:
+    """Every training that is asked for, on the sets that are there."""
+    found = [asked for asked in trials(parts, options.seeds) if chosen(asked, options.only)]
+    names = dict.fromkeys(asked.data_set.name for asked in found)
+    missing = [name for name in names if not (options.data / name).is_dir()]
+    for name in missing:
+        print(f"left out: {name}, as there is no folder {options.data / name}", flush=True)
+    if len(missing) == len(names):
+        sys.exit(f"{options.data}: no data set to run on; name their folder with --data.")
+    return [asked for asked in found if asked.data_set.name not in missing]
+
+
 def load(path: Path) -> list[Row]:
     """What was measured so far."""
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
-def run(wanted: Sequence[Asked], rows: list[Row], options: argparse.Namespace) -> None:
-    """Makes what is missing, and keeps each at once."""
-    if not wanted:
-        sys.exit(f"{options.data}: no data set to run on; name their folder with --data.")
+def run(wanted: Sequence[Asked], rows: list[Row], options: argparse.Namespace) -> int:
+    """Makes what is missing, and keeps each at once; one that fails costs no other.
+
+    Args:
+        wanted: What is asked for.
+        rows: What was measured so far; what is measured now is appended.
+        options: The command line.
+
+    Returns:
+        How many failed.
+    """
     known = {named(row) for row in rows}
-    missing = [asked for asked in wanted if named(asked.row) not in known]
+    missing = {a.folder(options.runs): a for a in wanted if named(a.row) not in known}
     print(f"{len(wanted)} trainings, {len(wanted) - len(missing)} of them done already", flush=True)
+    failed = 0
+    orders = in_time(missing, options)
+    with closing(each_in_process(orders, options.jobs, one_processor=True)) as found:
+        for number, ended in enumerate(found, 1):
+            asked = missing[ended.folder]
+            try:
+                row = measured(asked, ended, options)
+            except NormwiseError as error:
+                failed += 1
+                gave = f"failed: {error}"
+            else:
+                rows.append(row)
+                keep(rows, options.results)
+                # All of them would take gigabytes.
+                shutil.rmtree(ended.folder)
+                gave = row["diverged"] or f"{row['metric']} {row['value']}"
+            took = f"{ended.seconds:.0f} s"
+            print(f"{number} of {len(missing)}: {asked.name}: {gave}, {took}", flush=True)
+    return failed
+
+
+def in_time(missing: Mapping[Path, Asked], options: argparse.Namespace) -> Iterator[Order]:
+    """What is begun, in turn, until `--time` is used up."""
     end = time.monotonic() + seconds_of(options.time)
-    for number, asked in enumerate(missing, 1):
+    for asked in missing.values():
         if time.monotonic() > end:
             print(f"{options.time} are used up; the same command goes on with the rest")
             return
-        row = measured(asked, options)
-        rows.append(row)
-        lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in rows)
-        write_text(options.results, f"[\n{lines}\n]\n")
-        gave = row["diverged"] or f"{row['metric']} {row['value']}"
-        name = f"{row['set']}, {asked.part.name}: {asked.trial.name}"
-        print(f"{number} of {len(missing)}: {name}: {gave}, {row['wall']:.0f} s", flush=True)
+        yield asked.order(options)
 
 
 def named(row: Row) -> tuple[Any, ...]:
@@ -147,20 +220,23 @@ def named(row: Row) -> tuple[Any, ...]:
     return row["set"], row["part"], row["variant"], row["seed"], row["key"]
 
 
-def measured(asked: Asked, options: argparse.Namespace) -> Row:
-    """Makes one training, or goes on with it; its run folder is removed, for all take gigabytes."""
-    experiment = asked.part.experiment(asked.data_set, options.data, options.seeds)
-    folder = (
-        options.runs / asked.data_set.name / asked.part.key(asked.data_set, asked.trial.variant)
-    )
-    folder = folder / f"seed{asked.trial.seed}"
-    started = time.perf_counter()
-    in_processes([(asked.trial, experiment.recipe(asked.trial), folder)], 1)
-    wall = time.perf_counter() - started
-    outcome = Outcome.read(folder)
-    assert outcome is not None
-    shutil.rmtree(folder)
-    return asked.row | told(outcome, options.busy) | {"wall": round(wall, 1), **machine()}
+def keep(rows: Sequence[Row], path: Path) -> None:
+    """Writes all results, a line each."""
+    lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in rows)
+    write_text(path, f"[\n{lines}\n]\n")
+
+
+def measured(asked: Asked, ended: Ended, options: argparse.Namespace) -> Row:
+    """What a training gave.
+
+    Raises:
+        RunError: If it failed, or its folder holds something else than its outcome.
+    """
+    outcome = None if ended.error else Outcome.read(ended.folder)
+    if outcome is None:
+        raise RunError(ended.error or f"{ended.folder} holds no outcome.")
+    found = asked.row | told(outcome, options.busy) | {"wall": round(ended.seconds, 1)}
+    return found | machine(options.jobs)
 
 
 def told(outcome: Outcome, busy: bool) -> Row:
@@ -192,11 +268,22 @@ def rounded(value: float) -> float | None:
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
-def machine() -> Row:
-    """Where it was measured, and with what."""
+def machine(at_once: int) -> Row:
+    """Where it was measured and with what; `at_once` trainings ran, each with so many threads."""
     names = ("normwise", "python", "keras", "backend", "tensorflow", "tensorflow-cpu")
     versions = {name: value for name, value in installed().items() if name in names}
-    return {"versions": versions, "processors": os.cpu_count(), "machine": platform.machine()}
+    where = {"processors": os.cpu_count(), "machine": platform.machine()}
+    return {"versions": versions, "commit": commit(), **where, "at_once": at_once, "threads": 1}
+
+
+def commit() -> str:
+    """The commit of this checkout; empty if it is none."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return "" if asked.returncode else asked.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from answer_design import BATCH, CLAIMS, SETS, Cell, Claim, Contrast, DataSet, Part
+from answer_design import CLAIMS, SETS, Cell, Claim, Contrast, DataSet, Part
+from answer_texts import BEHAVIOUR, COSTS, FAMILY, HEAD, LEGEND, MADE, PLANNED, SHOWN, UNSAID, WEAK
+from answer_words import ahead, brief, lost, noted, verdict
+from scipy import stats
 
 from normwise.comparison.multiplicity import holm
-from normwise.comparison.statistics import paired
+from normwise.comparison.statistics import LEVEL, paired
 from normwise.comparison.verdicts import Outcome, Pair
-from normwise.report.page.numbers import MISSING, number, signed, span
+from normwise.report.page.numbers import MINUS, MISSING, number, signed, span
 from normwise.rules import BY_NAME
 from normwise.training.metrics import LOWER_IS_BETTER
 
@@ -106,31 +109,53 @@ def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
 
 
 def page(rows: Sequence[Row], parts: Sequence[Part], seeds: int) -> str:
-    """The page as Markdown."""
+    """The page as Markdown; before anything can be compared, what is asked and how."""
     results = Results.of(rows, parts, seeds)
     verdicts = {claim.title: judged(results, claim) for claim in CLAIMS}
-    sections = [
-        HEAD.format(state=state(results)),
-        "\n".join(["## In short", "", tally(verdicts), "", *short(results, verdicts)]),
-        *("\n".join(section(results, c, n, verdicts[c.title])) for n, c in enumerate(CLAIMS, 1)),
-        "\n".join(costs(results, len(CLAIMS) + 1)),
-        "\n".join(behaviour(results, len(CLAIMS) + 2)),
-        "\n".join(weak(results)),
-        "\n".join(made(results)),
-    ]
+    begun = any(pair.trials for found in verdicts.values() for pair in found.values())
+    sections = shown(results, verdicts) if begun else planned(results)
     return "\n\n".join(sections) + "\n"
 
 
-def state(results: Results) -> str:
-    """How much is there."""
+def shown(
+    results: Results, verdicts: Mapping[str, Mapping[tuple[Contrast, str], Pair]]
+) -> Iterator[str]:
+    """The sections with what was measured."""
+    yield HEAD.format(claims=SHOWN, state=state(results, UNSAID))
+    yield "\n".join(["## In short", "", tally(verdicts), "", *short(results, verdicts)])
+    for place, claim in enumerate(CLAIMS, 1):
+        yield "\n".join(section(results, claim, place, verdicts[claim.title]))
+    for part in (
+        costs(results, len(CLAIMS) + 1),
+        behaviour(results, len(CLAIMS) + 2),
+        weak(results),
+        made(results, "How it was made"),
+    ):
+        yield "\n".join(part)
+
+
+def planned(results: Results) -> Iterator[str]:
+    """The sections of a page without results: the claims, and what is to be trained for them."""
+    yield HEAD.format(claims=PLANNED, state=state(results))
+    yield "\n".join(["## What is asked", "", *listed()])
+    yield "\n".join(made(results, "How it is measured"))
+    yield from outdated(results)
+
+
+def listed() -> Iterator[str]:
+    """The claims, with what is compared for each."""
+    for place, claim in enumerate(CLAIMS, 1):
+        compared = "; ".join(contrast.with_network for contrast in claim.contrasts)
+        yield f"{place}. **{claim.title}** {claim.said} To be compared: {compared}."
+
+
+def state(results: Results, unsaid: str = "") -> str:
+    """How much is there, and what that means for the rest."""
     wanted = len(SETS) * results.seeds * sum(len(part.variants) for part in results.parts)
     there = len(results.rows)
     if there >= wanted:
         return f"All {wanted} trainings are there."
-    return (
-        f"**{there} of {wanted} trainings are there**; what is missing is marked, and nothing is "
-        "said of it."
-    )
+    return f"**{there} of {wanted} trainings are there**{unsaid}."
 
 
 def tally(verdicts: Mapping[str, Mapping[tuple[Contrast, str], Pair]]) -> str:
@@ -142,40 +167,29 @@ def tally(verdicts: Mapping[str, Mapping[tuple[Contrast, str], Pair]]) -> str:
     shown: dict[str, list[str]] = {}
     for (contrast, name), pair in made:
         if pair.outcome in (Outcome.BETTER, Outcome.WORSE):
-            said = f"{contrast.name}: {pair.outcome}"
+            said = noted(f"{contrast.with_network}: {pair.outcome}", lost(pair))
             shown.setdefault(said, []).append(name)
     count = sum(map(len, shown.values()))
     said = f"Of {len(made)} comparisons with two seeds or more (of {len(every)} in all), "
     if not count:
         return f"{said}none shows a difference beyond chance."
     told = "\n".join(f"- {what} on {', '.join(names)}" for what, names in shown.items())
-    return f"{said}{count} show a difference beyond chance:\n\n{told}"
+    show = "shows" if count == 1 else "show"
+    return f"{said}{count} {show} a difference beyond chance:\n\n{told}"
 
 
 def short(
     results: Results, verdicts: Mapping[str, Mapping[tuple[Contrast, str], Pair]]
 ) -> Iterator[str]:
-    """A line for each comparison, a column for each set."""
-    yield from table_head(["compared", *(titled(results, s.name) for s in SETS)])
+    """A line for each comparison, a column for each set and one for all their pairs."""
+    sets = (titled(results, s.name) for s in SETS)
+    yield from table_head(["compared", *sets, "pairs for the first"])
     for found in verdicts.values():
         for contrast in dict.fromkeys(contrast for contrast, _ in found):
-            cells = (brief(found[contrast, data_set.name]) for data_set in SETS)
-            yield f"| {contrast.name} | {' | '.join(cells)} |"
+            pairs = [found[contrast, data_set.name] for data_set in SETS]
+            cells = [contrast.with_network, *map(brief, pairs), ahead(pairs)]
+            yield f"| {' | '.join(cells)} |"
     yield from ("", LEGEND)
-
-
-def brief(pair: Pair) -> str:
-    """A verdict in a word, with the difference."""
-    if not pair.paired.pairs:
-        return "no number" if any(pair.failed) else "not yet run"
-    size = signed(pair.paired.mean)
-    if pair.outcome in (Outcome.BETTER, Outcome.WORSE):
-        return f"**{pair.outcome}** ({size})"
-    if pair.outcome is Outcome.IDENTICAL:
-        return "identical"
-    if pair.outcome is Outcome.UNJUDGED:
-        return f"{'one seed' if pair.paired.pairs == 1 else 'the same each time'} ({size})"
-    return f"open ({size})"
 
 
 def spoken(found: Mapping[tuple[Contrast, str], Pair]) -> str:
@@ -196,20 +210,6 @@ def sentence(contrast: Contrast, pairs: Mapping[str, Pair]) -> str:
         for said, names in by_outcome.items()
     ]
     return f"{contrast.one.name.capitalize()} against {contrast.other.name}: {'; '.join(told)}."
-
-
-def verdict(pair: Pair) -> str:
-    """A verdict for a sentence that goes on with `on` and the set."""
-    count = pair.paired.pairs
-    if not count:
-        return "no seed gave two numbers" if any(pair.failed) else "not yet run"
-    if pair.outcome in (Outcome.BETTER, Outcome.WORSE, Outcome.IDENTICAL):
-        return str(pair.outcome)
-    if pair.outcome is Outcome.UNDECIDED:
-        return f"no difference that {count} seeds can show"
-    if count == 1:
-        return "one seed, which tells nothing of chance"
-    return f"the same difference in {count} seeds (no spread to judge it by)"
 
 
 def section(
@@ -267,11 +267,10 @@ def costs(results: Results, place: int) -> Iterator[str]:
     )
     for variant in part.variants:
         cell = Cell(part.name, variant.name, variant.name)
-        rows = [row for s in SETS for row in results.of_cell(s.name, cell).values()]
-        steps = (ratio(results, s, cell, "seconds_per_step") for s in SETS)
-        predict = ratio(results, None, cell, "seconds_per_megapixel")
-        memory = ratio(results, None, cell, "peak_memory")
-        counts = (amounts(rows, key) for key in ("norms", "parameters", "statistics"))
+        counts = (more(results, cell, key) for key in ("norms", "parameters", "statistics"))
+        steps = (ratio(results, [s], cell, "seconds_per_step") for s in SETS)
+        predict = ratio(results, SETS, cell, "seconds_per_megapixel")
+        memory = ratio(results, SETS, cell, "peak_memory")
         yield f"| {' | '.join([f'`{variant.name}`', *counts, *steps, predict, memory])} |"
 
 
@@ -284,7 +283,7 @@ def behaviour(results: Results, place: int) -> Iterator[str]:
         "by the others of a batch, in training": "batch_dependence",
     }
     yield from table_head(["plan", *columns])
-    for part in (part for part in results.parts if part.name != "question"):
+    for part in (part for part in results.parts if not part.name.startswith("question")):
         for variant in part.variants:
             cell = Cell(part.name, variant.name, variant.name)
             rows = [row for s in SETS for row in results.of_cell(s.name, cell).values()]
@@ -298,45 +297,81 @@ def probed(rows: Sequence[Row], key: str) -> str:
     return f"{statistics.median(found):.2g}" if found else MISSING
 
 
-def amounts(rows: Sequence[Row], key: str) -> str:
-    """A count, or its range over sets with other channels."""
-    found = sorted({row[key] for row in rows if row[key] is not None})
-    if not found:
-        return MISSING
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+def more(results: Results, cell: Cell, key: str) -> str:
+    """How much larger a count is than without normalization; a range over sets if they differ."""
+    found = sorted({own - without for own, without in beside(results, SETS, cell, key)})
+    return " to ".join(map(counted, dict.fromkeys((found[0], found[-1])))) if found else MISSING
 
 
-def ratio(results: Results, data_set: DataSet | None, cell: Cell, key: str) -> str:
+def counted(extra: int) -> str:
+    """A difference of counts with its sign."""
+    return f"{extra:+,}".replace("-", MINUS) if extra else "0"
+
+
+def ratio(results: Results, sets: Sequence[DataSet], cell: Cell, key: str) -> str:
     """The median over seeds of a cost beside that of the network without normalization."""
-    found = []
-    for own in [data_set] if data_set else SETS:
-        base = results.of_cell(own.name, Cell("where", "none", "none"))
-        for seed, row in results.of_cell(own.name, cell).items():
-            if row[key] and seed in base and base[seed][key]:
-                found.append(row[key] / base[seed][key])
+    found = [own / without for own, without in beside(results, sets, cell, key) if without]
     return f"{statistics.median(found):.2f}" if found else MISSING
+
+
+def beside(
+    results: Results, sets: Sequence[DataSet], cell: Cell, key: str
+) -> Iterator[tuple[Any, Any]]:
+    """What was measured of each training, and of that without normalization on the same seed."""
+    for data_set in sets:
+        base = results.of_cell(data_set.name, Cell("where", "none", "none"))
+        for seed, row in results.of_cell(data_set.name, cell).items():
+            pair = row[key], base[seed][key] if seed in base else None
+            if None not in pair:
+                yield pair
 
 
 def weak(results: Results) -> Iterator[str]:
     """What these numbers can't say."""
-    yield from ("## Where this evidence is weak", "", *(f"- {point}" for point in WEAK))
-    lost = Counter(
+    yield from ("## Where this evidence is weak", "", f"- {few(results.seeds)}")
+    yield from (f"- {point}" for point in WEAK)
+    without = Counter(
         (row["set"], "diverged" if row["diverged"] else f"gave no {row['metric']}")
         for row in results.rows
         if row["value"] is None
     )
-    for (name, how), count in sorted(lost.items()):
+    for (name, how), count in sorted(without.items()):
         yield f"- Of the trainings on {name}, {count} {how}: left out of means and differences."
+    yield from (f"- {said}" for said in outdated(results))
+
+
+def few(seeds: int) -> str:
+    """What so many seeds show."""
+    said = "Few seeds: they show large differences and no others"
+    if seeds > 1:
+        least = least_shown(seeds, FAMILY)
+        said += (
+            f"; with {seeds} seeds and {FAMILY} comparisons of a claim the largest difference must "
+            f"be more than {least:.1f} times its spread between seeds"
+        )
+    return (
+        f"{said}. “No difference that they can show” does not say that there is none; the verdicts "
+        "name how many seeds would tell."
+    )
+
+
+def least_shown(seeds: int, comparisons: int) -> float:
+    """From where on the largest of several differences is beyond chance, in standard deviations."""
+    return float(stats.t.isf(LEVEL / comparisons / 2, seeds - 1) / math.sqrt(seeds))
+
+
+def outdated(results: Results) -> Iterator[str]:
+    """How much of what was measured is of no use any more."""
     if results.outdated:
         yield (
-            f"- {results.outdated} results were made under another design than the present one "
+            f"{results.outdated} results were made under another design than the present one "
             "and are not shown."
         )
 
 
-def made(results: Results) -> Iterator[str]:
-    """How the numbers came about, and how to repeat a part of them."""
-    yield from ("## How it was made", "", MADE, "")
+def made(results: Results, title: str) -> Iterator[str]:
+    """How the numbers come about, and how to repeat a part of them."""
+    yield from (f"## {title}", "", MADE, "")
     yield from (f"- **{s.name}**: {s.what}. {s.source}." for s in SETS)
     yield ""
     for part in results.parts:
@@ -348,73 +383,25 @@ def made(results: Results) -> Iterator[str]:
     (part,) = (part for part in results.parts if part.name == "question")
     yield from ("", "One of these comparisons alone, with a report of its own:", "", "```text")
     yield from (part.command(SETS[0], results.seeds), "```")
-    versions = {", ".join(f"{k} {v}" for k, v in row["versions"].items()) for row in results.rows}
-    machines = {f"{row['processors']} {row['machine']} processors" for row in results.rows}
-    if versions:
-        hours = sum(row["wall"] for row in results.rows) / 3600
-        yield from (
-            "",
-            f"{'; '.join(sorted(versions))}; {'; '.join(sorted(machines))}; {hours:.1f} h.",
-        )
+    if results.rows:
+        yield from ("", with_what(results.rows))
+
+
+def with_what(rows: Sequence[Row]) -> str:
+    """Versions, commits and machines of some trainings, and how long they took together."""
+    versions = {", ".join(f"{k} {v}" for k, v in row["versions"].items()) for row in rows}
+    commits = {f"commit {row['commit']}" for row in rows if row["commit"]}
+    machines = {
+        f"{row['processors']} {row['machine']} processors, {row['at_once']} trainings at once, "
+        f"threads of each: {row['threads']}"
+        for row in rows
+    }
+    hours = sum(row["wall"] for row in rows) / 3600
+    told = (*sorted(versions), ", ".join(sorted(commits)), *sorted(machines))
+    return f"{'; '.join(filter(None, told))}; {hours:.1f} h of one processor."
 
 
 def table_head(names: Sequence[str]) -> Iterator[str]:
     """The head of a table."""
     yield f"| {' | '.join(names)} |"
     yield f"|{'---|' * len(names)}"
-
-
-HEAD = """<!-- written by benchmarks/answer.py -->
-
-# The question, measured
-
-*How do I include batch normalization in a non-sequential Keras model, and is it in the right
-place?* How the network was wired that it was asked with, and what `normwise check` finds in it,
-stands [point by point on its own page](question.md). Here is what was said about it, claim by
-claim, beside what trainings on real data show: the same network under equal conditions, paired
-seed by seed, as `normwise compare` makes them ([what the numbers mean](compare.md)).
-
-That `axis=3` is the default `axis=-1`, and that a normalization is a call like any other, need no
-measuring. {state}"""
-
-COSTS = f"""Of the U-Net. Times and memory are ratios to the network without normalization, the
-median over seeds (and over sets, where none is named): of a training step with its loading, of a
-prediction, of the process's peak. Times are those of trainings with nothing beside them, one after
-another; small differences between ratios mean nothing. In inference batch norm before or behind a
-convolution can be folded away (`normwise fold`), group and instance norm never; [more on
-speed](speed.md). `{BATCH}` and the like: [how plans are written](plans.md)."""
-
-BEHAVIOUR = """Of the trained U-Nets, the median over sets and seeds, all in standard deviations of
-the output: by how much an output differs between training mode and inference, between two tiles
-that overlap (0: tiles with a halo are exact), and in training mode by which other patches are in
-the batch. `normwise check MODEL --data FOLDER` measures the same on your own model."""
-
-LEGEND = """What is said is said of the first of the two, with the mean difference in the metric of
-the set. **Better** and **worse**: beyond chance, after correction for all comparisons of a claim.
-Open: no difference that so many seeds can show. In the tables of the claims, first and second are
-means over the seeds in which both gave a number."""
-
-WEAK = (
-    "Few seeds: they show large differences and no others. “No difference that they can show” does "
-    "not say that there is none; the verdicts name how many seeds would tell.",
-    "One set of test images, with few of them (4 of isl_fluor, 2 of s2_bands): what others would "
-    "say isn't in the intervals. They hold the chance of first weights, of patches and, but for "
-    "s2_bands, of which training images validate, which the seed draws.",
-    "Short trainings of small networks, on 2 processors: faster learning and better learning can't "
-    "be told apart. What helps in the first hundreds of steps may not matter in the end.",
-    "One learning rate for all plans. A network without normalization may want another than one "
-    "with.",
-    "The comparisons of one claim on all sets are corrected together after Holm, those of "
-    "different claims are not: of twenty claims where nothing differs, one would be said to show a "
-    "difference.",
-    "Images of uneven exposure (dsb2018_subset) are fed as they are, without the scaling image by "
-    "image that `normwise configure` would choose there.",
-    "Batch sizes 1 and 2 are judged at the learning rate of 8.",
-    "On s2_bands the U-Net learns what a linear function of the standardized input leaves of the "
-    "target, whatever the plan: all plans begin near the answer there, and differ less.",
-)
-
-MADE = """By `make answer`, from benchmarks/answer.json, where every training stands; the same
-command goes on with what is missing. AdamW at the recipe's defaults, a warm-up and a cosine; the
-weights after the last epoch, measured on the test images. Patches are mirrored and turned by
-quarters."""

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,7 +13,12 @@ import numpy as np
 import pytest
 
 from normwise.comparison.outcome import Cost, Images, Outcome
-from normwise.report.page.numbers import MISSING
+from normwise.comparison.processes import Ended
+from normwise.errors import RunError
+from normwise.norms.plan import NormPlan
+from normwise.report.page.numbers import MINUS, MISSING
+from normwise.rules.training import cold_statistics
+from normwise.training.recipe_changes import with_settings
 
 ROOT = Path(__file__).parents[1]
 SEEDS = 3
@@ -36,8 +43,11 @@ def row(made, data_set, part, variant, seed, value, **more):
     metric = "rmse" if data_set.name == "s2_bands" else "iou"
     costs = {"seconds_per_step": 0.1, "seconds_per_megapixel": 1.0, "peak_memory": 1e9}
     probes = {"disparity": 0.25, "tile_mismatch": 0.0, "batch_dependence": None}
-    counts = {"probes": probes, "norms": 4, "parameters": 1000, "statistics": 64}
-    where = {"versions": {"keras": "3.15"}, "processors": 2, "machine": "x86_64", "wall": 3.0}
+    norms = 4 * (variant.plan != "none")
+    counts = {"norms": norms, "parameters": 1000 + 10 * norms, "statistics": 16 * norms}
+    counts["probes"] = probes
+    where = {"versions": {"keras": "3.15"}, "commit": "abc1234", "machine": "x86_64", "wall": 3.0}
+    where |= {"processors": 2, "at_once": 2, "threads": 1}
     gave = {"metric": metric, "value": value, "diverged": "", **costs, **counts, **where}
     return named | gave | more
 
@@ -50,7 +60,7 @@ def rows(made):
     found = []
     for data_set, part in product(design.SETS, design.PARTS):
         for seed, variant in product(range(SEEDS), part.variants):
-            value = 0.5 + 0.1 * (variant.plan == design.AFTER) + 1e-4 * rng.normal()
+            value = 0.5 + 0.1 * (variant.plan == design.AFTER) + 1e-5 * rng.normal()
             found.append(row(made, data_set, part, variant, seed, value))
     return found
 
@@ -73,6 +83,61 @@ def test_every_claim_compares_what_is_trained(made):
         assert len({contrast.name for contrast in claim.contrasts}) == len(claim.contrasts)
 
 
+def test_statistics_of_every_batch_norm_are_warm_at_the_end(made):
+    _, design, written = made
+    found = 0
+    for part in design.PARTS:
+        steps = part.epochs * part.steps
+        for variant in part.variants:
+            for clause in NormPlan.parse(variant.plan).clauses:
+                if clause.spec.kind == "batch":
+                    found += 1
+                    momentum = dict(clause.spec.args).get("momentum", 0.99)
+                    assert momentum**steps <= cold_statistics.WARNING, variant.name
+        assert f"after {steps} steps" in written.MADE
+        assert round(0.99**steps, 2) == 0.05
+    assert found == 12
+    assert "momentum 0.967" in written.MADE
+    assert design.BN == "batch(momentum=0.967)"
+
+
+def test_the_network_of_the_question_is_compared_with_more_plans(made):
+    _, design, _ = made
+    compared = {
+        frozenset((cell.part, cell.variant) for cell in (contrast.one, contrast.other))
+        for claim in design.CLAIMS
+        for contrast in claim.contrasts
+    }
+    asked = ("question", f"{design.RAW} · network.decoder_activation=null")
+    after = ("question", f"{design.NORMALIZED} · network.decoder_activation=null")
+    assert {asked, ("question-plans", "none")} in compared
+    assert {after, ("question-plans", design.PRE_ENCODER)} in compared
+
+
+@pytest.mark.parametrize(
+    ("setting", "same"),
+    [("training.weight_decay=0.5", False), ("data.path=elsewhere", True), ("training.seed=7", True)],
+)
+def test_a_key_changes_with_every_setting_told_or_not(made, monkeypatch, setting, same):
+    _, design, _ = made
+    part, data_set = design.PARTS[0], design.SETS[0]
+    key = part.key(data_set, part.variants[0])
+    real = design.Part.experiment
+
+    def changed(self, *asked):
+        experiment = real(self, *asked)
+        return replace(experiment, base=with_settings(experiment.base, [setting]))
+
+    monkeypatch.setattr(design.Part, "experiment", changed)
+    assert (part.key(data_set, part.variants[0]) == key) is same
+
+
+def test_no_two_trainings_share_a_folder(made):
+    answer, design, _ = made
+    folders = Counter(asked.folder(Path()) for asked in answer.trials(design.PARTS, SEEDS))
+    assert len(folders) == folders.total() == 216
+
+
 def test_no_result_is_told_by_two_claims(made):
     """It would be corrected in two families, open in one and beyond chance in the other."""
     _, design, _ = made
@@ -87,22 +152,37 @@ def test_no_result_is_told_by_two_claims(made):
     assert design.CLAIMS[4].title == "Group or instance norm instead?"
 
 
-def test_an_empty_page_says_that_nothing_was_run(made):
+def test_small_batches_and_large_ones_are_compared_in_one_direction(made):
+    _, design, _ = made
+    kinds = [
+        (contrast.one.variant.partition(" ")[0], contrast.other.variant.partition(" ")[0])
+        for claim in design.CLAIMS[4:6]
+        for contrast in claim.contrasts
+    ]
+    assert kinds.count((design.GROUP, design.BATCH)) == 3
+    assert len(kinds) == 4
+
+
+def test_a_page_without_results_has_the_claims_and_the_design_alone(made):
     text = page(made, [])
-    assert "**0 of 192 trainings are there**" in text
-    for claim in made[1].CLAIMS:
-        own = section(text, claim.title)
-        assert "not yet run." in own
-        assert not re.search(r"\b(better|worse|identical)\b", own.partition("What else")[0]
-                             .partition("| set |")[2])  # fmt: skip
-    assert "Nothing was compared with two seeds yet" in text
+    assert "**0 of 216 trainings are there**." in text
+    own = section(text, "What is asked")
+    for number, claim in enumerate(made[1].CLAIMS, 1):
+        assert f"{number}. **{claim.title}** {claim.said}" in own
+        assert all(contrast.with_network in own for contrast in claim.contrasts)
+    told = section(text, "How it is measured")
+    for one in (*made[1].SETS, *made[1].PARTS):
+        assert f"- **{one.name}**: {one.what}" in told
+    assert "make answer" in told
+    assert "not yet run" not in text
+    assert "|---|" not in text
     assert "nan" not in text
     assert "None" not in text
 
 
 def test_what_was_measured_is_judged_by_the_package(made, rows):
     text = page(made, rows)
-    assert "All 192 trainings are there." in text
+    assert "All 216 trainings are there." in text
     own = section(text, "After the activation, or before it?")
     assert "better on isl_fluor, dsb2018_subset, hls_water; worse on s2_bands." in own
     line = next(x for x in own.splitlines() if x.startswith("| isl_fluor (iou, higher is better)"))
@@ -113,10 +193,53 @@ def test_what_was_measured_is_judged_by_the_package(made, rows):
     skips = section(text, "Do the skips have to be normalized?")
     assert "no difference that 3 seeds can show" in skips
     short = section(text, "In short")
-    assert "Of 60 comparisons with two seeds or more (of 60 in all), " in short
+    assert "Of 68 comparisons with two seeds or more (of 68 in all), " in short
     told = "after the activation against before the activation: better"
     assert f"- {told} on isl_fluor, dsb2018_subset, hls_water\n" in short
     assert "| after the activation against before the activation | **better** (+0.1) |" in short
+    assert "2 trainings at once, threads of each: 1" in text
+    assert "commit abc1234" in text
+    assert "## 11. What it does beside" in text
+    assert "section 11" in made[1].CLAIMS[4].note
+
+
+def test_pairs_are_counted_for_the_first_over_all_sets(made, rows):
+    """Better in each pair of three sets, worse in each of the fourth; pairs that tie are apart."""
+    _, design, written = made
+    name = "after the activation against before the activation"
+    short = section(page(made, rows), "In short")
+    assert next(x for x in short.splitlines() if x.startswith(f"| {name} |")).endswith("| 9 of 12 |")
+    same = [
+        r | {"value": 0.5} if r["set"] == "s2_bands" and r["part"] == "where" else r for r in rows
+    ]
+    short = section(page(made, same), "In short")
+    assert next(x for x in short.splitlines() if x.startswith(f"| {name} |")).endswith("| 9 of 9 |")
+    assert written.ahead([]) == MISSING
+
+
+def test_one_difference_beyond_chance_shows(made, rows):
+    _, design, _ = made
+    both = (design.AFTER, design.BATCH)
+    few = [r for r in rows if (r["set"], r["part"]) == ("isl_fluor", "where")]
+    short = section(page(made, [r for r in few if r["variant"] in both]), "In short")
+    assert "(of 68 in all), 1 shows a difference beyond chance:" in short
+
+
+def test_rows_of_the_questions_network_say_so(made, rows):
+    short = section(page(made, rows), "In short")
+    assert "| question's network, normalized skips against as asked |" in short
+    assert "| as asked against the question's network without any |" in short
+
+
+@pytest.mark.parametrize(("seeds", "least"), [(3, 7.3), (4, 3.4)])
+def test_how_large_a_difference_must_be_is_told_for_the_number_of_seeds(made, seeds, least):
+    _, design, written = made
+    said = written.few(seeds)
+    assert f"with {seeds} seeds and 8 comparisons" in said
+    assert f"more than {least} times" in said
+    assert "times" not in written.few(1)
+    families = [len(claim.contrasts) * len(design.SETS) for claim in design.CLAIMS]
+    assert Counter(families).most_common(1)[0][0] == 8
 
 
 def test_p_is_corrected_for_all_comparisons_of_a_claim_even_those_not_yet_made(made, rows):
@@ -132,7 +255,7 @@ def test_p_is_corrected_for_all_comparisons_of_a_claim_even_those_not_yet_made(m
 def test_one_set_with_one_seed_claims_nothing(made, rows):
     few = [r for r in rows if r["set"] == "isl_fluor" and r["seed"] == 0]
     text = page(made, few)
-    assert "**16 of 192 trainings are there**" in text
+    assert "**18 of 216 trainings are there**" in text
     own = section(text, "After the activation, or before it?")
     assert "one seed, which tells nothing of chance on isl_fluor; not yet run on dsb2018" in own
     assert "one pair of trials can't tell a difference from chance" in own
@@ -154,6 +277,8 @@ def test_trainings_are_paired_by_seed_and_what_diverged_is_told(made, rows):
     line = next(x for x in own.splitlines() if x.startswith("| isl_fluor"))
     assert "one pair of trials" in line
     assert "before the activation gave no number in 1 of 2 trials" in line
+    said = "one pair of numbers, which tells nothing of chance (0 and 1 of 2 gave no number)"
+    assert said in own
     assert "Of the trainings on isl_fluor, 1 diverged:" in page(made, changed)
 
 
@@ -186,6 +311,23 @@ def test_trials_of_a_pair_that_failed_are_counted_among_all_of_it(made, rows):
         assert f"{name} gave no number in 1 of 3 trials" in line_of(text)[-1]
 
 
+def test_trainings_that_gave_no_number_are_told_wherever_a_verdict_is(made, rows):
+    """The sets agree but for one, which lost a seed of the first."""
+    _, design, _ = made
+    few = lost(rows, ("isl_fluor", "where", design.AFTER, 0))
+    text, note = page(made, few), "1 and 0 of 3 gave no number"
+    short = section(text, "In short")
+    told = "- after the activation against before the activation: better"
+    assert f"{told} ({note}) on isl_fluor\n" in short
+    assert f"{told} on dsb2018_subset, hls_water\n" in short
+    assert f"| **better** (+0.1; {note}) |" in short
+    own = section(text, "After the activation, or before it?")
+    assert f"better ({note}) on isl_fluor; better on dsb2018_subset, hls_water" in own
+    fewer = lost(few, ("isl_fluor", "where", design.BATCH, 1))
+    short = section(page(made, fewer), "In short")
+    assert "one pair of numbers (+0.1; 1 and 1 of 3 gave no number)" in short
+
+
 def test_means_of_a_line_are_those_whose_difference_stands_beside_them(made, rows):
     """One plan has a seed more, and it is a bad one."""
     _, design, _ = made
@@ -206,7 +348,7 @@ def test_seeds_beyond_those_that_are_wanted_are_not_shown(made, rows):
     found = written.Results.of(rows, design.PARTS, SEEDS - 1)
     assert {r["seed"] for r in found.rows} == set(range(SEEDS - 1))
     assert found.outdated == 0
-    assert written.state(found) == "All 128 trainings are there."
+    assert written.state(found) == "All 144 trainings are there."
 
 
 def test_what_has_no_number_need_not_have_diverged(made, rows):
@@ -215,8 +357,9 @@ def test_what_has_no_number_need_not_have_diverged(made, rows):
         rows = lost(rows, ("isl_fluor", "where", design.AFTER, seed))
     rows = lost(rows, ("hls_water", "where", design.AFTER, 0), diverged="no number")
     text, pairs = told(made, rows)
-    assert "no seed gave two numbers on isl_fluor;" in text
-    assert written.brief(pairs[design.CLAIMS[0].contrasts[0], "isl_fluor"]) == "no number"
+    assert "no seed gave two numbers (3 and 0 of 3 gave no number) on isl_fluor;" in text
+    brief = written.brief(pairs[design.CLAIMS[0].contrasts[0], "isl_fluor"])
+    assert brief == "no number (3 and 0 of 3 gave no number)"
     weak = "\n".join(written.weak(written.Results.of(rows, design.PARTS, SEEDS)))
     assert "Of the trainings on isl_fluor, 3 gave no iou:" in weak
     assert "Of the trainings on hls_water, 1 diverged:" in weak
@@ -242,7 +385,7 @@ def test_a_training_that_diverged_has_no_norms_to_count(made, rows):
     none = {"norms": None, "parameters": None, "statistics": None, "diverged": "no number"}
     changed = lost(rows, ("isl_fluor", "where", design.BATCH, 1), **none)
     costs = "\n".join(written.costs(written.Results.of(changed, design.PARTS, SEEDS), 9))
-    assert f"| `{design.BATCH}` | 4 | 1,000 | 64 |" in costs
+    assert f"| `{design.BATCH}` | +4 | +40 | +64 |" in costs
 
 
 def test_results_of_another_design_are_not_shown(made, rows):
@@ -252,18 +395,35 @@ def test_results_of_another_design_are_not_shown(made, rows):
     assert "48 results were made under another design" in text
     assert "not yet run." in section(text, "Do the skips have to be normalized?")
     other = written.page(rows, [design.replace(p, steps=7) for p in design.PARTS], SEEDS)
-    assert "**0 of 192 trainings are there**" in other
+    assert "**0 of 216 trainings are there**" in other
+    assert "216 results were made under another design" in other
 
 
-def test_costs_are_ratios_of_trainings_with_one_seed(made, rows):
+def test_costs_are_beside_those_of_trainings_with_one_seed(made, rows):
     _, design, _ = made
     slow = [r | {"seconds_per_step": 0.15} if r["variant"] == design.GROUP else r for r in rows]
     own = section(page(made, slow), "What it costs")
     line = next(x for x in own.splitlines() if x.startswith(f"| `{design.GROUP}`"))
     assert "| 1.50 | 1.50 | 1.50 | 1.50 | 1.00 | 1.00 |" in line
-    assert f"| `{design.BATCH}` | 4 | 1,000 | 64 | 1.00 |" in own
+    assert f"| `{design.BATCH}` | +4 | +40 | +64 | 1.00 |" in own
+    assert "| `none` | 0 | 0 | 0 | 1.00 |" in own
     beside = section(page(made, slow), "What it does beside")
     assert f"| `{design.BATCH}` | 0.25 | 0 | {MISSING} |" in beside
+    assert design.PRE_ENCODER not in beside
+
+
+def test_counts_are_beside_those_of_the_same_set(made, rows):
+    """Sets have other channels, so that their networks differ without any norm, too."""
+    _, design, _ = made
+    larger = [
+        r | {"parameters": r["parameters"] + 5000, "statistics": r["statistics"] // 4 * 3}
+        if r["set"] == "isl_fluor"
+        else r | {"norms": 4}
+        for r in rows
+    ]
+    own = section(page(made, larger), "What it costs")
+    assert f"| `{design.BATCH}` | 0 to +4 | +40 | +48 to +64 |" in own
+    assert made[2].counted(-1200) == f"{MINUS}1,200"
 
 
 def test_times_of_a_busy_machine_are_not_kept(made, rows):
@@ -277,7 +437,7 @@ def test_times_of_a_busy_machine_are_not_kept(made, rows):
     assert {k for k, v in found[False].items() if v != found[True][k]} == set(times)
     untimed = [r | {"seconds_per_step": None} if r["set"] == "isl_fluor" else r for r in rows]
     own = section(page(made, untimed), "What it costs")
-    assert f"| `{design.BATCH}` | 4 | 1,000 | 64 | {MISSING} | 1.00 | 1.00 |" in own
+    assert f"| `{design.BATCH}` | +4 | +40 | +64 | {MISSING} | 1.00 | 1.00 |" in own
 
 
 def test_the_page_of_the_repository_is_that_of_its_data(made):
@@ -290,33 +450,133 @@ def test_the_page_of_the_repository_is_that_of_its_data(made):
     assert design.PARTS[0].command(design.SETS[0], 3).startswith("normwise compare isl_fluor ")
 
 
-def test_trainings_are_kept_one_by_one_and_gone_on_with(made, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def processes(made, tmp_path, monkeypatch):
+    """Stands for the processes of trainings, and tells what was begun: each is done at once."""
     answer, design, _ = made
     for data_set in design.SETS[:2]:
-        (tmp_path / data_set.name).mkdir()
-    asked = []
+        (tmp_path / "data" / data_set.name).mkdir(parents=True)
+    begun = []
 
-    def measured(one, options):
-        asked.append(one)
-        if len(asked) == 4:
-            raise KeyboardInterrupt
+    def each(orders, at_once, one_processor):
+        assert at_once == 2
+        assert one_processor
+        for trial, recipe, folder in orders:
+            begun.append((trial, recipe))
+            folder.mkdir(parents=True)
+            yield Ended(trial, folder, 1.5)
+
+    def measured(one, ended, options):
         return row(made, one.data_set, one.part, one.trial.variant, one.trial.seed, 0.5)
 
+    monkeypatch.setattr(answer, "each_in_process", each)
     monkeypatch.setattr(answer, "measured", measured)
-    words = ["answer.py", "--data", str(tmp_path), "--only", "isl_fluor:question", "--seeds", "2"]
-    words += ["--results", str(tmp_path / "r.json"), "--page", str(tmp_path / "page.md")]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(KeyboardInterrupt):
-        answer.main()
-    assert len(json.loads((tmp_path / "r.json").read_text())) == 3
+    return begun
+
+
+def call(made, tmp_path, monkeypatch, *words):
+    answer, _, _ = made
+    folders = {"data": "data", "results": "r.json", "page": "page.md", "runs": "runs"}
+    own = [word for name, at in folders.items() for word in (f"--{name}", str(tmp_path / at))]
+    monkeypatch.setattr(sys, "argv", ["answer.py", *own, "--jobs", "2", *words])
     answer.main()
+
+
+PART = ("--only", "isl_fluor:question", "--seeds", "2")
+
+
+def failing(answer, monkeypatch, number, error):
+    """The training of this number fails when it is measured."""
+    real, asked = answer.measured, []
+
+    def measured(one, ended, options):
+        asked.append(one)
+        if len(asked) == number:
+            raise error
+        return real(one, ended, options)
+
+    monkeypatch.setattr(answer, "measured", measured)
+
+
+def test_trainings_are_kept_one_by_one_and_gone_on_with(
+    made, processes, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        failing(made[0], patch, 4, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            call(made, tmp_path, patch, *PART)
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 3
+    assert "**3 of 144 trainings are there**" in (tmp_path / "page.md").read_text()
+    shutil.rmtree(tmp_path / "runs")
+    call(made, tmp_path, monkeypatch, *PART)
     assert "8 trainings, 3 of them done already" in capsys.readouterr().out
-    assert [one.trial.seed for one in asked] == [0, 0, 0, 0, 0, 1, 1, 1, 1]
-    assert {one.part.name for one in asked} == {"question"}
-    assert "**8 of 128 trainings are there**" in (tmp_path / "page.md").read_text()
-    monkeypatch.setattr(sys, "argv", [*words[:4], "isl"])
+    assert [trial.seed for trial, _ in processes] == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert {recipe.network.name for _, recipe in processes} == {"question"}
+    assert "**8 of 144 trainings are there**" in (tmp_path / "page.md").read_text()
     with pytest.raises(SystemExit):
-        answer.main()
+        call(made, tmp_path, monkeypatch, "--only", "isl")
+
+
+def test_a_training_that_fails_costs_no_other(made, processes, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        failing(made[0], patch, 2, RunError("Its folder is damaged."))
+        with pytest.raises(SystemExit, match="failed: 1 of the trainings"):
+            call(made, tmp_path, patch, *PART)
+    said = capsys.readouterr().out
+    assert len(processes) == 8
+    assert re.search(r"2 of 8: isl_fluor, question: .*: failed: Its folder is damaged\.", said)
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 7
+    assert "**7 of 144 trainings are there**" in (tmp_path / "page.md").read_text()
+    assert len(list((tmp_path / "runs").glob("*/*/seed*"))) == 1
+    shutil.rmtree(tmp_path / "runs")
+    call(made, tmp_path, monkeypatch, *PART)
+    assert len(processes) == 9
+
+
+def test_a_training_that_can_not_be_made_is_an_error(made, tmp_path):
+    answer, _, _ = made
+    with pytest.raises(RunError, match="killed"):
+        answer.measured(None, Ended(None, tmp_path, 1.0, "It was killed."), None)
+    with pytest.raises(RunError, match="holds no outcome"):
+        answer.measured(None, Ended(None, tmp_path, 1.0), None)
+
+
+def test_what_a_training_gave_is_kept_before_its_folder_goes(
+    made, processes, tmp_path, monkeypatch
+):
+    def full(rows, path):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(made[0], "keep", full)
+    with pytest.raises(OSError, match="No space"):
+        call(made, tmp_path, monkeypatch, *PART)
+    assert len(list((tmp_path / "runs").glob("*/*/seed*"))) == 1
+
+
+def test_sets_that_are_not_there_are_named(made, processes, tmp_path, monkeypatch, capsys):
+    some = ("--only", "isl_fluor:question-plans", "--only", "s2_bands")
+    call(made, tmp_path, monkeypatch, "--seeds", "1", *some)
+    assert f"left out: s2_bands, as there is no folder {tmp_path}" in capsys.readouterr().out
+    assert len(processes) == 2
+    with pytest.raises(SystemExit, match="no data set to run on"):
+        call(made, tmp_path, monkeypatch, "--only", "s2_bands")
+
+
+def test_as_many_trainings_at_once_as_processors_and_memory_allow(made, monkeypatch):
+    answer, _, _ = made
+    monkeypatch.setattr(answer, "usable_processors", lambda: 8)
+    for memory, expected in ((64 * 2**30, 8), (6.5 * 2**30, 3), (2**30, 1)):
+        monkeypatch.setattr(answer, "available_memory", lambda memory=memory: int(memory))
+        assert answer.jobs() == expected
+
+
+def test_where_a_training_was_made_is_kept(made, monkeypatch):
+    answer, _, _ = made
+    found = answer.machine(2)
+    assert (found["at_once"], found["threads"]) == (2, 1)
+    assert re.fullmatch(r"[0-9a-f]{7,}|", found["commit"])
+    monkeypatch.setenv("PATH", "")
+    assert answer.commit() == ""
 
 
 def test_images_are_told_as_the_seed_divides_them(made):
@@ -344,7 +604,7 @@ def test_a_recipe_is_that_of_the_command(made):
     experiment = part.experiment(data_set, Path("data"), SEEDS)
     assert experiment.base.network.input_residual
     assert experiment.base.training.metric == "rmse"
-    assert (experiment.base.training.epochs, experiment.base.training.steps) == (6, 50)
+    assert (experiment.base.training.epochs, experiment.base.training.steps) == (3, 100)
     for text in part.all_settings(data_set):
         assert f"--set {text}" in part.command(data_set, SEEDS)
     asked = design.PARTS[2].experiment(data_set, Path("data"), SEEDS)
