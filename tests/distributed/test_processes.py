@@ -6,7 +6,7 @@ import pytest
 
 import normwise as nw
 from normwise.distributed import processes
-from normwise.distributed.processes import Place, agreed, check_batch_size, own_part, place
+from normwise.distributed.processes import ProcessRank, agreed, check_batch_size, own_part, rank_of
 from normwise.errors import DistributionError, RecipeError
 from normwise.workflows.together import place_from, place_of
 
@@ -18,26 +18,26 @@ class Stand:
 
 @pytest.fixture
 def second_of_two(monkeypatch):
-    monkeypatch.setattr(processes, "_started", [Stand(Place("127.0.0.1:1", 2, 1), 4)])
+    monkeypatch.setattr(processes, "_started", [Stand(ProcessRank("127.0.0.1:1", 2, 1), 4)])
 
 
 def test_options_come_before_the_environment(monkeypatch):
-    assert place() == Place(None, 1, 0)
+    assert rank_of() == ProcessRank(None, 1, 0)
     monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "127.0.0.1:1")
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "3")
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "2")
-    assert place() == place_of("jax-distributed") == Place("127.0.0.1:1", 3, 2)
-    assert place("127.0.0.1:2", 2, 0) == Place("127.0.0.1:2", 2, 0)
+    assert rank_of() == place_of("jax-distributed") == ProcessRank("127.0.0.1:1", 3, 2)
+    assert rank_of("127.0.0.1:2", 2, 0) == ProcessRank("127.0.0.1:2", 2, 0)
     monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "two")
     with pytest.raises(DistributionError, match="KERAS_DISTRIBUTION_PROCESS_ID: received 'two'"):
-        place()
+        rank_of()
 
 
 def test_what_can_not_be():
     with pytest.raises(DistributionError, match=r"received 2; with 2 processes allowed: 0 to 1"):
-        place("127.0.0.1:1", 2, 2)
+        rank_of("127.0.0.1:1", 2, 2)
     with pytest.raises(DistributionError, match=r"need the address of process 0.*--coordinator"):
-        place(None, 2, 0)
+        rank_of(None, 2, 0)
     with pytest.raises(DistributionError, match="received 'tpu'; allowed: jax-distributed"):
         place_of("tpu")
     with pytest.raises(DistributionError, match=r"--processes: belongs to --on"):

@@ -22,7 +22,7 @@ PROCESS: Final = "KERAS_DISTRIBUTION_PROCESS_ID"
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Where this process stands among those that train together.
 
     Args:
@@ -49,9 +49,9 @@ class Place:
             )
 
 
-def place(
+def rank_of(
     address: str | None = None, processes: int | None = None, process: int | None = None
-) -> Place:
+) -> ProcessRank:
     """Where this process stands; what is not given is read from Keras' environment variables.
 
     Raises:
@@ -59,7 +59,7 @@ def place(
     """
     address = address or os.environ.get(ADDRESS) or None
     count = _number(PROCESSES, 1) if processes is None else processes
-    return Place(address, count, _number(PROCESS, 0) if process is None else process)
+    return ProcessRank(address, count, _number(PROCESS, 0) if process is None else process)
 
 
 def _number(variable: str, default: int) -> int:
@@ -72,7 +72,7 @@ def _number(variable: str, default: int) -> int:
 class Devices:
     """The devices of all processes; made by `start`, which must come before any computation."""
 
-    def __init__(self, where: Place) -> None:
+    def __init__(self, where: ProcessRank) -> None:
         import keras  # noqa: PLC0415 - only where it was asked for
 
         if where.processes > 1:
@@ -102,7 +102,7 @@ def refuse_other_backends(backend: str) -> None:
     os.environ["KERAS_BACKEND"] = backend
 
 
-def start(where: Place) -> None:
+def start(where: ProcessRank) -> None:
     """Joins the other processes; waits until all of them are there.
 
     Args:

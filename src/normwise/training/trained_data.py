@@ -21,7 +21,7 @@ log = logging.getLogger("normwise.training")
 
 
 @dataclass(frozen=True)
-class Place:
+class ImagePart:
     """An image, or the part of one that trains or validates.
 
     Attributes:
@@ -50,19 +50,19 @@ class TrainedData:
     """
 
     fingerprint: str
-    splits: Mapping[str, tuple[Place, ...]] = field(repr=False)
+    splits: Mapping[str, tuple[ImagePart, ...]] = field(repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
         """What a data set is now."""
-        places = (tuple(map(Place.of, dataset.split(split))) for split in SPLITS)
-        return cls(content_hash(dataset), dict(zip(SPLITS, places, strict=True)))
+        parts = (tuple(map(ImagePart.of, dataset.split(split))) for split in SPLITS)
+        return cls(content_hash(dataset), dict(zip(SPLITS, parts, strict=True)))
 
     def write(self, folder: Path) -> None:
         """Writes it into a run folder."""
         splits = {
-            split: [[place.name, place.origin, place.shape] for place in places]
-            for split, places in self.splits.items()
+            split: [[part.name, part.origin, part.shape] for part in parts]
+            for split, parts in self.splits.items()
         }
         write_json(folder / DATA, {"fingerprint": self.fingerprint, "splits": splits}, indent=0)
 
@@ -84,7 +84,7 @@ class TrainedData:
             str(content["fingerprint"]),
             {
                 split: tuple(
-                    Place(str(name), tuple(origin), tuple(shape))
+                    ImagePart(str(name), tuple(origin), tuple(shape))
                     for name, origin, shape in content["splits"][split]
                 )
                 for split in SPLITS
@@ -109,7 +109,7 @@ class TrainedData:
                 "trained can't be measured: they are gone, or smaller than they were. Put them "
                 "back, or measure the run on `test`."
             )
-        own = tuple(_part(known[place.name], place, split) for place in self.splits[split])
+        own = tuple(_item(known[part.name], part, split) for part in self.splits[split])
         others = tuple(item for item in dataset.items if item.split != split)
         return replace(dataset, items=(*others, *own))
 
@@ -160,12 +160,12 @@ def _changes(was: TrainedData, now: TrainedData, splits: bool = True) -> str:
     return "; ".join(found) or "the content of files differs"
 
 
-def _by_name(data: TrainedData) -> dict[str, frozenset[tuple[str, Place]]]:
+def _by_name(data: TrainedData) -> dict[str, frozenset[tuple[str, ImagePart]]]:
     """For each image its splits, with what stands in them."""
-    found: dict[str, frozenset[tuple[str, Place]]] = {}
-    for split, places in data.splits.items():
-        for place in places:
-            found[place.name] = found.get(place.name, frozenset()) | {(split, place)}
+    found: dict[str, frozenset[tuple[str, ImagePart]]] = {}
+    for split, parts in data.splits.items():
+        for part in parts:
+            found[part.name] = found.get(part.name, frozenset()) | {(split, part)}
     return found
 
 
@@ -174,20 +174,20 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _holds(item: Item | None, place: Place) -> bool:
-    if item is None or len(item.shape) != len(place.shape):
+def _holds(item: Item | None, part: ImagePart) -> bool:
+    if item is None or len(item.shape) != len(part.shape):
         return False
-    begins = place.origin or (0,) * len(place.shape)
-    sides = zip(begins, place.shape, item.shape, strict=True)
+    begins = part.origin or (0,) * len(part.shape)
+    sides = zip(begins, part.shape, item.shape, strict=True)
     return all(begin + side <= size for begin, side, size in sides)
 
 
-def _part(item: Item, place: Place, split: Any) -> Item:
-    *depth, height, width = place.shape
+def _item(item: Item, part: ImagePart, split: Any) -> Item:
+    *depth, height, width = part.shape
     return replace(
         item,
         split=split,
-        origin=place.origin,
+        origin=part.origin,
         depth=depth[0] if depth else None,
         height=height,
         width=width,

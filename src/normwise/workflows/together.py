@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from normwise.backend import chosen_backend
-from normwise.distributed.processes import Place, place, refuse_other_backends, start
+from normwise.distributed.processes import ProcessRank, rank_of, refuse_other_backends, start
 from normwise.errors import DistributionError
 
 if TYPE_CHECKING:
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 JAX: Final = "jax-distributed"
 
 
-def place_of(on: str | Place | None) -> Place | None:
+def place_of(on: str | ProcessRank | None) -> ProcessRank | None:
     """Where this process stands; None if it trains by itself.
 
     Raises:
         DistributionError: If there is no such way to train.
     """
-    if on is None or isinstance(on, Place):
+    if on is None or isinstance(on, ProcessRank):
         return on
     if on != JAX:
         raise DistributionError(f"on: received {on!r}; allowed: {JAX}.")
-    return place()
+    return rank_of()
 
 
 def place_from(
     on: str | None, coordinator: str | None, processes: int | None, process: int | None
-) -> Place | None:
+) -> ProcessRank | None:
     """As `place_of`, from the options of the command line."""
     if on is None:
         given = {"coordinator": coordinator, "processes": processes, "process": process}
         if wrong := [f"--{name}" for name, value in given.items() if value is not None]:
             raise DistributionError(f"{', '.join(wrong)}: belongs to --on {JAX}, which is missing.")
         return None
-    return place(coordinator, processes, process) if on == JAX else place_of(on)
+    return rank_of(coordinator, processes, process) if on == JAX else place_of(on)
 
 
 def train_together(
     recipe: Recipe,
     folder: Path,
-    where: Place,
+    where: ProcessRank,
     resume: bool,
     overwrite: bool,
     progress: bool,
@@ -89,7 +89,7 @@ def train_together(
 
 
 @contextmanager
-def _own_folder(folder: Path, where: Place, resume: bool) -> Iterator[Path]:
+def _own_folder(folder: Path, where: ProcessRank, resume: bool) -> Iterator[Path]:
     """The run folder for process 0; for the others one that is thrown away."""
     if where.process == 0:
         yield folder

@@ -16,7 +16,7 @@ from normwise.training.recipe_reasons import read_reasons, still_true
 from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
-    from normwise.distributed.processes import Place
+    from normwise.distributed.processes import ProcessRank
     from normwise.training.finished_run import Run
     from normwise.training.rate_finder import RateCurve
 
@@ -31,7 +31,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-    on: str | Place | None = None,
+    on: str | ProcessRank | None = None,
 ) -> Run:
     """Trains the network of a recipe and writes a run folder.
 
@@ -44,8 +44,8 @@ def train(
         overwrite: Replace the run in that folder.
         progress: Say how it goes: a bar on a terminal, lines elsewhere.
         on: `"jax-distributed"` trains on all devices of this process, or of the processes that
-            the environment variables of `keras.distribution` tell of; a `Place` says so itself.
-            It must come before any other use of Keras.
+            the environment variables of `keras.distribution` tell of; a `ProcessRank` says so
+            itself. It must come before any other use of Keras.
 
     Returns:
         The run: `.folder`, `.metrics` (best epoch, whole validation images), `.history`,

@@ -11,7 +11,7 @@ from normwise.graph.regions import ENCODER, REGIONS, Layout, layout_of
 from normwise.norms.inference import infer_plan
 from normwise.norms.plan import NormPlan
 from normwise.report.network.parts import Part, parts_of
-from normwise.report.network.routes import Place, lane_counts, routes_of, track_counts
+from normwise.report.network.routes import BoxSpan, lane_counts, routes_of, track_counts
 from normwise.report.network.rows import RowLabel, lanes_of, rows_of
 from normwise.report.network.shapes import Box, Drawing, Row, Wire
 from normwise.report.network.sizes import (
@@ -55,7 +55,7 @@ def drawing_of(graph: Graph) -> Drawing:
         rows, spans, _critical(layout.graph, parts, sizes, spans), layout.graph, sizes.gap
     )
     places = [
-        Place(*at, *span) for at, span in zip(zip(rows, lanes, strict=True), shown, strict=True)
+        BoxSpan(*at, *span) for at, span in zip(zip(rows, lanes, strict=True), shown, strict=True)
     ]
     return _drawing(layout, plan, parts, places, labels, sizes, folded)
 
@@ -109,7 +109,7 @@ def _drawing(
     layout: Layout,
     plan: NormPlan,
     parts: Sequence[Part],
-    places: Sequence[Place],
+    places: Sequence[BoxSpan],
     labels: Sequence[RowLabel],
     sizes: Sizes,
     folded: bool,
@@ -150,7 +150,7 @@ def _rows(
 
 
 def _box(
-    layout: Layout, index: int, part: Part, place: Place, rows: Sequence[Row], sizes: Sizes
+    layout: Layout, index: int, part: Part, place: BoxSpan, rows: Sequence[Row], sizes: Sizes
 ) -> Box:
     height = sizes.tallness(part)
     middle = rows[place.row].middle + place.lane * (sizes.tallest + LANE_GAP)

@@ -15,7 +15,7 @@ EXIT, ENTRY = 0.8, 0.3
 
 
 @dataclass(frozen=True)
-class Place:
+class BoxSpan:
     """Where a box stands before heights are known."""
 
     row: int
@@ -50,7 +50,7 @@ class Route:
 
 
 def routes_of(
-    places: Sequence[Place], producers: Sequence[Sequence[int]], folded: bool
+    places: Sequence[BoxSpan], producers: Sequence[Sequence[int]], folded: bool
 ) -> tuple[Route, ...]:
     """A way for every connection; those above one row take tracks that don't overlap.
 
@@ -59,7 +59,7 @@ def routes_of(
         producers: The nodes that each node reads.
         folded: Whether every row begins at the left again.
     """
-    lanes: dict[tuple[int, int], list[Place]] = {}
+    lanes: dict[tuple[int, int], list[BoxSpan]] = {}
     for place in places:
         lanes.setdefault((place.row, place.lane), []).append(place)
     ends = [(source, target) for target, read in enumerate(producers) for source in read]
@@ -82,7 +82,7 @@ def routes_of(
     )
 
 
-def lane_counts(places: Sequence[Place]) -> dict[int, int]:
+def lane_counts(places: Sequence[BoxSpan]) -> dict[int, int]:
     """Number of lanes in each row."""
     counts: dict[int, int] = {}
     for place in places:
@@ -90,7 +90,7 @@ def lane_counts(places: Sequence[Place]) -> dict[int, int]:
     return counts
 
 
-def track_counts(places: Sequence[Place], routes: Sequence[Route]) -> dict[int, int]:
+def track_counts(places: Sequence[BoxSpan], routes: Sequence[Route]) -> dict[int, int]:
     """Number of tracks above each row that has any."""
     counts: dict[int, int] = {}
     for route in routes:
@@ -100,7 +100,7 @@ def track_counts(places: Sequence[Place], routes: Sequence[Route]) -> dict[int, 
     return counts
 
 
-def _way(source: Place, target: Place, lanes: dict[tuple[int, int], list[Place]]) -> Way:
+def _way(source: BoxSpan, target: BoxSpan, lanes: dict[tuple[int, int], list[BoxSpan]]) -> Way:
     leaving, arriving = lanes[source.row, source.lane], lanes[target.row, target.lane]
     if (source.row, source.lane) == (target.row, target.lane):
         return "straight" if _clear(leaving, source.right, target.left) else "over"
@@ -109,11 +109,13 @@ def _way(source: Place, target: Place, lanes: dict[tuple[int, int], list[Place]]
     return "early" if _clear(arriving, source.right, target.left) else "over"
 
 
-def _clear(lane: Sequence[Place], start: float, end: float) -> bool:
+def _clear(lane: Sequence[BoxSpan], start: float, end: float) -> bool:
     return all(place.right <= start or place.left >= end for place in lane)
 
 
-def _tracks(places: Sequence[Place], ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+def _tracks(
+    places: Sequence[BoxSpan], ends: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
     """Short connections next to the boxes, longer ones above them."""
 
     def span(pair: tuple[int, int]) -> tuple[float, float]:
@@ -133,7 +135,7 @@ def _tracks(places: Sequence[Place], ends: Sequence[tuple[int, int]]) -> dict[tu
     return found
 
 
-def _entry(source: int, places: Sequence[Place], sources: Sequence[int]) -> float:
+def _entry(source: int, places: Sequence[BoxSpan], sources: Sequence[int]) -> float:
     """The nearest source enters leftmost, so that no connection crosses another."""
     if len(sources) < 2 or source not in sources:
         return ENTRY
