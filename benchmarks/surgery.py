@@ -36,7 +36,7 @@ import numpy as np  # noqa: E402
 
 import normwise as nw  # noqa: E402
 from normwise.keras_format import read_graph  # noqa: E402
-from normwise.surgery.work import Settings  # noqa: E402
+from normwise.surgery.work import EditSettings  # noqa: E402
 from tests.surgery.on_paper import CHAIN, fold, layers_of, place, side_by_side  # noqa: E402
 
 FRAMES = 400_000
@@ -99,7 +99,7 @@ def planning():
 def planned(graph, rewrite):
     """How many edits a rewrite makes, and the seconds until it knows its graph and weights."""
     if rewrite == "place":
-        return timed(lambda: place(graph, PLAN, Settings()))
+        return timed(lambda: place(graph, PLAN, EditSettings()))
     layers = layers_of(graph)
     return timed(lambda: fold(graph, layers))
 

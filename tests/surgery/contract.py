@@ -19,7 +19,7 @@ from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.rewrite import Promise, Rewrite
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import fit_once, inputs_of, outputs_of, weights_of
 
 EVERYTHING = os.environ.get("NORMWISE_ZOO") == "all"
@@ -35,7 +35,7 @@ STARTS = ("pre-activation", "post-activation", "input", "after-merge")
 
 
 def placed(plan: str, *, keep: bool = True) -> Pass:
-    return lambda model: place(model, NormPlan.parse(plan), Settings(keep=keep))
+    return lambda model: place(model, NormPlan.parse(plan), EditSettings(keep=keep))
 
 
 def recalibrated(data: Any) -> Pass:

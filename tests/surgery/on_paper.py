@@ -17,7 +17,7 @@ from normwise.norms import NormPlan
 from normwise.rules.sketches import Sketch
 from normwise.surgery.fold_plan import Plan
 from normwise.surgery.planning import edited_graph
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 
 CHAIN = 50
 """Most layers in a row."""
@@ -68,7 +68,7 @@ def layers_of(graph: Graph) -> dict[str, Layer]:
     return found
 
 
-def place(graph: Graph, plan: str, settings: Settings) -> int:
+def place(graph: Graph, plan: str, settings: EditSettings) -> int:
     """Plans and edits a placing; how many edits there are."""
     return len(edited_graph(Work(graph, settings), NormPlan.parse(plan)).changed)
 

@@ -17,7 +17,7 @@ from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.rewrite import Promise
 from normwise.surgery.statistics import batch_norms
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import Before, assert_names_kept, assert_untouched, norms_of
 from tests.surgery.models import outputs_of, shaken, weights_of
 
@@ -35,7 +35,7 @@ MINIMUM = {"NASNetLarge": 331, "NASNetMobile": 224, "InceptionV3": 75, "Inceptio
 """Sizes that a network is fixed to where it has a top, or below which it can't be built."""
 
 SIZE = 64
-RETRAIN = Settings(keep=False)
+RETRAIN = EditSettings(keep=False)
 
 
 def network(name):

@@ -10,12 +10,12 @@ from normwise.norms import NormPlan, infer_plan
 from normwise.surgery import passes
 from normwise.surgery.passes import channel_axis
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import shaken
 
 FIRST, LAST = "channels_first", "channels_last"
 MEANS, DEVIATIONS = np.array([10, -3, 0.5]), np.array([1, 5, 0.2])
-PLAN, RETRAIN = NormPlan.parse("standardize@input"), Settings(keep=False)
+PLAN, RETRAIN = NormPlan.parse("standardize@input"), EditSettings(keep=False)
 
 
 def network(form, normalized):

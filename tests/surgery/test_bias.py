@@ -6,7 +6,7 @@ from keras import layers
 
 from normwise.norms import NormPlan
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import shaken
 from tests.zoo import conv, image
 
@@ -24,7 +24,7 @@ def test_normalizations_on_both_sides_of_a_fused_activation(keep):
     x = conv(4, activation="relu", name="b")(x)
     model = shaken(keras.Model(inputs, conv(2, name="head")(x)))
     plan = NormPlan.parse("batch@pre-activation+post-activation")
-    done = place(model, plan, Settings(keep=keep, drop_bias=True))
+    done = place(model, plan, EditSettings(keep=keep, drop_bias=True))
     assert dropped(done) == {"a", "b"}
     actions = [c.action for c in done.report.changed if c.action.startswith("bias dropped")]
     assert actions == ["bias dropped, a_norm cancels it", "bias dropped, b_norm cancels it"]
@@ -40,7 +40,7 @@ def test_a_normalization_that_two_layers_share_keeps_both_biases():
     x = layers.ReLU()(norm(conv(4, name="b")(x)))
     x = layers.ReLU()(layers.BatchNormalization(name="own")(conv(4, name="c")(x)))
     model = shaken(keras.Model(inputs, conv(2, name="head")(x)))
-    done = place(model, PLAN, Settings(drop_bias=True))
+    done = place(model, PLAN, EditSettings(drop_bias=True))
     assert dropped(done) == {"c"}
     assert done.model.get_layer("a").use_bias and done.model.get_layer("b").use_bias
 
@@ -49,5 +49,5 @@ def test_a_normalization_over_another_axis_cancels_nothing():
     inputs = keras.Input((8, 8, 3))
     x = layers.BatchNormalization(axis=1, name="rows")(conv(4, name="a")(inputs))
     model = shaken(keras.Model(inputs, conv(2, name="head")(layers.ReLU()(x))))
-    done = place(model, PLAN, Settings(drop_bias=True))
+    done = place(model, PLAN, EditSettings(drop_bias=True))
     assert not dropped(done) and done.model.get_layer("a").use_bias

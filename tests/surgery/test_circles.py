@@ -13,7 +13,7 @@ from normwise.surgery.place import place
 from normwise.surgery.population import SETTLED
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.statistics import apply_statistics, input_statistics, population_statistics
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import shaken
 from tests.surgery.reference import normalize, population, relu
 
@@ -106,7 +106,10 @@ def test_what_has_not_settled_is_told_with_what_remains(monkeypatch):
 def test_placing_tells_it_too(monkeypatch):
     monkeypatch.setattr(passes, "LOOPS", 1)
     done = place(
-        chained(), NormPlan.parse("batch@post-activation"), Settings(keep=False), data=[images()]
+        chained(),
+        NormPlan.parse("batch@post-activation"),
+        EditSettings(keep=False),
+        data=[images()],
     )
     assert [note for note in done.report.notes if "norm reads its own results" in note]
 

@@ -19,7 +19,7 @@ from normwise.surgery import recalibrate as recalibrating
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import inputs_of, shaken
 from tests.zoo import conv, image
 
@@ -96,7 +96,7 @@ def test_a_placing_is_copied_once(copies):
 def test_a_placing_that_changes_the_outputs_and_standardizes_the_input(copies):
     model = network()
     plan = NormPlan.parse("standardize@input,batch@pre-activation")
-    done = place(model, plan, Settings(keep=False), data=[inputs_of(model)])
+    done = place(model, plan, EditSettings(keep=False), data=[inputs_of(model)])
     assert done.report.changed and len(copies) == 3
 
 

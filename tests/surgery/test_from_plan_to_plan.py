@@ -7,7 +7,7 @@ from normwise.graph.shapes import with_shapes
 from normwise.norms import NormPlan
 from normwise.rules.sketches import Sketch
 from normwise.surgery.planning import edited_graph
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 
 PLANS = (
     "none",
@@ -33,7 +33,7 @@ def unet():
 
 
 def edited(graph, text):
-    return edited_graph(Work(with_shapes(graph), Settings(keep=False)), NormPlan.parse(text))
+    return edited_graph(Work(with_shapes(graph), EditSettings(keep=False)), NormPlan.parse(text))
 
 
 def norms(graph):

@@ -12,7 +12,7 @@ from normwise.graph.graph import Tensor
 from normwise.norms.inference import infer_plan
 from normwise.rules.sketches import Sketch
 from normwise.surgery.depth import levels_of
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.on_paper import fold, place
 
 SMALL, LARGE = 30, 90
@@ -86,11 +86,11 @@ NETWORKS = (
 
 
 def place_more(graph):
-    place(graph, "batch@pre-activation+post-activation", Settings(keep=False))
+    place(graph, "batch@pre-activation+post-activation", EditSettings(keep=False))
 
 
 def place_fewer(graph):
-    place(graph, "none", Settings(drop_bias=True))
+    place(graph, "none", EditSettings(drop_bias=True))
 
 
 def put_behind_all(graph):

@@ -18,7 +18,7 @@ from normwise.surgery.input_ranges import input_range
 from normwise.surgery.place import place
 from normwise.surgery.samples import random_inputs
 from normwise.surgery.verify import verify
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import shaken
 from tests.zoo import conv
 
@@ -212,7 +212,7 @@ def test_a_wrong_edit_behind_a_dead_output_is_seen(monkeypatch):
 
 
 def test_where_outputs_may_change_it_is_said_of_the_plain_copy():
-    report = place(dead(), NormPlan.parse("layer@pre-activation"), Settings(keep=False)).report
+    report = place(dead(), NormPlan.parse("layer@pre-activation"), EditSettings(keep=False)).report
     assert [note for note in report.notes if "proves nothing" in note]
 
 

@@ -8,7 +8,7 @@ from keras import layers, ops
 from normwise.norms import NormPlan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import inputs_of, outputs_of, shaken
 from tests.zoo import conv, image
 
@@ -74,7 +74,7 @@ def test_a_convolution_of_another_class_is_not_folded_into():
     assert_same_outputs(model, done.model)
     removed = place(model, NormPlan.parse("none"))
     assert [c.layer for c in removed.report.changed] == ["b"]
-    bias = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    bias = place(model, NormPlan.parse("batch@pre-activation"), EditSettings(drop_bias=True))
     assert [c.layer for c in bias.report.changed] == ["theirs"]
 
 

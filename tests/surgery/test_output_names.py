@@ -8,11 +8,11 @@ from keras import layers, ops
 from normwise.keras_format import read_graph
 from normwise.norms import NormPlan, infer_plan
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import fit_once, inputs_of, outputs_of, shaken
 from tests.zoo import block, conv, image
 
-RETRAIN = Settings(keep=False)
+RETRAIN = EditSettings(keep=False)
 
 
 def placed(model, plan, settings=None, **more):
@@ -105,7 +105,7 @@ def test_a_norm_behind_a_raw_op(tmp_path):
 
 
 def test_a_norm_that_is_taken_out_leaves_its_name(tmp_path):
-    for settings in (Settings(), RETRAIN):
+    for settings in (EditSettings(), RETRAIN):
         model = ending_with_norm()
         done = placed(model, "none", settings)
         assert (done.report.skipped != ()) == settings.keep  # nothing before it can take it over

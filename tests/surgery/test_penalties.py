@@ -9,7 +9,7 @@ from keras import layers, regularizers
 from normwise.norms import NormPlan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import placed
 from tests.surgery.models import inputs_of, shaken
 from tests.zoo import conv, image
@@ -97,7 +97,7 @@ def swapped(model):
 
 def without_bias(model):
     plan = NormPlan.parse("batch@pre-activation")
-    return place(model, plan, Settings(drop_bias=True))
+    return place(model, plan, EditSettings(drop_bias=True))
 
 
 PLACED = {

@@ -14,12 +14,12 @@ from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.norms import NormPlan, infer_plan
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import EVERYTHING, check_pass, norms_of
 from tests.surgery.models import fit_once, inputs_of, outputs_of, runs_here, shaken, weights_of
 from tests.zoo import ZOO, conv, image
 
-KEEP, RETRAIN = Settings(), Settings(keep=False)
+KEEP, RETRAIN = EditSettings(), EditSettings(keep=False)
 PLANS = (
     "batch@pre-activation",
     "batch@post-activation",
@@ -165,7 +165,7 @@ def test_removing_folds_into_every_kind_of_linear_layer():
 
 def test_bias_is_dropped_on_demand_and_restored_when_a_swap_needs_it():
     model = shaken(NETWORKS["unet"]("none"))
-    done = assert_contract(model, "batch@pre-activation", Settings(drop_bias=True))
+    done = assert_contract(model, "batch@pre-activation", EditSettings(drop_bias=True))
     assert not done.model.get_layer("encoder1_conv1").use_bias
     assert done.model.get_layer("head").use_bias
     grouped = placed(done.model, "group(groups=2)@pre-activation", RETRAIN)
@@ -216,7 +216,7 @@ def every_activation():
 
 def test_every_way_of_writing_an_activation():
     done = assert_contract(
-        shaken(every_activation()), "batch@pre-activation", Settings(drop_bias=True)
+        shaken(every_activation()), "batch@pre-activation", EditSettings(drop_bias=True)
     )
     assert not done.report.skipped and len(norms_of(done.model)) == 8
     assert plan_of(done.model) == "batch@pre-activation"
@@ -255,7 +255,7 @@ def test_a_layer_called_twice_gets_a_normalization_at_each_call():
     shared = conv(4, activation="relu", name="shared")
     x = layers.Concatenate()([shared(left), shared(right)])
     model = shaken(keras.Model([left, right], conv(1, name="head")(x)))
-    done = assert_contract(model, "batch@pre-activation", Settings(drop_bias=True))
+    done = assert_contract(model, "batch@pre-activation", EditSettings(drop_bias=True))
     assert norms_of(done.model) == {"shared_norm", "shared_norm_2"}
     assert done.model.get_layer("shared").kernel.shape == (3, 3, 3, 4)
     assert not done.model.get_layer("shared").use_bias
@@ -413,7 +413,7 @@ def batches(count=3, size=16, channels=3, seed=5):
 def test_calibrated_normalizations_start_unchanged_in_training_too():
     model = shaken(ZOO["free_size"]())
     data = [np.concatenate(batches())]
-    done = placed(model, "batch@after-merge+input", Settings(drop_bias=True), data=data)
+    done = placed(model, "batch@after-merge+input", EditSettings(drop_bias=True), data=data)
     found = keras.ops.convert_to_numpy(done.model(data[0], training=True))
     plain = keras.ops.convert_to_numpy(model(data[0], training=False))
     np.testing.assert_allclose(found, plain, rtol=0, atol=1e-4 * np.abs(plain).max())
@@ -429,7 +429,7 @@ def test_calibration_counts_a_dropped_bias():
     )
     model.get_layer("a").bias.assign([3.0, -2.0, 1.0, 0.5])
     data = [np.concatenate(batches())]
-    done = placed(model, "batch@pre-activation", Settings(drop_bias=True), data=data)
+    done = placed(model, "batch@pre-activation", EditSettings(drop_bias=True), data=data)
     assert not done.model.get_layer("a").use_bias
     found = keras.ops.convert_to_numpy(done.model(data[0], training=True))
     plain = keras.ops.convert_to_numpy(model(data[0], training=False))
@@ -513,7 +513,7 @@ def test_states_of_recurrent_layers_stay(keep):
     before = states_of(model)
     assert before[0].any() and len(before) > 1
     plans = {True: "batch@pre-activation", False: "batch@post-activation"}
-    done = placed(model, plans[keep], Settings(keep=keep), data=[data])
+    done = placed(model, plans[keep], EditSettings(keep=keep), data=[data])
     assert done.report.changed
     for wanted, source, copy in zip(before, states_of(model), states_of(done.model), strict=True):
         np.testing.assert_array_equal(source, wanted)

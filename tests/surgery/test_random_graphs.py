@@ -11,7 +11,7 @@ from normwise.keras_format import read_graph
 from normwise.norms import NormPlan, infer_plan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import norms_of
 from tests.surgery.models import inputs_of, outputs_of, shaken, weights_of
 from tests.surgery.random_networks import STEP, STRUCTURES, network
@@ -59,7 +59,7 @@ def test_promises_hold(steps, structure, text, keep, drop_bias):
     inputs, before = inputs_of(model), weights_of(model)
     outputs = outputs_of(model, inputs)
     try:
-        done = place(model, plan, Settings(keep, drop_bias))
+        done = place(model, plan, EditSettings(keep, drop_bias))
     except PlanError as error:
         assert "has no place" in str(error)
         return
@@ -68,11 +68,11 @@ def test_promises_hold(steps, structure, text, keep, drop_bias):
     if keep:
         assert done.report.max_difference <= 1e-5
         assert_kept(outputs, found)
-    assert_second_run_changes_nothing(done, plan, Settings(keep, drop_bias))
+    assert_second_run_changes_nothing(done, plan, EditSettings(keep, drop_bias))
     if not done.report.skipped:
         reached = infer_plan(read_graph(done.model))
         # Two plans can mean the same places; then the one read back asks for no edit either.
-        other = place(done.model, reached, Settings(keep)).report
+        other = place(done.model, reached, EditSettings(keep)).report
         assert not other.changed and not other.skipped
 
 

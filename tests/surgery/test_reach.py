@@ -9,12 +9,12 @@ from normwise.rules.sketches import Sketch
 from normwise.surgery.place import place
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.sites import IN_ANOTHER
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import shaken
 from tests.zoo import conv, image
 
-RETRAIN = Settings(keep=False)
+RETRAIN = EditSettings(keep=False)
 
 
 def checked(model, plan, keep=True):
@@ -134,7 +134,7 @@ def test_policies_of_half_precision(policy):
     done = check_pass(
         model,
         lambda source: place(
-            source, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True)
+            source, NormPlan.parse("batch@pre-activation"), EditSettings(drop_bias=True)
         ),
         trains=False,
     )
@@ -169,7 +169,7 @@ def test_a_frozen_part_stays_frozen_and_gets_frozen_norms():
 
 
 def edited(graph, plan, keep):
-    return edited_graph(Work(graph, Settings(keep)), NormPlan.parse(plan))
+    return edited_graph(Work(graph, EditSettings(keep)), NormPlan.parse(plan))
 
 
 def test_a_norm_that_would_have_to_stand_in_another_model():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from normwise.surgery.population import Settings
+from normwise.surgery.population import MeasureSettings
 from normwise.surgery.recalibrate import offset_of, recalibrate
 from normwise.surgery.rewrite import Promise
 from normwise.surgery.statistics import Population, batch_norms
@@ -33,7 +33,7 @@ def images(shift=0.0, gain=1.0):
 def test_only_moving_statistics_change_and_only_in_the_copy(fast, tmp_path):
     model, data = network(), images()
     before = weights_of(model)
-    done = recalibrate(model, [data[:4], data[4:]], Settings(fast=fast))
+    done = recalibrate(model, [data[:4], data[4:]], MeasureSettings(fast=fast))
     for old, new in zip(before, weights_of(model), strict=True):
         np.testing.assert_array_equal(old, new)
     for variable, copied in zip(model.variables, done.model.variables, strict=True):

@@ -18,12 +18,12 @@ from normwise.surgery.edits import How
 from normwise.surgery.place import place
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.rewrite import Change
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import outputs_of, shaken, weights_of
 from tests.zoo import conv, image
 
-KEEP, RETRAIN = Settings(), Settings(keep=False)
+KEEP, RETRAIN = EditSettings(), EditSettings(keep=False)
 
 
 def stacked(name="a"):
@@ -64,14 +64,14 @@ def test_what_a_first_round_put_in_is_calibrated_behind_a_second_one():
     model = unet()
     data = [np.random.default_rng(3).normal(2, 3, (4, 16, 16, 3)).astype("float32")]
     plan = NormPlan.parse("batch@encoder:pre-activation")
-    done = place(model, plan, Settings(drop_bias=True), data=data)
+    done = place(model, plan, EditSettings(drop_bias=True), data=data)
     assert norms_of(done.model) == {"a_norm"} and not done.report.skipped
     assert not done.model.get_layer("a").use_bias
     plain = keras.ops.convert_to_numpy(model(data[0], training=False))
     for training in (False, True):
         found = keras.ops.convert_to_numpy(done.model(data[0], training=training))
         np.testing.assert_allclose(found, plain, rtol=0, atol=1e-4 * np.abs(plain).max())
-    again = place(done.model, plan, Settings(drop_bias=True)).report
+    again = place(done.model, plan, EditSettings(drop_bias=True)).report
     assert not again.changed and not again.skipped
 
 
@@ -283,12 +283,12 @@ def test_planning_ends_where_a_second_run_begins(steps, text, keep, drop_bias):
     graph = drawn(steps)
     try:
         plan = NormPlan.parse(text)
-        done = edited_graph(Work(graph, Settings(keep, drop_bias)), plan)
+        done = edited_graph(Work(graph, EditSettings(keep, drop_bias)), plan)
     except PlanError:
         return
     assert done.changed or done.edited is graph
     try:
-        again = edited_graph(Work(with_shapes(done.edited), Settings(keep, drop_bias)), plan)
+        again = edited_graph(Work(with_shapes(done.edited), EditSettings(keep, drop_bias)), plan)
     except PlanError as error:
         assert str(error) in {skip.reason for skip in done.skipped}
         return

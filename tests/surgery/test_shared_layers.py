@@ -24,12 +24,12 @@ from normwise.surgery.mend import bench, finish
 from normwise.surgery.place import place
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import IN_SEVERAL
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import inputs_of, outputs_of, shaken
 from tests.zoo import conv, image
 
-RETRAIN = Settings(keep=False)
+RETRAIN = EditSettings(keep=False)
 
 
 def twice(norm=None, linear=None, activation=None, head="head"):
@@ -142,7 +142,7 @@ def test_all_layers_before_an_exchanged_norm_have_their_biases_again():
 def test_a_norm_is_not_swapped_where_only_some_calls_ask_for_it(keep):
     kind = "batch(epsilon=0.5)" if keep else "group(groups=2)"
     model = twice(norm=layers.BatchNormalization(name="norm"))
-    plan, told = NormPlan.parse(f"{kind}@pre-activation"), Settings(keep)
+    plan, told = NormPlan.parse(f"{kind}@pre-activation"), EditSettings(keep)
     done = check_pass(model, lambda source: place(source, plan, told, layers="a"), trains=False)
     assert not done.report.changed
     assert "called 2 times, and only 1" in done.report.skipped[0].reason

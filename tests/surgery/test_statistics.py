@@ -7,7 +7,7 @@ from keras import layers
 
 from normwise.errors import DataError, NormwiseError
 from normwise.surgery.batches import Missing
-from normwise.surgery.population import Settings
+from normwise.surgery.population import MeasureSettings
 from normwise.surgery.statistics import (
     apply_statistics,
     batch_norms,
@@ -19,7 +19,7 @@ from tests.surgery.randomize import randomize
 from tests.surgery.reference import normalize, population, relu
 
 RNG = np.random.default_rng(11)
-FAST = Settings(fast=True)
+FAST = MeasureSettings(fast=True)
 
 
 def images(count=12, size=8, channels=3, centre=2.0):
@@ -154,7 +154,7 @@ def test_pixels_without_measurement_are_left_out(nodata):
     valid = RNG.random(data.shape[:3]) > 0.3
     clean = np.where(valid[..., None], data, 0)
     data = np.where(valid[..., None], data, np.nan if nodata is None else nodata)
-    missing = Settings(missing=Missing(nodata, fill=(1.0, 2.0, 3.0)))
+    missing = MeasureSettings(missing=Missing(nodata, fill=(1.0, 2.0, 3.0)))
     found = population_statistics(model, [data[:5], data[5:]], settings=missing).statistics
     assert_same(found, followed(model, clean, valid))
     with pytest.raises(AssertionError):
@@ -167,7 +167,8 @@ def test_a_coarse_feature_counts_if_the_pixel_under_its_centre_does():
     model = randomize(keras.Model(inputs, layers.BatchNormalization(name="norm")(x)))
     data = images()
     data[:, :, 5:] = np.nan
-    found = population_statistics(model, [data], settings=Settings(missing=Missing(fill=1.5)))
+    settings = MeasureSettings(missing=Missing(fill=1.5))
+    found = population_statistics(model, [data], settings=settings)
     seen = np.where(np.isnan(data), np.float32(1.5), data)
     features = keras.ops.convert_to_numpy(model.get_layer("down")(seen))
     valid = ~np.isnan(data[:, 1::2, 1::2, 0])
@@ -290,7 +291,7 @@ def test_an_interruption_leaves_the_model_as_it_was(fast):
             yield data
 
     with pytest.raises(KeyboardInterrupt):
-        population_statistics(model, Stops(), settings=Settings(fast=fast))
+        population_statistics(model, Stops(), settings=MeasureSettings(fast=fast))
     for old, new in zip(before, weights(model), strict=True):
         np.testing.assert_array_equal(old, new)
     np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(y) for y in (expected, model(data))))

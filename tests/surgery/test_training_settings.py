@@ -8,7 +8,7 @@ from keras import constraints, layers, regularizers
 from normwise.norms import NormPlan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import inputs_of, shaken
 from tests.zoo import conv, image
@@ -55,7 +55,7 @@ def test_a_constrained_kernel_takes_a_norm_over_for_inference_only():
 @pytest.mark.parametrize("regularizer", [None, regularizers.L2(0.1)])
 def test_a_bias_that_a_regularizer_sees_is_not_dead(regularizer):
     model = one_norm(activity_regularizer=regularizer)
-    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    done = place(model, NormPlan.parse("batch@pre-activation"), EditSettings(drop_bias=True))
     assert done.model.get_layer("a").use_bias == (regularizer is not None)
 
 
@@ -65,7 +65,7 @@ def test_a_bias_that_a_penalty_between_it_and_its_norm_sees_stays(factor):
     between = layers.Identity() if factor is None else layers.ActivityRegularization(l2=factor)
     x = layers.BatchNormalization(name="norm")(between(conv(4, name="a")(inputs)))
     model = shaken(keras.Model(inputs, conv(1, name="head")(layers.ReLU()(x))))
-    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    done = place(model, NormPlan.parse("batch@pre-activation"), EditSettings(drop_bias=True))
     assert done.model.get_layer("a").use_bias == (factor is not None)
     given = inputs_of(model)
     np.testing.assert_allclose(losses_of(done.model, given), losses_of(model, given), rtol=1e-5)
@@ -82,7 +82,7 @@ def test_a_regularizer_that_moved_away_keeps_no_bias():
     x = conv(4, activation="relu", activity_regularizer=regularizers.L2(0.1), name="a")(inputs)
     model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
     plan = NormPlan.parse("batch@pre-activation")
-    assert not place(model, plan, Settings(drop_bias=True)).model.get_layer("a").use_bias
+    assert not place(model, plan, EditSettings(drop_bias=True)).model.get_layer("a").use_bias
 
 
 def regularized(where):

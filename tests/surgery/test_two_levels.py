@@ -9,7 +9,7 @@ from normwise.keras_format.saving import save_model
 from normwise.norms import NormPlan
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.contract import check_pass, placed
 from tests.surgery.models import inputs_of, shaken
 from tests.zoo import conv, image
@@ -56,7 +56,7 @@ def test_a_shared_layer_takes_no_norm_over():
 
 def test_biases_before_a_shared_norm_stay():
     plan = NormPlan.parse("batch@pre-activation")
-    done = place(shared_norm(), plan, Settings(drop_bias=True))
+    done = place(shared_norm(), plan, EditSettings(drop_bias=True))
     assert not done.report.changed and done.model.get_layer("d").use_bias
 
 

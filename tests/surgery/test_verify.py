@@ -14,7 +14,7 @@ from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.verify import randomized, verify
-from normwise.surgery.work import Settings
+from normwise.surgery.work import EditSettings
 from tests.surgery.models import random_encoder, runs_here, weights_of
 from tests.zoo import ZOO, conv, image
 
@@ -130,7 +130,7 @@ def recalibrated(model):
 
 
 def retrained(model):
-    return place(model, NormPlan.parse("layer@pre-activation"), Settings(keep=False))
+    return place(model, NormPlan.parse("layer@pre-activation"), EditSettings(keep=False))
 
 
 def behind_a_norm(layer):

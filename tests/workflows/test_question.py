@@ -9,7 +9,7 @@ from normwise.keras_format import read_graph
 from normwise.norms import NormPlan
 from normwise.rules import Context, check
 from normwise.surgery.planning import edited_graph
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 from normwise.workflows.question import answer
 from normwise.workflows.question_facts import NETWORK, PLANS, Question
 from normwise.workflows.question_times import Beside, Timed, Times
@@ -59,7 +59,8 @@ def test_all_plans_but_its_own_change_its_outputs():
     graph = Question.read().graph
     for plan in map(NormPlan.parse, PLANS):
         left_out = [
-            bool(edited_graph(Work(graph, Settings(keep)), plan).skipped) for keep in (True, False)
+            bool(edited_graph(Work(graph, EditSettings(keep)), plan).skipped)
+            for keep in (True, False)
         ]
         assert left_out == [str(plan) != PLANS[0], False]
     assert "all but its own change the outputs" in answer()

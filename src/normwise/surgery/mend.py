@@ -47,7 +47,7 @@ from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite
 from normwise.surgery.sites import IN_ANOTHER, IN_SEVERAL
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 
 
 def _bias(work: Work, mend: AddBias) -> Change | str:
@@ -111,7 +111,7 @@ def bench(
         keep: Whether outputs must stay.
         shared: Paths of layers that stand elsewhere in the model too (`shared_paths`).
     """
-    work = Work(graph, Settings(keep), shared)
+    work = Work(graph, EditSettings(keep), shared)
     gone = (mend.norm for mend in mends if isinstance(mend, RemoveNorm))
     work.leaving = frozenset(work.flat.index[norm] for norm in gone)
     done: dict[Mend, Change | str] = {}

@@ -16,13 +16,13 @@ from normwise.surgery.edits import left_in_head, wants_of
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.rewrite import Promise, Report, Rewrite
-from normwise.surgery.work import Settings, Work
+from normwise.surgery.work import EditSettings, Work
 
 
 def place(
     model: Any,
     plan: NormPlan,
-    settings: Settings | None = None,
+    settings: EditSettings | None = None,
     data: Any = None,
     layers: str | None = None,
 ) -> Rewrite:
@@ -44,7 +44,7 @@ def place(
         PromiseError: The outputs aren't kept: a fault of normwise, or of a layer that isn't a
             function of its inputs. Where they may change, those of a copy without edits aren't.
     """
-    settings = settings or Settings()
+    settings = settings or EditSettings()
     graph = read_graph(model)
     _refuse_missing_kinds(plan)
     done = edited_graph(Work(graph, settings, shared_paths(layers_by_path(model))), plan, layers)

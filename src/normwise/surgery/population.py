@@ -80,7 +80,7 @@ def untracked(batches: Iterable[Batch], title: str, total: int) -> Iterable[Batc
 
 
 @dataclass(frozen=True)
-class Settings:
+class MeasureSettings:
     """How statistics are measured.
 
     Attributes:

@@ -24,7 +24,7 @@ from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.weights import Weights
 from normwise.surgery.moments import Doubles
-from normwise.surgery.population import Measured, Population, Settings
+from normwise.surgery.population import Measured, MeasureSettings, Population
 from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
 from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
 from normwise.surgery.verify import verify_plain_copy
@@ -53,7 +53,7 @@ class Offset:
 
 
 def recalibrate(
-    model: Any, batches: Any, settings: Settings | None = None, *, frozen: bool = False
+    model: Any, batches: Any, settings: MeasureSettings | None = None, *, frozen: bool = False
 ) -> Rewrite:
     """A copy of a model whose batch normalizations hold the statistics of these data.
 

@@ -24,7 +24,7 @@ from normwise.keras_format.reading import read_graph
 from normwise.surgery.batches import Batches
 from normwise.surgery.depth import levels_of
 from normwise.surgery.passes import Passes
-from normwise.surgery.population import Measured, Population, Settings
+from normwise.surgery.population import Measured, MeasureSettings, Population
 
 
 def batch_norms(model: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def population_statistics(
     model: Any,
     batches: Any,
     layers: Sequence[str] | None = None,
-    settings: Settings | None = None,
+    settings: MeasureSettings | None = None,
 ) -> Measured:
     """Statistics that batch normalizations should hold, each consistent with those before it.
 
@@ -79,7 +79,7 @@ def population_statistics(
         apply_statistics(model, found.statistics)
         ```
     """
-    settings = settings or Settings()
+    settings = settings or MeasureSettings()
     norms = batch_norms(model)
     chosen = list(norms) if layers is None else _existing(layers, norms)
     graph = flatten(read_graph(model))
@@ -93,7 +93,7 @@ def population_statistics(
 
 
 def input_statistics(
-    model: Any, batches: Any, layers: Sequence[str], settings: Settings | None = None
+    model: Any, batches: Any, layers: Sequence[str], settings: MeasureSettings | None = None
 ) -> Measured:
     """Statistics of what layers of any class read, in a model that stays as it is: one pass.
 
@@ -110,7 +110,7 @@ def input_statistics(
     Raises:
         DataError, NormwiseError, ModelReadError: As `population_statistics`.
     """
-    settings = settings or Settings()
+    settings = settings or MeasureSettings()
     everything = layers_by_path(model)
     chosen = {path: everything[path] for path in _existing(layers, everything)}
     graph = flatten(read_graph(model))

@@ -18,7 +18,7 @@ from normwise.norms.inference import plan_in
 from normwise.norms.positions import Placement
 from normwise.surgery.earlier import EarlierWeights
 from normwise.surgery.levels import Cut, Levels, Spot
-from normwise.surgery.population import Settings as Measure
+from normwise.surgery.population import MeasureSettings
 
 Step = Callable[[Weights, dict[str, Any]], Mapping[str, Any]]
 """Takes the source's weights and those of one layer so far; returns those of the layer."""
@@ -34,7 +34,7 @@ variables in full precision."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class EditSettings:
     """How edits are made.
 
     Attributes:
@@ -45,7 +45,7 @@ class Settings:
 
     keep: bool = True
     drop_bias: bool = False
-    measure: Measure | None = None
+    measure: MeasureSettings | None = None
 
 
 @final
@@ -62,7 +62,7 @@ class Work:
     def __init__(
         self,
         graph: Graph,
-        settings: Settings,
+        settings: EditSettings,
         shared: frozenset[str] = frozenset(),
         before: Work | None = None,
     ) -> None:

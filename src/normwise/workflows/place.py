@@ -64,19 +64,19 @@ def place(
     refuse_missing(model)
     require_backend()
     from normwise.surgery.place import place as rewrite  # noqa: PLC0415 - needs the backend
-    from normwise.surgery.work import Settings  # noqa: PLC0415
+    from normwise.surgery.work import EditSettings  # noqa: PLC0415
 
     bare = _is_architecture(model)
     live = architecture_of(Path(fspath(model))) if bare else live_model(model)
     batches, measure = (None, None) if data is None else _data(model, live, data)
-    settings = Settings(keep_outputs and not bare, drop_bias, measure)
+    settings = EditSettings(keep_outputs and not bare, drop_bias, measure)
     return with_faults(live, rewrite(live, wanted, settings, batches, layers))
 
 
 def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
     """Batches, and how statistics of them are measured."""
     from normwise.surgery.batches import Missing  # noqa: PLC0415 - needs the backend
-    from normwise.surgery.population import Settings, untracked  # noqa: PLC0415
+    from normwise.surgery.population import MeasureSettings, untracked  # noqa: PLC0415
     from normwise.workflows.recalibrate import (  # noqa: PLC0415
         fill_of,
         images_of_folder,
@@ -85,9 +85,9 @@ def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
 
     missing = Missing(None, fill_of(live, model))
     if not isinstance(data, (str, PathLike)):
-        return data, Settings(False, missing, untracked)
+        return data, MeasureSettings(False, missing, untracked)
     batches = images_of_folder(model, live, Path(fspath(data)), None, None, None)
-    return batches, Settings(False, missing, tracked)
+    return batches, MeasureSettings(False, missing, tracked)
 
 
 def _is_architecture(model: Any) -> bool:

@@ -77,7 +77,7 @@ def recalibrate(
     refuse_missing(model)
     require_backend()
     from normwise.surgery.batches import Missing  # noqa: PLC0415 - needs the backend
-    from normwise.surgery.population import Settings, untracked  # noqa: PLC0415
+    from normwise.surgery.population import MeasureSettings, untracked  # noqa: PLC0415
     from normwise.surgery.recalibrate import recalibrate as rewrite  # noqa: PLC0415
 
     live = live_model(model)
@@ -86,7 +86,7 @@ def recalibrate(
         batches = images_of_folder(model, live, Path(fspath(batches)), nodata, bands, tile)
         missing = None  # its tiles say it by NaN
     track = tracked if progress else untracked
-    settings = Settings(fast, Missing(missing, fill_of(live, model)), track)
+    settings = MeasureSettings(fast, Missing(missing, fill_of(live, model)), track)
     return rewrite(live, batches, settings, frozen=frozen)
 
 
