@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from normwise.cli.console import Format, output, print_json
 
 if TYPE_CHECKING:
-    from normwise.surgery.rewrite import Report
+    from normwise.surgery.rewrite import RewriteReport
 
 
-def print_rewrite(report: "Report", out: Path | None, format: Format) -> None:
+def print_rewrite(report: "RewriteReport", out: Path | None, format: Format) -> None:
     """Prints a report and where the model was written, None if it wasn't."""
     if format is Format.json:
         print_json({**report.to_dict(), "written": None if out is None else str(out)})

@@ -34,7 +34,7 @@ from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
 from normwise.surgery.penalties import penalty_notes
-from normwise.surgery.rewrite import Promise, Report, Rewrite, Skip
+from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport, Skip
 from normwise.surgery.running import Pair
 from normwise.surgery.statistics import batch_norms
 from normwise.surgery.verify import Verification, compared
@@ -154,7 +154,7 @@ def _folded(graph: Graph, model: Any, replaced: Mapping[int, Array]) -> _Folded:
 
 def _report(
     graph: Graph, model: Any, replayed: Replayed, done: _Folded, proof: Sequence[Verification]
-) -> Report:
+) -> RewriteReport:
     changed, skipped = done.plan.changed, done.plan.skipped
     norms = batch_norms(model)
     hidden = [
@@ -173,7 +173,7 @@ def _report(
         *penalty_notes(replayed, done.plan.penalized),
         *dict.fromkeys(note for found in proof for note in found.notes),
     )
-    return Report(
+    return RewriteReport(
         Promise.KEPT_IN_INFERENCE,
         tuple(sorted(changed.values(), key=lambda c: order.get(c.layer, 0))),
         tuple(sorted([*skipped.values(), *hidden], key=lambda s: order.get(s.layer, 0))),

@@ -45,7 +45,7 @@ from normwise.surgery.mend_edges import (
 from normwise.surgery.mend_norms import configure, remove_norm, restart, set_arguments, split
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.penalties import penalty_notes
-from normwise.surgery.rewrite import Change, Promise, Report, Rewrite
+from normwise.surgery.rewrite import Change, Promise, Rewrite, RewriteReport
 from normwise.surgery.sites import IN_ANOTHER, IN_SEVERAL
 from normwise.surgery.work import EditSettings, Work
 
@@ -193,5 +193,5 @@ def finish(bench: Bench, model: Any) -> Rewrite:
         proof = verified(work.graph, model, copy, len(changed))
         difference, notes = proof.difference, [*penalty_notes(copy), *proof.notes]
     promise = Promise.KEPT_IN_INFERENCE if work.settings.keep else Promise.NOT_KEPT
-    report = Report(promise, changed, (), difference, (*copy.notes, *notes))
+    report = RewriteReport(promise, changed, (), difference, (*copy.notes, *notes))
     return Rewrite(copy.model, report, bench.names)

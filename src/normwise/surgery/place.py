@@ -15,7 +15,7 @@ from normwise.surgery.copying import copied, verified, verified_plain_copy
 from normwise.surgery.edits import left_in_head, wants_of
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
-from normwise.surgery.rewrite import Promise, Report, Rewrite
+from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport
 from normwise.surgery.work import EditSettings, Work
 
 
@@ -69,7 +69,7 @@ def place(
     notes += doubts
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT
-    report = Report(promise, done.changed, done.skipped, difference, tuple(notes))
+    report = RewriteReport(promise, done.changed, done.skipped, difference, tuple(notes))
     return Rewrite(copy.model, report, dict(work.names))
 
 

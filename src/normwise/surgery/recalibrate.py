@@ -25,7 +25,7 @@ from normwise.keras_format.replay import replay
 from normwise.keras_format.weights import Weights
 from normwise.surgery.moments import Doubles
 from normwise.surgery.population import Measured, MeasureSettings, Population
-from normwise.surgery.rewrite import Change, Promise, Report, Rewrite, Skip
+from normwise.surgery.rewrite import Change, Promise, Rewrite, RewriteReport, Skip
 from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
 from normwise.surgery.verify import verify_plain_copy
 
@@ -97,7 +97,7 @@ def recalibrate(
         if path not in chosen
     )
     notes = (*_notes(found, norms, own), *copy.notes, *doubts)
-    return Rewrite(copy.model, Report(Promise.NOT_KEPT, changed, skipped, None, notes))
+    return Rewrite(copy.model, RewriteReport(Promise.NOT_KEPT, changed, skipped, None, notes))
 
 
 def offset_of(norm: Any, found: Population) -> Offset:

@@ -48,7 +48,7 @@ class Skip:
 
 
 @dataclass(frozen=True)
-class Report:
+class RewriteReport:
     """What a rewrite did.
 
     Attributes:
@@ -92,5 +92,5 @@ class Rewrite:
     """
 
     model: Any
-    report: Report
+    report: RewriteReport
     names: Mapping[str, str] = field(default_factory=dict)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from normwise.norms.mends import names_in
-from normwise.rules import Finding
-from normwise.rules import Report as Findings
+from normwise.rules import Finding, Report
 
 if TYPE_CHECKING:
-    from normwise.surgery.rewrite import Change, Report
+    from normwise.surgery.rewrite import Change, RewriteReport
 
 STALE = frozenset({"dropout-before-norm", "shared-batch-norm", "norm-before-pool"})
 """Rules whose fix keeps outputs, and leaves statistics that training would measure otherwise."""
@@ -45,10 +44,10 @@ class Fixed:
     """
 
     model: Any
-    report: Report
+    report: RewriteReport
     mended: tuple[Finding, ...]
     left: tuple[Left, ...]
-    after: Findings
+    after: Report
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,9 +77,11 @@ def touched(finding: Finding) -> set[str]:
     return {name for mend in finding.mends for name in names_in(mend)}
 
 
-def joined(reports: Sequence[Report], left: Sequence[Left], rules: set[str]) -> Report:
+def joined(
+    reports: Sequence[RewriteReport], left: Sequence[Left], rules: set[str]
+) -> RewriteReport:
     """One report of all stages."""
-    from normwise.surgery.rewrite import Promise, Report, Skip  # noqa: PLC0415
+    from normwise.surgery.rewrite import Promise, RewriteReport, Skip  # noqa: PLC0415
 
     changed: dict[Change, None] = dict.fromkeys(c for r in reports for c in r.changed)
     kept = all(report.promise is not Promise.NOT_KEPT for report in reports)
@@ -96,4 +97,4 @@ def joined(reports: Sequence[Report], left: Sequence[Left], rules: set[str]) -> 
         Skip(", ".join(one.finding.layers), f"{one.finding.name}: {one.reason}") for one in left
     )
     difference = max(differences) if differences and kept else None
-    return Report(promise, tuple(changed), skipped, difference, tuple(notes))
+    return RewriteReport(promise, tuple(changed), skipped, difference, tuple(notes))

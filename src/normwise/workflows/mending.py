@@ -10,8 +10,7 @@ from normwise.errors import PromiseError, SurgeryError
 from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import read_graph
 from normwise.norms.mends import layers_in
-from normwise.rules import Context, Finding, Training
-from normwise.rules import Report as Findings
+from normwise.rules import Context, Finding, Report, Training
 from normwise.rules import check as look
 from normwise.rules.allowing import Allowance, allowed
 from normwise.rules.comparing import new_in
@@ -19,7 +18,7 @@ from normwise.workflows.fixed import Fixed, Left, ended_by, joined, touched
 
 if TYPE_CHECKING:
     from normwise.surgery.mend import Bench
-    from normwise.surgery.rewrite import Report
+    from normwise.surgery.rewrite import RewriteReport
 
 RETRAINING = "the outputs would change, and the model has to be trained again: --fix unsafe"
 
@@ -33,7 +32,7 @@ class Mending:
     version: tuple[int, ...] | None
     has_weights: bool
     allowances: Sequence[Allowance]
-    reports: list[Report] = field(default_factory=list)
+    reports: list[RewriteReport] = field(default_factory=list)
     mended: list[Finding] = field(default_factory=list)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why fixes were not made, by rule and layer."""
@@ -73,7 +72,7 @@ class Mending:
                 if finding.mended_by == "safe":
                     self._refuse(finding, str(error), finding.layers)
 
-    def found(self, tried: bool = True) -> Findings:
+    def found(self, tried: bool = True) -> Report:
         """What is found in the model as it is now, without what is allowed.
 
         Args:
@@ -89,7 +88,7 @@ class Mending:
         return allowed(look(context), self.allowances)[0]
 
     def _tried(
-        self, graph: Any, chosen: Sequence[Finding], keep: bool, before: Findings
+        self, graph: Any, chosen: Sequence[Finding], keep: bool, before: Report
     ) -> tuple[Bench, list[Finding]]:
         """The edits of all findings, but for those that bring about new ones."""
         from normwise.surgery.mend import bench  # noqa: PLC0415 - needs the backend
@@ -148,7 +147,7 @@ class Mending:
     def _refuse(self, finding: Finding, reason: str, layers: Iterable[str]) -> None:
         self.refused.update({(finding.name, layer): reason for layer in layers})
 
-    def _new(self, bench: Bench, before: Findings) -> tuple[Finding, ...]:
+    def _new(self, bench: Bench, before: Report) -> tuple[Finding, ...]:
         """The warnings and errors that edits bring about, seen in the draft."""
         from normwise.surgery.edited_weights import EditedWeights  # noqa: PLC0415
 
@@ -156,7 +155,7 @@ class Mending:
         context = Context(bench.edited, weights, self.training, self.version)
         return new_in(allowed(look(context), self.allowances)[0], before, bench.names)
 
-    def _refuse_surprises(self, before: Findings, names: Mapping[str, str]) -> None:
+    def _refuse_surprises(self, before: Report, names: Mapping[str, str]) -> None:
         new = new_in(self.found(), before, names)
         if new:
             raise PromiseError(
@@ -177,7 +176,7 @@ class Mending:
         report = joined(self.reports, left, {f.name for f in mended})
         return Fixed(self.model, report, tuple(dict.fromkeys(mended)), left, after)
 
-    def _overtaken(self, after: Findings, mended: Sequence[Finding]) -> Iterable[Finding]:
+    def _overtaken(self, after: Report, mended: Sequence[Finding]) -> Iterable[Finding]:
         """The findings that are gone although their own fix was not made."""
         known = [(f.name, frozenset(self._once(f.layers))) for f in (*after.findings, *mended)]
         gone = {(f.name, f.layers): f for f in self.first}
