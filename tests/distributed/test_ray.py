@@ -161,7 +161,7 @@ def test_all_workers_take_the_engine_that_was_chosen_here(tmp_path, monkeypatch)
         return {one: float("bfloat16" not in str(one)) for one in runs}
 
     monkeypatch.setattr(choice, "COARSE", 1.0)
-    monkeypatch.setattr(choice, "seconds_of", slow_bfloat16_wins)
+    monkeypatch.setattr(choice, "time_candidates", slow_bfloat16_wins)
     model = network(tmp_path, "batch@pre-activation")
     pixels = np.random.default_rng(2).normal(size=(100, 90, 2)).astype(np.float32)
     write_raster(tmp_path / "scene.npy", pixels)

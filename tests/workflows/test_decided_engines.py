@@ -53,7 +53,7 @@ def timings(monkeypatch):
         return {one: float((str(one) == CHOSEN) != (len(seen) == 1)) for one in runs}
 
     monkeypatch.setattr(choice, "COARSE", 1.0)
-    monkeypatch.setattr(choice, "seconds_of", told)
+    monkeypatch.setattr(choice, "time_candidates", told)
     return seen
 
 

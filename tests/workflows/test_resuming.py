@@ -347,7 +347,9 @@ def test_what_auto_has_chosen_goes_on(tmp_path, monkeypatch, stop):
     model = randomize(nw.build("unet", (None, None, 3), 1, filters=2, depth=1))
     seconds = {"keras folded float32": 1.0}
     monkeypatch.setattr(
-        choice, "seconds_of", lambda runs, _: {one: seconds.get(str(one), 9.0) for one in runs}
+        choice,
+        "time_candidates",
+        lambda runs, _: {one: seconds.get(str(one), 9.0) for one in runs},
     )
     np.save(tmp_path / "scene.npy", pixels())
     asked = {"tile": 32, "precision": "auto"}

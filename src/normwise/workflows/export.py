@@ -114,11 +114,11 @@ def export(
     from normwise.workflows.export_samples import (  # noqa: PLC0415 - needs the backend
         described,
         samples_of,
-        seconds_of,
+        time_prediction,
     )
 
     samples, of_samples = samples_of(model, live, sizes, data)
-    seconds = seconds_of(live, samples[-1].inputs)
+    seconds = time_prediction(live, samples[-1].inputs)
     notes += [*of_samples, *described(live)]
     files = [
         _exported(folded, target, form, samples, sizes, overwrite)

@@ -52,7 +52,7 @@ def predicted(live: Any, inputs: Sequence[Array]) -> list[Array]:
     return outputs_of(live, _structured(live, inputs))
 
 
-def seconds_of(live: Any, inputs: Sequence[Array]) -> float | None:
+def time_prediction(live: Any, inputs: Sequence[Array]) -> float | None:
     """Seconds of one prediction by Keras.
 
     None if it can't: TensorFlow traces a model that was run on two sizes for any, and bilinear

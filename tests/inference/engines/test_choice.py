@@ -9,7 +9,7 @@ import pytest
 from normwise.errors import EngineMissingError, ExportError, NormwiseError
 from normwise.inference.engines import candidates, choice
 from normwise.inference.engines.candidates import PLAIN, Candidate
-from normwise.inference.engines.choice import ChosenEngine, seconds_of
+from normwise.inference.engines.choice import ChosenEngine, time_candidates
 from normwise.inference.engines.source import Source
 from normwise.inference.engines.wanted import Wanted
 from normwise.inference.formats import format
@@ -51,7 +51,7 @@ def runtimes(model, monkeypatch):
 def seconds(monkeypatch):
     """What each engine is told to take; others take long."""
     told = {}
-    monkeypatch.setattr(choice, "seconds_of", lambda runs, batch: {
+    monkeypatch.setattr(choice, "time_candidates", lambda runs, batch: {
         one: told.get(str(one), 9.0) for one in runs
     })  # fmt: skip
     return told
@@ -155,7 +155,7 @@ def test_engines_that_are_not_installed_are_left_out(model, seconds, monkeypatch
 def test_each_is_timed_in_turn():
     calls = []
     runs = {Candidate(name): lambda batch, name=name: calls.append(name) for name in "ab"}
-    assert set(seconds_of(runs, BATCH)) == set(runs)
+    assert set(time_candidates(runs, BATCH)) == set(runs)
     assert calls == ["a", "b"] * 3
 
 

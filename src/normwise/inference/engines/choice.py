@@ -101,7 +101,7 @@ class ChosenEngine:
         if not fit:
             self._say(f"Predicting with {PLAIN}.")
             return PLAIN
-        seconds = seconds_of(fit, batch) if len(fit) > 1 else {}
+        seconds = time_candidates(fit, batch) if len(fit) > 1 else {}
         best = min(fit, key=lambda one: seconds.get(one, 0.0))
         self._ready[best.fits(self._source, batch.shape)] = fit[best]
         if self._wanted.is_open:
@@ -142,7 +142,7 @@ class ChosenEngine:
         return COARSE if self._wanted.precision == AUTO else float(np.finfo(np.float64).max)
 
 
-def seconds_of(runs: Mapping[Candidate, Run], batch: Array) -> dict[Candidate, float]:
+def time_candidates(runs: Mapping[Candidate, Run], batch: Array) -> dict[Candidate, float]:
     """The shortest time of each for a batch; they take turns, for a machine's speed drifts."""
     times: dict[Candidate, list[float]] = {one: [] for one in runs}
     for _ in range(_TURNS):
