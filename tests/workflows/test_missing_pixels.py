@@ -7,7 +7,7 @@ import yaml
 import normwise as nw
 from normwise.data import channel_statistics, open_dataset
 from normwise.rasters import write_raster
-from normwise.workflows.recalibrate import fill_of
+from normwise.workflows.model_images import fill_of
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -20,7 +20,7 @@ from normwise.errors import (
 )
 from normwise.rasters import write_raster
 from normwise.workflows.image_batches import ImageBatches, image_files
-from normwise.workflows.recalibrate import fill_of
+from normwise.workflows.model_images import fill_of
 from normwise.workflows.rewrites import refuse_output
 from tests.commands import normwise
 from tests.surgery.models import outputs_of

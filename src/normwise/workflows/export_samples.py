@@ -20,7 +20,7 @@ from normwise.surgery.differences import COARSE
 from normwise.surgery.running import outputs_of
 from normwise.surgery.samples import SPREADS, random_inputs
 from normwise.training.scaling import scaling_of_model
-from normwise.workflows.recalibrate import fill_of, images_of_folder
+from normwise.workflows.model_images import fill_of, images_of_folder
 from normwise.workflows.runs import data_settings
 
 Array = npt.NDArray[Any]

@@ -17,8 +17,7 @@ from normwise.workflows.check import check, running_keras
 from normwise.workflows.check_training import Told
 from normwise.workflows.fixed import Fixed
 from normwise.workflows.mending import Mending
-from normwise.workflows.models import is_callable_name, live_model, refuse_missing
-from normwise.workflows.place import architecture_of
+from normwise.workflows.models import architecture_of, is_callable_name, live_model, refuse_missing
 
 if TYPE_CHECKING:
     from normwise.keras_format.compiled import Compiled

@@ -26,7 +26,8 @@ from normwise.surgery.population import Track, untracked
 from normwise.workflows.check_data import Data
 from normwise.workflows.class_shares import class_shares
 from normwise.workflows.image_batches import ImageBatches
-from normwise.workflows.recalibrate import fill_of, images_of_folder, tracked
+from normwise.workflows.model_images import fill_of, images_of_folder
+from normwise.workflows.pass_progress import tracked
 from normwise.workflows.runs import recipe_of_run
 from normwise.workflows.tile_memory import refuse_too_large
 

@@ -76,6 +76,31 @@ def live_model(model: Any) -> Any:
     return _loaded(path)
 
 
+def architecture_of(path: Path) -> Any:
+    """The model of a `.json` architecture, its weights as they are initialized.
+
+    Raises:
+        ModelReadError: Keras can't build it.
+    """
+    require_backend()
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    graph_of(path)  # its errors are clearer than those of a failed load
+    if is_legacy(read_config(path)):
+        from normwise.keras_format.legacy_model import legacy_model  # noqa: PLC0415
+
+        return legacy_model(path)
+    try:
+        return keras.models.model_from_json(path.read_text(encoding="utf-8"))
+    except Exception as error:
+        # Keras raises many types here; all of them mean that this file can't be built.
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ModelReadError(
+            f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
+            "the module that registers them first (--import MODULE)."
+        ) from error
+
+
 def _loaded(path: Path) -> Any:
     require_backend()
     import keras  # noqa: PLC0415 - after the backend is chosen

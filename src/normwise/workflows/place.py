@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.backend import require_backend
-from normwise.errors import ModelReadError
 from normwise.norms.plan import NormPlan
 from normwise.workflows.faults import with_faults
-from normwise.workflows.models import live_model, refuse_missing
+from normwise.workflows.models import architecture_of, live_model, refuse_missing
 
 if TYPE_CHECKING:
     from normwise.surgery.rewrite import Rewrite
@@ -77,11 +76,8 @@ def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
     """Batches, and how statistics of them are measured."""
     from normwise.surgery.batches import Missing  # noqa: PLC0415 - needs the backend
     from normwise.surgery.population import MeasureSettings, untracked  # noqa: PLC0415
-    from normwise.workflows.recalibrate import (  # noqa: PLC0415
-        fill_of,
-        images_of_folder,
-        tracked,
-    )
+    from normwise.workflows.model_images import fill_of, images_of_folder  # noqa: PLC0415
+    from normwise.workflows.pass_progress import tracked  # noqa: PLC0415
 
     missing = Missing(None, fill_of(live, model))
     if not isinstance(data, (str, PathLike)):
@@ -92,30 +88,3 @@ def _data(model: Any, live: Any, data: Any) -> tuple[Any, Any]:
 
 def _is_architecture(model: Any) -> bool:
     return isinstance(model, (str, PathLike)) and Path(fspath(model)).suffix.lower() == ".json"
-
-
-def architecture_of(path: Path) -> Any:
-    """The model of a `.json` architecture, its weights as they are initialized.
-
-    Raises:
-        ModelReadError: Keras can't build it.
-    """
-    import keras  # noqa: PLC0415 - after the backend is chosen
-
-    from normwise.keras_format.archive import read_config  # noqa: PLC0415
-    from normwise.keras_format.legacy import is_legacy  # noqa: PLC0415
-    from normwise.keras_format.legacy_model import legacy_model  # noqa: PLC0415
-    from normwise.workflows.models import graph_of  # noqa: PLC0415
-
-    graph_of(path)  # its errors are clearer than those of a failed load
-    if is_legacy(read_config(path)):
-        return legacy_model(path)
-    try:
-        return keras.models.model_from_json(path.read_text(encoding="utf-8"))
-    except Exception as error:
-        # Keras raises many types here; all of them mean that this file can't be built.
-        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise ModelReadError(
-            f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
-            "the module that registers them first (--import MODULE)."
-        ) from error
