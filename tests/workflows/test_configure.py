@@ -13,7 +13,7 @@ from normwise.errors import DataError, NormwiseError, OutputExistsError, RecipeE
 from normwise.rasters import read_raster, write_raster
 from normwise.training.configure import Cost
 from normwise.training.recipe import load_recipe
-from normwise.workflows.configure import configure, seconds_of
+from normwise.workflows.configure import configure
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -106,19 +106,6 @@ def test_the_command_prints_what_it_found_or_json(data, quick, tmp_path):
     content = json.loads(again.stdout)
     assert set(content) == {"fingerprint", "choices", "recipe"}
     assert content["recipe"]["norm"].startswith("batch(momentum=")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("10min", 600), ("90s", 90), ("1.5 h", 5400), ("30", 30), (12.5, 12.5)]
-)
-def test_times(text, seconds):
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["0min", "-3s", "soon", "", "5 days"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(RecipeError, match="expected a time above 0"):
-        seconds_of(text)
 
 
 def test_problems_are_said_before_anything_is_measured(data, tmp_path):

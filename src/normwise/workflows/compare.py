@@ -14,6 +14,7 @@ from normwise.comparison.outcome import TRIAL_FILE, Outcome
 from normwise.distributed.where import PROCESSES, RAY, Where, where_of
 from normwise.errors import RecipeError
 from normwise.training.recipe import Recipe
+from normwise.workflows.amounts import seconds_of
 from normwise.workflows.compare_record import (
     EXPERIMENT_FILE,
     ground_of,
@@ -22,7 +23,6 @@ from normwise.workflows.compare_record import (
     refuse_unknown,
 )
 from normwise.workflows.compare_trials import Asked, Say, made
-from normwise.workflows.configure import seconds_of
 from normwise.workflows.train import recipe_of, with_whole_path
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from normwise.backend import require_backend
-from normwise.errors import RecipeError
 from normwise.files import refuse_existing, write_text
 from normwise.memory import available_memory
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import with_settings
 from normwise.training.recipe_reasons import reasoned_yaml
-from normwise.workflows.amounts import bytes_of
+from normwise.workflows.amounts import bytes_of, seconds_of
 
 if TYPE_CHECKING:
     from normwise.data import Dataset
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from normwise.training.configure import Choice, Cost
 
 BUDGET: Final = "8min"
-_UNITS: Final = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 # Elsewhere null leaves the choice to us.
 _NONE_MEANS_NONE: Final = frozenset(
     {
@@ -135,21 +132,6 @@ def configure(
         reasons = {choice.key: choice.reason for choice in choices}
         write_text(Path(fspath(out)), reasoned_yaml(recipe, reasons), overwrite)
     return Configuration(found, choices, recipe)
-
-
-def seconds_of(budget: str | float) -> float:
-    """Seconds of a time such as `"10min"`, `"90s"`, `"1.5h"` or `600`.
-
-    Raises:
-        RecipeError: If it is no time, or none above 0.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)?\s*", str(budget))
-    seconds = float(match[1]) * _UNITS[match[2] or ""] if match else 0.0
-    if seconds <= 0:
-        raise RecipeError(
-            f"the budget is {budget!r}; expected a time above 0, for example 10min, 90s or 1h."
-        )
-    return seconds
 
 
 def _opened(told: Recipe, share: float | None) -> Dataset:
