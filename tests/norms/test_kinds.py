@@ -3,9 +3,18 @@
 import keras
 import pytest
 
+from normwise.errors import PlanError
 from normwise.graph.graph import Node
 from normwise.keras_format import read_graph
-from normwise.norms.kinds import KINDS, NormSpec, cancels_bias, config_of, spec_of, value_text
+from normwise.norms.kinds import (
+    KINDS,
+    NormSpec,
+    cancels_bias,
+    config_of,
+    refuse_missing_kind,
+    spec_of,
+    value_text,
+)
 from tests.zoo import image
 
 layers = keras.layers
@@ -108,3 +117,10 @@ def test_a_bias_is_dead_where_each_channel_loses_its_mean(
 )
 def test_values_are_written_short(value: bool | float, text: str) -> None:
     assert value_text(value) == text
+
+
+def test_only_tensorflow_has_sync_batch() -> None:
+    refuse_missing_kind("sync-batch", "tensorflow")
+    refuse_missing_kind("batch", "jax")
+    with pytest.raises(PlanError, match=r"needs the TensorFlow backend, got torch\. Use 'batch'"):
+        refuse_missing_kind("sync-batch", "torch")

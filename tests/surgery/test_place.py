@@ -380,6 +380,13 @@ def test_the_normalizations_of_a_head_stay_unless_it_is_named(plan, settings):
     assert not [n for n in moved.report.notes if "in the head" in n]
 
 
+def test_a_kind_that_the_backend_lacks(monkeypatch):
+    model = ZOO["prelu"]()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(PlanError, match="needs the TensorFlow backend, got jax"):
+        placed(model, "batch@input,sync-batch@pre-activation")
+
+
 def test_a_plan_that_cannot_hold():
     with pytest.raises(PlanError, match="it has no place 'skip'"):
         placed(ZOO["prelu"](), "batch@skip")

@@ -10,6 +10,7 @@ from normwise.norms.kinds import (
     NormSpec,
     cancels_bias,
     config_of,
+    refuse_missing_kind,
     refuse_unfitting_groups,
 )
 from normwise.norms.plan import DOWN, INPUT, MERGE, POST, PRE, SKIP, NormPlan, Position
@@ -195,11 +196,7 @@ def norm_layer(spec: NormSpec, channels: int, name: str) -> Any:
     """
     import keras  # noqa: PLC0415
 
-    if spec.kind == "sync-batch" and keras.backend.backend() != "tensorflow":
-        raise PlanError(
-            f"sync-batch needs the TensorFlow backend, got {keras.backend.backend()}. Use 'batch': "
-            "on JAX with keras.distribution its statistics are over the global batch anyway."
-        )
+    refuse_missing_kind(spec.kind, keras.backend.backend())
     config = config_of(spec)
     refuse_unfitting_groups(spec, channels, name)
     return getattr(keras.layers, KINDS[spec.kind].class_name)(name=name, **config)

@@ -175,3 +175,20 @@ def refuse_unfitting_groups(spec: NormSpec, channels: int, name: str) -> None:
             f"divide. Numbers that fit: {', '.join(fitting)}; write for example "
             f"group(groups={fitting[len(fitting) // 2]})."
         )
+
+
+def refuse_missing_kind(kind: str, backend: str) -> None:
+    """Refuses a kind that Keras doesn't have on a backend.
+
+    Args:
+        kind: As plans write it.
+        backend: The Keras backend, such as `jax`.
+
+    Raises:
+        PlanError: With the kind to use instead.
+    """
+    if kind == "sync-batch" and backend != "tensorflow":
+        raise PlanError(
+            f"sync-batch needs the TensorFlow backend, got {backend}. Use 'batch': on JAX with "
+            "keras.distribution its statistics are over the global batch anyway."
+        )

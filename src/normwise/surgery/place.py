@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from normwise.errors import PlanError
 from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import read_graph
+from normwise.norms.kinds import refuse_missing_kind
 from normwise.norms.plan import NormPlan
 from normwise.surgery.calibrate import calibrate, standardize
 from normwise.surgery.copying import copied, verified, verified_plain_copy
@@ -76,12 +76,8 @@ def place(
 def _refuse_missing_kinds(plan: NormPlan) -> None:
     import keras  # noqa: PLC0415 - after the backend is chosen
 
-    backend = keras.backend.backend()
-    if backend != "tensorflow" and any(c.spec.kind == "sync-batch" for c in plan.clauses):
-        raise PlanError(
-            f"sync-batch needs the TensorFlow backend, got {backend}. Use 'batch': on JAX with "
-            "keras.distribution its statistics are over the global batch anyway."
-        )
+    for clause in plan.clauses:
+        refuse_missing_kind(clause.spec.kind, keras.backend.backend())
 
 
 def _residue_notes(work: Work) -> list[str]:

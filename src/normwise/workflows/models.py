@@ -93,12 +93,7 @@ def architecture_of(path: Path) -> Any:
     try:
         return keras.models.model_from_json(path.read_text(encoding="utf-8"))
     except Exception as error:
-        # Keras raises many types here; all of them mean that this file can't be built.
-        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise ModelReadError(
-            f"{path}: Keras can't build it: {first.strip()} If the model has custom layers, import "
-            "the module that registers them first (--import MODULE)."
-        ) from error
+        raise _unbuildable(path, "build", error) from error
 
 
 def _loaded(path: Path) -> Any:
@@ -110,12 +105,16 @@ def _loaded(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
-        # Keras raises many types here; all of them mean that this file can't be built.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelReadError(
-            f"{path}: Keras can't load it: {first} If the model has custom layers, import the "
-            "module that registers them first (--import MODULE)."
-        ) from error
+        raise _unbuildable(path, "load", error) from error
+
+
+def _unbuildable(path: Path, verb: str, error: Exception) -> ModelReadError:
+    """What Keras says of a file; it raises many types, all of which mean that it can't be built."""
+    first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    return ModelReadError(
+        f"{path}: Keras can't {verb} it: {first.strip()} If the model has custom layers, import "
+        "the module that registers them first (--import MODULE)."
+    )
 
 
 def _legacy(path: Path) -> Any:
