@@ -7,7 +7,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from normwise.data import check_dataset, open_dataset
+from normwise.data import open_dataset
 from normwise.data.sources import Source
 from normwise.errors import DataError
 
@@ -146,11 +146,12 @@ def test_the_same_file_or_name_in_two_splits(folder) -> None:
     folder.fill(3)
     twin = (folder.root / "images" / "a.tif").read_bytes()
     (folder.root / "images" / "c.tif").write_bytes(twin)
-    told = {"a": "train", "b": "val", "c": "test"}
-    (found,) = problems(folder, splits=told)
+    folder.text("split.csv", "name,split\na,train\nb,val\nc,test\n")
+    (found,) = problems(folder)
     assert found == "images/c.tif (test) is the same file as images/a.tif (train)"
     # Negative control: within a split it may be.
-    assert open_dataset(folder.root, splits={**told, "c": "train"}).channels == 3
+    folder.text("split.csv", "name,split\na,train\nb,val\nc,train\n")
+    assert open_dataset(folder.root).channels == 3
 
 
 def test_a_name_in_two_split_folders(folder) -> None:
@@ -169,12 +170,13 @@ def test_a_split_without_any_label(folder, labels: str) -> None:
     else:
         (folder.root / "targets" / "b.tif").unlink()
         folder.target("targets/b.tif", np.full((40, 50, 2), np.nan, np.float32))
-    told = {"a": "train", "b": "val", "c": "test"}
-    assert problems(folder, splits=told) == (
+    folder.text("split.csv", "name,split\na,train\nb,val\nc,test\n")
+    assert problems(folder) == (
         "the split val has no label at all: every pixel is ignored. Label some, or give it an "
         "image that has labels (split.csv)",
     )
-    assert open_dataset(folder.root, splits={**told, "a": "val", "c": "train"}).outputs
+    folder.text("split.csv", "name,split\na,val\nb,val\nc,train\n")
+    assert open_dataset(folder.root).outputs
 
 
 def test_images_that_disagree_about_nodata(folder) -> None:
@@ -220,15 +222,3 @@ def test_bands_of_another_number(folder) -> None:
     folder.fill(2)
     folder.text("dataset.yaml", "bands: [red, nir]\n")
     assert problems(folder) == ("dataset.yaml: names 2 bands, images have 3",)
-
-
-def test_a_data_set_is_checked_again_when_its_files_changed(folder) -> None:
-    dataset = open_dataset(folder.fill(3).root)
-    check_dataset(dataset)
-    (folder.root / "masks" / "b.png").unlink()
-    folder.mask("masks/b.png", np.full((40, 50), 9, np.uint8))
-    (folder.root / "images" / "a.tif").unlink()
-    with pytest.raises(DataError) as caught:
-        check_dataset(dataset)
-    assert len(caught.value.problems) == 2
-    assert "images/a.tif: does not exist." in caught.value.problems

@@ -143,14 +143,6 @@ def test_no_validation_if_not_wanted(folder) -> None:
     assert open_dataset(folder.fill(3).root, validation=0).split("val") == ()
 
 
-def test_a_mapping_or_another_table_decides(folder) -> None:
-    folder.fill(3)
-    told = {"a": "test", "b": "train", "c": "val"}
-    assert splits(open_dataset(folder.root, splits=told)) == told
-    table = folder.text("fold1.csv", "name,split\na,val\nb,train\nc,test\n")
-    assert splits(open_dataset(folder.root, splits=table))["a"] == "val"
-
-
 @pytest.mark.parametrize(
     ("table", "problems"),
     [

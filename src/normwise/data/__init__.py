@@ -6,7 +6,6 @@ from normwise.data.description import IGNORE, Description, read_description
 from normwise.data.folder import open_dataset
 from normwise.data.loading import PatchBatches
 from normwise.data.patches import PatchPosition, patch_positions
-from normwise.data.problems import check_dataset
 from normwise.data.statistics import ChannelStatistics, channel_statistics, class_counts
 from normwise.data.tiles import Tile, tiles_of
 
@@ -22,7 +21,6 @@ __all__ = [
     "PatchPosition",
     "Tile",
     "channel_statistics",
-    "check_dataset",
     "class_counts",
     "open_dataset",
     "patch_positions",

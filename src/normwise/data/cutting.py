@@ -1,6 +1,5 @@
 """Cutting patches out of the items of a data set, with label and weight."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,7 @@ Array = NDArray[Any]
 Batch = tuple[Floats, Array, Floats]
 
 
-@dataclass(frozen=True)
-class Fill:
-    """What stands where there is no measurement.
-
-    Args:
-        image: One value for each image channel, its mean; float32 of shape `(channels,)`.
-        label: One value for each target; float32 of shape `(outputs,)`. Its weight is 0.
-    """
-
-    image: Floats
-    label: Floats
-
-
-def cut(
-    source: Source, item: Item, corner: tuple[int, ...], patch: tuple[int, ...], fill: Fill
-) -> Batch:
+def cut(source: Source, item: Item, corner: tuple[int, ...], patch: tuple[int, ...]) -> Batch:
     """A patch of an item with its label and weight, continued where it sticks out.
 
     Args:
@@ -39,10 +23,9 @@ def cut(
         item: The item.
         corner: The patch's first pixel along each axis.
         patch: Its sides.
-        fill: What stands where there is no label.
 
     Returns:
-        `(x, y, weight)`; `x` is NaN where there is no measurement.
+        `(x, y, weight)`; `x` is NaN where there is no measurement, `y` 0 where there is no label.
     """
     spans = tuple(
         slice(start, min(start + side, size))
@@ -57,7 +40,7 @@ def cut(
     if source.dataset.task == "segmentation":
         label, weight = _class_patch(source, item, spans)
     else:
-        label, weight = _target_patch(source, item, spans, fill.label)
+        label, weight = _target_patch(source, item, spans)
     own = source.weights(item, *spans)
     if own is not None:
         weight *= own.reshape(*own.shape, *[1] * (weight.ndim - own.ndim))
@@ -72,12 +55,12 @@ def _class_patch(source: Source, item: Item, spans: Window) -> tuple[Array, Floa
     return np.where(labelled, ids, np.uint8(0)), labelled.astype(np.float32)
 
 
-def _target_patch(source: Source, item: Item, spans: Window, fill: Floats) -> tuple[Array, Floats]:
+def _target_patch(source: Source, item: Item, spans: Window) -> tuple[Array, Floats]:
     values, missing = source.targets(item, *spans)
     target = values.astype(np.float32, order="C")
     weight = np.ones(target.shape, np.float32)
     if missing is not None:
-        target = np.where(missing, fill, target)
+        target = np.where(missing, np.float32(0), target)
         weight[missing] = 0
     return target, weight
 
@@ -107,25 +90,6 @@ def check_patch(dataset: Dataset, patch: tuple[int, ...]) -> None:
             f"patch {patch}: expected {dataset.dimensions} numbers, one an axis of the "
             f"{'volumes' if dataset.dimensions == 3 else 'images'} in {dataset.root}."
         )
-
-
-def fill_of(dataset: Dataset, image: Array, label: Array | None) -> Fill:
-    """What stands where there is no measurement in a data set.
-
-    Args:
-        dataset: The data set.
-        image: A value for each channel.
-        label: One for each target. None: 0.
-
-    Raises:
-        DataError: Numbers are missing, or aren't finite.
-    """
-    return Fill(
-        image=per_channel(image, dataset.channels, "fill"),
-        label=per_channel(
-            np.zeros(dataset.outputs) if label is None else label, dataset.outputs, "label_fill"
-        ),
-    )
 
 
 def per_channel(values: Array, channels: int, name: str) -> Floats:

@@ -13,7 +13,6 @@ from normwise.data.layout import Layout, find_layout
 from normwise.data.manifest import manifest_of, read_manifest
 from normwise.data.problems import black_and_white, infer_class_ids, problems_of, refuse
 from normwise.data.reading import Record
-from normwise.data.split_table import Splits
 from normwise.data.splitting import Division, divide
 from normwise.data.validation_blocks import with_validation_blocks
 from normwise.rasters import RasterInfo
@@ -28,7 +27,6 @@ class _Selection:
 def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by name
     root: str | PathLike[str],
     *,
-    splits: Splits | None = None,
     validation: float = 0.2,
     fold: tuple[int, int] | None = None,
     seed: int = 0,
@@ -51,7 +49,6 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
 
     Args:
         root: The data folder, or a CSV file of paths.
-        splits: From name to split, or another CSV file than `split.csv`.
         validation: The share of the training images that validate where nothing says which do.
         fold: (2, 5) for the second of five folds of a cross-validation: its images validate, and
             all others that don't test train. None: no folds.
@@ -81,7 +78,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     root, manifest = Path(root), manifest_of(Path(root))
     root = manifest.parent if manifest is not None else root
     layout, description = _read(root, manifest, labels, record)
-    division = divide(layout, splits, validation, seed, fold)
+    division = divide(layout, validation, seed, fold)
     examination = Examination(
         root=root,
         labels=layout.labels,

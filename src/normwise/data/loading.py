@@ -10,16 +10,7 @@ import numpy as np
 
 from normwise.data.augmentation import Augmentation
 from normwise.data.class_sampling import Sampling
-from normwise.data.cutting import (
-    Array,
-    Batch,
-    Floats,
-    check_patch,
-    cut,
-    fill_in,
-    fill_of,
-    per_channel,
-)
+from normwise.data.cutting import Array, Batch, Floats, check_patch, cut, fill_in, per_channel
 from normwise.data.dataset import Dataset, Item
 from normwise.data.patches import PatchPosition, epoch_patches, patch_positions
 from normwise.data.sources import CACHE_BYTES, Source
@@ -47,13 +38,10 @@ class PatchBatches:
             `(channels,)`.
         std: Standard deviation of each channel, of shape `(channels,)`; only augmentation of
             intensity needs it.
-        label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
         seed: The run's seed.
         augmentation: What may happen to a patch. None: nothing.
         sampling: Which patches are centred on which classes. None: they are cut anywhere.
-        steps: Batches in an epoch. None: as many as cover all images about once.
-        drop_remainder: Whether `steps` is rounded down; otherwise it is rounded up, and some
-            images are visited once more.
+        steps: Batches in an epoch. None: as many as cover all images about once, rounded up.
         cache_bytes: How much decoded data is kept.
 
     Raises:
@@ -76,12 +64,10 @@ class PatchBatches:
     batch_size: int
     fill: Array = field(kw_only=True)
     std: Array | None = field(default=None, kw_only=True)
-    label_fill: Array | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
     augmentation: Augmentation | None = field(default=None, kw_only=True)
     sampling: Sampling | None = field(default=None, kw_only=True)
     steps: int | None = field(default=None, kw_only=True)
-    drop_remainder: bool = field(default=False, kw_only=True)
     cache_bytes: int = field(default=CACHE_BYTES, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -92,7 +78,7 @@ class PatchBatches:
                 f"patch {self.patch}, batch_size {self.batch_size}, steps {self.steps}: "
                 "expected numbers from 1."
             )
-        self._fill = fill_of(self.dataset, self.fill, self.label_fill)
+        self._fill = per_channel(self.fill, self.dataset.channels, "fill")
         if self.augmentation:
             self._check_offsets(self.augmentation)
         if self.augmentation and self.augmentation.values.changes:
@@ -114,10 +100,7 @@ class PatchBatches:
         """Batches in an epoch."""
         if self.steps is not None:
             return self.steps
-        patches = epoch_patches(self.items, self.patch)
-        if self.drop_remainder:
-            return max(1, patches // self.batch_size)
-        return math.ceil(patches / self.batch_size)
+        return math.ceil(epoch_patches(self.items, self.patch) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose batches `[step]` gives.
@@ -141,7 +124,7 @@ class PatchBatches:
         Returns:
             `(x, y, weight)`. `x`: raw values, float32 of shape `(batch_size, *patch, channels)`.
             `y`: class ids, uint8 of shape `(batch_size, *patch)`, or targets, float32 of shape
-            `(batch_size, *patch, outputs)`. `weight`: float32 of the
+            `(batch_size, *patch, outputs)`; 0 without a label. `weight`: float32 of the
             shape of `y`, 0 where the label or every image channel is missing and in padding.
 
         Raises:
@@ -157,7 +140,7 @@ class PatchBatches:
             sample = first if index == 0 else self._sample(position, epoch, step, index)
             for part, whole in zip(sample, batch, strict=True):
                 whole[index] = part
-        fill_in(batch[0], self._fill.image)
+        fill_in(batch[0], self._fill)
         return batch  # type: ignore[return-value]
 
     def unvaried(self, epoch: int, step: int) -> Batch:
@@ -202,11 +185,11 @@ class PatchBatches:
     def _sample(self, position: PatchPosition, epoch: int, step: int, index: int) -> Batch:
         item, change = self.items[position.item], self.augmentation
         if change is None:
-            return cut(self._source, item, position.corner, self.patch, self._fill)
+            return cut(self._source, item, position.corner, self.patch)
         x, y, weight, patch = self._with_surroundings(item, position.corner, change)
         place = [self.seed, epoch, step, index, _AUGMENTATION]
         rng = np.random.default_rng(np.random.SeedSequence(place))
-        return change.apply(x, y, weight, rng, mean=self._fill.image, std=self.std, patch=patch)
+        return change.apply(x, y, weight, rng, mean=self._fill, std=self.std, patch=patch)
 
     def _with_surroundings(
         self, item: Item, corner: tuple[int, ...], change: Augmentation
@@ -224,4 +207,4 @@ class PatchBatches:
             slice(start - begin, start - begin + side)
             for (start, side, *_), begin in zip(axes, first, strict=True)
         )
-        return (*cut(self._source, item, first, window, self._fill), inside)
+        return (*cut(self._source, item, first, window), inside)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from normwise.data.dataset import SPLITS, Dataset
+from normwise.data.dataset import SPLITS
 from normwise.data.description import IGNORE, Description
 from normwise.data.examination import Examination, Facts
-from normwise.data.layout import Pair
 from normwise.errors import DataError
 from normwise.rasters import ImageFiles, RasterInfo
 from normwise.rasters.info import PALETTE_INDEX
@@ -18,38 +17,6 @@ from normwise.rasters.info import PALETTE_INDEX
 _SHOWN = 10
 # In voxels: affines are rounded when they are written.
 _SAME_PLACE = 0.01
-
-
-def check_dataset(dataset: Dataset, read_pixels: bool = True) -> None:
-    """Looks for every problem in the files of a data set.
-
-    `open_dataset` does so by itself; this is for files that may have changed since.
-
-    Args:
-        dataset: The data set.
-        read_pixels: Whether to read every file to its end. Otherwise only headers are compared.
-
-    Raises:
-        DataError: If anything is wrong; `.problems` has all of it.
-    """
-    examination = Examination(
-        root=dataset.root,
-        labels="masks" if dataset.task == "segmentation" else "targets",
-        nodata=dataset.nodata,
-        images=read_pixels,
-        answers=read_pixels,
-        dimensions=dataset.dimensions,
-    )
-    items = {(item.name, item.split): item for item in dataset.items}
-    pairs = [
-        Pair(item.name, item.image, item.label, item.split, item.weight)
-        for item in items.values()
-        if item.label is not None
-    ]
-    facts = examination.run(pairs)
-    described = Description(nodata=dataset.nodata)
-    known = dict(dataset.class_ids) if dataset.task == "segmentation" else None
-    refuse(dataset.root, problems_of(facts, examination, described, known))
 
 
 def refuse(root: Path, problems: Sequence[str]) -> None:

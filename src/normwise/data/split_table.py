@@ -1,15 +1,12 @@
 """The table that says which image trains, validates or tests, and which images belong together."""
 
 import csv
-from collections.abc import Mapping
-from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from normwise.errors import DataError
 
 SPLIT_NAME = "split.csv"
-Splits = Mapping[str, str] | str | PathLike[str]
 
 
 class Entry(NamedTuple):
@@ -20,27 +17,21 @@ class Entry(NamedTuple):
     group: str = ""
 
 
-def read_split_table(root: Path, splits: Splits | None) -> list[Entry] | None:
+def read_split_table(root: Path) -> list[Entry] | None:
     """Reads the split table of a data folder.
 
     Args:
         root: The folder.
-        splits: From name to split, or a CSV file that says so. None: `split.csv`, if it is there.
 
     Returns:
-        Its lines; None if there is no table.
+        The lines of its `split.csv`; None if it has none.
 
     Raises:
         DataError: If the file can't be read, or lacks the column `name` or both of the others.
     """
-    if isinstance(splits, Mapping):
-        return [Entry(name, split) for name, split in splits.items()]
-    if splits is None and not (root / SPLIT_NAME).is_file():
+    path = root / SPLIT_NAME
+    if not path.is_file():
         return None
-    return _read(Path(splits) if splits is not None else root / SPLIT_NAME)
-
-
-def _read(path: Path) -> list[Entry]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))

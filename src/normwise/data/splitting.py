@@ -9,7 +9,7 @@ import numpy as np
 from normwise.data.dataset import SPLITS, Split
 from normwise.data.folds import folds_of
 from normwise.data.layout import Layout, Pair
-from normwise.data.split_table import Entry, Splits, read_split_table
+from normwise.data.split_table import Entry, read_split_table
 from normwise.errors import DataError
 from normwise.rasters import stem_of, suffix_of
 
@@ -40,19 +40,14 @@ class Division:
 
 
 def divide(
-    layout: Layout,
-    splits: Splits | None,
-    validation: float,
-    seed: int,
-    fold: tuple[int, int] | None = None,
+    layout: Layout, validation: float, seed: int, fold: tuple[int, int] | None = None
 ) -> Division:
-    """Gives every pair its split.
+    """Gives every pair its split: from `split.csv`, from the folders of splits, or automatically.
+
+    A table of groups alone leaves the splits as they are without it.
 
     Args:
         layout: The pairs of the folder.
-        splits: From name to split, or a CSV file that says so. None: `split.csv`, the folders
-            `train/`, `val/` and `test/`, or else an automatic split. A table of groups alone
-            leaves the splits as they are without it.
         validation: The share of the training images that validate where the folder doesn't say.
             Images of one group stay together.
         seed: For the choice of those images, and for the folds.
@@ -68,7 +63,7 @@ def divide(
     """
     if not 0 <= validation < 1:
         raise DataError(f"validation={validation}: expected a share from 0 to below 1.")
-    table = read_split_table(layout.root, splits)
+    table = read_split_table(layout.root)
     if table is None:
         division = _as_found(layout.pairs)
     elif any(entry.group for entry in table) and not any(entry.split for entry in table):

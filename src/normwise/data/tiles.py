@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from normwise.data.cutting import Array, Floats, check_patch, cut, fill_in, fill_of
+from normwise.data.cutting import Array, Floats, check_patch, cut, fill_in, per_channel
 from normwise.data.dataset import Dataset, Item
 from normwise.data.sources import Source
 
@@ -19,13 +19,7 @@ class Tile(NamedTuple):
     weight: Floats
 
 
-def tiles_of(
-    dataset: Dataset,
-    split: str,
-    patch: tuple[int, ...],
-    fill: Array,
-    label_fill: Array | None = None,
-) -> Iterator[Tile]:
+def tiles_of(dataset: Dataset, split: str, patch: tuple[int, ...], fill: Array) -> Iterator[Tile]:
     """Tiles of one shape that cover every image once.
 
     Args:
@@ -34,7 +28,6 @@ def tiles_of(
         patch: Rows and columns of a tile in pixels, of volumes slices, rows and columns.
         fill: The value of each image channel where there is no measurement, of shape
             `(channels,)`.
-        label_fill: The value of each target without a label, of shape `(outputs,)`. None: 0.
 
     Yields:
         Tiles, image by image and row by row, with `x`, `y` and `weight` as in a batch of
@@ -47,11 +40,11 @@ def tiles_of(
     """
     items = dataset.nonempty_split(split)
     check_patch(dataset, patch)
-    filled = fill_of(dataset, fill, label_fill)
+    filled = per_channel(fill, dataset.channels, "fill")
     with Source(dataset, items) as source:
         for item in items:
             starts = [range(0, *pair) for pair in zip(item.shape, patch, strict=True)]
             for corner in product(*starts):
-                x, y, weight = cut(source, item, corner, patch, filled)
-                fill_in(x, filled.image)
+                x, y, weight = cut(source, item, corner, patch)
+                fill_in(x, filled)
                 yield Tile(item, corner, x, y, weight)

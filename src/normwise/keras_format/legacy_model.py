@@ -28,9 +28,6 @@ GONE = frozenset(
 )  # fmt: skip
 """Settings of Keras 2 that Keras 3 doesn't take, and that say nothing of what is computed there."""
 
-UNGROUPED = ("DepthwiseConv", *(f"Conv{rank}DTranspose" for rank in (1, 2, 3)))
-"""Layers that Keras 2 writes a number of groups for, which it never used."""
-
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "LeakyRelu": {"alpha": "negative_slope"},
     "Resize": {"method": "interpolation"},

@@ -18,11 +18,6 @@ class Promise(StrEnum):
     KEPT_IN_INFERENCE = "outputs kept in inference"
     NOT_KEPT = "outputs change"
 
-    @property
-    def verifiable(self) -> bool:
-        """Whether outputs can be compared at all."""
-        return self is not Promise.NOT_KEPT
-
 
 @dataclass(frozen=True)
 class Change:

@@ -16,8 +16,6 @@ import keras
 import numpy as np
 import pytest
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from normwise.errors import OutputExistsError, PictureFormatError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec
@@ -25,11 +23,7 @@ from normwise.keras_format import read_graph
 from normwise.networks import build
 from normwise.report.network import drawing as network
 from normwise.report.network.colours import KIND_COLOURS, RAW_SKIP, colour_of, contrast, text_on
-from normwise.report.network.drawing import (
-    MAX_INCHES,
-    draw_network,
-    network_axes,
-)
+from normwise.report.network.drawing import MAX_INCHES, draw_network
 from normwise.report.network.inline import inline_svg
 from normwise.report.network.layout import drawing_of
 from normwise.report.network.page import page_of
@@ -441,19 +435,6 @@ class TestFile:
             "a$b_<c>&$0",
             "a$b_<c>&$1",
         }
-
-
-def test_it_draws_into_axes_of_another_figure() -> None:
-    figure = Figure(figsize=(16, 5))
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    network_axes(graph_of("question"), left, title="before")
-    network_axes(graph_of("mended"), right, title="after")
-    figure.canvas.draw()
-    words = [[text.get_text() for text in axes.texts] for axes in (left, right)]
-    assert words[0][0] != "" and "before" in words[0] and "after" in words[1]
-    # Words shrink with the boxes.
-    assert max(text.get_fontsize() for text in left.texts) < 8
 
 
 def test_it_needs_neither_keras_nor_pyplot() -> None:

@@ -10,8 +10,6 @@ def test_sizes_of_what_a_norm_reads():
     context = chain()
     norm = at(context, "norm")
     assert context.axes_of(norm) == (3,) and context.channels_read(norm) == 8
-    assert context.spatial_read(norm) == (16, 16)
-    assert context.spatial_read(at(context, "in")) is None
 
 
 @pytest.mark.parametrize("axis", [4, -5, None, "x"])

@@ -8,7 +8,6 @@ the kind that normalized what it carries, or is dashed where nothing did.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from normwise.errors import PictureFormatError
 from normwise.files import whole_file
@@ -16,9 +15,6 @@ from normwise.graph.graph import Graph
 from normwise.report.network.canvas import draw_page
 from normwise.report.network.page import Page, page_of
 from normwise.report.network.pens import AxesPen
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SUFFIXES = (".svg", ".png")
 MAX_INCHES = 60.0
@@ -60,18 +56,6 @@ def draw_network(
         )
     with whole_file(path, overwrite) as temporary:
         _write(page_of(graph, title), temporary)
-
-
-def network_axes(graph: Graph, axes: Axes, *, title: str | None = None) -> None:
-    """Draws the same picture into axes of a figure, as large as fits in them.
-
-    Args:
-        graph: Any graph.
-        axes: Their limits and aspect are set, and their frame is hidden.
-        title: In the place of the model's name.
-    """
-    page = page_of(graph, title)
-    draw_page(page, AxesPen(axes, page))
 
 
 def _write(page: Page, path: Path) -> None:

@@ -56,13 +56,6 @@ class Sizes(OpenedGraph):
         """The number of channels that a node with one input reads."""
         return _size(self.shape_read(index), self.axis_read(index))
 
-    def spatial_read(self, index: int) -> Shape | None:
-        """The sizes of the axes over space that a node reads; None where nothing tells them."""
-        shape, axis = self.shape_read(index), self.axis_read(index)
-        if shape is None or axis is None:
-            return None
-        return tuple(size for a, size in enumerate(shape) if a not in (0, axis.axis))
-
     @cached_property
     def parameters(self) -> Mapping[str, int | None]:
         """The number of parameters of each layer, None where unknown."""
