@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from normwise.errors import NetworkError
-from normwise.inference.ensembles import predict_views
+from normwise.inference.in_memory import predict_member
 from normwise.inference.members import member_of
 from normwise.inference.mixtures import combined
 from normwise.inference.tile_size import asked_for, choose, fixed_sizes
@@ -93,7 +93,7 @@ def test_small_and_odd_images(size):
 @pytest.mark.parametrize("views", ["flips", "flips-and-turns"])
 def test_views_of_tiles_equal_views_of_the_whole(views):
     own, pixels = member(keras.Model(*_asymmetric()), views), image(70, 66)
-    whole = predict_views(own.model, pixels, views)
+    whole = predict_member(own, pixels)
     # In a turned view the stride of rows, 4, lies along the columns, whose own is 2.
     sizes = chosen(own, (70, 66), 10**9), asked_for(38, [own], (70, 66)), (38, 38)
     assert sizes[:2] == (((72, 66), (40, 38)) if views == "flips" else ((72, 68), (40, 40)))
@@ -202,7 +202,7 @@ def test_a_model_of_one_size_gets_tiles_of_it():
     free.model.set_weights(own.model.get_weights())
     whole = predict_whole(free.model, pixels)
     assert_same(predict_tiled(own, pixels, (64, 48)), whole)
-    assert_same(predict_views(own.model, pixels), whole)
+    assert_same(predict_member(own, pixels), whole)
 
 
 def test_members_of_different_sizes_have_none_in_common():
@@ -218,11 +218,11 @@ def test_a_size_without_room_for_the_halo_is_blended():
     own, pixels = member(build("unet", (12, 12, 2), filters=2, depth=1)), image(30, 31)
     tiles = tiles_of([own], (30, 31), (12, 12))
     assert own.tiling.exact and not tiles.exact
-    assert np.isfinite(predict_views(own.model, pixels)).all()
+    assert np.isfinite(predict_member(own, pixels)).all()
     inputs = keras.Input((9, 8, 2))
     down = keras.layers.Conv2D(2, 3, strides=2, padding="same")(inputs)
     up = keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")(down)
     uneven = member(keras.Model(inputs, keras.layers.Cropping2D(((0, 1), (0, 0)))(up)))
     assert str(uneven.tiling.reasons[-1]).endswith("takes 9x8 pixels, which its total stride of "
                                                    "2x2 doesn't divide")  # fmt: skip
-    assert np.isfinite(predict_views(uneven.model, pixels)).all()
+    assert np.isfinite(predict_member(uneven, pixels)).all()

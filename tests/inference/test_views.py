@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from normwise.errors import NormwiseError
-from normwise.inference.ensembles import predict_views
+from normwise.inference.in_memory import predict_member
+from normwise.inference.members import member_of
 from normwise.inference.views import takes_turns, views_of
 from normwise.inference.whole import predict_whole
 
@@ -46,27 +47,27 @@ def network(shape=(None, None, 2)):
 @pytest.mark.backends
 def test_the_mean_turns_with_the_image():
     model, image = network(), RNG.normal(size=(5, 7, 2)).astype(np.float32)
-    mean = predict_views(model, image, "flips-and-turns")
-    turned = predict_views(model, np.rot90(image), "flips-and-turns")
+    mean = predict_member(member_of(model, "flips-and-turns"), image)
+    turned = predict_member(member_of(model, "flips-and-turns"), np.rot90(image))
     np.testing.assert_allclose(turned, np.rot90(mean), rtol=1e-5, atol=1e-6)
     # The controls: one prediction doesn't turn with its image, nor is it the mean.
     alone = predict_whole(model, image)
     assert np.abs(predict_whole(model, np.rot90(image)) - np.rot90(alone)).max() > 0.1
     assert np.abs(alone - mean).max() > 0.1
-    np.testing.assert_array_equal(predict_views(model, image), alone)
+    np.testing.assert_array_equal(predict_member(member_of(model), image), alone)
 
 
 def test_a_model_for_unequal_sides_gets_flips():
     model, image = network((4, 8, 2)), RNG.normal(size=(4, 8, 2)).astype(np.float32)
-    mean = predict_views(model, image, "flips-and-turns")
-    np.testing.assert_array_equal(mean, predict_views(model, image, "flips"))
+    mean = predict_member(member_of(model, "flips-and-turns"), image)
+    np.testing.assert_array_equal(mean, predict_member(member_of(model, "flips"), image))
 
 
 def test_deviations_grow_where_views_disagree():
     model, image = network((None, None, 2)), RNG.normal(size=(4, 4, 2)).astype(np.float32)
     two = keras.Model(model.input, keras.layers.Conv2D(2, 1)(model.output))
     each = [v.back(predict_whole(two, v.of(image))) for v in views_of("flips", 2)]
-    found = predict_views(two, image, "flips", mean_and_std=True)
+    found = predict_member(member_of(two, "flips"), image, mean_and_std=True)
     means, stds = (np.stack([e[..., k] for e in each]).astype(float) for k in (0, 1))
     wanted = np.sqrt((stds**2).mean(0) + means.var(0))
     np.testing.assert_allclose(found[..., 1], wanted, rtol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 import normwise as nw
 from normwise.data.dataset import Dataset, Item
 from normwise.data.sources import Source
-from normwise.inference.ensembles import predict_views
+from normwise.inference.in_memory import predict_member
 from normwise.inference.members import member_of
 from normwise.inference.tile_size import bytes_of
 from normwise.training import predicted_parts as module
@@ -120,7 +120,7 @@ def test_an_ensemble_with_views_is_predicted_in_parts(tmp_path, monkeypatch):
     models, dataset = case(tmp_path, REGRESSION, (LARGE,), members=2)
     applied = [Applied(member_of(model, "flips"), dataset, FILL) for model in models]
     (whole,) = predicted_parts(applied, "test")
-    alone = [predict_views(model, whole.image, "flips") for model in models]
+    alone = [predict_member(member_of(model, "flips"), whole.image) for model in models]
     mean = np.mean(np.asarray(alone, np.float64), 0).astype(np.float32)
     np.testing.assert_array_equal(whole.predicted, mean)
     allow(80**2, models, monkeypatch)

@@ -15,7 +15,7 @@ import numpy as np
 
 from normwise.data.dataset import Dataset, Item
 from normwise.data.sources import Source
-from normwise.inference.ensembles import predict_member
+from normwise.inference.in_memory import predict_member
 from normwise.inference.members import Member
 from normwise.inference.mixtures import combined
 from normwise.inference.portions import Portions
