@@ -31,7 +31,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "rasters": frozenset({"errors", "files", "syntax_trees"}),
     "data": frozenset({"errors", "files", "json_files", "rasters"}),
     "inference": frozenset(
-        {"errors", "files", "backend", "graph", "keras_format", "networks", "rasters", "surgery"}
+        {"errors", "files", "backend", "graph", "keras_format", "rasters", "surgery"}
     ),
     "report": frozenset({"errors", "files", "graph", "norms"}),
     "training": frozenset(
@@ -41,7 +41,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "distributed": frozenset({"errors", "backend"}),
     "comparison": frozenset(
         {"errors", "files", "backend", "memory", "data", "rasters", "inference", "rules", "norms"}
-        | {"networks", "keras_format", "graph", "training", "probes", "distributed", "json_files"}
+        | {"keras_format", "graph", "training", "probes", "distributed", "json_files"}
         | {"environment"}
     ),
     "testing": frozenset({"errors", "norms", "rules", "workflows"}),

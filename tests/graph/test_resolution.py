@@ -13,7 +13,8 @@ from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
 from normwise.graph.regions import layout_of
 from normwise.graph.resolution import area, scales_of, total_stride
 from normwise.keras_format import read_graph
-from normwise.networks import build, stride_of
+from normwise.keras_format.stride import stride_of
+from normwise.networks import build
 from tests import unets
 from tests.zoo import built, conv, image
 

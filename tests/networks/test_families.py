@@ -11,7 +11,8 @@ from normwise.errors import NetworkError, PlanError
 from normwise.graph.catalogue import Role, role_of
 from normwise.graph.regions import layout_of
 from normwise.keras_format import read_graph
-from normwise.networks import NETWORKS, build, stride_of
+from normwise.keras_format.stride import stride_of
+from normwise.networks import NETWORKS, build
 from normwise.norms import NormPlan, infer_plan
 from normwise.norms.positions import Placement
 from tests.surgery.models import outputs_of

@@ -9,7 +9,7 @@ from normwise.data.relations import Relations
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
 from normwise.keras_format.precision import set_precision
-from normwise.networks.stride import stride_of
+from normwise.keras_format.stride import stride_of
 from normwise.training.distribution import Distribution
 from normwise.training.output import finished_model, regression_output, segmentation_output
 from normwise.training.residual import with_input_residual

@@ -12,7 +12,7 @@ from normwise.comparison.running import split_of
 from normwise.data.dataset import Dataset
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import NetworkError, PlanError, RecipeError
-from normwise.networks.stride import strides_of
+from normwise.keras_format.stride import strides_of
 from normwise.training.network import build_network
 from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe

@@ -12,7 +12,7 @@ from normwise.comparison.halving import epochs_trained
 from normwise.data.dataset import Dataset
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import RecipeError
-from normwise.networks.stride import strides_of
+from normwise.keras_format.stride import strides_of
 from normwise.training.configure.cost import step_seconds
 from normwise.training.configure.network import PLANNED
 from normwise.training.evaluate import output_of

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.errors import NetworkError
+from normwise.keras_format.stride import strides_of
 
 Image = npt.NDArray[np.generic]
 Prediction = npt.NDArray[np.float32]
@@ -93,16 +94,9 @@ def _tile(model: keras.Model, size: Size, stride: int | Sequence[int] | None) ->
     fixed = model.input_shape[1:-1]
     if None not in fixed:
         return tuple(fixed)
-    strides = _each(stride or _strides_of(model), len(size))
+    strides = _each(stride or strides_of(model), len(size))
     sides = zip(fixed, size, strides, strict=True)
     return tuple(given or -(-own // step) * step for given, own, step in sides)
-
-
-def _strides_of(model: keras.Model) -> Sequence[int]:
-    from normwise.networks.stride import strides_of  # noqa: PLC0415 - only where none is given
-
-    found: Sequence[int] = strides_of(model)
-    return found
 
 
 def _each(stride: int | Sequence[int], axes: int) -> Sequence[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from normwise.data.tiles import tiles_of
-from normwise.networks.stride import strides_of
+from normwise.keras_format.stride import strides_of
 from normwise.training.fit import LAST, fit
 from normwise.training.history import write_history
 from normwise.training.loading import Batch

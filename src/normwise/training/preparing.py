@@ -14,7 +14,7 @@ from normwise.data.loading import PatchBatches
 from normwise.data.relations import relations
 from normwise.data.statistics import ChannelStatistics, channel_statistics
 from normwise.distributed.processes import agreed
-from normwise.networks.stride import strides_of
+from normwise.keras_format.stride import strides_of
 from normwise.training.determinism import seed_run
 from normwise.training.evaluate import output_of
 from normwise.training.first_weights import draw_by_name

@@ -8,8 +8,8 @@ import numpy as np
 from normwise.data.dataset import Dataset
 from normwise.data.statistics import ChannelStatistics
 from normwise.errors import NetworkError, PlanError, RecipeError
+from normwise.keras_format.stride import strides_of
 from normwise.networks import options_of
-from normwise.networks.stride import strides_of
 from normwise.training.configure.implied import has_several_outputs, implied_loss, needs
 from normwise.training.configure.situation import Chosen
 from normwise.training.configure.structure import (

@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any, Final
 
+from normwise.keras_format.stride import stride_of
 from normwise.networks import NETWORKS, build, options_of
-from normwise.networks.stride import stride_of
 from normwise.training.configure.situation import Chosen
 from normwise.training.network_settings import NetworkSettings
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from normwise.networks import build, stride_of
+from normwise.keras_format.stride import stride_of
+from normwise.networks import build
 from tests import unets
 from tests.zoo import conv, image
 
