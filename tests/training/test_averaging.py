@@ -7,9 +7,10 @@ import pytest
 from normwise.training.averaging import averages_of, statistics_of
 from normwise.training.checkpoints import save_checkpoint
 from normwise.training.determinism import seed_run
-from normwise.training.fit import BEST, LAST, fit
+from normwise.training.fit import fit
 from normwise.training.losses.composition import WeightedLoss, loss_of
 from normwise.training.optimizer import make_optimizer
+from normwise.training.run_files import BEST, LAST
 from normwise.training.training_settings import TrainingSettings
 from normwise.training.twin import show, trainee_of
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from normwise.errors import RunError
 from normwise.training.determinism import seed_run
-from normwise.training.fit import BEST, LAST, fit
+from normwise.training.fit import fit
 from normwise.training.history import read_history
 from normwise.training.progress import Bar, Lines, Silent
+from normwise.training.run_files import BEST, LAST
 
 from .stand_in import Batches, network, recipe, same_weights, validate, weights_of
 

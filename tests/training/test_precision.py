@@ -6,8 +6,9 @@ import pytest
 
 from normwise.keras_format.precision import set_precision
 from normwise.training.determinism import seed_run
-from normwise.training.fit import LAST, fit
+from normwise.training.fit import fit
 from normwise.training.output import finished_model, segmentation_output
+from normwise.training.run_files import LAST
 
 from .stand_in import Batches, network, recipe, validate, weights_of
 

@@ -12,7 +12,7 @@ from normwise.training.determinism import seed_run
 from normwise.training.rate_finder import curve_of, find_rate
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.run import train_until
-from normwise.training.run_folder import RATES
+from normwise.training.run_files import RATES
 
 from .stand_in import Batches, network, recipe, same_weights, weights_of
 from .test_run import recipe_of, write_folder

@@ -18,6 +18,7 @@ from normwise.graph.catalogue import BATCH_NORMS, Role, role_of
 from normwise.graph.flatten import flatten
 from normwise.keras_format.reading import read_graph
 from normwise.training.checking import findings_in
+from normwise.training.run_files import MODEL
 
 _WARM_UPS: Final = 2
 _TIMED: Final = 7
@@ -79,7 +80,7 @@ def norms_of(folder: Path, measured: Sequence[tuple[str, str]] = ()) -> Norms:
     findings = findings_in(folder)
     stuck = {layer for f in findings if f["name"] == "unfoldable-norm" for layer in f["layers"]}
     layers, batch = 0, set()
-    model = folder / "model.keras"
+    model = folder / MODEL
     for node in flatten(read_graph(model)).nodes if model.is_file() else ():
         if role_of(node) is Role.NORM and node.class_name != "Normalization" and not node.call:
             layers += 1

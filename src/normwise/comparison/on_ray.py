@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import TRIAL_FILE
@@ -16,8 +15,7 @@ from normwise.distributed.where import Where
 from normwise.errors import NormwiseError, RunError
 from normwise.memory import keep_freed_memory
 from normwise.training.recipe import Recipe
-
-_BEGUN: Final = "recipe.yaml"
+from normwise.training.run_files import RECIPE
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def on_ray(
                 if ended.error is None:
                     # One that pauses has no outcome yet.
                     paused = order.trial.until is not None
-                    refuse_unwritten(order.folder / (_BEGUN if paused else TRIAL_FILE))
+                    refuse_unwritten(order.folder / (RECIPE if paused else TRIAL_FILE))
                     done(order.trial)
                 else:
                     failed.append(f"The trial {ended.task.name}: {ended.error}")

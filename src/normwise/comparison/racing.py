@@ -11,6 +11,7 @@ from normwise.comparison.processes import Asked
 from normwise.errors import RecipeError
 from normwise.training.history import History, read_history
 from normwise.training.recipe import load_recipe
+from normwise.training.run_files import HISTORY, RECIPE
 
 _JUDGED_BY = {
     "training.epochs": "the full length",
@@ -73,7 +74,7 @@ def raced(
                 if Outcome.read(folder) is None and len(_history(folder)) < epoch
             ]
         )
-        training = load_recipe(here[0][2] / "recipe.yaml").training
+        training = load_recipe(here[0][2] / RECIPE).training
         metric, steps = str(training.metric), training.steps
         values: dict[str, list[float]] = {}
         for trial, _, folder in here:
@@ -88,5 +89,5 @@ def raced(
 
 
 def _history(folder: Path) -> History:
-    path = folder / "history.csv"
+    path = folder / HISTORY
     return read_history(path) if path.is_file() else ()

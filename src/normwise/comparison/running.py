@@ -28,6 +28,7 @@ from normwise.training.preparing import opened
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import differences
 from normwise.training.run import train, train_until
+from normwise.training.run_files import HISTORY, RECIPE
 from normwise.training.run_folder import FILES
 
 log = logging.getLogger("normwise.comparison")
@@ -100,7 +101,7 @@ def split_of(recipe: Recipe, dataset: Dataset) -> str:
 
 
 def _trained(asked: Recipe, run: Run, alone: bool, at_once: int) -> Outcome:
-    recipe, memory = load_recipe(run.folder / "recipe.yaml"), peak_memory() if alone else None
+    recipe, memory = load_recipe(run.folder / RECIPE), peak_memory() if alone else None
     dataset, training = opened(recipe), recipe.training
     model, patch = run.model, _sides(recipe, dataset)
     metrics = _metrics(run, model, recipe, dataset)
@@ -142,7 +143,7 @@ def _probed(run: Run, recipe: Recipe, dataset: Dataset) -> tuple[Probes, tuple[F
 
 
 def _diverged(asked: Recipe, folder: Path, reason: str) -> Outcome:
-    recipe, path = load_recipe(folder / "recipe.yaml"), folder / "history.csv"
+    recipe, path = load_recipe(folder / RECIPE), folder / HISTORY
     history = read_history(path) if path.is_file() else ()
     dataset = opened(recipe)
     cost = Cost(

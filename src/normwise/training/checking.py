@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 
@@ -17,8 +17,7 @@ from normwise.rules.project import project_allowances
 from normwise.training.optimizer import UNDECAYED
 from normwise.training.preparing import Parts
 from normwise.training.recipe import Recipe
-
-CHECK: Final = "check.json"
+from normwise.training.run_files import CHECK
 
 log = logging.getLogger("normwise.training")
 

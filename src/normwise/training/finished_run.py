@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from normwise.training.history import History
 from normwise.training.metrics import Metrics
+from normwise.training.run_files import MODEL
 
 if TYPE_CHECKING:
     import keras
@@ -34,4 +35,4 @@ class Run:
         """The trained model, loaded anew: raw pixel values to probabilities or target units."""
         import keras  # noqa: PLC0415 - light start-up
 
-        return keras.saving.load_model(self.folder / "model.keras", compile=False, safe_mode=True)
+        return keras.saving.load_model(self.folder / MODEL, compile=False, safe_mode=True)

@@ -11,6 +11,7 @@ from normwise.training.metrics import Metrics
 from normwise.training.output import finished_model
 from normwise.training.pictures import draw_run, meaning_of
 from normwise.training.preparing import Parts
+from normwise.training.run_files import METRICS, MODEL
 from normwise.training.seen import PREVIEW_SIDE, SeenImages
 from normwise.training.standing import Standing
 
@@ -30,11 +31,11 @@ def finish(parts: Parts, standing: Standing, folder: Path) -> tuple[Metrics, See
     """
     recipe, dataset, output = parts.recipe, parts.dataset, parts.output
     model, fill = finished_model(parts.network, output), parts.images.mean.tolist()
-    save_model(model, folder / "model.keras", overwrite=True)
+    save_model(model, folder / MODEL, overwrite=True)
     dataset.record.model_copy(update={"fill": fill}).write(folder)
     seen = SeenImages(output, constants_of(output), PREVIEW_SIDE)
     metrics = evaluate(model, dataset, "val", [fill], seen=seen)
-    _write_metrics(folder / "metrics.json", metrics, standing)
+    _write_metrics(folder / METRICS, metrics, standing)
     draw_run(seen.panels, meaning_of(dataset, output), recipe, standing, folder)
     if standing.stopped:
         log.info("ended after epoch %d: %s", standing.epochs, standing.stopped)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 
@@ -24,12 +24,10 @@ from normwise.training.optimizer import make_optimizer
 from normwise.training.progress import Silent, Watcher, describe_epoch
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences
+from normwise.training.run_files import BEST, HISTORY, LAST
 from normwise.training.standing import Standing, judged
 from normwise.training.training_settings import TrainingSettings
 from normwise.training.twin import show, trainee_of
-
-LAST: Final = Path("checkpoints", "last.npz")
-BEST: Final = Path("checkpoints", "best.npz")
 
 log = logging.getLogger("normwise.training")
 
@@ -241,7 +239,7 @@ def _keep(
     if standing.improved:
         save_checkpoint(run_folder / BEST, model, None, state)
     save_checkpoint(run_folder / LAST, trainee, trainee.optimizer, state)
-    write_history(run_folder / "history.csv", standing.history)
+    write_history(run_folder / HISTORY, standing.history)
 
 
 def _resumed(model: keras.Model, recipe: Recipe, run_folder: Path) -> Standing:

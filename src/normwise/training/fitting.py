@@ -9,13 +9,14 @@ from typing import Final
 
 from normwise.data.tiles import tiles_of
 from normwise.keras_format.stride import strides_of
-from normwise.training.fit import LAST, fit
+from normwise.training.fit import fit
 from normwise.training.history import write_history
 from normwise.training.loading import Batch
 from normwise.training.losses.composition import loss_of
 from normwise.training.precise_statistics import refine_statistics
 from normwise.training.preparing import Parts, patch_of, training_batches
 from normwise.training.progress import Watcher
+from normwise.training.run_files import HISTORY, LAST
 from normwise.training.sampling import SeenClasses, sampling_of
 from normwise.training.standing import Standing
 from normwise.training.validation import Tile, Validation
@@ -73,7 +74,7 @@ def fitted(
             until,
         )
         # Killed between the last checkpoint and its history, a run resumes with nothing to train.
-        write_history(folder / "history.csv", standing.history)
+        write_history(folder / HISTORY, standing.history)
         if training.precise_bn and not standing.paused(training):
             refine_statistics(network, batches, validation, training)
     if seen is not None:

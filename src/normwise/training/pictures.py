@@ -12,6 +12,7 @@ from normwise.report.rates import draw_rates
 from normwise.training.output import Output
 from normwise.training.rate_finder import RateCurve
 from normwise.training.recipe import Recipe
+from normwise.training.run_files import CURVES, PREVIEW
 from normwise.training.standing import Standing
 
 IN_UNITS: Final = frozenset({"mae", "rmse", "pinball"})
@@ -32,7 +33,7 @@ def draw_run(
     """
     metric = str(recipe.training.metric)
     unit = "target units" if metric in IN_UNITS else ""
-    with whole_file(folder / "curves.png") as path:
+    with whole_file(folder / CURVES) as path:
         draw_curves(
             path,
             standing.history,
@@ -41,7 +42,7 @@ def draw_run(
             loss=str(recipe.training.loss),
             unit=unit,
         )
-    with whole_file(folder / "preview.png") as path:
+    with whole_file(folder / PREVIEW) as path:
         draw_preview(path, panels, meaning)
 
 

@@ -28,7 +28,7 @@ from normwise.training.rate_finder import RateCurve, find_rate
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.residual import with_input_residual
 from normwise.training.resolve import resolve
-from normwise.training.run_folder import RATES
+from normwise.training.run_files import RATES, RECIPE
 from normwise.training.sampling import sampling_of
 from normwise.training.scaling import scaling_of
 
@@ -113,8 +113,8 @@ def with_rate(parts: Parts, folder: Path, resume: bool) -> Recipe:
     recipe = parts.recipe
     if recipe.training.learning_rate != "auto":
         return recipe
-    if resume and (folder / "recipe.yaml").exists():
-        rate = load_recipe(folder / "recipe.yaml").training.learning_rate
+    if resume and (folder / RECIPE).exists():
+        rate = load_recipe(folder / RECIPE).training.learning_rate
     else:
         curve = try_rates(parts)
         rate = agreed({"rate": curve.suggestion})["rate"]

@@ -28,13 +28,12 @@ from normwise.training.preparing import Parts
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import as_setting, differences, told_settings
 from normwise.training.run_facts import facts_of
-from normwise.training.run_record import RECORD, Evaluation, RunRecord, State
+from normwise.training.run_files import MODEL, PAGE, RECIPE, RECORD
+from normwise.training.run_record import Evaluation, RunRecord, State
 from normwise.training.run_words import named
 from normwise.training.seen import SeenImages
 from normwise.training.trained_data import TrainedData
 
-PAGE: Final = "report.html"
-MODEL: Final = "model.keras"
 PAUSE: Final = 30.0
 """Seconds between two pages of a run that trains."""
 
@@ -166,7 +165,7 @@ def forget_other(recipe: Recipe, folder: Path) -> None:
         folder: The run folder, which holds no checkpoint.
     """
     with harmless():
-        path = folder / "recipe.yaml"
+        path = folder / RECIPE
         if not path.is_file() or differences(load_recipe(path), recipe):
             (folder / RECORD).unlink(missing_ok=True)
 

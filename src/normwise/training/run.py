@@ -13,7 +13,7 @@ from normwise.files import write_text
 from normwise.training.checking import check_network, described
 from normwise.training.finished_run import Run
 from normwise.training.finishing import finish
-from normwise.training.fit import LAST, refuse_other_recipe
+from normwise.training.fit import refuse_other_recipe
 from normwise.training.fitting import fitted
 from normwise.training.history import History
 from normwise.training.preparing import Parts, parts_of, with_rate
@@ -23,6 +23,7 @@ from normwise.training.recipe_changes import flat_settings, told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
 from normwise.training.reporting import LivePage, RunPage, forget_other, reported
 from normwise.training.resolve import patch_notes
+from normwise.training.run_files import HISTORY, LAST, LOG, PREVIEW, RECIPE
 from normwise.training.run_folder import folder_of, logged, prepare_folder
 from normwise.training.run_record import State
 from normwise.training.trackers import Tracked, Tracker, record_end, trackers_of
@@ -79,7 +80,7 @@ def train(
             metrics, seen = finish(parts, standing, folder)
             if page:
                 page.finish(parts, metrics, seen, standing.stopped)
-        record_end(trackers, standing.history, folder / "preview.png")
+        record_end(trackers, standing.history, folder / PREVIEW)
         return Run(folder, metrics, standing.history, standing.best_epoch)
 
 
@@ -131,7 +132,7 @@ def _begun(
     """What a run is made of, and who is told of it, while all that happens is logged."""
     parts = parts_of(recipe)
     prepare_folder(folder, mode.resume, mode.overwrite)
-    with logged(folder / "log.txt"):
+    with logged(folder / LOG):
         parts = replace(parts, recipe=with_rate(parts, folder, mode.resume))
         if mode.resume and (folder / LAST).exists():
             # Before anything is written: the run that is there stays as it is.
@@ -166,7 +167,7 @@ def _watched(
     live = (LivePage(page),) if page else ()
     if not trackers and not live:
         return watch
-    return Tracked(watch, (*trackers, *live), folder / "history.csv")
+    return Tracked(watch, (*trackers, *live), folder / HISTORY)
 
 
 def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]:
@@ -176,10 +177,10 @@ def _trackers(recipe: Recipe, folder: Path, resume: bool) -> tuple[Tracker, ...]
 
 def _describe(parts: Parts, folder: Path, reasons: Mapping[str, str]) -> None:
     recipe, dataset, network = parts.recipe, parts.dataset, parts.network
-    if not ((folder / "recipe.yaml").exists() and (folder / LAST).exists()):
+    if not ((folder / RECIPE).exists() and (folder / LAST).exists()):
         # A run that goes on keeps its own, with the reasons in it.
         forget_other(recipe, folder)
-        write_text(folder / "recipe.yaml", reasoned_yaml(recipe, reasons))
+        write_text(folder / RECIPE, reasoned_yaml(recipe, reasons))
         TrainedData.of(dataset).write(folder)
     splits = ", ".join(f"{len(dataset.split(name))} {name}" for name in ("train", "val", "test"))
     log.info("%s on %s: %s images", dataset.task, dataset.root, splits)

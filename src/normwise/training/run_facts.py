@@ -8,13 +8,14 @@ from typing import Any, Final
 from normwise.graph.graph import Graph
 from normwise.report.network.inline import inline_svg
 from normwise.report.trained.facts import Choice, Course, Fault, RunFacts, Scores, Shown
-from normwise.training.checking import CHECK, findings_in
+from normwise.training.checking import findings_in
 from normwise.training.history import History, read_history
 from normwise.training.metrics import Metrics
 from normwise.training.pictures import IN_UNITS
 from normwise.training.recipe import Recipe, load_recipe, to_yaml
 from normwise.training.recipe_changes import as_setting, flat_settings, told_settings
 from normwise.training.recipe_reasons import read_reasons
+from normwise.training.run_files import CHECK, HISTORY, RECIPE
 from normwise.training.run_record import Evaluation, RunRecord, State
 from normwise.training.run_words import answer, checked, course_note, named, telling
 from normwise.training.standing import best_epoch
@@ -42,10 +43,10 @@ def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None)
         graph: Its network.
         shown: Example predictions.
     """
-    recipe = load_recipe(folder / "recipe.yaml")
-    path = folder / "history.csv"
+    recipe = load_recipe(folder / RECIPE)
+    path = folder / HISTORY
     history = read_history(path) if path.is_file() else ()
-    reasons = read_reasons(folder / "recipe.yaml")
+    reasons = read_reasons(folder / RECIPE)
     faults = tuple(_faults(folder))
     said = answer(record, recipe, history, str(folder))
     return RunFacts(

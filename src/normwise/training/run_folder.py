@@ -6,21 +6,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from normwise.data.reading import RECORD_NAME
 from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.training.fit import BEST, LAST
 from normwise.training.recipe import Recipe
+from normwise.training.run_files import (
+    BEST,
+    CHECK,
+    CURVES,
+    DATA,
+    HISTORY,
+    LAST,
+    LOG,
+    METRICS,
+    MODEL,
+    PAGE,
+    PREVIEW,
+    RATES,
+    RECIPE,
+    RECORD,
+)
 
 FILES: Final = (
-    "recipe.yaml", "model.keras", "history.csv", "metrics.json", "curves.png", "preview.png",
-    "log.txt", "images.yaml", "check.json", "report.json", "report.html", str(LAST), str(BEST),
-    "data.json",
+    RECIPE, MODEL, HISTORY, METRICS, CURVES, PREVIEW, LOG, RECORD_NAME, CHECK, RECORD, PAGE,
+    str(LAST), str(BEST), DATA,
 )  # fmt: skip
 
 TOGETHER: Final = ("folds.json", "ensemble.json")
 """Files that would make an ensemble of the folder; they don't go with a run of its own."""
-
-RATES: Final = "learning_rate.png"
-"""Beside them, if the learning rate was found by a trial."""
 
 log = logging.getLogger("normwise.training")
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from normwise.json_files import read_json, write_json
 from normwise.training.floors import Constant, Floor
 from normwise.training.metrics import Metrics
-
-RECORD: Final = "report.json"
+from normwise.training.run_files import RECORD
 
 
 class State(StrEnum):

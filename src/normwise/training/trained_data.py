@@ -13,8 +13,8 @@ from normwise.data.content_hash import content_hash
 from normwise.data.dataset import SPLITS, Dataset, Item
 from normwise.errors import DataError, RunError
 from normwise.json_files import read_json, write_json
+from normwise.training.run_files import DATA
 
-DATA: Final = "data.json"
 _NAMED: Final = 3
 
 log = logging.getLogger("normwise.training")

@@ -20,6 +20,7 @@ from normwise.training.output import Output
 from normwise.training.pictures import meaning_of
 from normwise.training.preparing import opened
 from normwise.training.recipe import load_recipe
+from normwise.training.run_files import MODEL, RECIPE
 from normwise.training.seen import SeenImages
 
 IMAGES: Final = 2
@@ -43,10 +44,10 @@ def examples_of(folders: Mapping[str, Path]) -> tuple[tuple[Example, ...], Meani
     shown: Meaning | None = None
     compared: Any = None
     for name, folder in folders.items():
-        recipe = load_recipe(folder / "recipe.yaml")
+        recipe = load_recipe(folder / RECIPE)
         dataset = opened(recipe)
         split = split_of(recipe, dataset)
-        model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        model = keras.saving.load_model(folder / MODEL, compile=False, safe_mode=True)
         distribution = Distribution.of_layers(layer.name for layer in model.layers)
         output = output_of(dataset, distribution)
         meaning = meaning_of(dataset, output)

@@ -27,6 +27,7 @@ from normwise.report.network.inline import inline_svg
 from normwise.report.page.examples import example_row
 from normwise.report.page.facts import Cell, Row
 from normwise.report.page.numbers import number, small
+from normwise.training.run_files import MODEL
 from normwise.workflows.compare_equal import equal
 from normwise.workflows.compare_examples import examples_of
 from normwise.workflows.compare_looks import looks
@@ -272,7 +273,7 @@ def _runs(folder: Path, summary: Summary) -> Iterator[tuple[str, Trial, Path]]:
 def _drawings(folder: Path, summary: Summary, letters: Mapping[str, str]) -> Iterator[Drawing]:
     for name, _, run in _runs(folder, summary):
         try:
-            drawn = inline_svg(read_graph(run / "model.keras"), name)
+            drawn = inline_svg(read_graph(run / MODEL), name)
         except Exception as error:
             _left_out(f"drawing of “{name}”", error)
         else:

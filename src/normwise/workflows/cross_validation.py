@@ -17,9 +17,9 @@ from normwise.json_files import numbers, write_json
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences, with_settings
 from normwise.training.recipe_reasons import still_true
+from normwise.training.run_files import METRICS, MODEL, RECIPE
 from normwise.workflows.ensembles import ENSEMBLE_FILE, write_ensemble
 from normwise.workflows.train import (
-    RECIPE_FILE,
     reasons_of,
     recipe_of,
     run_folder,
@@ -27,9 +27,8 @@ from normwise.workflows.train import (
     with_whole_path,
 )
 
-METRICS_FILE: Final = "metrics.json"
 FOLDS_FILE: Final = "folds.json"
-RUN_FILES: Final = ("recipe.yaml", "model.keras", METRICS_FILE)
+RUN_FILES: Final = (RECIPE, MODEL, METRICS)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def cross_validate(
     found = CrossValidation(folder, tuple(_metrics(_fold(folder, k + 1)) for k in range(folds)))
     content = {"split": "val", "folds": folds, "values": found.mean, "spread": found.spread}
     content["per_fold"] = [dict(values) for values in found.per_fold]
-    write_json(folder / METRICS_FILE, content)
+    write_json(folder / METRICS, content)
     return found
 
 
@@ -194,7 +193,7 @@ def _prepare(folder: Path, asked: Begun, resume: bool, overwrite: bool) -> None:
     for name in (ENSEMBLE_FILE, FOLDS_FILE, *RUN_FILES):
         (folder / name).unlink(missing_ok=True)
     for path in sorted(folder.glob("fold*")):
-        if (path / RECIPE_FILE).is_file():
+        if (path / RECIPE).is_file():
             shutil.rmtree(path)
     asked.write(folder)
 
@@ -224,18 +223,18 @@ def _train_fold(
     progress: bool,
 ) -> None:
     own = _fold(folder, fold)
-    if resume and (own / METRICS_FILE).exists():
+    if resume and (own / METRICS).exists():
         return
     data = asked.recipe.data.model_copy(update={"fold": (fold, asked.folds)})
     train_chosen(
         asked.recipe.model_copy(update={"data": data}),
         out=own,
-        resume=resume and (own / RECIPE_FILE).exists(),
+        resume=resume and (own / RECIPE).exists(),
         progress=progress,
         reasons=asked.reasons,
     )
 
 
 def _metrics(run: Path) -> dict[str, float]:
-    values = json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))["values"]
+    values = json.loads((run / METRICS).read_text(encoding="utf-8"))["values"]
     return {name: float(value) for name, value in numbers(values).items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from normwise.backend import require_backend
 from normwise.errors import DataError
 from normwise.files import refuse_existing, write_text
+from normwise.training.run_files import MODEL
 from normwise.workflows.ensemble_outputs import refuse_other_channels
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.measured_data import measured_data
@@ -93,7 +94,7 @@ def _page(
     members: Sequence[Any], model: Any, dataset: Dataset
 ) -> tuple[RunPage | None, SeenImages | None]:
     """The page of the run that is measured, and who looks at the images for it; None for others."""
-    from normwise.training.reporting import MODEL, harmless, page_of  # noqa: PLC0415
+    from normwise.training.reporting import harmless, page_of  # noqa: PLC0415
 
     if len(members) != 1 or not isinstance(members[0], (str, PathLike)):
         return None, None

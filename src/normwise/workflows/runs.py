@@ -12,10 +12,9 @@ from normwise.inference.views import Views, check_views
 from normwise.training.data_settings import DataSettings
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import Recipe, load_recipe
+from normwise.training.run_files import METRICS, RECIPE
 from normwise.training.trained_data import TrainedData
-from normwise.workflows.train import RECIPE_FILE
 
-METRICS_FILE: Final = "metrics.json"
 BINARY: Final = 2
 
 
@@ -36,9 +35,9 @@ def recipe_of_run(model: Any) -> Recipe | None:
         model: A run folder, a model file inside one, or anything else.
     """
     folder = _folder_of(model)
-    if folder is None or not (folder / RECIPE_FILE).is_file():
+    if folder is None or not (folder / RECIPE).is_file():
         return None
-    return load_recipe(folder / RECIPE_FILE)
+    return load_recipe(folder / RECIPE)
 
 
 def _folder_of(model: Any) -> Path | None:
@@ -62,7 +61,7 @@ def files_of_run(model: Any) -> Iterator[Path]:
     """
     folder = _folder_of(model)
     if folder is not None:
-        told = (folder / name for name in (RECIPE_FILE, RECORD_NAME, METRICS_FILE))
+        told = (folder / name for name in (RECIPE, RECORD_NAME, METRICS))
         yield from (file for file in told if file.is_file())
 
 
@@ -142,9 +141,9 @@ def class_names(model: Any) -> tuple[str, ...]:
         model: A run folder, a model file inside one, or anything else.
     """
     folder = _folder_of(model)
-    if folder is None or not (folder / METRICS_FILE).is_file():
+    if folder is None or not (folder / METRICS).is_file():
         return ()
-    return tuple(json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))["per_class"])
+    return tuple(json.loads((folder / METRICS).read_text(encoding="utf-8"))["per_class"])
 
 
 def output_names(model: Any, live: Any) -> tuple[str, ...]:

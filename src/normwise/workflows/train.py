@@ -13,14 +13,13 @@ from normwise.files import refuse_existing
 from normwise.training.recipe import Recipe, load_recipe
 from normwise.training.recipe_changes import with_settings
 from normwise.training.recipe_reasons import read_reasons, still_true
+from normwise.training.run_files import RATES, RECIPE
 from normwise.workflows.together import place_of, train_together
 
 if TYPE_CHECKING:
     from normwise.distributed.processes import ProcessRank
     from normwise.training.finished_run import Run
     from normwise.training.rate_finder import RateCurve
-
-RECIPE_FILE = "recipe.yaml"
 
 
 def train(
@@ -122,7 +121,7 @@ def reasons_of(given: Any, chosen: Recipe) -> dict[str, str]:
     if not isinstance(given, (str, PathLike)):
         return {}
     path = Path(fspath(given))
-    path = path / RECIPE_FILE if path.is_dir() else path
+    path = path / RECIPE if path.is_dir() else path
     reasons = read_reasons(path) if path.suffix == ".yaml" else {}
     return still_true(reasons, load_recipe(path), chosen) if reasons else {}
 
@@ -155,7 +154,6 @@ def find_rate(
     require_backend()
     from normwise.training.pictures import draw_curve  # noqa: PLC0415 - light start-up
     from normwise.training.preparing import parts_of, try_rates  # noqa: PLC0415
-    from normwise.training.run_folder import RATES  # noqa: PLC0415
 
     path = run_folder(chosen, recipe, out) / RATES
     refuse_existing(path, overwrite)
@@ -171,10 +169,10 @@ def _recipe(given: Any, resume: bool) -> Recipe:
     if isinstance(given, Mapping):
         return Recipe(**given)
     path = Path(fspath(given))
-    if resume and (path / RECIPE_FILE).is_file():
-        return load_recipe(path / RECIPE_FILE)
+    if resume and (path / RECIPE).is_file():
+        return load_recipe(path / RECIPE)
     if resume and path.is_dir():
-        raise RunError(f"{path}: nothing to resume, the folder holds no {RECIPE_FILE}.")
+        raise RunError(f"{path}: nothing to resume, the folder holds no {RECIPE}.")
     if path.is_dir() or path.suffix.lower() == ".csv":
         return Recipe(data={"path": str(path)})
     if not path.exists():
