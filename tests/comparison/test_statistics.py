@@ -13,7 +13,7 @@ from normwise.comparison.pairing import all_pairs
 from normwise.comparison.pareto import front
 from normwise.comparison.power import detectable, pairs_needed, power, upper_deviation
 from normwise.comparison.statistics import p_values, paired, t_interval
-from normwise.comparison.verdicts import Outcome
+from normwise.comparison.verdicts import Verdict
 
 SIMULATIONS = 20_000
 LEVEL = 0.05
@@ -180,7 +180,7 @@ def test_rounding_is_no_spread_to_judge_by():
     assert found.deviation == 0.0
     assert all(map(math.isnan, (found.p, found.effect, *found.interval)))
     (pair,) = all_pairs({"a": one, "b": other})
-    assert pair.outcome is Outcome.UNJUDGED
+    assert pair.outcome is Verdict.UNJUDGED
     assert pair.verdict() == "the same difference in 3 seeds: no spread to judge it by"
     assert np.full(3, 0.1).std() > 0, "the mean of equal numbers is rounded"
     assert paired([0.1] * 3, [0.0] * 3).deviation == 0.0
@@ -195,19 +195,19 @@ def test_rounding_is_no_spread_to_judge_by():
 
 def test_identical_are_plans_that_lost_no_trial():
     (same,) = all_pairs({"a": [0.0, 0.0, 0.5], "b": [0.0, 0.0, 0.5]})
-    assert same.outcome is Outcome.IDENTICAL
+    assert same.outcome is Verdict.IDENTICAL
     (lost,) = all_pairs({"a": [0.0, 0.0, 0.5], "b": [0.0, 0.0, math.nan]})
-    assert lost.outcome is Outcome.UNDECIDED
+    assert lost.outcome is Verdict.UNDECIDED
     assert lost.verdict().startswith("no difference that 2 seeds can show; b gave no number in 1")
     (one,) = all_pairs({"a": [0.0, 0.0, 0.0], "b": [0.0, math.nan, math.nan]})
-    assert one.outcome is Outcome.UNJUDGED
+    assert one.outcome is Verdict.UNJUDGED
 
 
 def test_a_verdict_is_one_of_either_plan():
     (pair,) = all_pairs({"a": [0.70, 0.72, 0.71], "b": [0.60, 0.61, 0.62]}, level=0.2)
-    assert (pair.of("a"), pair.of("b")) == (Outcome.BETTER, Outcome.WORSE)
+    assert (pair.of("a"), pair.of("b")) == (Verdict.BETTER, Verdict.WORSE)
     (same,) = all_pairs({"a": [0.5, 0.6], "b": [0.5, 0.6]})
-    assert (same.of("a"), same.of("b")) == (Outcome.IDENTICAL,) * 2
+    assert (same.of("a"), same.of("b")) == (Verdict.IDENTICAL,) * 2
 
 
 def test_verdicts():
@@ -219,11 +219,11 @@ def test_verdicts():
         "e": [math.nan, 0.7, math.nan],
     }
     found = {(pair.one, pair.other): pair for pair in all_pairs(results, level=0.2)}
-    assert found["a", "b"].outcome is Outcome.BETTER
+    assert found["a", "b"].outcome is Verdict.BETTER
     assert found["a", "b"].verdict().startswith("better by 0.1, beyond chance (adjusted p ")
-    assert found["b", "c"].outcome is Outcome.WORSE
+    assert found["b", "c"].outcome is Verdict.WORSE
     undecided = found["c", "d"]
-    assert undecided.outcome is Outcome.UNDECIDED
+    assert undecided.outcome is Verdict.UNDECIDED
     assert undecided.verdict() == "no difference that 3 seeds can show"
     assert found["a", "c"].needed is None
     assert found["a", "d"].verdict() == "identical in 3 seeds"
@@ -231,7 +231,7 @@ def test_verdicts():
     assert one_left.startswith("one pair of trials can't tell")
     assert "e gave no number in 2 of 3 trials, which are left out here" in one_left
     lower = all_pairs(results, lower_is_better=True, level=0.2)[0]
-    assert lower.outcome is Outcome.WORSE
+    assert lower.outcome is Verdict.WORSE
 
 
 def test_the_number_of_seeds_that_would_settle_it():
@@ -246,7 +246,7 @@ def test_the_number_of_seeds_that_would_settle_it():
 
 def test_all_failed():
     pairs = all_pairs({"a": [math.nan] * 3, "b": [0.1, 0.2, 0.3]})
-    assert pairs[0].outcome is Outcome.UNJUDGED
+    assert pairs[0].outcome is Verdict.UNJUDGED
     assert pairs[0].verdict().startswith("nothing can be said")
     assert "a gave no number in 3 of 3" in pairs[0].verdict()
     assert all_pairs({"a": [1.0]}) == ()

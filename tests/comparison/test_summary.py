@@ -9,7 +9,7 @@ import pytest
 from normwise.comparison.answer import answer
 from normwise.comparison.outcome import Cost, Outcome, Probes
 from normwise.comparison.same_images import refuse_unpaired
-from normwise.comparison.verdicts import Outcome as Said
+from normwise.comparison.verdicts import Verdict
 from normwise.comparison.versions import mixed, versions_of
 from normwise.errors import RunError
 from normwise.workflows.compare_words import limits
@@ -38,7 +38,7 @@ def test_the_direction_of_errors():
     found = summary(GOOD, [value + 0.001 * i for i, value in enumerate(WORSE)], metric="rmse")
     assert found.lower_is_better
     assert answer(found).startswith("“batch@skip” has the lowest mean rmse")
-    assert found.pairs[0].outcome is Said.WORSE
+    assert found.pairs[0].outcome is Verdict.WORSE
 
 
 def test_diverged_trials_are_told():
@@ -57,7 +57,7 @@ def test_the_headline_agrees_with_the_pair():
     found = summary([None, 0.80, 0.81, 0.82], [0.10, 0.85, 0.861, 0.872])
     (pair,) = found.pairs
     assert found.lines[0].mean > found.lines[1].mean
-    assert pair.outcome is Said.WORSE
+    assert pair.outcome is Verdict.WORSE
     assert [line.variant.name for line in found.ranked] == ["batch@skip", "batch@pre-activation"]
     assert answer(found) == (
         "Of the variants that gave a number most often (in every trial), “batch@skip” has the "

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from normwise.comparison.summary import Line, Summary
-from normwise.comparison.verdicts import Outcome, Pair
+from normwise.comparison.verdicts import Pair, Verdict
 
 
 def answer(summary: Summary) -> str:
@@ -53,15 +53,15 @@ def _best(summary: Summary, best: Line, rest: Sequence[Line]) -> str:
 
 
 def _against(summary: Summary, best: Line, rest: Sequence[Line]) -> Iterator[str]:
-    found: dict[Outcome, list[Line]] = {}
+    found: dict[Verdict, list[Line]] = {}
     for line in rest:
         found.setdefault(_pair(summary, best, line).of(best.variant.name), []).append(line)
-    for outcome in (Outcome.BETTER, Outcome.WORSE):
+    for outcome in (Verdict.BETTER, Verdict.WORSE):
         if lines := found.get(outcome):
             yield f"It is {outcome} than {_names(summary, best, lines)} beyond chance."
-    if same := found.get(Outcome.IDENTICAL):
+    if same := found.get(Verdict.IDENTICAL):
         yield f"It is identical to {_names(summary, best, same)} in every trial."
-    undecided, unjudged = (found.get(o, []) for o in (Outcome.UNDECIDED, Outcome.UNJUDGED))
+    undecided, unjudged = (found.get(o, []) for o in (Verdict.UNDECIDED, Verdict.UNJUDGED))
     if undecided:
         yield from _undecided(summary, best, undecided)
     yield from _unjudged(summary, best, unjudged)

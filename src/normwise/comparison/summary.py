@@ -12,8 +12,7 @@ from normwise.comparison.halving import Race
 from normwise.comparison.outcome import Norms, Outcome
 from normwise.comparison.pairing import all_pairs
 from normwise.comparison.pareto import front
-from normwise.comparison.verdicts import Outcome as Said
-from normwise.comparison.verdicts import Pair
+from normwise.comparison.verdicts import Pair, Verdict
 from normwise.training.metrics import LOWER_IS_BETTER
 
 
@@ -254,4 +253,4 @@ def _pair(pair: Pair, unit: str) -> dict[str, Any]:
 
 def decided(summary: Summary, one: str, other: str) -> bool:
     """Whether two variants differ beyond chance."""
-    return summary.said(one, other).outcome in (Said.BETTER, Said.WORSE)
+    return summary.said(one, other).outcome in (Verdict.BETTER, Verdict.WORSE)

@@ -9,7 +9,7 @@ from normwise.comparison.power import detectable, pairs_needed, upper_deviation
 from normwise.comparison.statistics import Paired
 
 
-class Outcome(StrEnum):
+class Verdict(StrEnum):
     """What the trials say of the first plan of a pair."""
 
     BETTER = "better"
@@ -19,7 +19,7 @@ class Outcome(StrEnum):
     UNJUDGED = "unjudged"
 
 
-_TURNED: Final = {Outcome.BETTER: Outcome.WORSE, Outcome.WORSE: Outcome.BETTER}
+_TURNED: Final = {Verdict.BETTER: Verdict.WORSE, Verdict.WORSE: Verdict.BETTER}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Pair:
     trials: int = 0
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Verdict:
         """What may be said, at the level of the intervals, adjusted for all comparisons.
 
         Plans are identical only where every trial of both gave a number: what one that failed
@@ -55,14 +55,14 @@ class Pair:
         """
         found = self.paired
         if found.pairs and not any(found.differences) and not any(self.failed):
-            return Outcome.IDENTICAL
+            return Verdict.IDENTICAL
         if math.isnan(self.adjusted):
-            return Outcome.UNJUDGED
+            return Verdict.UNJUDGED
         if self.adjusted > found.level:
-            return Outcome.UNDECIDED
-        return Outcome.BETTER if (found.mean < 0) == self.lower_is_better else Outcome.WORSE
+            return Verdict.UNDECIDED
+        return Verdict.BETTER if (found.mean < 0) == self.lower_is_better else Verdict.WORSE
 
-    def of(self, name: str) -> Outcome:
+    def of(self, name: str) -> Verdict:
         """The same of either plan of the pair.
 
         Args:
@@ -79,7 +79,7 @@ class Pair:
             than 1,000); None where nothing is left to settle, or nothing can be said.
         """
         found = self.paired
-        if self.outcome is not Outcome.UNDECIDED or not found.mean:
+        if self.outcome is not Verdict.UNDECIDED or not found.mean:
             return None
         level = found.level / self.comparisons
         seeming = pairs_needed(found.mean / found.deviation, level, found.overlap)
@@ -109,13 +109,13 @@ def _judged(pair: Pair, unit: str) -> str:
     found, outcome = pair.paired, pair.outcome
     if not found.pairs:
         return "nothing can be said: no pair of trials gave two numbers"
-    if outcome is Outcome.IDENTICAL:
+    if outcome is Verdict.IDENTICAL:
         return f"identical in {_counted(found.pairs, unit)}"
-    if outcome is Outcome.UNJUDGED:
+    if outcome is Verdict.UNJUDGED:
         if found.pairs < 2:
             return "one pair of trials can't tell a difference from chance"
         return f"the same difference in {_counted(found.pairs, unit)}: no spread to judge it by"
-    if outcome is Outcome.UNDECIDED:
+    if outcome is Verdict.UNDECIDED:
         return f"no difference that {_counted(found.pairs, unit)} can show{_more(pair, unit)}"
     return f"{outcome} by {abs(found.mean):.3g}, beyond chance (adjusted p {pair.adjusted:.2g})"
 
