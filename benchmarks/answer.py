@@ -41,7 +41,7 @@ from normwise.environment import installed
 from normwise.errors import NormwiseError, RunError
 from normwise.files import write_text
 from normwise.memory import available_memory
-from normwise.workflows.configure import seconds_of
+from normwise.workflows.amounts import seconds_of
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "answer.json"

@@ -250,7 +250,7 @@ CLAIMS = (
     Claim(
         "After the activation, or before it?",
         "“After the activation is right, and before it is possible too.” So the network was asked, "
-        "with the batch norm behind each relu.",
+        "with the batch norm after each relu.",
         (Contrast(_POST, _PRE),),
         "Batch norm at every activation of encoder, bottleneck and decoder of the U-Net, on either "
         "side of it; the question's own network stands under claim 9.",
@@ -265,7 +265,7 @@ CLAIMS = (
             Contrast(_POST, _DOWN),
         ),
         "The first line is the gain at those places, the second what all other places add to it "
-        "(both behind the activation). The claim holds where the first is a gain and the second is "
+        "(both after the activation). The claim holds where the first is a gain and the second is "
         "small beside it. Small means that its whole interval lies near 0 beside the first "
         "difference; that it is open doesn't show it.",
         evidence=(_UNPUBLISHED,),
@@ -284,7 +284,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "Right behind the input?",
+        "Right after the input?",
         "“It may stand right after the input, as preprocessing.”",
         (
             Contrast(_where(INPUT, "batch norm on the input"), replace(_NONE, name="standardize")),
@@ -344,20 +344,20 @@ CLAIMS = (
     ),
     Claim(
         "Does it matter that the decoder is one affine map?",
-        "Nobody saw that nothing bends between conv6 and the output: half of all parameters are "
+        "Nobody saw that no nonlinearity stands between conv6 and the output: half of all parameters are "
         "one affine map (`affine-chain`).",
         (
             Contrast(_asked(RAW, "relu", "relu in the decoder"), _AS_ASKED),
             Contrast(_asked(NORMALIZED, "relu", "both mended"), _AS_ASKED),
         ),
-        "The question's network with relu behind each transposed convolution but the last, then "
+        "The question's network with relu after each transposed convolution but the last, then "
         "with normalized skips as well.",
         ("affine-chain",),
         evidence=(_UNPUBLISHED,),
     ),
     Claim(
         "After or before, in the question's own network?",
-        "So it was asked: every batch norm stands behind the relu of its convolution.",
+        "So it was asked: every batch norm stands after the relu of its convolution.",
         (
             Contrast(
                 _asked(NORMALIZED, "null", "after the activation, with normalized skips"),

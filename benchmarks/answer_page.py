@@ -20,7 +20,7 @@ from scipy import stats
 
 from normwise.comparison.multiplicity import holm
 from normwise.comparison.statistics import LEVEL, paired
-from normwise.comparison.verdicts import Outcome, Pair
+from normwise.comparison.verdicts import Verdict, Pair
 from normwise.report.page.numbers import MINUS, MISSING, number, signed, span
 from normwise.rules import BY_NAME
 from normwise.training.metrics import LOWER_IS_BETTER
@@ -166,7 +166,7 @@ def tally(verdicts: Mapping[str, Mapping[tuple[Contrast, str], Pair]]) -> str:
         return "Nothing was compared with two seeds yet, so that nothing can be told from chance."
     shown: dict[str, list[str]] = {}
     for (contrast, name), pair in made:
-        if pair.outcome in (Outcome.BETTER, Outcome.WORSE):
+        if pair.outcome in (Verdict.BETTER, Verdict.WORSE):
             said = noted(f"{contrast.with_network}: {pair.outcome}", lost(pair))
             shown.setdefault(said, []).append(name)
     count = sum(map(len, shown.values()))

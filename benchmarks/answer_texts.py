@@ -30,7 +30,7 @@ COSTS = f"""Of the U-Net. What is counted is the difference from the network wit
 Times and memory are ratios to it, the median over seeds (and over sets, where none is named): of a
 training step with its loading, of a prediction, of the process's peak. Times are of one processor
 each: every training was held to its own, as many at once as there were, with nothing else beside
-them; small differences between ratios mean nothing. In inference batch norm before or behind a
+them; small differences between ratios mean nothing. In inference batch norm before or after a
 convolution can be folded away (`normwise fold`), group and instance norm never; [more on
 speed](speed.md). Of the question's network, at 512x512: [point 9 of its page](question.md).
 `{BATCH}` and the like: [how plans are written](plans.md)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from normwise.comparison.verdicts import Outcome, Pair
+from normwise.comparison.verdicts import Verdict, Pair
 from normwise.report.page.numbers import MISSING, signed
 
 
@@ -11,11 +11,11 @@ def brief(pair: Pair) -> str:
     count, size = pair.paired.pairs, signed(pair.paired.mean)
     if not count:
         return noted("no number", lost(pair)) if any(pair.failed) else "not yet run"
-    if pair.outcome in (Outcome.BETTER, Outcome.WORSE):
+    if pair.outcome in (Verdict.BETTER, Verdict.WORSE):
         return noted(f"**{pair.outcome}**", size, lost(pair))
-    if pair.outcome is Outcome.IDENTICAL:
+    if pair.outcome is Verdict.IDENTICAL:
         return "identical"
-    if pair.outcome is Outcome.UNJUDGED:
+    if pair.outcome is Verdict.UNJUDGED:
         return noted(single(pair) if count == 1 else "the same each time", size, lost(pair))
     return noted("open", size, lost(pair))
 
@@ -25,9 +25,9 @@ def verdict(pair: Pair) -> str:
     count = pair.paired.pairs
     if not count:
         return noted("no seed gave two numbers", lost(pair)) if any(pair.failed) else "not yet run"
-    if pair.outcome in (Outcome.BETTER, Outcome.WORSE, Outcome.IDENTICAL):
+    if pair.outcome in (Verdict.BETTER, Verdict.WORSE, Verdict.IDENTICAL):
         return noted(str(pair.outcome), lost(pair))
-    if pair.outcome is Outcome.UNDECIDED:
+    if pair.outcome is Verdict.UNDECIDED:
         return noted(f"no difference that {count} seeds can show", lost(pair))
     if count == 1:
         return noted(f"{single(pair)}, which tells nothing of chance", lost(pair))

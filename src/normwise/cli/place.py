@@ -37,7 +37,7 @@ def place(  # noqa: PLR0913, PLR0917 - one for each option
         typer.Option("--data", help="A folder of images: new norms start with its statistics."),
     ] = None,
     drop_bias: Annotated[
-        bool, typer.Option("--drop-bias", help="Drop biases that a norm right behind cancels.")
+        bool, typer.Option("--drop-bias", help="Drop biases that a norm right after them cancels.")
     ] = False,
     imports: Imports = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,

@@ -41,7 +41,7 @@ def place(
             one array. New batch normalizations start with their statistics: where outputs are kept,
             so that training starts unchanged too.
         layers: A pattern such as `"decoder_*"`: only edits for layers of such names are made.
-        drop_bias: Whether biases that a normalization right behind cancels are dropped.
+        drop_bias: Whether biases that a normalization right after them cancels are dropped.
 
     Returns:
         The new model as `.model`, not compiled; `.report` has what was changed and skipped. A

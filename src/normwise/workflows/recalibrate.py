@@ -30,7 +30,7 @@ def recalibrate(
     """Gives every batch normalization the exact statistics of the data.
 
     Mean and variance are pooled over all data, the variance of the batches' means included, and
-    each norm is measured behind norms that already have their new statistics: one pass over the
+    each norm is measured after norms that already have their new statistics: one pass over the
     data for each depth of norms. Adapting a model to unlabeled images of a new sensor (AdaBN) is
     the same call with these images.
 
