@@ -20,7 +20,7 @@ from scipy import stats
 
 from normwise.comparison.multiplicity import holm
 from normwise.comparison.statistics import LEVEL, paired
-from normwise.comparison.verdicts import Verdict, Pair
+from normwise.comparison.verdicts import Pair, Verdict
 from normwise.report.page.numbers import MINUS, MISSING, number, signed, span
 from normwise.rules import BY_NAME
 from normwise.training.metrics import LOWER_IS_BETTER

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from normwise.comparison.verdicts import Verdict, Pair
+from normwise.comparison.verdicts import Pair, Verdict
 from normwise.report.page.numbers import MISSING, signed
 
 

@@ -27,6 +27,7 @@ from normwise.surgery.sites import IN_SEVERAL
 from normwise.surgery.work import EditSettings
 from tests.surgery.contract import check_pass, norms_of, placed
 from tests.surgery.models import inputs_of, outputs_of, shaken
+from tests.surgery.reference import population
 from tests.zoo import conv, image
 
 RETRAIN = EditSettings(keep=False)
@@ -212,6 +213,14 @@ def test_a_moved_norm_of_two_models_is_calibrated():
     done = place(model, NormPlan.parse("batch@post-activation"), RETRAIN, data=data)
     assert [c.layer for c in done.report.changed] == ["inner/n", "n"]
     assert done.model.get_layer("n") is done.model.get_layer("inner").get_layer("n")
+    # It reads its own results, and holds the statistics of all that both of its calls read then.
+    inner, n, x = done.model.get_layer("inner"), done.model.get_layer("n"), data[0]
+    read = [keras.ops.relu(inner.get_layer("c")(x))]
+    read.append(keras.ops.relu(done.model.get_layer("d")(n(read[0], training=False))))
+    mean, variance = population(np.concatenate([keras.ops.convert_to_numpy(y) for y in read]))
+    held = [keras.ops.convert_to_numpy(v) for v in n.weights[2:4]]
+    np.testing.assert_allclose(held[0], mean, atol=1e-3 * np.sqrt(variance).max())
+    np.testing.assert_allclose(held[1], variance, rtol=1e-2)
 
 
 def test_a_layer_in_two_models_gets_no_bias_in_one_of_them():

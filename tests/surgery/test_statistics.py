@@ -204,6 +204,26 @@ def test_nested_and_shared_norms_have_one_path():
     assert found.statistics["inner/norm"].count == 2 * 12 * 64
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_norm_of_two_models_is_measured_at_all_of_its_calls(fast):
+    """It has a path in each of them, and its calls are under both."""
+    shared = layers.BatchNormalization(name="norm")
+    inner_in = keras.Input((None, None, 4))
+    inner = keras.Model(inner_in, shared(inner_in), name="inner")
+    inputs = keras.Input((8, 8, 3))
+    left, right = (layers.Conv2D(4, 1, name=name)(inputs) for name in ("left", "right"))
+    model = randomize(keras.Model(inputs, layers.Add()([inner(left), shared(right)])))
+    data, pixels = images(), 12 * 8 * 8
+    found = population_statistics(model, [data], settings=Settings(fast=fast)).statistics
+    sides = [keras.ops.convert_to_numpy(model.get_layer(n)(data)) for n in ("left", "right")]
+    both = population(np.concatenate(sides))
+    (one,) = found.values()
+    assert_same({"norm": one}, {"norm": both})
+    assert one.count == 2 * pixels
+    for path in ("norm", "inner/norm"):
+        assert_same(input_statistics(model, [data], [path]).statistics, {path: both})
+
+
 def test_a_norm_that_reads_its_own_result_settles():
     inputs = keras.Input((8, 8, 3))
     shared = layers.BatchNormalization(name="shared")

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 
 from normwise.errors import DataError, NormwiseError
+from normwise.graph.graph import Graph
+from normwise.keras_format.paths import layers_by_path
 from normwise.surgery.batches import Batches
 from normwise.surgery.circle import Circle
 from normwise.surgery.depth import Level
@@ -42,7 +44,7 @@ class Passes:
     ) -> None:
         self._model, self._batches, self._layers, self._track = model, batches, layers, track
         self._others = {path: layer for path, layer in norms.items() if path not in layers}
-        self._calls = {path: len(batches.graph.calls.get(path, ())) for path in layers}
+        self._calls = _calls_of(layers, model, batches.graph)
         self._known: dict[str, Population] = {}
         self._pools: dict[str, Moments] = {}
         self._left = 0
@@ -230,3 +232,15 @@ def channel_axis(layer: Any) -> int:
 
 def _farthest(found: Mapping[str, Population]) -> float:
     return max(one.moved for one in found.values())
+
+
+def _calls_of(layers: Mapping[str, Any], model: Any, graph: Graph) -> dict[str, int]:
+    """How often each layer is called, by whichever of its paths; 0 where the graph doesn't tell."""
+    paths: dict[int, list[str]] = {}
+    for path, layer in layers_by_path(model).items():
+        paths.setdefault(id(layer), []).append(path)
+    found = {}
+    for path, layer in layers.items():
+        calls = [len(graph.calls.get(name, ())) for name in paths[id(layer)]]
+        found[path] = sum(calls) if all(calls) else 0
+    return found
