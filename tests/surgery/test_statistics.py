@@ -7,7 +7,9 @@ from keras import layers
 
 from normwise.errors import DataError, NormwiseError
 from normwise.surgery.batches import Missing
+from normwise.surgery.fold import fold
 from normwise.surgery.population import MeasureSettings
+from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.statistics import (
     apply_statistics,
     batch_norms,
@@ -242,10 +244,11 @@ def test_a_norm_that_reads_its_own_result_settles():
 class Block(keras.layers.Layer):
     """A layer of a user's own, with norms that no graph shows."""
 
+    names = ("first", "second")
+
     def __init__(self, **config):
         super().__init__(**config)
-        self.first = layers.BatchNormalization(name="first")
-        self.second = layers.BatchNormalization(name="second")
+        self.first, self.second = (layers.BatchNormalization(name=name) for name in self.names)
 
     def build(self, shape):
         self.first.build(shape)
@@ -267,6 +270,32 @@ def test_norms_inside_a_layer_of_ones_own():
     first = population(data)
     second = population(relu(normalize(data, *first, gamma, beta)))
     assert_same(found, {"block/first": first, "block/second": second})
+
+
+class Namesakes(Block):
+    """The same, both norms of one name."""
+
+    names = ("bn", "bn")
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_norms_of_one_name_inside_a_layer_of_ones_own(fast):
+    inputs = keras.Input((8, 8, 3))
+    model = randomize(keras.Model(inputs, Namesakes(name="block")(inputs)))
+    data, block = images(), model.get_layer("block")
+    assert batch_norms(model) == {"block/bn": block.first, "block/bn:1": block.second}
+    gamma, beta = block.first.get_weights()[:2]
+    first = population(data)
+    second = population(relu(normalize(data, *first, gamma, beta)))
+    expected = {"block/bn": first, "block/bn:1": second}
+    assert_same(population_statistics(model, [data], None, Settings(fast)).statistics, expected)
+    recalibrated = recalibrate(model, [data], Settings(fast))
+    assert [change.layer for change in recalibrated.report.changed] == list(expected)
+    found = [norm.get_weights()[2:4] for norm in batch_norms(recalibrated.model).values()]
+    for held, (mean, variance) in zip(found, expected.values(), strict=True):
+        np.testing.assert_allclose(held[0], mean, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(held[1], variance, rtol=1e-3)
+    assert [skip.layer for skip in fold(model).report.skipped] == list(expected)
 
 
 def test_time_distributed():

@@ -2,7 +2,8 @@
 
 A path is what `graph.flatten` calls a layer: `encoder/conv1` is the layer `conv1` of the nested
 model `encoder`. A layer inside a layer that is no model has a path too, `each/norm` inside a
-`TimeDistributed` named `each`, which `flatten` opens where it is asked to.
+`TimeDistributed` named `each`, which `flatten` opens where it is asked to. Only inside such layers
+may two have one name; the second is `block/norm:1` then.
 """
 
 from collections import Counter
@@ -24,13 +25,22 @@ def layers_by_path(model: Any) -> dict[str, Any]:
     pending = [("", layer) for layer in reversed(model.layers)]
     while pending:
         prefix, layer = pending.pop()
-        path = f"{prefix}{layer.name}"
+        path = _path_of(layer, f"{prefix}{layer.name}", found)
         if path in found:
             continue
         found[path] = layer
         inside = layer.layers if hasattr(layer, "layers") else getattr(layer, "_layers", ())
         pending.extend((f"{path}/", inner) for inner in reversed(list(inside)))
     return found
+
+
+def _path_of(layer: Any, wanted: str, taken: Mapping[str, Any]) -> str:
+    """The wanted path, or the first free one where another layer has it."""
+    path, number = wanted, 0
+    while taken.get(path, layer) is not layer:
+        number += 1
+        path = f"{wanted}:{number}"
+    return path
 
 
 def shared_paths(layers: Mapping[str, Any]) -> frozenset[str]:
