@@ -372,6 +372,24 @@ def test_a_shared_linear_layer_stays():
     assert "'shared' is shared by several calls" in reason(model)
 
 
+def of_bytes(padding):
+    """The first layer turns bytes into floats, which no convolution does."""
+    inputs = keras.Input((8, 8, 3), dtype="uint8", name="bytes")
+    x = layers.Conv2D(4, 3, padding=padding, name="linear")(norm()(inputs))
+    return randomize(keras.Model(inputs, layers.ReLU()(x)))
+
+
+@pytest.mark.backends
+def test_a_norm_that_makes_floats_of_whole_numbers_stays_unless_its_shift_does():
+    stays = reason(of_bytes("valid"))
+    assert stays == (
+        "back: it reads the input 'bytes'; forward: it makes floating-point numbers of uint8 "
+        "values, as what reads it needs them"
+    )
+    done = checked(of_bytes("same"))
+    assert "its shift stays before the padding as norm_shift" in done.report.changed[0].action
+
+
 def test_a_call_in_training_mode_stays():
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(3, 1)(inputs)

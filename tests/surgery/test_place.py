@@ -324,6 +324,16 @@ class Both(layers.Layer):
         return x if y is None else x + y
 
 
+@pytest.mark.parametrize("settings", [KEEP, RETRAIN])
+def test_a_norm_that_makes_floats_of_whole_numbers_is_not_taken_out(settings):
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    x = layers.BatchNormalization(name="norm")(inputs)
+    model = shaken(keras.Model(inputs, conv(1)(layers.ReLU()(conv(4, name="a")(x)))))
+    done = placed(model, "none", settings)
+    assert not done.report.changed
+    assert "floating-point numbers of uint8 values" in done.report.skipped[0].reason
+
+
 def test_an_input_that_may_be_left_out_gets_no_norm_and_shapes_inside_nested_models_are_known():
     ins = lambda: [image(4, name="first"), keras.Input((16, 16, 4), name="second", optional=True)]
     inner_in = ins()

@@ -15,7 +15,7 @@ from normwise.graph.graph import Graph, Tensor
 from normwise.keras_format.paths import shared_paths
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
-from normwise.surgery.passing import Affine, BlockedError, is_keras
+from normwise.surgery.passing import Affine, BlockedError, is_keras, makes_floats
 from normwise.surgery.rewrite import Change, Skip
 from normwise.surgery.routes import KINDS, Part, Route, back, forward
 
@@ -178,6 +178,9 @@ class _Level:
         route = forward(self, index, affine)
         if route.stays and not _fits(affine.shift / affine.scale, self._dtype):
             raise BlockedError("its shift is too large for its scale to stand alone")
+        floats = makes_floats(self.graph.spec(self.graph.nodes[index].inputs[0]))
+        if floats is not None and not route.stays:
+            raise BlockedError(floats)
         for part in route.parts:
             self._take(part, after=False)
         if route.stays:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from normwise.graph.catalogue import activation_of, data_format
-from normwise.graph.graph import Graph, Node, Tensor
+from normwise.graph.graph import Graph, Node, Tensor, TensorSpec
 from normwise.surgery.algebra import Doubles
 
 
@@ -36,6 +36,13 @@ class Affine:
 
 class BlockedError(Exception):
     """A map can't go further; the text says why, to stand behind "layer ...: "."""
+
+
+def makes_floats(read: TensorSpec) -> str | None:
+    """Why a norm can't go without another in its place: it turns whole numbers into floats."""
+    if (read.dtype or "float32").startswith(("float", "bfloat")):
+        return None
+    return f"it makes floating-point numbers of {read.dtype} values, as what reads it needs them"
 
 
 _IDENTITIES = frozenset(

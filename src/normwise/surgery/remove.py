@@ -12,7 +12,7 @@ Conditions: where outputs must be kept, a batch normalization over the channels 
 convolution or dense layer without an activation, or another batch normalization, which nothing
 else reads. One that is called several times goes from all of its calls, each behind a call of the
 same layer, which takes it over once. Neither may have its activity regularized: the penalty would
-be that of other numbers.
+be that of other numbers. One that reads whole numbers always stays: its readers need floats.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Node
 from normwise.keras_format.weights import LayerWeights, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after
-from normwise.surgery.passing import is_keras
+from normwise.surgery.passing import is_keras, makes_floats
 from normwise.surgery.rewrite import Change
 from normwise.surgery.routes import KINDS, is_linear
 from normwise.surgery.sites import Site, penalty_moves
@@ -38,7 +38,8 @@ def check(work: Work, site: Site) -> str | None:
     """Why the normalization can't be taken out, None if it can."""
     norm = site.edit.norm
     assert norm is not None
-    return _loss(work, norm) if work.settings.keep else None
+    floats = makes_floats(work.flat.spec(work.flat.nodes[norm].inputs[0]))
+    return floats or (_loss(work, norm) if work.settings.keep else None)
 
 
 def _loss(  # noqa: PLR0911 - one reason, one return
