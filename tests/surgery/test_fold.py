@@ -185,9 +185,9 @@ def test_forward_through_padding_keeps_the_shift(kind):
 
 
 def test_a_fold_that_forgets_the_border_is_caught(monkeypatch):
-    model = chain(layers.ReLU(), norm(), BEFORE["conv"]())
+    model = chain(layers.ReLU(), norm(), BEFORE["conv"](), layers.ReLU(name="behind"))
     monkeypatch.setattr(routes, "reads_whole_windows", lambda node: True)
-    with pytest.raises(PromiseError, match=r"differs by .* Nothing was changed"):
+    with pytest.raises(PromiseError, match=r"layer 'behind' differs by .* Nothing was changed"):
         fold(model)
 
 
@@ -205,10 +205,22 @@ def test_a_wrong_kernel_axis_is_caught(kind, monkeypatch):
         "transposed": layers.Conv2DTranspose(4, 3),
         "dense": layers.Dense(4),
     }
-    model = chain(parts[kind], norm(), layers.ReLU())
+    model = chain(parts[kind], norm(), layers.ReLU(name="behind"))
     checked(model)
     monkeypatch.setitem(algebra._SCALED_OUTPUT, kind, wrong[kind])
-    with pytest.raises(PromiseError):
+    with pytest.raises(PromiseError, match="layer 'behind' differs"):
+        fold(model)
+
+
+@pytest.mark.parametrize("named", ["behind", "norm"])
+def test_the_layer_that_is_named_is_none_that_a_right_fold_changes_too(named, monkeypatch):
+    """The pooling reads another scale in any case; what reads or makes the result must not."""
+    parts = [layers.Conv2D(4, 3), layers.AveragePooling2D(2, name="pool"), norm()]
+    end = [layers.ReLU(name="behind"), layers.Conv2D(3, 1, name="head")]
+    model = chain(*parts, *(end if named == "behind" else []))
+    checked(model)
+    monkeypatch.setitem(algebra._SCALED_OUTPUT, "conv", algebra._scaled_transposed)
+    with pytest.raises(PromiseError, match=f"layer '{named}' differs"):
         fold(model)
 
 

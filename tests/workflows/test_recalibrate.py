@@ -177,8 +177,8 @@ def test_the_command_line(folder, tmp_path):
 def test_an_unkept_promise_is_exit_1_and_writes_nothing(tmp_path, monkeypatch, capsys):
     from normwise.cli import app
 
-    path, out = tmp_path / "model.keras", tmp_path / "folded.keras"
-    network().save(path)
+    path, out, model = tmp_path / "model.keras", tmp_path / "folded.keras", network()
+    model.save(path)
     monkeypatch.setattr(
         "normwise.surgery.fold_plan.folded_after", lambda kind, weights, *_: weights
     )
@@ -187,7 +187,7 @@ def test_an_unkept_promise_is_exit_1_and_writes_nothing(tmp_path, monkeypatch, c
         app.main()
     assert stopped.value.code == 1
     assert not out.exists()
-    assert "differs by" in capsys.readouterr().err
+    assert f"layer {model.layers[-1].name!r} differs by" in capsys.readouterr().err
 
 
 def test_images_of_several_files_are_one_each(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import PromiseError, SurgeryError
-from normwise.graph.catalogue import NORM_CLASSES
+from normwise.graph.catalogue import NORM_CLASSES, activation_of
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
 from normwise.keras_format.replayed import Replayed
@@ -84,11 +84,12 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
     inputs, expected = _runnable(pair, seed)
     worst = 0.0
     for given, wanted in _cases(pair, inputs, expected):
-        difference = _difference(wanted, pair.found(given))
-        worst = max(worst, difference)
-        if not difference <= tolerance:
-            layer = _first_difference(pair, given, tolerance)
-            return Verification(difference, tolerance, layer or "the output")
+        differences = _differences(wanted, pair.found(given))
+        worst = max([worst, *differences])
+        wrong = [i for i, difference in enumerate(differences) if not difference <= tolerance]
+        if wrong:
+            layer = _first_difference(pair, given, tolerance) or _made_by(pair.graph, wrong[0])
+            return Verification(max(differences), tolerance, layer)
     constant = [i for i, output in enumerate(expected) if is_constant(output, tolerance)]
     if not constant:
         return Verification(worst, tolerance)
@@ -152,7 +153,7 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
 def _is_steady(pair: Pair, seed: int) -> bool:
     """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
     inputs, first = _runnable(pair, seed)
-    return _difference(first, pair.wanted(inputs)) <= _tolerance(pair.graph)
+    return max(_differences(first, pair.wanted(inputs)), default=0.0) <= _tolerance(pair.graph)
 
 
 def randomized(layers: Mapping[str, Any], seed: int) -> dict[int, Array]:
@@ -219,8 +220,13 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
     )
 
 
-def _difference(wanted: list[Array], found: list[Array]) -> float:
-    return max((one_difference(a, b) for a, b in zip(wanted, found, strict=True)), default=0.0)
+def _differences(wanted: list[Array], found: list[Array]) -> list[float]:
+    return [one_difference(a, b) for a, b in zip(wanted, found, strict=True)]
+
+
+def _made_by(graph: Graph, output: int) -> str:
+    """The call that makes an output of a model."""
+    return graph.nodes[graph.output_tensors[output].node].name
 
 
 def _tolerance(graph: Graph) -> float:
@@ -229,11 +235,17 @@ def _tolerance(graph: Graph) -> float:
 
 
 def _first_difference(pair: Pair, inputs: Any, tolerance: float) -> str | None:
-    """The first call, in the source's order, that exists in both and differs."""
-    names = pair.same_calls()
+    """The first call, in the source's order, that means the same in both and differs."""
+    names = [name for name in pair.same_calls() if pair.everywhere or _bends(pair.graph, name)]
     if not names:
         return None
     for name, (a, b) in zip(names, pair.inside(names, inputs), strict=True):
         if not one_difference(a, b) <= tolerance:
             return name
     return None
+
+
+def _bends(graph: Graph, call: str) -> bool:
+    """Whether a call applies an activation: what is folded never reaches beyond one."""
+    index = graph.index.get(call)
+    return index is not None and activation_of(graph.nodes[index]) is not None
