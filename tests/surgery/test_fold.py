@@ -415,6 +415,25 @@ def fold_quietly(model):
     return tuple(folding._folded(plan_graph, model, {}).plan.skipped.values())
 
 
+def nested(depth, **call):
+    """A norm in a model inside others; the outermost of these is called so."""
+    inputs = keras.Input((8, 8, 4))
+    x = norm()(layers.Conv2D(4, 1, name="a")(inputs))
+    inside = keras.Model(inputs, layers.ReLU()(x), name="inside")
+    for level in range(depth):
+        inputs = keras.Input((8, 8, 4))
+        inside = keras.Model(inputs, inside(inputs), name=f"around{level}")
+    inputs = keras.Input((8, 8, 4))
+    return randomize(keras.Model(inputs, layers.Conv2D(2, 1)(inside(inputs, **call))))
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_model_that_is_called_in_training_mode_keeps_its_norms(depth):
+    (skip,) = fold_quietly(nested(depth, training=True))
+    assert skip.reason == "the model around it is called in training mode"
+    assert not fold_quietly(nested(depth)) and not fold_quietly(nested(depth, training=False))
+
+
 def test_another_axis_stays():
     model = chain(layers.Conv2D(4, 3), norm(axis=1), layers.ReLU())
     assert "has its channels on another axis" in reason(model)

@@ -334,6 +334,25 @@ def test_a_norm_that_makes_floats_of_whole_numbers_is_not_taken_out(settings):
     assert "floating-point numbers of uint8 values" in done.report.skipped[0].reason
 
 
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        ("none", "it is called in training mode, so it normalizes by each batch"),
+        ("batch(epsilon=0.5)@pre-activation", "it is called in training mode"),
+        ("batch@pre-activation+post-activation", "the model around it is called in training mode"),
+    ],
+)
+def test_models_that_are_called_in_training_mode_keep_their_norms_and_get_none(plan, reason):
+    inner_in, inputs = image(4), image(4)
+    x = layers.BatchNormalization(name="norm")(conv(4, name="a")(inner_in))
+    inner = keras.Model(inner_in, layers.ReLU(name="relu")(x), name="inner")
+    for training in (True, None):
+        x = inner(inputs, training=True) if training else inner(inputs)
+        done = placed(shaken(keras.Model(inputs, conv(1, name="head")(x))), plan)
+        assert bool(done.report.changed) != bool(training)
+        assert [reason in skip.reason for skip in done.report.skipped] == [True] * bool(training)
+
+
 def test_an_input_that_may_be_left_out_gets_no_norm_and_shapes_inside_nested_models_are_known():
     ins = lambda: [image(4, name="first"), keras.Input((16, 16, 4), name="second", optional=True)]
     inner_in = ins()

@@ -15,7 +15,7 @@ from normwise.graph.graph import Graph, Tensor
 from normwise.keras_format.paths import shared_paths
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
-from normwise.surgery.passing import Affine, BlockedError, is_keras, makes_floats
+from normwise.surgery.passing import Affine, BlockedError, in_training, is_keras, makes_floats
 from normwise.surgery.rewrite import Change, Skip
 from normwise.surgery.routes import KINDS, Part, Route, back, forward
 
@@ -78,11 +78,19 @@ class Plan:
         self.penalized: dict[str, None] = {}
         self.shared = shared_paths(layers)
 
-    def level(self, graph: Graph, draft: Draft, path: str) -> None:
-        """Folds inside one model and then inside those nested in it."""
-        _Level(self, graph, draft, path).fold()
+    def level(self, graph: Graph, draft: Draft, path: str, training: bool = False) -> None:
+        """Folds inside one model and then inside those nested in it.
+
+        Args:
+            graph: The model.
+            draft: The same, to be edited.
+            path: Of the layers that lead there.
+            training: Whether it, or a model around it, is called in training mode.
+        """
+        _Level(self, graph, draft, path, training).fold()
         for name, inner in draft.inner.items():
-            self.level(inner.graph, inner, f"{path}{name}/")
+            called = any(in_training(graph.nodes[call]) for call in graph.calls[name])
+            self.level(inner.graph, inner, f"{path}{name}/", training or called)
 
     def rules(self) -> dict[str, WeightRule]:
         """New weights of the layers that take over norms, by path."""
@@ -104,9 +112,9 @@ def taking(path: str, takes: tuple[Take, ...]) -> WeightRule:
 class _Level:
     """One model without what is around it; see `routes.Standing`."""
 
-    def __init__(self, plan: Plan, graph: Graph, draft: Draft, path: str) -> None:
+    def __init__(self, plan: Plan, graph: Graph, draft: Draft, path: str, training: bool) -> None:
         self.graph, self.gone = graph, set[int]()
-        self._plan, self._draft, self._path = plan, draft, path
+        self._plan, self._draft, self._path, self._training = plan, draft, path, training
         self._dtype = ""
 
     def fold(self) -> None:
@@ -195,8 +203,10 @@ class _Level:
         calls = len(self.graph.calls[node.layer])
         if calls > 1 or self._where(index) in self._plan.shared:
             raise BlockedError("it is shared by several calls")
-        if node.kwargs.get("training") or True in node.args[1:]:
+        if in_training(node):
             raise BlockedError("it is called in training mode")
+        if self._training:
+            raise BlockedError("the model around it is called in training mode")
         shape = self.graph.spec(node.inputs[0]).shape
         if shape is None:
             raise BlockedError("the rank of what it reads isn't known")

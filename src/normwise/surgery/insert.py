@@ -46,6 +46,8 @@ def check(work: Work, site: Site) -> str | None:
     if reason is not None:
         return reason
     refuse_unfitting_groups(want.spec, channels, name_of(work, want))
+    if work.settings.keep and want.spec.kind in BATCH_FAMILY and work.levels.trains(site.cut.level):
+        return "the model around it is called in training mode, so it would normalize by each batch"
     if work.settings.keep and want.spec.kind not in BATCH_FAMILY | {"standardize"}:
         return (
             f"a new {want.spec.kind} normalization computes its statistics from each input, so it "

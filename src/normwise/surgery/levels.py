@@ -12,6 +12,7 @@ from typing import final
 
 from normwise.graph.editing import ENDS, Draft
 from normwise.graph.graph import Graph, Node, Tensor
+from normwise.surgery.passing import in_training
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,18 @@ class Levels:
     def calls(self, level: str) -> int:
         """How often the level's layers are called as part of it."""
         return len(self._calls[self._levels[level].path])
+
+    def trains(self, level: str) -> bool:
+        """Whether a level's model, or one around it, is called in training mode anywhere."""
+        return any(map(self._trains, self._calls[self.path(level)]))
+
+    def _trains(self, level: str) -> bool:
+        call = self._levels[level].outside
+        return call is not None and (in_training(self.node(call)) or self._trains(call.level))
+
+    def in_training(self, flat: int) -> bool:
+        """Whether a node of the flattened graph is called in training mode, or a model around it."""
+        return in_training(self.flat.nodes[flat]) or self.trains(self.spot(flat).level)
 
     def spot(self, flat: int) -> Spot:
         """Where a node of the flattened graph is."""

@@ -65,7 +65,7 @@ def through(node: Node, affine: Affine, forward: bool) -> Affine:
     """
     if not is_keras(node):
         raise BlockedError(f"{_said(node)} is in between")
-    if _in_training(node):
+    if in_training(node):
         raise BlockedError(f"{_said(node)} is called in training mode")
     name = node.class_name
     if name in _IDENTITIES or (name == "Activation" and activation_of(node) is None):
@@ -198,8 +198,9 @@ def _check_maximum(node: Node, affine: Affine) -> None:
         )
 
 
-def _in_training(node: Node) -> bool:
-    return bool(node.kwargs.get("training"))
+def in_training(node: Node) -> bool:
+    """Whether a call of a layer or model says that it is always in training mode."""
+    return bool(node.kwargs.get("training")) or (not node.is_op and True in node.args[1:])
 
 
 def _said(node: Node) -> str:

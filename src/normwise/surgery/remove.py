@@ -51,9 +51,9 @@ def _loss(  # noqa: PLR0911 - one reason, one return
         return f"taking out a {node.class_name} changes the outputs"
     before = flat.producers[norm][0]
     read, taker = flat.nodes[before], flat.nodes[work.takers.get(before, before)]
-    if any(in_training(flat.nodes[call]) for call in flat.calls[node.layer]):
+    if any(map(work.levels.in_training, flat.calls[node.layer])):
         return "it is called in training mode, so it normalizes by each batch"
-    if not all(_takes(flat.nodes[call]) for call in flat.calls[taker.layer]):
+    if not all(_takes(work, call) for call in flat.calls[taker.layer]):
         return f"it can't be folded into {read.name}, so taking it out changes the outputs"
     if not _computes_with_its_kernel(taker):
         return f"{taker.name} is quantized or adapted by LoRA, so its kernel can't take it over"
@@ -100,10 +100,11 @@ def _is_batch_norm(node: Node) -> bool:
     return node.class_name in {"BatchNormalization", "SyncBatchNormalization"} and is_keras(node)
 
 
-def _takes(node: Node) -> bool:
+def _takes(work: Work, call: int) -> bool:
     """Whether a layer can do a scale and a shift of what it makes."""
+    node = work.flat.nodes[call]
     if _is_batch_norm(node):
-        return not in_training(node)
+        return not work.levels.in_training(call)
     return is_linear(node) and activation_of(node) is None
 
 
@@ -167,8 +168,3 @@ def _affine(norm: Node, weights: LayerWeights) -> tuple[Doubles, Doubles]:
     gamma, beta = theirs.get("gamma", np.ones_like(mean)), theirs.get("beta", 0 * mean)
     epsilon = float(norm.config.get("epsilon", 1e-3))
     return batch_norm_affine(mean, variance, gamma, beta, epsilon)
-
-
-def in_training(node: Node) -> bool:
-    """Whether a call says that it is always in training mode."""
-    return bool(node.kwargs.get("training")) or True in node.args[1:]

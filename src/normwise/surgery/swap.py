@@ -35,7 +35,6 @@ from normwise.norms.kinds import (
     spec_of,
 )
 from normwise.surgery.bias import add_bias
-from normwise.surgery.remove import in_training
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import (
     BATCH_FAMILY,
@@ -68,7 +67,7 @@ def _loss(  # noqa: PLR0911 - one reason, one return
 ) -> str | None:
     """Why outputs can't be kept."""
     there = spec_of(node)
-    if any(in_training(work.flat.nodes[call]) for call in work.flat.calls[node.layer]):
+    if any(map(work.levels.in_training, work.flat.calls[node.layer])):
         return "it is called in training mode, so it normalizes by each batch"
     if there is None:
         return f"{node.class_name} can't be swapped without changing the outputs"
