@@ -99,6 +99,32 @@ def test_ops_with_constants_count_too(op):
     assert abs(found.mean()) < 0.2 and 0.8 < found.std() < 1.2
 
 
+@pytest.fixture
+def channels_first():
+    """The setting by which Keras shapes the scale of a `Rescaling`."""
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def rescaled(shape):
+    inputs = keras.Input(shape)
+    x = layers.Rescaling([1e-3, 0.01, 4.0], name="scaling")(inputs)
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+@pytest.mark.backends
+def test_a_rescaling_of_channels_that_come_first_is_taken_as_keras_does(channels_first):
+    model = rescaled((3, 5, 7))
+    found = keras.ops.convert_to_numpy(model.get_layer("scaling")(first_inputs(model)))
+    assert (np.abs(found.std(axis=(0, 2, 3)) - 1) < 0.3).all()
+    graph = read_graph(model)
+    assert verify(graph, model, replay(graph, model)).kept
+    # Keras couldn't compute this, so it says nothing of the input.
+    flat = flatten(read_graph(other := rescaled((5, 7, 3))))
+    assert input_range(flat, layers_by_path(other), flat.input_tensors[0].node) is None
+
+
 def test_what_is_no_fixed_scale_says_nothing():
     inputs = keras.Input((8, 8, 4))
     for first in (lambda x: 1.0 / x, lambda x: x * x, layers.ReLU(), conv(4)):

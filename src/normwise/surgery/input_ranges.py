@@ -8,14 +8,14 @@ normalization with its moving statistics, and sums and products with constants.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from normwise.graph.catalogue import Role, role_of
-from normwise.graph.graph import Graph, Node, Tensor
+from normwise.graph.graph import Graph, Node, Shape, Tensor
 from normwise.surgery.moments import Array
 
 UNCHANGED: tuple[Any, Any] = (1.0, 0.0)
@@ -83,9 +83,26 @@ def _affine(node: Node, layer: Any, tensor: Tensor) -> tuple[Any, Any] | None:
     if layer is None or node.inputs != (tensor,):
         return None
     if node.class_name == "Rescaling":
-        return np.asarray(layer.scale, "float64"), np.asarray(layer.offset, "float64")
+        return _of_rescaling(node, layer)
     statistics = _STATISTICS.get(node.class_name)
     return None if statistics is None else statistics(node, layer)
+
+
+def _of_rescaling(node: Node, layer: Any) -> tuple[Any, Any] | None:
+    """As Keras does it, which shapes the scale alone, and goes by the global setting."""
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    scale, offset = (np.asarray(value, "float64") for value in (layer.scale, layer.offset))
+    if scale.ndim and keras.config.image_data_format() == "channels_first":
+        scale = scale.reshape(scale.shape + (1,) * (3 - scale.ndim))
+    fits = all(_fits(value.shape, node.shape or ()) for value in (scale, offset))
+    return (scale, offset) if fits else None
+
+
+def _fits(shape: Sequence[int], tensor: Shape) -> bool:
+    """Whether an array can be multiplied with a tensor of any size without making it larger."""
+    pairs = zip(reversed(shape), reversed(tensor), strict=False)
+    return len(shape) <= len(tensor) and all(a in (1, b) for a, b in pairs)
 
 
 _OPS = frozenset({"Add", "Subtract", "Multiply", "Divide", "TrueDivide"})
