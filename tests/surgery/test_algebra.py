@@ -85,6 +85,12 @@ def test_without_a_shift_no_bias_is_made():
     assert "bias" not in folded_before(kind, weights, np.ones(IN), np.zeros(IN))
 
 
+def test_a_shift_asks_for_a_bias_also_where_a_kernel_makes_nothing_of_it():
+    kernel = np.array([1.0, -1.0]).reshape(1, 1, 2, 1)
+    found = folded_before("conv", {"kernel": kernel}, np.ones(2), np.full(2, 0.1))
+    np.testing.assert_array_equal(found["bias"], [0])
+
+
 def test_what_a_batch_normalization_does():
     norm = layers.BatchNormalization(epsilon=0.01)
     norm.build((None, IN))

@@ -333,6 +333,17 @@ def test_a_maximum_of_negative_gammas_is_caught(monkeypatch):
         fold(model)
 
 
+def test_a_shift_of_which_the_kernel_makes_nothing_gives_a_bias_of_zero():
+    """With other statistics, as the proof has them first, it gives another one."""
+    linear = layers.Conv2D(1, 1, use_bias=False, name="linear")
+    model = chain(layers.ReLU(), norm(), linear, shape=(9, 9, 2))
+    ones, zeros = np.ones(2), np.zeros(2)
+    model.get_layer("norm").set_weights([ones, np.full(2, 0.1), zeros, ones])
+    linear.set_weights([np.array([1.0, -1.0]).reshape(1, 1, 2, 1)])
+    done = checked(model)
+    assert keras.ops.convert_to_numpy(done.model.get_layer("linear").bias) == [0]
+
+
 def test_a_scale_of_zero():
     model = chain(layers.ReLU(), norm(), layers.Conv2D(3, 3, padding="same"))
     model.get_layer("norm").gamma.assign(np.array([1.0, 0.0, 1.0, 1.0]))

@@ -250,6 +250,17 @@ def test_removing_a_normalization_without_gamma_or_beta(scale, center):
     assert not norms_of(assert_contract(model, "none").model)
 
 
+@pytest.mark.parametrize("initializer", ["zeros", "ones"])
+def test_taking_out_a_norm_that_never_trained_adds_nothing(initializer):
+    """It shifts nothing, but does with the statistics by which the removal is proved."""
+    inputs = image(4)
+    linear = conv(4, use_bias=False, bias_initializer=initializer, name="a")
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(linear(inputs)))
+    done = assert_contract(keras.Model(inputs, conv(1, name="head")(x)), "none")
+    assert [change.layer for change in done.report.changed] == ["norm"]
+    assert not keras.ops.convert_to_numpy(done.model.get_layer("a").bias).any()
+
+
 def test_a_layer_called_twice_gets_a_normalization_at_each_call():
     left, right = image(name="left"), image(name="right")
     shared = conv(4, activation="relu", name="shared")

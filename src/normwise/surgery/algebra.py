@@ -50,7 +50,7 @@ def folded_after(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> 
     kernel = _LAST[kind]
     folded = {**weights, kernel: _SCALED_OUTPUT[kind](weights[kernel], scale)}
     bias = scale * weights["bias"] + shift if "bias" in weights else shift
-    return _with_bias(folded, weights, bias)
+    return _with_bias(folded, weights, bias, shift)
 
 
 def folded_before(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) -> dict[str, Array]:
@@ -68,7 +68,7 @@ def folded_before(kind: str, weights: Arrays, scale: Doubles, shift: Doubles) ->
     first = _FIRST[kind]
     folded = {**weights, first: _scaled_input(kind, weights[first], scale)}
     bias = weights.get("bias", np.zeros(1)) + _constant(kind, weights, shift)
-    return _with_bias(folded, weights, bias)
+    return _with_bias(folded, weights, bias, shift)
 
 
 _LAST = {
@@ -81,8 +81,12 @@ _LAST = {
 _FIRST = {**_LAST, "separable": "depthwise_kernel"}
 
 
-def _with_bias(folded: dict[str, Array], weights: Arrays, bias: Doubles) -> dict[str, Array]:
-    if "bias" in weights or np.any(bias):
+def _with_bias(
+    folded: dict[str, Array], weights: Arrays, bias: Doubles, shift: Doubles
+) -> dict[str, Array]:
+    # A shift of which a kernel makes nothing asks for a bias too: whether there is one is settled
+    # before kernels are known.
+    if "bias" in weights or np.any(shift):
         return {**folded, "bias": bias}
     return folded
 

@@ -144,6 +144,8 @@ def _take_over(work: Work, taker: int, node: Node, path: str) -> None:
 def _folded(linear: Node, norm: Node, path: str) -> Step:
     def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
         scale, shift = _affine(norm, source.of(path))
+        # The layer has a bias then in any case, also where nothing is shifted.
+        values = {"bias": np.zeros(len(shift)), **values}
         return folded_after(KINDS[linear.class_name], values, scale, shift)
 
     return step
