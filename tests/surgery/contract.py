@@ -20,7 +20,7 @@ from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.rewrite import Promise, Rewrite
 from normwise.surgery.work import EditSettings
-from tests.surgery.models import fit_once, inputs_of, outputs_of, weights_of
+from tests.surgery.models import each_weight, fit_once, inputs_of, outputs_of, weights_of
 
 EVERYTHING = os.environ.get("NORMWISE_ZOO") == "all"
 """Whether each model gets each pass, and not some of them in turns."""
@@ -80,7 +80,9 @@ class Before:
         inputs = inputs_of(model)
         outputs = outputs_of(model, inputs)
         # An activation that is a layer inside a layer gets its weights in the first call.
-        return cls(inputs, outputs, weights_of(model), layer_weights(model))
+        weights = weights_of(model)
+        known = {id(v): array for v, array in zip(model.variables, weights, strict=True)}
+        return cls(inputs, outputs, weights, layer_weights(model, known))
 
 
 def check_pass(model: Any, rewrite: Pass, path: Any = None, *, trains: bool = True) -> Rewrite:
@@ -114,7 +116,7 @@ def check_pass(model: Any, rewrite: Pass, path: Any = None, *, trains: bool = Tr
 
 
 def assert_untouched(model: Any, before: Before) -> None:
-    for a, b in zip(before.weights, weights_of(model), strict=True):
+    for a, b in zip(before.weights, each_weight(model), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -182,7 +184,7 @@ def assert_second_run_changes_nothing(done: Rewrite, rewrite: Pass) -> None:
         # What no plan describes any more, now that others are gone, is left alone without a word.
         left = {skip.layer for skip in done.report.skipped}
         assert {skip.layer for skip in again.report.skipped} <= left
-    for a, b in zip(weights_of(done.model), weights_of(again.model), strict=True):
+    for a, b in zip(each_weight(done.model), each_weight(again.model), strict=True):
         if a.dtype.kind == "f":
             # A norm that reads its own results has settled at 1e-4 of its deviation.
             near = 2e-3 if measured else 1e-5
@@ -194,7 +196,7 @@ def assert_trains(model: Any, copy: Any, before: Before) -> None:
     assert_untouched(model, before)
     after = weights_of(copy)
     fit_once(model, before.inputs, eagerly=True)
-    for a, b in zip(after, weights_of(copy), strict=True):
+    for a, b in zip(after, each_weight(copy), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -211,13 +213,18 @@ def layers_of(model: Any) -> dict[str, tuple[str, Any]]:
     }
 
 
-def layer_weights(model: Any) -> dict[str, list[tuple[str, Any]]]:
-    """Arrays by layer, with the name of the variable."""
+def layer_weights(
+    model: Any, known: Mapping[int, Any] | None = None
+) -> dict[str, list[tuple[str, Any]]]:
+    """Arrays by layer, with the name of the variable; `known` ones by the variable's `id`."""
+    read = known or {}
     found: dict[str, list[tuple[str, Any]]] = {}
     for layer in model._flatten_layers():
         if not layer._layers:
             for v in layer.variables:
-                array = np.array(keras.ops.convert_to_numpy(v.value), copy=True)
+                array = read.get(id(v))
+                if array is None:
+                    array = np.array(keras.ops.convert_to_numpy(v.value), copy=True)
                 found.setdefault(layer.name, []).append((v.name, array))
     return found
 

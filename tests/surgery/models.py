@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -46,7 +47,13 @@ def outputs_of(model: Any, inputs: Any) -> list[Any]:
 
 
 def weights_of(model: Any) -> list[Any]:
-    return [np.array(keras.ops.convert_to_numpy(v.value), copy=True) for v in model.variables]
+    return list(each_weight(model))
+
+
+def each_weight(model: Any) -> Iterator[Any]:
+    """The same, one after another: of large models there shouldn't be another copy."""
+    for variable in model.variables:
+        yield np.array(keras.ops.convert_to_numpy(variable.value), copy=True)
 
 
 def runs_here(name: str) -> bool:
