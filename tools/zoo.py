@@ -3,9 +3,9 @@
 python tools/zoo.py [--jobs N] [--seconds S] [NAME ...]
 
 A part is a network of keras.applications with all its tests, twenty tests of hand-made models, or
-those of random ones.
-One that has passed is not run again until something in src or tests changes, so a run may be
-interrupted at any time and goes on where it was. With names, only these parts are run.
+those of random ones. One that has passed is not run again until something in src or tests changes,
+a setting, the backend or a version; so a run may be interrupted at any time and goes on where it
+was. With names, only these parts are run.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,15 @@ FILES = (
 MEMORY = ROOT / ".pytest_cache" / "zoo.json"
 TOGETHER = 20
 """Tests of hand-made models in one part."""
+
+ALSO = ("constraints.txt", "pyproject.toml", "tools/zoo.py")
+"""Files beside src and tests that the tests depend on."""
+COMPUTING = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "jax": ("jax", "jaxlib"),
+    "torch": ("torch",),
+}
+"""Packages of each backend; TensorFlow comes as either of two."""
 
 ENVIRONMENT = {**os.environ, "NORMWISE_ZOO": "all", "NORMWISE_EXAMPLES": "25"}
 """All networks, all passes on each hand-made model, and 300 random networks instead of 12."""
@@ -61,13 +71,25 @@ def parts_of(ids: list[str]) -> dict[str, list[str]]:
     return parts
 
 
+def versions() -> dict[str, str]:
+    """The backend that the tests run on, and the versions of what computes there."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    found = {"backend": backend, "python": sys.version}
+    for package in ("keras", "numpy", *COMPUTING.get(backend, (backend,))):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def state() -> str:
     """What changes when anything does that the tests depend on."""
-    digest = hashlib.sha256()
-    for folder in ("src", "tests"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            digest.update(path.read_bytes())
+    digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
+    files = [path for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for path in sorted([*files, *(ROOT / name for name in ALSO)]):
+        digest.update(str(path.relative_to(ROOT)).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
