@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from normwise.errors import NormwiseError
 from normwise.surgery.population import MeasureSettings
 from normwise.surgery.recalibrate import offset_of, recalibrate
 from normwise.surgery.rewrite import Promise
@@ -129,6 +130,18 @@ def test_a_random_layer_stays_at_its_seed_in_source_and_copy():
         np.testing.assert_array_equal(old, new, err_msg=variable.path)
     for variable, old, new in zip(model.variables, before, weights_of(done.model), strict=True):
         assert np.array_equal(old, new) == (variable.name not in STATE), variable.path
+
+
+def test_statistics_for_which_a_norm_has_no_room_are_refused():
+    inputs = keras.Input((8, 8, 3))
+    norm = layers.BatchNormalization(name="narrow", dtype="float16")
+    model = keras.Model(inputs, norm(inputs))
+    before = weights_of(model)
+    with pytest.raises(NormwiseError, match=r"'narrow' keeps its statistics in float16.*scale its"):
+        recalibrate(model, [images(gain=1000)])
+    for old, new in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert recalibrate(model, [images(gain=100)]).report.changed
 
 
 class OwnBlock(layers.Layer):

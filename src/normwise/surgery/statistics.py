@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from normwise.errors import NormwiseError
+from normwise.errors import NormwiseError, SurgeryError
 from normwise.graph.flatten import flatten
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.reading import read_graph
@@ -126,8 +126,14 @@ def apply_statistics(model: Any, statistics: Mapping[str, Population]) -> None:
     Args:
         model: The live model.
         statistics: From paths to statistics, as `population_statistics` gives them.
+
+    Raises:
+        NormwiseError: No such batch normalization.
+        SurgeryError: One has no room for its statistics; none is changed then.
     """
     norms = batch_norms(model)
+    for path in _existing(list(statistics), norms):
+        _refuse_too_large(path, norms[path], statistics[path])
     for path in _existing(list(statistics), norms):
         layer, found = norms[path], statistics[path]
         layer.moving_mean.assign(found.mean.astype(np.float32))
@@ -137,6 +143,17 @@ def apply_statistics(model: Any, statistics: Mapping[str, Population]) -> None:
             layer.moving_stddev.assign(deviation)
             layer.renorm_mean.assign(found.mean.astype(np.float32))
             layer.renorm_stddev.assign(deviation)
+
+
+def _refuse_too_large(path: str, layer: Any, found: Population) -> None:
+    """A policy that keeps weights in float16 would keep them as infinite."""
+    largest = max(float(np.abs(found.mean).max()), float(found.variance.max()))
+    if layer.variable_dtype == "float16" and largest > np.finfo("float16").max:
+        raise SurgeryError(
+            f"layer {path!r} keeps its statistics in float16, which has no numbers above 65504, and "
+            f"of what it reads a mean or variance is {largest:.3g}. Give the layer the policy "
+            "mixed_float16, which keeps them in float32, or scale its input."
+        )
 
 
 def _existing(wanted: Sequence[str], known: Mapping[str, Any]) -> list[str]:
