@@ -150,8 +150,8 @@ def _refuse_too_large(path: str, layer: Any, found: Population) -> None:
     largest = max(float(np.abs(found.mean).max()), float(found.variance.max()))
     if layer.variable_dtype == "float16" and largest > np.finfo("float16").max:
         raise SurgeryError(
-            f"layer {path!r} keeps its statistics in float16, which has no numbers above 65504, and "
-            f"of what it reads a mean or variance is {largest:.3g}. Give the layer the policy "
+            f"layer {path!r} keeps its statistics in float16, which has no numbers above 65504, "
+            f"and of what it reads a mean or variance is {largest:.3g}. Give the layer the policy "
             "mixed_float16, which keeps them in float32, or scale its input."
         )
 
