@@ -3,8 +3,9 @@
 import math
 
 import keras
+import numpy as np
 import pytest
-from keras import layers, regularizers
+from keras import constraints, layers, regularizers
 
 from normwise.norms import NormPlan
 from normwise.surgery.fold import fold
@@ -126,3 +127,28 @@ def test_a_penalty_that_goes_with_its_weights_is_the_same():
     assert "a_prelu" in {layer.name for layer in done.model.layers}
     assert not named(done)
     assert differing(model, done.model) == {"a", "a_prelu"}  # the one has what the other had
+
+
+def constrained(report):
+    return [note for note in report.notes if "constraint" in note]
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_folding_names_the_constraints_that_a_training_would_apply(use_bias):
+    told = {"depthwise_constraint": constraints.MaxNorm(1), "bias_constraint": "non_neg"}
+    first = layers.DepthwiseConv2D(3, name="a", use_bias=use_bias, **told)
+    behind = conv(4, name="b", kernel_constraint="unit_norm", trainable=False)
+    ahead = layers.BatchNormalization(name="m", center=False)
+    model = chain(first, norm(), layers.ReLU(), ahead, behind)
+    ahead.moving_mean.assign([0, 0, 0, 0])
+    report = fold(model).report
+    assert len(report.changed) == 2
+    kernel, bias = (
+        f"a has a {name}_constraint, which a training step would apply to the folded {what}"
+        for name, what in (("depthwise", "kernel"), ("bias", "bias"))
+    )
+    assert sorted(constrained(report)) == [bias, kernel]
+    zeros, ones = np.zeros(4), np.ones(4)
+    model.get_layer("n").set_weights([2 * ones, zeros, zeros, ones])  # it shifts nothing
+    assert sorted(constrained(fold(model).report)) == [bias, kernel][0 if use_bias else 1 :]
+    assert not constrained(fold(back()).report)

@@ -7,7 +7,8 @@ In inference a batch normalization is a fixed scale and shift of every channel, 
 layer before it, or every linear layer that reads it, can do itself (`surgery.algebra`; through
 which layers, says `surgery.passing`). In training it is not, so the promise is for inference only:
 a folded model has lost its statistics. Regularizers penalize what weights and activities are then,
-so the report names those in `model.losses` that change (`surgery.penalties`).
+so the report names those in `model.losses` that change (`surgery.penalties`), and the constraints
+that a training would apply to what was folded.
 
 Conditions: the norm and the layer are called once and don't run in training mode; no activation
 between; the same channel axis and precision. What a norm's readers can't all take over stays, and
@@ -171,6 +172,7 @@ def _report(
         f"calls of layers and ops: {_calls(graph):,} before, {_calls(done.graph):,} after",
         *replayed.notes,
         *penalty_notes(replayed, done.plan.penalized),
+        *_constraint_notes(done.plan.constrained),
         *dict.fromkeys(note for found in proof for note in found.notes),
     )
     return RewriteReport(
@@ -180,6 +182,15 @@ def _report(
         max(found.difference for found in proof),
         notes,
     )
+
+
+def _constraint_notes(constrained: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"{path} has a {name}, which a training step would apply to the folded "
+        + ("bias" if name == "bias_constraint" else "kernel")
+        for path, names in constrained.items()
+        for name in names
+    ]
 
 
 def _calls(graph: Graph) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from normwise.graph.catalogue import regularizes_activity
 from normwise.graph.editing import Draft
-from normwise.graph.graph import Graph, Tensor
+from normwise.graph.graph import Graph, Node, Tensor
 from normwise.keras_format.paths import shared_paths
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.surgery.algebra import Doubles, batch_norm_affine, folded_after, folded_before
@@ -68,6 +68,7 @@ class Plan:
         changed: What became of the folded norms, by path.
         skipped: Why the others stay, by path.
         penalized: Paths of layers whose activity is regularized and which make other numbers now.
+        constrained: Settings by which a training would change what was folded, by path.
     """
 
     def __init__(self, layers: Mapping[str, Any], weights: Weights) -> None:
@@ -76,6 +77,7 @@ class Plan:
         self.changed: dict[str, Change] = {}
         self.skipped: dict[str, Skip] = {}
         self.penalized: dict[str, None] = {}
+        self.constrained: dict[str, list[str]] = {}
         self.shared = shared_paths(layers)
 
     def level(self, graph: Graph, draft: Draft, path: str, training: bool = False) -> None:
@@ -229,6 +231,9 @@ class _Level:
         self._plan.takes.setdefault(self._where(part.index), []).append(take)
         if np.any(part.affine.shift) and not node.config.get("use_bias", True):
             self._draft.configure(node.layer, use_bias=True)
+        constraints = _constraints(self._draft.nodes[part.index])
+        if constraints:
+            self._plan.constrained[self._where(part.index)] = constraints
 
     def _remove(self, index: int, action: str, route: Route) -> None:
         node = self._draft.nodes[index]
@@ -280,6 +285,14 @@ class _Level:
 
     def _where(self, index: int) -> str:
         return f"{self._path}{self.graph.nodes[index].layer}"
+
+
+def _constraints(node: Node) -> list[str]:
+    """The settings of a linear layer by which a training step would change what it takes over."""
+    config = node.config
+    lacks = () if config.get("use_bias", True) else ("bias_constraint",)
+    named = [k for k in config if k.endswith("_constraint") and config[k] and k not in lacks]
+    return named if config.get("trainable", True) else []
 
 
 def _fits(values: Doubles, dtype: str) -> bool:

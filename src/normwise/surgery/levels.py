@@ -100,7 +100,7 @@ class Levels:
         return call is not None and (in_training(self.node(call)) or self._trains(call.level))
 
     def in_training(self, flat: int) -> bool:
-        """Whether a node of the flattened graph, or a model around it, is called in training mode."""
+        """Whether a node of the flattened graph or a model around it is called in training mode."""
         return in_training(self.flat.nodes[flat]) or self.trains(self.spot(flat).level)
 
     def spot(self, flat: int) -> Spot:
