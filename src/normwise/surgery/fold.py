@@ -12,7 +12,8 @@ that a training would apply to what was folded.
 
 Conditions: the norm and the layer are called once and don't run in training mode; no activation
 between; the same channel axis and precision. What a norm's readers can't all take over stays, and
-the report says why.
+the report says why. So does one whose fold would lose so many digits that outputs differed
+(`surgery.ill_conditioned`): that is seen once they do, and then the others are folded without it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
+from normwise.surgery.ill_conditioned import ill_conditioned
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport, Skip
 from normwise.surgery.running import Pair
@@ -62,7 +64,24 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
     """
     graph = read_graph(model)
     shaken = other_statistics(model, seed)
-    trial, done = _folded(graph, model, shaken), _folded(graph, model, {})
+    stays: dict[str, str] = {}
+    while True:
+        trial, done = (_folded(graph, model, values, stays) for values in (shaken, {}))
+        try:
+            return _proved_copy(graph, model, shaken, trial, done, seed)
+        except PromiseError as error:
+            problem = error.with_traceback(None)  # which would hold the copy
+        gc.collect()
+        blamed = ill_conditioned(trial.plan) | ill_conditioned(done.plan)
+        if not blamed:
+            raise problem
+        stays |= blamed
+
+
+def _proved_copy(
+    graph: Graph, model: Any, shaken: Mapping[int, Array], trial: _Folded, done: _Folded, seed: int
+) -> Rewrite:
+    """The folded copy, compared with other statistics first and then as it is."""
     copy = replay(trial.graph, model, trial.plan.rules(), original=graph, replaced=shaken)
     proof = [_proved(Pair(graph, model, copy, shaken, everywhere=False), seed)]
     shifts = _shifts(trial.graph, done.graph)
@@ -145,10 +164,15 @@ class _Folded:
     plan: Plan
 
 
-def _folded(graph: Graph, model: Any, replaced: Mapping[int, Array]) -> _Folded:
+def _folded(
+    graph: Graph,
+    model: Any,
+    replaced: Mapping[int, Array],
+    stays: Mapping[str, str] | None = None,
+) -> _Folded:
     draft = Draft(graph)
     layers = layers_by_path(model)
-    plan = Plan(layers, Weights(layers, replaced))
+    plan = Plan(layers, Weights(layers, replaced), stays)
     plan.level(graph, draft, "")
     return _Folded(draft.freeze(), plan)
 

@@ -41,11 +41,13 @@ class Take:
         kind: What `surgery.algebra` calls the layer.
         affine: The map.
         after: Whether it stands behind the layer, or before it.
+        norm: Path of the norm that does it.
     """
 
     kind: str
     affine: Affine
     after: bool
+    norm: str
 
     def applied(self, arrays: LayerWeights) -> LayerWeights:
         """The layer's weights with the map in them."""
@@ -62,6 +64,7 @@ class Plan:
     Args:
         layers: The live layers by path.
         weights: Their weights.
+        stays: Norms that are to stay, by path, with the reason.
 
     Attributes:
         takes: What the layers that take over norms do in their place, in order, by path.
@@ -71,8 +74,10 @@ class Plan:
         constrained: Settings by which a training would change what was folded, by path.
     """
 
-    def __init__(self, layers: Mapping[str, Any], weights: Weights) -> None:
-        self.layers, self.weights = layers, weights
+    def __init__(
+        self, layers: Mapping[str, Any], weights: Weights, stays: Mapping[str, str] | None = None
+    ) -> None:
+        self.layers, self.weights, self.stays = layers, weights, stays or {}
         self.takes: dict[str, list[Take]] = {}
         self.changed: dict[str, Change] = {}
         self.skipped: dict[str, Skip] = {}
@@ -180,7 +185,7 @@ class _Level:
     def _fold_back(self, index: int) -> None:
         route = back(self, index, self._affine(index))
         for part in route.parts:
-            self._take(part, after=True)
+            self._take(part, index, after=True)
         self._remove(index, "folded into {}", route)
 
     def _fold_forward(self, index: int) -> None:
@@ -192,7 +197,7 @@ class _Level:
         if floats is not None and not route.stays:
             raise BlockedError(floats)
         for part in route.parts:
-            self._take(part, after=False)
+            self._take(part, index, after=False)
         if route.stays:
             self._keep_shift(index, affine, route)
         else:
@@ -202,6 +207,8 @@ class _Level:
         """What a norm does, if it does the same whenever the model runs in inference."""
         node, layer = self.graph.nodes[index], self._layer(index)
         self._dtype = layer.compute_dtype
+        if self._where(index) in self._plan.stays:
+            raise BlockedError(self._plan.stays[self._where(index)])
         calls = len(self.graph.calls[node.layer])
         if calls > 1 or self._where(index) in self._plan.shared:
             raise BlockedError("it is shared by several calls")
@@ -225,9 +232,9 @@ class _Level:
             raise BlockedError("its scale or shift is no finite number")
         return Affine(int(layer.axis) % len(shape), len(shape), scale, shift)
 
-    def _take(self, part: Part, after: bool) -> None:
+    def _take(self, part: Part, norm: int, after: bool) -> None:
         node = self.graph.nodes[part.index]
-        take = Take(KINDS[node.class_name], part.affine, after)
+        take = Take(KINDS[node.class_name], part.affine, after, self._where(norm))
         self._plan.takes.setdefault(self._where(part.index), []).append(take)
         if np.any(part.affine.shift) and not node.config.get("use_bias", True):
             self._draft.configure(node.layer, use_bias=True)
