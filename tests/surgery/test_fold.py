@@ -1,5 +1,7 @@
 """Folding: the contract on models of the zoo, each route, each reason, and planted mistakes."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -357,6 +359,104 @@ def test_two_norms_in_a_row():
     done = checked(chain(layers.Conv2D(4, 3), norm("a"), norm("b"), layers.ReLU()), folded=2)
     assert len({change.action for change in done.report.changed}) == 1
     checked(chain(layers.ReLU(), norm("a"), norm("b"), layers.Conv2D(4, 3)), folded=2)
+
+
+def names_of(done):
+    return [node.layer for node in read_graph(done.model).nodes]
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("count", [2, 3])
+def test_norms_in_a_row_before_padding_leave_one_shift(count):
+    named = [norm(name) for name in "abc"[:count]]
+    pool = layers.AveragePooling2D(2, strides=1)
+    linear = layers.Conv2D(4, 3, padding="same", name="linear")
+    done = checked(chain(layers.ReLU(), named[0], pool, *named[1:], linear), folded=count)
+    last = "abc"[count - 1]
+    assert [name for name in names_of(done) if "shift" in name] == [f"{last}_shift"]
+    assert done.report.changed[0].action == (
+        f"folded forward into linear; {last}_shift does its shift too"
+    )
+
+
+def test_a_shift_that_another_reader_needs_stays_before_the_others():
+    inputs = keras.Input((9, 9, 4))
+    x = norm("a")(layers.ReLU()(inputs))
+    y = layers.Conv2D(4, 3, padding="same", name="linear")(norm("b")(x))
+    z = layers.Conv2D(4, 3, padding="same", name="other")(x)
+    done = checked(randomize(keras.Model(inputs, [y, z])), folded=2)
+    assert [name for name in names_of(done) if "shift" in name] == ["a_shift", "b_shift"]
+
+
+def test_a_scale_of_zero_before_a_shift_that_stays():
+    model = chain(layers.ReLU(), norm("a"), norm("b"), layers.Conv2D(4, 3, padding="same"))
+    model.get_layer("a").gamma.assign(np.array([1.0, 0.0, 1.0, 1.0]))
+    (skip,) = checked(model, folded=1).report.skipped
+    assert skip.layer == "a" and "the scale is 0 in 1 channels" in skip.reason
+
+
+def test_norms_of_other_axes_before_a_shift_that_stays():
+    model = chain(layers.ReLU(), norm("a", axis=1), norm("b"), layers.Conv2D(4, 3, padding="same"))
+    (skip,) = checked(model, folded=1).report.skipped
+    assert skip.layer == "a" and "'b' has its channels on another axis" in skip.reason
+
+
+def to_dense(axis=-1, **flatten):
+    flat = layers.Flatten(name="flat", **flatten)
+    parts = [layers.ReLU(), norm(axis=axis), layers.MaxPooling2D(1), flat, layers.Dropout(0.5)]
+    if axis == 1:  # TensorFlow pools no channels that come first on a CPU
+        parts.pop(2)
+    return chain(*parts, layers.Dense(3, name="dense"), shape=(3, 5, 4))
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_forward_through_flatten(axis, data_format):
+    done = checked(to_dense(axis, data_format=data_format))
+    assert done.report.changed[0].action == "folded forward into dense"
+
+
+def test_a_wrong_order_of_flattened_channels_is_caught(monkeypatch):
+    own = passing.flattened
+
+    def turned(graph, node, affine):
+        right = own(graph, node, affine)
+        return replace(right, scale=np.sort(right.scale), shift=np.sort(right.shift))
+
+    monkeypatch.setattr(routes, "flattened", turned)
+    with pytest.raises(PromiseError, match="layer 'dense' differs"):
+        fold(to_dense())
+
+
+def test_what_is_flattened_behind_stays():
+    inputs = keras.Input((3, 5, 4))
+    flat = layers.Flatten(name="flat")(layers.Conv2D(4, 1)(inputs))
+    model = randomize(keras.Model(inputs, layers.ReLU()(norm()(flat))))
+    assert "Flatten 'flat' is in between" in reason(model)
+
+
+def sums(*ways):
+    """The sum of several ways, normalized."""
+    inputs = keras.Input((8, 8, 3))
+    made = []
+    for name, padded in zip("abc", ways, strict=False):
+        x = layers.Conv2D(4, 3 if padded else 1, name=name)(inputs)
+        made.append(layers.ZeroPadding2D(1, name=f"{name}_pad")(x) if padded else x)
+    return randomize(keras.Model(inputs, layers.ReLU()(norm()(layers.Add(name="sum")(made)))))
+
+
+@pytest.mark.parametrize("ways", [(True, False), (False, True), (True, True, False)])
+def test_a_sum_gives_the_shift_to_a_way_without_padding(ways):
+    model = sums(*ways)
+    assert checked(model).report.changed[0].action == f"folded into {', '.join('abc'[: len(ways)])}"
+    takes = folding._folded(read_graph(model), model, {}).plan.takes
+    shifted = [name for name, (take,) in takes.items() if take.affine.shift.any()]
+    assert shifted == ["abc"[ways.index(False)]]
+
+
+def test_a_sum_of_padded_ways_alone_stays():
+    assert "ZeroPadding2D 'a_pad' pads zeros in between" in reason(sums(True, True))
 
 
 def test_between_two_linear_layers_it_goes_back():

@@ -16,7 +16,7 @@ class Standing:
     """A graph in which every linear layer takes a fold."""
 
     def __init__(self, graph):
-        self.graph, self.gone, self.asked = graph, set(), 0
+        self.graph, self.gone, self.alone, self.asked = graph, set(), {}, 0
 
     def problem(self, index):
         self.asked += 1

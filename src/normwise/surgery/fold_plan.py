@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -120,9 +120,10 @@ class _Level:
     """One model without what is around it; see `routes.Standing`."""
 
     def __init__(self, plan: Plan, graph: Graph, draft: Draft, path: str, training: bool) -> None:
-        self.graph, self.gone = graph, set[int]()
+        self.graph, self.gone, self.alone = graph, set[int](), dict[int, Affine]()
         self._plan, self._draft, self._path, self._training = plan, draft, path, training
         self._dtype = ""
+        self._shifts: dict[int, str] = {}
 
     def fold(self) -> None:
         """Back where that is possible, in the order of the network; then forward, from its end."""
@@ -191,17 +192,29 @@ class _Level:
     def _fold_forward(self, index: int) -> None:
         affine = self._affine(index)
         route = forward(self, index, affine)
-        if route.stays and not _fits(affine.shift / affine.scale, self._dtype):
+        joined = {part.index: self._joined(part) for part in route.joined}
+        shifts = [affine.shift / affine.scale] if route.stays else []
+        if not all(_fits(s, self._dtype) for s in [*shifts, *(a.shift for a in joined.values())]):
             raise BlockedError("its shift is too large for its scale to stand alone")
         floats = makes_floats(self.graph.spec(self.graph.nodes[index].inputs[0]))
         if floats is not None and not route.stays:
             raise BlockedError(floats)
         for part in route.parts:
             self._take(part, index, after=False)
+        for other, shift in joined.items():
+            self.alone[other] = shift
+            self._draft.configure(self._shifts[other], offset=_as_offset(shift))
         if route.stays:
             self._keep_shift(index, affine, route)
         else:
-            self._remove(index, "folded forward into {}", route)
+            too = [self._shifts[p.index] for p in route.joined if np.any(p.affine.shift)]
+            also = f"; {', '.join(too)} does its shift too" if too else ""
+            self._remove(index, f"folded forward into {{}}{also}", route)
+
+    def _joined(self, part: Part) -> Affine:
+        """What a shift that stands alone adds where it does that of a norm before it, too."""
+        alone = self.alone[part.index]
+        return replace(alone, shift=(alone.shift + part.affine.shift) / part.affine.scale)
 
     def _affine(self, index: int) -> Affine:
         """What a norm does, if it does the same whenever the model runs in inference."""
@@ -262,9 +275,10 @@ class _Level:
     def _keep_shift(self, index: int, affine: Affine, route: Route) -> None:
         node = self._draft.nodes[index]
         name = self._draft.free_name(f"{node.layer}_shift")
-        behind = affine.rank - 1 - affine.axis
-        offset = (affine.shift / affine.scale).reshape(-1, *[1] * behind)
-        config = {"scale": 1.0, "offset": offset.tolist(), "dtype": node.config.get("dtype")}
+        shift = replace(affine, shift=affine.shift / affine.scale)
+        self.alone[index], self._shifts[index] = shift, name
+        offset, dtype = _as_offset(shift), node.config.get("dtype")
+        config = {"scale": 1.0, "offset": offset, "dtype": dtype}
         self._draft.insert(node.inputs[0], [index], name, "Rescaling", config)
         self._draft.remove(index)
         self._change(
@@ -300,6 +314,12 @@ def _constraints(node: Node) -> list[str]:
     lacks = () if config.get("use_bias", True) else ("bias_constraint",)
     named = [k for k in config if k.endswith("_constraint") and config[k] and k not in lacks]
     return named if config.get("trainable", True) else []
+
+
+def _as_offset(shift: Affine) -> list[Any]:
+    """A shift of each channel as a setting of a `Rescaling`."""
+    found: list[Any] = shift.shift.reshape(-1, *[1] * (shift.rank - 1 - shift.axis)).tolist()
+    return found
 
 
 def _fits(values: Doubles, dtype: str) -> bool:

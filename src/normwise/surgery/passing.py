@@ -2,7 +2,8 @@
 
 A map s x + t of every channel changes places with average pooling, up-sampling, cropping, global
 averages and what does nothing in inference; with maxima where s is positive; with zero padding
-only if t is zero. A concatenation parts it, or widens it by channels that it leaves alone.
+only if t is zero. A concatenation parts it, or widens it by channels that it leaves alone; behind
+`Flatten` each value has the map of the channel that it came from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from normwise.graph.catalogue import activation_of, data_format
+from normwise.graph.catalogue import Role, activation_of, data_format, role_of
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec
 from normwise.surgery.algebra import Doubles
 
@@ -127,8 +128,11 @@ def parted(graph: Graph, node: Node, affine: Affine) -> list[tuple[Tensor, Affin
         ranks = {len(graph.spec(tensor).shape or ()) for tensor in node.inputs}
         if ranks != {affine.rank}:
             raise BlockedError(f"{_said(node)} adds tensors of several ranks")
-        rest = without_shift(affine)
-        return [(t, affine if i == 0 else rest) for i, t in enumerate(node.inputs)]
+        rest, shifts = without_shift(affine), _ways_of_shifts(graph)
+        # One of them takes the shift: the first before which no zeros are padded.
+        ways = (i for i, tensor in enumerate(node.inputs) if shifts[tensor.node])
+        chosen = next(ways, 0)
+        return [(t, affine if i == chosen else rest) for i, t in enumerate(node.inputs)]
     if concatenated_axis(node, affine.rank) != affine.axis:
         return [(tensor, affine) for tensor in node.inputs]
     maps, start = [], 0
@@ -137,6 +141,41 @@ def parted(graph: Graph, node: Node, affine: Affine) -> list[tuple[Tensor, Affin
         maps.append((tensor, replace(affine, scale=affine.scale[part], shift=affine.shift[part])))
         start += width
     return maps
+
+
+def _ways_of_shifts(graph: Graph) -> Sequence[bool]:
+    """For each node whether what lies before it, up to linear layers, lets a shift pass."""
+    if _IN_GRAPH not in graph.memo:
+        found: list[bool] = []
+        for node, producers in zip(graph.nodes, graph.producers, strict=True):
+            before = [found[index] for index in producers]
+            passes = any(before) if node.class_name == "Add" else all(before)
+            found.append(role_of(node) is Role.LINEAR or (passes and not pads_zeros(node)))
+        graph.memo[_IN_GRAPH] = tuple(found)
+    ways: Sequence[bool] = graph.memo[_IN_GRAPH]
+    return ways
+
+
+_IN_GRAPH = "ways of shifts back to linear layers"
+
+
+def flattened(graph: Graph, node: Node, affine: Affine) -> Affine:
+    """A map of what `Flatten` reads as a map of its result: each value has that of its channel.
+
+    Raises:
+        BlockedError: A size isn't known.
+    """
+    shape = graph.spec(node.inputs[0]).shape
+    sizes = [size for size in (shape or ())[1:] if size is not None]
+    if shape is None or len(sizes) != affine.rank - 1 or affine.axis == 0:
+        raise BlockedError(f"{_said(node)} flattens axes of unknown sizes")
+    along = [1] * len(sizes)
+    along[affine.axis - 1] = -1
+    channels = np.broadcast_to(np.arange(len(affine.scale)).reshape(along), sizes)
+    if data_format(node) == "channels_first":  # then Keras puts the channels last before
+        channels = np.moveaxis(channels, 0, -1)
+    order = channels.reshape(-1)
+    return Affine(1, 2, affine.scale[order], affine.shift[order])
 
 
 def widened(graph: Graph, node: Node, tensor: Tensor, affine: Affine) -> Affine:

@@ -20,6 +20,7 @@ from normwise.surgery.passing import (
     Affine,
     BlockedError,
     both,
+    flattened,
     is_keras,
     pads_zeros,
     parted,
@@ -60,11 +61,14 @@ class Route:
         parts: The linear layers that take it over.
         stays: Whether the shift has to stay where the norm was.
         others: Calls that make other numbers then: those between, and back the linear ones too.
+        joined: Maps of what norms read of which a shift stands alone already: it does that of the map,
+            too, and is divided by the scale, which goes on from there.
     """
 
     parts: tuple[Part, ...]
     stays: bool = False
     others: tuple[int, ...] = ()
+    joined: tuple[Part, ...] = ()
 
 
 class Standing(Protocol):
@@ -73,6 +77,8 @@ class Standing(Protocol):
     graph: Graph
     gone: set[int]
     """Norms that are folded whole."""
+    alone: dict[int, Affine]
+    """Norms of which the shift was left, alone: what it adds, in the place of what they did."""
 
     def problem(self, index: int) -> str | None:
         """Why a linear layer can't take a fold, None if it can."""
@@ -103,17 +109,23 @@ def forward(standing: Standing, index: int, affine: Affine) -> Route:
     """The route forward from a norm; as for `back`."""
     walk = _Walk(standing)
     walk.forward(Tensor(index), affine)
-    stays = walk.pads and bool(np.any(affine.shift))
     others = tuple(walk.others)
-    if not stays:
-        return Route(tuple(walk.parts), others=others)
+    if not walk.pads:
+        return Route(tuple(walk.parts), others=others, joined=tuple(walk.joined))
+    _refuse_zeros(affine)
+    parts, joined = (
+        tuple(Part(part.index, without_shift(part.affine)) for part in found)
+        for found in (walk.parts, walk.joined)
+    )
+    return Route(parts, stays=True, others=others, joined=joined)
+
+
+def _refuse_zeros(affine: Affine) -> None:
     if not np.all(affine.scale):
         raise BlockedError(
             "zeros are padded before the next linear layer, so the shift has to stand alone, and "
             f"the scale is 0 in {int((affine.scale == 0).sum())} channels"
         )
-    parts = tuple(Part(part.index, without_shift(part.affine)) for part in walk.parts)
-    return Route(parts, stays=True, others=others)
 
 
 class _Walk:
@@ -122,7 +134,9 @@ class _Walk:
     def __init__(self, standing: Standing) -> None:
         self._standing, self._graph = standing, standing.graph
         self.parts: list[Part] = []
+        self.joined: list[Part] = []
         self.pads = False
+        """Whether a shift would come to where zeros are padded."""
         self.others: list[int] = []
 
     def back(self, tensor: Tensor, affine: Affine) -> None:
@@ -169,12 +183,16 @@ class _Walk:
             node = self._graph.nodes[reader]
             if reader in self._standing.gone:
                 yield Tensor(reader), affine
+            elif reader in self._standing.alone:
+                yield Tensor(reader), self._join(reader, affine)
             elif is_linear(node):
                 self._take(reader, affine, after=False)
             elif node.class_name == "Concatenate" and is_keras(node):
                 yield Tensor(reader), widened(self._graph, node, tensor, affine)
+            elif node.class_name == "Flatten" and is_keras(node):
+                yield Tensor(reader), flattened(self._graph, node, affine)
             elif pads_zeros(node):
-                self.pads = True
+                self.pads |= bool(np.any(affine.shift))
                 yield Tensor(reader), through(node, without_shift(affine), forward=True)
             else:
                 _only_input(node)
@@ -191,8 +209,17 @@ class _Walk:
             raise BlockedError(f"{node.name!r} has its channels on another axis")
         if len(affine.scale) != self._standing.channels(index, made=after):
             raise BlockedError(f"{node.name!r} has another number of channels")
-        self.pads |= not after and not reads_whole_windows(node)
+        whole = after or reads_whole_windows(node)
+        self.pads |= not whole and bool(np.any(affine.shift))
         self.parts.append(Part(index, affine))
+
+    def _join(self, index: int, affine: Affine) -> Affine:
+        if affine.axis != self._standing.alone[index].axis:
+            node = self._graph.nodes[index]
+            raise BlockedError(f"{node.name!r} has its channels on another axis")
+        _refuse_zeros(affine)
+        self.joined.append(Part(index, affine))
+        return without_shift(affine)
 
     def _readings(self, tensor: Tensor) -> int:
         """How often a tensor is read, by calls and as an output."""

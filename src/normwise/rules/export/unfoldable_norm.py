@@ -4,7 +4,8 @@
 Finds batch norms that can become part of no linear layer, neither before them nor after them.
 Before: every way back ends, through pooling, up-sampling or concatenation that nothing else reads,
 in a linear layer without an activation that nothing else reads. After: every way on ends likewise
-in a linear layer. Neither layer nor norm may be called twice. It only notes them, all in one.
+in a linear layer, also through `Flatten`. Neither layer nor norm may be called twice. It only notes
+them, all in one.
 
 ## Why is this bad
 In inference a batch norm is a scale and a shift, which costs nothing as part of a convolution and a
@@ -85,15 +86,16 @@ def _takes(context: Context, index: int) -> bool:
     return known and _is_alone(context, index)
 
 
-def _is_open(context: Context, index: int, sums: bool) -> bool:
-    """Whether a scale and a shift pass a node; a sum only on the way back.
+def _is_open(context: Context, index: int, back: bool) -> bool:
+    """Whether a scale and a shift pass a node; a sum only on the way back, `Flatten` only behind.
 
     They pass another batch norm that goes the same way.
     """
     name, role = context.nodes[index].class_name, context.roles[index]
-    joins = name == "Concatenate" or (sums and name == "Add")
+    joins = name == "Concatenate" or (back and name == "Add")
+    flattens = name == "Flatten" and not back
     folds = name in BATCH_NORMS and role is Role.NORM and _is_alone(context, index)
-    return role in _OPEN or folds or (role is Role.MERGE and joins)
+    return role in _OPEN or folds or flattens or (role is Role.MERGE and joins)
 
 
 def _back(context: Context) -> list[bool]:
@@ -102,7 +104,7 @@ def _back(context: Context) -> list[bool]:
     for index in range(len(context.nodes)):
         alone = index not in context.outputs and len(context.graph.consumers[index]) == 1
         linear = _takes(context, index) and context.activations[index] is None
-        passes = _is_open(context, index, sums=True) and _all(context, index, found)
+        passes = _is_open(context, index, back=True) and _all(context, index, found)
         found.append(alone and (linear or passes))
     return found
 
@@ -116,7 +118,7 @@ def _forward(context: Context) -> list[bool]:
             bool(readers)
             and index not in context.outputs
             and all(
-                _takes(context, r) or (_is_open(context, r, sums=False) and found[r])
+                _takes(context, r) or (_is_open(context, r, back=False) and found[r])
                 for r in readers
             )
         )
@@ -162,6 +164,13 @@ def _into_the_next_layers() -> Context:
     return net.context(net.conv(1, net.add("Concatenate", net.add("MaxPooling2D", x), y)))
 
 
+def _flattened() -> Context:
+    """A norm after an activation and before the dense layers of a classifier."""
+    net = Sketch()
+    x = net.norm(net.conv(8, net.input(32, 32, 3), activation="relu"))
+    return net.context(net.dense(1, net.add("Flatten", net.add("MaxPooling2D", x))))
+
+
 def _joined_before() -> Context:
     """A norm after a concatenation of convolutions that nothing else reads."""
     net = Sketch()
@@ -193,5 +202,5 @@ RULE = Rule(
         Invalid(_between_activations, ("norm",)),
         Invalid(_called_twice, ("norm",)),
     ),
-    valid=(_usual, _into_the_next_layers, _joined_before, _other_norms),
+    valid=(_usual, _into_the_next_layers, _flattened, _joined_before, _other_norms),
 )
