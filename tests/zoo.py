@@ -353,6 +353,30 @@ def odd_names() -> Any:
     return keras.Model(inputs, conv(1, name="Ende äöü")(x), name="odd names")
 
 
+def sequential_augmented() -> Any:
+    """No rule tells the shape of what turns images, and everything comes from it."""
+    parts = [layers.RandomRotation(0.1, seed=1), layers.Rescaling(1 / 255)]
+    parts += [conv(4, activation="relu"), layers.Flatten()]
+    parts += [layers.Dense(5, activation="relu"), layers.Dense(2)]
+    return keras.Sequential([image(), *parts], name="sequential_augmented")
+
+
+def sequential_of_tokens() -> Any:
+    parts = [layers.Embedding(11, 4), layers.LSTM(6)]
+    parts += [layers.Dense(5, activation="relu"), layers.Dense(2)]
+    tokens = keras.Input((7,), dtype="int32", name="tokens")
+    return keras.Sequential([tokens, *parts], name="sequential_of_tokens")
+
+
+def sequential_of_steps() -> Any:
+    """Inside a functional model, built by its call."""
+    parts = [layers.TimeDistributed(layers.Dense(4), name="each"), layers.GRU(6, name="gru")]
+    parts += [layers.Dense(5, activation="relu", name="mix")]
+    inputs = keras.Input((5, 3))
+    inner = keras.Sequential(parts, name="steps")
+    return keras.Model(inputs, layers.Dense(2)(inner(inputs)), name="sequential_of_steps")
+
+
 ZOO: dict[str, Callable[[], Any]] = {
     function.__name__: function
     for function in (
@@ -395,6 +419,9 @@ ZOO: dict[str, Callable[[], Any]] = {
         pass_through,
         free_size,
         odd_names,
+        sequential_augmented,
+        sequential_of_tokens,
+        sequential_of_steps,
     )
 }
 """Every member by its name."""
@@ -407,6 +434,9 @@ UNCOUNTED = frozenset(
         "custom_without_config",
         "time_distributed",
         "integer_input",
+        "sequential_augmented",
+        "sequential_of_tokens",
+        "sequential_of_steps",
     }
 )
 """Members with a layer whose parameters can't be told from its configuration."""

@@ -17,7 +17,8 @@ layers, ops = keras.layers, keras.ops
 # Nothing but Keras' own code knows what these make.
 UNKNOWN = frozenset(
     """keyword_tensors operations slices several_outputs split_op lambda_layer
-    custom_without_config time_distributed""".split()  # noqa: SIM905 - a list of words
+    custom_without_config time_distributed sequential_augmented sequential_of_tokens
+    sequential_of_steps""".split()  # noqa: SIM905 - a list of words
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from normwise.errors import ModelReadError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, tensors_in
-from normwise.graph.shapes import with_shapes
+from normwise.graph.shapes import shaped, with_shapes
 from normwise.keras_format.bounds import MAX_CALLS, refuse_nested_excess, refuse_nesting
 from normwise.keras_format.layer_config import (
     call_of,
@@ -30,6 +30,7 @@ from normwise.keras_format.references import (
     map_references,
     references_in,
     shape_of,
+    spec_of,
 )
 from normwise.keras_format.wiring import (
     Key,
@@ -191,11 +192,15 @@ def _sequential(
     nodes: list[Node] = []
     if not layers or layers[0]["class_name"] != "InputLayer":
         nodes.append(_implied_input(config, layers))
-    for layer in layers:
+    for place, layer in enumerate(layers):
         template = _template(layer, source, depth)
         args = (Tensor(len(nodes) - 1),) if nodes else ()
-        outputs = template.outputs if not nodes else (TensorSpec(),)
-        nodes.append(replace(template, args=args, outputs=outputs))
+        told = tuple(spec_of(spec) for spec in layer.get("outputs", ())) or (TensorSpec(),)
+        outputs = told if nodes else template.outputs
+        node = shaped(template.changed(args=args, outputs=outputs), nodes)
+        if node.shape is None and place + 1 < len(layers):
+            node = node.changed(outputs=(_read_by(layers[place + 1], node),))
+        nodes.append(node)
     return Graph(
         str(config.get("name", "sequential")),
         str(serialized["class_name"]),
@@ -204,6 +209,13 @@ def _sequential(
         Tensor(len(nodes) - 1),
         source,
     )
+
+
+def _read_by(layer: Mapping[str, Any], before: Node) -> TensorSpec:
+    """What a layer was built for, which a file tells of most: what the one before it makes."""
+    built = layer.get("build_config")
+    shape = shape_of(built.get("input_shape")) if isinstance(built, MAPPINGS) else None
+    return replace(before.outputs[0], shape=shape)
 
 
 def _implied_input(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Node:

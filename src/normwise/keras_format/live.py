@@ -88,7 +88,8 @@ def is_model(operation: Any) -> bool:
 def _sequential(model: Any) -> dict[str, Any]:
     # `model.layers` leaves the input out; an unbuilt model has none.
     inputs = list(getattr(model, "inputs", None) or [])
-    layers = [_layer(layer) for layer in model.layers]
+    made = _made_in_turn(model)
+    layers = [{**_layer(layer), **made.get(id(layer), {})} for layer in model.layers]
     if inputs:
         first = _layer(inputs[0]._keras_history.operation)
         layers.insert(0, first)
@@ -96,6 +97,20 @@ def _sequential(model: Any) -> dict[str, Any]:
         "class_name": "Sequential",
         "module": "keras",
         "config": {"name": model.name, "layers": layers},
+    }
+
+
+def _made_in_turn(model: Any) -> dict[int, dict[str, Any]]:
+    """What each layer of a Sequential model makes in it, by the layer's `id`; none unbuilt."""
+    inner = getattr(model, "_functional", None)
+    if inner is None:
+        return {}
+    calls = _calls(inner)
+    return {
+        id(operation): {"outputs": [_spec(tensor) for tensor in node.output_tensors]}
+        for operation in inner.operations
+        for node in operation._inbound_nodes
+        if id(node) in calls
     }
 
 

@@ -80,11 +80,13 @@ def _loss(  # noqa: PLR0911 - one reason, one return
     if constraint:
         return f"{taker.name} has a {constraint}, which would undo it in the first training step"
     shape = read.shape
+    if shape is None:
+        return f"the number of channels of {read.name} is not known"
     axis = node.config.get("axis", -1)
     own = (
         taker.config.get("axis", -1) if _is_batch_norm(taker) else output_channel_axis(flat, before)
     )
-    if shape is None or axis % len(shape) != own % len(shape):
+    if axis % len(shape) != own % len(shape):
         return "it doesn't normalize the channels"
     return None
 
