@@ -11,6 +11,8 @@ from normwise.graph.catalogue import (
     activation_of,
     data_format,
     has_bias,
+    makes_last_axis,
+    own_channel_axis,
     role_of,
 )
 from normwise.graph.graph import Node, freeze
@@ -141,3 +143,22 @@ def test_data_formats() -> None:
     nodes = read_graph(built("channels_first")).nodes
     assert {data_format(n) for n in nodes if n.class_name == "Conv2D"} == {"channels_first"}
     assert data_format(node_of(layers.ReLU())) == "channels_last"
+
+
+@pytest.mark.parametrize(
+    ("layer", "last"),
+    [
+        (layers.Dense(3), True),
+        (layers.EinsumDense("bhwc,cd->bhwd", (None, None, 3)), True),
+        (layers.EinsumDense("bhwc,hd->bdwc", (3, None, 4)), False),
+        (conv(3), False),
+    ],
+)
+def test_what_is_made_on_the_last_axis(layer: keras.layers.Layer, last: bool) -> None:
+    node = node_of(layer)
+    assert makes_last_axis(node) == last
+    assert own_channel_axis(node, 4) == (-1 if last or node.class_name == "Conv2D" else None)
+
+
+def test_of_two_axes_a_dense_layer_says_nothing() -> None:
+    assert own_channel_axis(node_of(layers.Dense(3)), 2) is None

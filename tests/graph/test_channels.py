@@ -80,3 +80,36 @@ def test_channels_first_series_have_their_channels_behind_time():
     assert output_channel_axis(graph, 0) == 2
     assert [channels_of(graph, index) for index in range(4)] == [3, 8, 8, 6]
     assert channel_axis(graph, 2) == 2
+
+
+def test_a_dense_layer_has_its_channels_last():
+    net = Sketch()
+    settings = {"filters": 16, "kernel_size": (3,), "padding": "same"}
+    x = net.add("Conv1D", net.input(8, 32), name="a", data_format="channels_first", **settings)
+    x = net.dense(24, net.add("Permute", x, dims=(2, 1)), activation="relu", name="mix")
+    graph = net.graph(net.relu(x, name="end"))
+    own = nodes(graph)
+    assert output_channel_axis(graph, own["a"]) == 1
+    assert output_channel_axis(graph, own["mix"]) == channel_axis(graph, own["end"]) == -1
+    assert channels_of(graph, own["mix"]) == 24
+
+
+def test_what_is_behind_a_permutation_tells_its_axis():
+    net = Sketch()
+    x = net.conv(4, net.input(3, 8, 6), data_format="channels_first")
+    x = net.relu(net.add("Permute", x, dims=(2, 3, 1), name="last"), name="between")
+    x = net.norm(net.add("Permute", x, dims=(3, 1, 2), name="first"), axis=1, name="norm")
+    graph = net.graph(net.conv(4, x, data_format="channels_first"))
+    own = nodes(graph)
+    assert output_channel_axis(graph, own["last"]) == channel_axis(graph, own["between"]) == -1
+    assert output_channel_axis(graph, own["first"]) == channel_axis(graph, own["norm"]) == 1
+    assert channels_of(graph, own["norm"]) == 4
+
+
+def test_a_dense_layer_of_two_axes_says_nothing_of_what_is_made_of_them():
+    net = Sketch()
+    x = net.conv(4, net.input(3, 8, 6), data_format="channels_first")
+    gate = net.dense(4, net.add("GlobalAveragePooling2D", x, data_format="channels_first"))
+    gate = net.add("Reshape", gate, target_shape=(4, 1, 1))
+    graph = net.graph(net.add("Multiply", net.relu(net.relu(net.relu(x))), gate, name="scaled"))
+    assert output_channel_axis(graph, nodes(graph)["scaled"]) == 1

@@ -95,3 +95,19 @@ def test_where_a_layer_has_its_channels(layer, axis):
     made = layer()
     made.build((None, 3, 4, 5))
     assert channel_axis(made) == axis
+
+
+@pytest.mark.backends
+def test_a_norm_of_a_dense_layer_is_over_what_it_makes():
+    """Behind a layer whose channels come first, too."""
+    inputs = keras.Input((3, 5, 4))
+    x = layers.SeparableConv2D(6, 2, activation="relu", data_format=FIRST, name="conv")(inputs)
+    x = layers.Dense(7, activation="relu", name="mix")(layers.Permute((2, 3, 1))(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = shaken(keras.Model(inputs, layers.Dense(1, name="head")(x)))
+    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    norms = [done.model.get_layer(name) for name in ("conv_norm", "mix_norm")]
+    assert [(norm.axis, tuple(norm.gamma.shape)) for norm in norms] == [(1, (6,)), (-1, (7,))]
+    assert not done.model.get_layer("mix").use_bias
+    plain = place(shaken(done.model), NormPlan.parse("none")).report
+    assert not plain.skipped and len(plain.changed) == 2

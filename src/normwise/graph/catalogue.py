@@ -229,6 +229,30 @@ def channels_first_axis(node: Node, rank: int | None) -> int:
     return 1 if rank is None or space is None else max(1, rank - space - 1)
 
 
+def makes_last_axis(node: Node) -> bool:
+    """Whether a call makes its channels on the last axis, whatever stands around it."""
+    if node.class_name != "EinsumDense":
+        return node.class_name in {"Dense", "Embedding"}
+    read, _, made = str(node.config.get("equation")).partition("->")
+    return made[-1:] in tuple(read.rpartition(",")[2])
+
+
+def own_channel_axis(node: Node, rank: int | None) -> int | None:
+    """The channel axis that a layer has by its kind or its settings, None where neither tells.
+
+    Of two axes only one can be that of the channels, so a dense layer says nothing new there.
+
+    Args:
+        node: The layer.
+        rank: The number of the tensor's axes, batch included; None where unknown.
+    """
+    if makes_last_axis(node):
+        return None if rank == 2 else -1
+    if "data_format" not in node.config:
+        return None
+    return channels_first_axis(node, rank) if data_format(node) == "channels_first" else -1
+
+
 def regularizes_activity(node: Node) -> bool:
     """Whether a penalty of the training depends on what the call makes."""
     # Keras writes that of this class by its factors alone.

@@ -1,6 +1,7 @@
 """Which axis of a tensor holds its channels, and what its other axes measure.
 
-Only some layers say it (`data_format`); the others keep the order of what they read.
+Only some layers say it (`data_format`, or dense ones, which have them last); the others keep the
+order of what they read.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,8 +10,7 @@ from normwise.graph.catalogue import (
     JOIN_STEPS,
     SPLIT_STEPS,
     Role,
-    channels_first_axis,
-    data_format,
+    own_channel_axis,
     role_of,
     roles_of,
 )
@@ -21,13 +21,14 @@ def channel_axis(graph: Graph, index: int) -> int:
     """The channel axis of what a node reads: 1 behind a `channels_first` layer, else -1.
 
     Behind time too where the layer is of series, as `ConvLSTM2D`: then it is 2. Where no layer
-    before it says anything, its inputs' channels are where the first layers that read these say.
+    before it says anything, its inputs' channels are where the first layers that read these say;
+    those behind a permutation are, too.
     """
     if _AXES not in graph.memo:
         order = range(len(graph.nodes))
-        said = _nearest(graph, order, graph.producers, _told, _any)
-        of_inputs = _nearest(graph, order, graph.producers, _of_input, _keeps_axes)
-        graph.memo[_AXES] = tuple(map(_known, said, of_inputs))
+        said = _nearest(graph, order, graph.producers, _told, _permutes_nothing)
+        from_start = _nearest(graph, order, graph.producers, _of_start, _keeps_axes)
+        graph.memo[_AXES] = tuple(map(_known, said, from_start))
     axes: tuple[int, ...] = graph.memo[_AXES]
     return axes[index]
 
@@ -38,19 +39,27 @@ _AXES = "channel axes of what nodes read"
 def output_channel_axis(graph: Graph, index: int) -> int:
     """The channel axis of what a node makes.
 
-    An input says nothing itself; the first layers that read it tell.
+    An input says nothing itself, nor does a permutation; the first layers that read it tell.
     """
     told = _told(graph, index)
     if told is not None:
         return told
-    if role_of(graph.nodes[index]) is not Role.INPUT:
+    if not _starts(graph, index):
         return channel_axis(graph, index)
-    return _known(_of_input(graph, index))
+    return _known(_of_start(graph, index))
 
 
-def _of_input(graph: Graph, index: int) -> int | None:
-    """The channel axis of an input, None where no layer behind it tells, and for other nodes."""
-    if roles_of(graph)[index] is not Role.INPUT:
+def _starts(graph: Graph, index: int) -> bool:
+    """Whether nothing that was said before a node holds of what it makes."""
+    return roles_of(graph)[index] is Role.INPUT or not _permutes_nothing(graph, index)
+
+
+def _of_start(graph: Graph, index: int) -> int | None:
+    """The channel axis of an input or permutation, None where no layer behind it tells.
+
+    None for other nodes, too.
+    """
+    if not _starts(graph, index):
         return None
     if _READERS not in graph.memo:
         behind = reversed(range(len(graph.nodes)))
@@ -67,8 +76,8 @@ def _known(*axes: int | None) -> int:
     return next((axis for axis in axes if axis is not None), -1)
 
 
-def _any(graph: Graph, index: int) -> bool:
-    return True
+def _permutes_nothing(graph: Graph, index: int) -> bool:
+    return graph.nodes[index].class_name not in _PERMUTATIONS
 
 
 def _keeps_axes(graph: Graph, index: int) -> bool:
@@ -77,7 +86,8 @@ def _keeps_axes(graph: Graph, index: int) -> bool:
     return not moves and roles_of(graph)[index] is not Role.SHAPE
 
 
-_MOVES = frozenset({"Moveaxis", "Swapaxes", "ExpandDims", SPLIT_STEPS, JOIN_STEPS})
+_PERMUTATIONS = frozenset({"Permute", "Transpose", "Moveaxis", "Swapaxes"})
+_MOVES = _PERMUTATIONS | {"ExpandDims", SPLIT_STEPS, JOIN_STEPS}
 
 
 def _nearest(
@@ -133,11 +143,8 @@ def _said(graph: Graph, index: int) -> int | None:
 
 
 def _axis(node: Node, maker: Node) -> int | None:
-    """The channel axis that the settings of a layer name, of a tensor that some node makes."""
-    if "data_format" not in node.config:
-        return None
-    rank = None if maker.shape is None else len(maker.shape)
-    return channels_first_axis(node, rank) if data_format(node) == "channels_first" else -1
+    """The channel axis that a layer names, of a tensor that some node makes."""
+    return own_channel_axis(node, None if maker.shape is None else len(maker.shape))
 
 
 def channels_of(graph: Graph, index: int) -> int | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from normwise.graph.catalogue import Role, activation_of, role_of, spatial_rank
+from normwise.graph.catalogue import Role, activation_of, own_channel_axis, role_of, spatial_rank
 from normwise.graph.graph import Graph, Node, Tensor
 from normwise.graph.layer_shapes import pair
 from normwise.surgery.passing import (
@@ -24,7 +24,6 @@ from normwise.surgery.passing import (
     is_keras,
     pads_zeros,
     parted,
-    spatial_channel_axis,
     through,
     widened,
     without_shift,
@@ -249,7 +248,8 @@ def _joins(node: Node) -> bool:
 
 
 def _channel_axis(node: Node, rank: int) -> int:
-    return rank - 1 if node.class_name == "Dense" else spatial_channel_axis(node, rank)
+    axis = own_channel_axis(node, rank)
+    return rank - 1 if axis is None else axis % rank
 
 
 def _only_input(node: Node) -> Tensor:

@@ -15,6 +15,7 @@ from normwise.graph.catalogue import (
     Role,
     channels_first_axis,
     data_format,
+    makes_last_axis,
 )
 from normwise.graph.graph import Graph, Node
 
@@ -80,7 +81,7 @@ def _made(
             axis = channels_first_axis(node, rank) if first else (rank or 0) - 1
             return ChannelAxis(axis, index)
         return None
-    if node.class_name in {"Dense", "Embedding"}:
+    if makes_last_axis(node):
         return None if rank is None else ChannelAxis(rank - 1)
     return _agreed(read) if _keeps_order(node, role) else None
 
