@@ -51,3 +51,15 @@ def test_a_normalization_over_another_axis_cancels_nothing():
     model = shaken(keras.Model(inputs, conv(2, name="head")(layers.ReLU()(x))))
     done = place(model, PLAN, EditSettings(drop_bias=True))
     assert not dropped(done) and done.model.get_layer("a").use_bias
+
+
+@pytest.mark.parametrize("chosen", ["b", "b_bn", "b_relu"])
+def test_the_biases_of_other_layers_than_those_named_stay(chosen):
+    inputs = x = image(3)
+    for name in "ab":
+        x = layers.BatchNormalization(name=f"{name}_bn")(conv(4, name=name)(x))
+        x = layers.ReLU(name=f"{name}_relu")(x)
+    model = shaken(keras.Model(inputs, conv(2, name="head")(x)))
+    done = place(model, PLAN, Settings(drop_bias=True), layers=chosen)
+    assert dropped(done) == {"b"} and done.model.get_layer("a").use_bias
+    assert dropped(place(model, PLAN, Settings(drop_bias=True))) == {"a", "b"}

@@ -20,7 +20,7 @@ from normwise.graph.graph import Graph
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
 from normwise.surgery.bias import drop_biases
-from normwise.surgery.edits import Edit, How, Where, edits_of, wants_of
+from normwise.surgery.edits import Edit, How, Want, Where, edit_owners, edits_of, wants_of
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Skip
 from normwise.surgery.sites import IN_ANOTHER, Site, name_of, place_text, site_of
@@ -175,10 +175,20 @@ def _round(work: Work, wish: _Wish, made: Mapping[Asked, None]) -> _Round:
         _make(work, site, wish, done)
     changes = list(done.changed)
     if work.settings.drop_bias:
-        changes += drop_biases(work, wants_of(work.placement, wish.plan))
+        changes += drop_biases(work, _chosen_wants(work, wish))
     changes += keep_output_names(work)
     done.changed = dict.fromkeys(changes)
     return done
+
+
+def _chosen_wants(work: Work, wish: _Wish) -> list[Want]:
+    """The places that the plan wants normalized and that are for layers of the wished names."""
+    chosen = _chosen(work, wish.layers)
+    return [
+        want
+        for want in wants_of(work.placement, wish.plan)
+        if chosen(edit_owners(work.placement, Edit(How.INSERT, want)) | want.stands)
+    ]
 
 
 def _refuse_missing_layers(work: Work, pattern: str | None) -> None:
