@@ -322,6 +322,21 @@ def test_new_layers_take_the_policy_and_the_flag_of_their_neighbour():
     assert norm.trainable is False and done.model.get_layer("half_relu").compute_dtype == "bfloat16"
 
 
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("frozen", ["inner", "outer"])
+def test_new_layers_of_what_has_no_flag_take_that_of_their_model(frozen, trained):
+    inner_in = image(4, name="start")
+    inner = keras.Model(inner_in, layers.ReLU()(inner_in + conv(4)(inner_in)), name="inner")
+    inputs = image(4, name="image")
+    model = keras.Model(inputs, conv(1, name="head")(inner(inputs)))
+    (inner if frozen == "inner" else model).trainable = trained
+    done = placed(model, "batch@input+after-merge")
+    flags = {layer.name: layer.trainable for layer in done.model._flatten_layers()}
+    (sum_norm,) = norms_of(done.model) - {"image_norm"}
+    assert flags["image_norm"] == (trained or frozen == "inner")
+    assert flags[sum_norm.removeprefix("inner/")] == trained
+
+
 def test_whole_numbers_are_not_normalized():
     model = ZOO["integer_input"]()
     done = placed(model, "batch@input")

@@ -97,6 +97,7 @@ def replay(
         [
             (None if path in work.flagged else done.origins.get(path), layer)
             for path, layer in done.layers.items()
+            if path not in work.unflagged
         ],
     )
     done.transfer(Weights(done.sources, replaced))
@@ -132,6 +133,8 @@ class _Replay:
         self.changed: set[str] = set()
         self.flagged: set[str] = set()
         """Layers for which the graph says otherwise than the source whether they are trained."""
+        self.unflagged: set[str] = set()
+        """New layers for which it doesn't say it: they are trained where their model is."""
         self.told: dict[int, tuple[str, str]] = {}
         self.notes: list[str] = []
         self.unfinished: list[Callable[[], None]] = []
@@ -226,6 +229,7 @@ class _Replay:
         source = operations.get(known[node.layer].layer) if node.layer in known else None
         if source is None:
             layer = new_layer(node.class_name, {**thaw(node.config), "name": node.layer}, where)
+            self.unflagged.update([] if "trainable" in node.config else [where])
         else:
             layer = self._copy(node, known[node.layer], source, where)
             if node.model is not None:

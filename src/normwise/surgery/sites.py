@@ -165,7 +165,10 @@ def class_of(spec: NormSpec) -> str:
 
 
 def layer_config(work: Work, spec: NormSpec, tensor: int, channels: int) -> dict[str, Any]:
-    """Configuration of a new normalization of what a node makes."""
+    """Configuration of a new normalization of what a node makes.
+
+    Where that node has no flag of its own (`x + y`, an input), that of its model holds.
+    """
     config: dict[str, Any] = dict(config_of(spec))
     axis = output_channel_axis(work.flat, tensor)
     if axis != -1:
@@ -173,7 +176,8 @@ def layer_config(work: Work, spec: NormSpec, tensor: int, channels: int) -> dict
     if spec.kind == "standardize":
         config |= {"mean": [0.0] * channels, "variance": [1.0] * channels}
     owner = work.flat.nodes[work.owner(tensor)]
-    config["trainable"] = bool(owner.config.get("trainable", True))
+    if "trainable" in owner.config:
+        config["trainable"] = bool(owner.config["trainable"])
     config["dtype"] = work.policy(tensor)
     return config
 
