@@ -127,6 +127,22 @@ def test_the_fewest_edits_are_made():
     assert all(c.action.startswith("moved") for c in done.report.changed)
 
 
+@pytest.mark.parametrize("between", [layers.Dropout(0.1), layers.Identity()])
+def test_a_norm_behind_a_dropout_of_one_branch_moves_in_front_of_all(between):
+    inputs = image(4)
+    x = conv(4, activation="relu", name="c")(inputs)
+    y = layers.BatchNormalization(name="norm")(between(x))
+    y = conv(8, activation="relu", name="d")(layers.MaxPooling2D()(y))
+    x = layers.Concatenate()([layers.UpSampling2D()(y), x])
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    plan = "batch@before-downsampling"
+    done = check_pass(model, lambda source: placed(source, plan, RETRAIN), trains=False)
+    assert [c.action for c in done.report.changed] == ["moved, now behind c"]
+    assert not done.report.skipped and plan_of(done.model) == plan
+    graph = flatten(read_graph(done.model))
+    assert graph.consumers[graph.index["c"]] == (graph.index["norm"],)
+
+
 def test_what_would_change_the_outputs_is_skipped_with_its_reason():
     model = shaken(NETWORKS["unet"]("batch@pre-activation"))
     done = assert_contract(model, "batch@post-activation")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from normwise.graph.catalogue import activation_of
 from normwise.graph.graph import Tensor
 from normwise.surgery.edits import Want, Where
+from normwise.surgery.levels import Cut, Spot
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import (
     BATCH_FAMILY,
@@ -48,7 +49,7 @@ def rewrite(work: Work, site: Site) -> Change | str:
     want, norm, spot, cut = site.edit.want, site.edit.norm, site.spot, site.cut
     assert want is not None and norm is not None and spot is not None and cut is not None
     draft = work.levels.draft(spot.level)
-    if want.where is Where.AFTER and not want.raw and _same_tensor(work, norm, want):
+    if want.where is Where.AFTER and not want.raw and _reads(work, spot, cut):
         made, source = Tensor(spot.index), draft.nodes[spot.index].inputs[0]
         draft.reroute(source, made, [r for r in draft.readers(source) if r != spot.index])
     elif want.where is Where.BEFORE_ACTIVATION:
@@ -66,6 +67,11 @@ def rewrite(work: Work, site: Site) -> Change | str:
     if want.spec.kind in BATCH_FAMILY:
         work.fresh[path] = epsilon_of(want.spec)
     return Change(path, f"moved, now {place_text(work, want)}")
+
+
+def _reads(work: Work, spot: Spot, cut: Cut) -> bool:
+    """Whether a normalization reads the tensor itself, not what a dropout makes of it."""
+    return work.levels.node(spot).inputs[0] == cut.tensor
 
 
 def _same_tensor(work: Work, norm: int, want: Want) -> bool:
