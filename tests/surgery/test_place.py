@@ -328,6 +328,25 @@ def test_masks_and_keyword_tensors_pass_through_new_normalizations():
     )
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("form", ["functional", "sequential"])
+def test_no_kind_that_loses_a_mask_is_put_where_one_is(form, swapped):
+    def network(mask):
+        parts = [layers.Embedding(9, 4, mask_zero=mask), layers.Dense(4, name="d")]
+        parts += [layers.LayerNormalization(name="norm")] if swapped else []
+        parts += [layers.ReLU(), layers.LSTM(3), layers.Dense(1, name="head")]
+        inputs = keras.Input((6,), dtype="int32")
+        model = keras.Sequential([inputs, *parts])
+        return model if form == "sequential" else keras.Model(inputs, model.outputs[0])
+
+    done = placed(network(True), "rms@pre-activation", RETRAIN)
+    (skip,) = done.report.skipped
+    assert not done.report.changed and "carries a mask" in skip.reason
+    assert placed(network(True), "layer(epsilon=0.1)@pre-activation", RETRAIN).report.changed
+    done = placed(network(False), "rms@pre-activation", RETRAIN)
+    assert done.report.changed and not done.report.skipped
+
+
 def test_new_layers_take_the_policy_and_the_flag_of_their_neighbour():
     inputs = image(4)
     x = conv(4, activation="relu", dtype="mixed_bfloat16", name="half", trainable=False)(inputs)

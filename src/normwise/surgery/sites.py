@@ -9,6 +9,7 @@ from normwise.graph.catalogue import Role, activation_of, role_of
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.editing import ENDS
 from normwise.graph.graph import Node, Tensor
+from normwise.graph.masks import masked
 from normwise.norms.kinds import KINDS, NormSpec, config_of
 from normwise.surgery.edits import Edit, How, Want, Where
 from normwise.surgery.levels import Cut, Spot
@@ -83,6 +84,9 @@ def refused(work: Work, want: Want) -> str | None:
         return f"{node.name} may be left out, and a normalization can't read what isn't there"
     if len(node.outputs) > 1:
         return f"{node.name} makes {len(node.outputs)} tensors, and no plan says which is meant"
+    lost = mask_lost(work, want.spec, want.tensor)
+    if lost is not None:
+        return lost
     masking = _masking(work, want.tensor)
     if masking is not None:
         return (
@@ -90,6 +94,16 @@ def refused(work: Work, want: Want) -> str | None:
             "normalization can stand after it"
         )
     return None
+
+
+def mask_lost(work: Work, spec: NormSpec, index: int) -> str | None:
+    """Why a kind can't normalize what a node makes without the mask of that being lost."""
+    if spec.kind != "rms" or not masked(work.flat)[index]:
+        return None
+    return (
+        f"{work.flat.nodes[index].name} carries a mask of steps, and {class_of(spec)} doesn't pass "
+        "masks on"
+    )
 
 
 def _masking(work: Work, tensor: int) -> str | None:

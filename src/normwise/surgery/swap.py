@@ -43,6 +43,7 @@ from normwise.surgery.sites import (
     class_of,
     epsilon_of,
     layer_config,
+    mask_lost,
 )
 from normwise.surgery.work import Step, Work
 
@@ -59,7 +60,7 @@ def check(work: Work, site: Site) -> str | None:
         return IN_SEVERAL
     if work.settings.keep:
         return _loss(work, node, want.spec, channels)
-    return None
+    return mask_lost(work, want.spec, norm)
 
 
 def _loss(  # noqa: PLR0911 - one reason, one return

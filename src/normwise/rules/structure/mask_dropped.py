@@ -34,23 +34,22 @@ Outputs change with another normalization. Passing the mask on (`norm(x, mask=ma
 statistics in training only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from normwise.graph.catalogue import JOIN_STEPS, SPLIT_STEPS, Role
-from normwise.graph.graph import Node
+from normwise.graph.masks import makes_mask, passes_mask
 from normwise.rules.context import Context
 from normwise.rules.rule import Invalid, Rule, Severity, Spot
 from normwise.rules.sketches import Sketch
 
 _DROPS = frozenset({Role.POOL, Role.RESAMPLE, Role.BORDER, Role.SHAPE})
 _PASSES = frozenset({Role.PASS, Role.ACTIVATION, Role.NORM, Role.MERGE})
-_RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "Bidirectional", "TimeDistributed"})
 _THERE = -1
 """Stands for a mask that is still there; else the node that lost it, or None for no mask."""
 
 
 def _look(context: Context) -> Iterator[Spot]:
-    if not any(map(_masks, context.nodes)):
+    if not any(map(makes_mask, context.nodes)):
         return
     lost = _lost(context)
     for index in context.batch_norms:
@@ -76,19 +75,15 @@ def _lost(context: Context) -> list[int | None]:
         state = states.pop() if len(states) == 1 else None
         if context.steps[index] or node.class_name in (SPLIT_STEPS, JOIN_STEPS):
             found.append(state)  # each step by itself: the mask goes on around it
-        elif _masks(node):
+        elif makes_mask(node):
             found.append(_THERE)
         elif state is None or (node.shape is not None and len(node.shape) < 3):
             found.append(None)
         elif _loses(context, index):
             found.append(index if state == _THERE else state)
         else:
-            found.append(state if _keeps(context, index) else None)
+            found.append(state if passes_mask(node) else None)
     return found
-
-
-def _masks(node: Node) -> bool:
-    return node.class_name == "Masking" or node.config.get("mask_zero") is True
 
 
 def _loses(context: Context, index: int) -> bool:
@@ -98,16 +93,6 @@ def _loses(context: Context, index: int) -> bool:
     if role is Role.LINEAR:
         return node.class_name != "Dense"
     return node.is_op and role in _PASSES
-
-
-def _keeps(context: Context, index: int) -> bool:
-    node = context.nodes[index]
-    if node.class_name in _RECURRENT:
-        inner = node.config.get("layer")
-        config = inner.get("config") if isinstance(inner, Mapping) else node.config
-        sequences = isinstance(config, Mapping) and config.get("return_sequences") is True
-        return node.class_name == "TimeDistributed" or sequences
-    return context.roles[index] in _PASSES or node.class_name == "Dense"
 
 
 def _convolution() -> Context:
