@@ -257,6 +257,41 @@ def test_a_lambda_stays_where_it_is():
     assert "is a lambda" in done.report.skipped[0].reason
 
 
+class ReLU(layers.Layer):
+    """A user's own, which does something else than that of Keras."""
+
+    def call(self, x):
+        return ops.tanh(x)
+
+
+@pytest.mark.parametrize("own", [ReLU, lambda: layers.Dense(4), lambda: layers.Activation(ReLU())])
+def test_an_activation_of_another_class_stays_where_it_is(own):
+    inputs = image(4)
+    x = conv(4, activation=own(), name="own")(inputs)
+    x = conv(4, activation="relu", name="usual")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = assert_contract(model, "batch@pre-activation")
+    assert norms_of(done.model) == {"usual_norm"}
+    (skip,) = done.report.skipped
+    assert skip.layer == "own_norm" and "only Keras' own activations are parted" in skip.reason
+    assert not assert_contract(model, "batch@post-activation").report.skipped
+
+
+def test_an_activation_layer_around_an_activation_is_looked_into():
+    inputs = image(4)
+    x = conv(4, activation=layers.Activation("elu"), name="name")(inputs)
+    x = conv(4, activation=layers.Activation(doubled_tanh), name="function")(x)
+    bend = layers.PReLU(alpha_initializer="ones")
+    x = conv(4, activation=layers.Activation(bend), name="weights")(x)
+    x = conv(4, activation=layers.Activation(lambda t: ops.tanh(2 * t)), name="own")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = assert_contract(model, "batch@pre-activation")
+    assert norms_of(done.model) == {"name_norm", "function_norm", "weights_norm"}
+    (skip,) = done.report.skipped
+    assert skip.layer == "own_norm" and "is a lambda" in skip.reason
+    assert done.model.get_layer("weights_prelu").get_weights()[0].mean() == 1
+
+
 @pytest.mark.parametrize(("scale", "center"), [(False, True), (True, False)])
 def test_removing_a_normalization_without_gamma_or_beta(scale, center):
     inputs = image(4)

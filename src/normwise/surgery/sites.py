@@ -11,9 +11,10 @@ from normwise.graph.editing import ENDS
 from normwise.graph.graph import Node, Tensor
 from normwise.graph.masks import masked
 from normwise.norms.kinds import KINDS, NormSpec, config_of
+from normwise.surgery.activations import is_lambda, layer_class, stands_alone, unwrapped
 from normwise.surgery.edits import Edit, How, Want, Where
 from normwise.surgery.levels import Cut, Spot
-from normwise.surgery.work import Work, has_own_weights, is_lambda
+from normwise.surgery.work import Work
 
 BATCH_FAMILY = frozenset({"batch", "batch-renorm", "sync-batch"})
 """Kinds with fixed statistics in inference, which can start as the identity."""
@@ -116,11 +117,15 @@ def _masking(work: Work, tensor: int) -> str | None:
 
 def _inseparable(work: Work, node: Node) -> str | None:
     """Why a fused activation can't be a layer of its own, None if it can."""
-    if is_lambda(node.config.get("activation")):
+    activation = unwrapped(node.config.get("activation"))
+    if is_lambda(activation):
         return "is a lambda, which can't be a layer of its own"
+    name = layer_class(activation)
+    if not stands_alone(activation):
+        return f"is an object of class {name}, and only Keras' own activations are parted from it"
     if node.layer in work.shared:
         return "can't be parted from it at one place alone: the layer stands in several models"
-    if node.layer in work.holding and has_own_weights(node.config["activation"]):
+    if node.layer in work.holding and name == "PReLU":
         return "is a layer that stands elsewhere in the model too, and would be another one here"
     return None
 

@@ -9,13 +9,14 @@ from typing import Any, final
 
 import numpy as np
 
-from normwise.graph.catalogue import ACTIVATION_LAYERS, activation_name, activation_of
+from normwise.graph.catalogue import activation_of
 from normwise.graph.editing import ENDS
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, thaw
 from normwise.graph.regions import layout_of
 from normwise.keras_format.weights import LayerWeights, WeightRule, Weights
 from normwise.norms.inference import plan_in
 from normwise.norms.positions import Placement
+from normwise.surgery.activations import layer_class, unwrapped
 from normwise.surgery.earlier import EarlierWeights
 from normwise.surgery.levels import Cut, Levels, Spot
 from normwise.surgery.population import MeasureSettings
@@ -114,7 +115,8 @@ class Work:
     @cached_property
     def holding(self) -> frozenset[str]:
         """Paths of layers that hold a layer which stands elsewhere too."""
-        return frozenset(path.rpartition("/")[0] for path in self.shared)
+        parts = (path.split("/") for path in self.shared)
+        return frozenset("/".join(names[:end]) for names in parts for end in range(1, len(names)))
 
     @cached_property
     def residue(self) -> Mapping[str, str]:
@@ -310,30 +312,14 @@ def batch_weights(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(names | (renorm if config.get("renorm") else set()))
 
 
-def is_lambda(activation: Any) -> bool:
-    """Whether a serialized activation is a lambda."""
-    return isinstance(activation, Mapping) and (
-        "class_name" not in activation or activation["class_name"] == "__lambda__"
-    )
-
-
-def has_own_weights(activation: Any) -> bool:
-    """Whether a serialized activation is a layer that may have weights."""
-    if not isinstance(activation, Mapping) or activation.get("class_name") == "function":
-        return False
-    return activation.get("class_name") not in ACTIVATION_LAYERS - {"PReLU"} | {"Activation"}
-
-
 def _activation_layer(node: Node) -> tuple[str, dict[str, Any]]:
     """Class and configuration of the layer that does what a fused activation did."""
-    told = thaw(node.config["activation"])
+    told = thaw(unwrapped(node.config["activation"]))
     dtype = POLICIES.get(node.outputs[0].dtype or "float32", "float32")
     common = {"dtype": dtype, "trainable": bool(node.config.get("trainable", True))}
-    if isinstance(told, dict) and told.get("class_name") != "function":
-        inner = told["config"]
-        if told["class_name"] == "Activation":
-            return "Activation", {"activation": activation_name(inner["activation"]), **common}
-        return told["class_name"], {**inner, **common}
+    name = layer_class(told)
+    if name is not None:
+        return name, {**told["config"], **common}
     return "Activation", {"activation": told, **common}
 
 
