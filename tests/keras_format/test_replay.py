@@ -145,6 +145,40 @@ def test_unregistered_functions_and_classes_need_no_registration():
     assert_same(model, copy_of(model))
 
 
+def scaled(factor):
+    def bend(x):
+        return keras.ops.tanh(factor * x)
+
+    return bend
+
+
+def test_functions_are_those_of_the_source_whatever_their_names():
+    inputs = keras.Input((5, 3))
+    x = layers.Dense(4, activation=keras.ops.gelu, name="approximate")(inputs)
+    x = layers.Dense(4, activation=scaled(3), name="dense")(x)
+    gates = {"activation": scaled(1), "recurrent_activation": scaled(2)}
+    model = keras.Model(inputs, layers.LSTM(3, **gates, name="series")(x))
+    copy = copy_of(model)
+    assert_same(model, copy)
+    for name in ("approximate", "dense", "series"):
+        assert copy.get_layer(name).activation is model.get_layer(name).activation
+
+
+class OwnDense(layers.Dense):
+    """Of its activation it takes a text alone."""
+
+    @classmethod
+    def from_config(cls, config):
+        assert isinstance(config["activation"], str)
+        return super().from_config(config)
+
+
+def test_classes_of_a_user_get_what_their_configuration_says():
+    inputs = image(3)
+    model = keras.Model(inputs, OwnDense(4, activation="relu")(inputs))
+    assert_same(model, copy_of(model))
+
+
 class Unnamed(layers.Layer):
     def build(self, shape):
         self.factor = self.add_weight(shape=(shape[-1],))  # Keras makes up another name each time

@@ -257,6 +257,30 @@ def test_a_lambda_stays_where_it_is():
     assert "is a lambda" in done.report.skipped[0].reason
 
 
+def scaled(factor):
+    def bend(x):
+        return ops.tanh(factor * x)
+
+    return bend
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("position", ["pre", "post"])
+def test_functions_of_one_name_stay_what_they_are(position):
+    inputs = image(4)
+    functions = {"a": ops.gelu, "b": scaled(1), "c": scaled(3)}
+    x = inputs
+    for name, function in functions.items():
+        x = conv(4, activation=function, name=name)(x)
+    x = conv(4, activation=layers.Activation(scaled(5)), name="d")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = assert_contract(model, f"batch@{position}-activation")
+    assert not done.report.skipped and len(norms_of(done.model)) == 4
+    for name, function in functions.items():
+        of = f"{name}_{function.__name__}" if position == "pre" else name
+        assert done.model.get_layer(of).activation is function
+
+
 class ReLU(layers.Layer):
     """A user's own, which does something else than that of Keras."""
 

@@ -32,7 +32,7 @@ def copy_layer(
     try:
         told = source.get_config()
         other = {key: v for key, v in changes.items() if key != "name" or key in told}
-        config = {**told, **_live_activation(source, applied), **other}
+        config = {**told, **_live_activations(source, told, applied), **other}
         copy = type(source).from_config(config)
     except Exception as error:
         # A user's own get_config and constructor may raise anything.
@@ -96,14 +96,43 @@ def _cheap_values(source: Any) -> Any:
     return values
 
 
-def _live_activation(source: Any, applied: Any | None) -> dict[str, Any]:
-    """An activation that is handed over as it is: no text makes a lambda again, or one layer."""
-    if applied is not None:
-        return {"activation": applied}
-    activation = getattr(source, "activation", None)
-    if getattr(activation, "__name__", "") == "<lambda>":
-        return {"activation": activation}
-    return {}
+def _live_activations(source: Any, told: Mapping[str, Any], applied: Any | None) -> dict[str, Any]:
+    """Activations that are handed over as they are: no text makes a function again, or one layer.
+
+    The name of one may be that of another: `keras.ops.gelu` approximates what
+    `keras.activations.gelu` computes, and closures share theirs. What a user's class makes of its
+    arguments isn't known, so that gets only what has no name at all.
+    """
+    live = {key: getattr(source, key, None) for key in _ACTIVATIONS if key in told}
+    found = {
+        key: activation
+        for key, activation in live.items()
+        if _is_function(activation) and (not is_foreign(type(source)) or _is_lambda(activation))
+    }
+    return found if applied is None else {**found, "activation": applied}
+
+
+_ACTIVATIONS = ("activation", "recurrent_activation")
+
+
+def fused_function(layer: Any) -> Any | None:
+    """The function that a layer applies to its result, None where that is a layer with its own."""
+    import keras  # noqa: PLC0415
+
+    activation = getattr(layer, "activation", None)
+    while isinstance(activation, keras.layers.Activation):
+        activation = activation.activation
+    return activation if _is_function(activation) else None
+
+
+def _is_function(activation: Any) -> bool:
+    import keras  # noqa: PLC0415
+
+    return callable(activation) and not isinstance(activation, keras.layers.Layer)
+
+
+def _is_lambda(activation: Any) -> bool:
+    return getattr(activation, "__name__", "") == "<lambda>"
 
 
 def _twin(source: Any, name: str) -> Any:

@@ -19,6 +19,7 @@ from normwise.keras_format.applied import applied_layer, build_applied, copy_app
 from normwise.keras_format.layers import (
     copy_layer,
     custom_objects,
+    fused_function,
     new_layer,
     start_cheaply,
 )
@@ -43,6 +44,7 @@ def replay(
     *,
     names: Mapping[str, str] | None = None,
     replaced: Mapping[int, Array] | None = None,
+    parted: Mapping[str, str] | None = None,
 ) -> Replayed:
     """Builds the model that an edited graph describes.
 
@@ -61,6 +63,8 @@ def replay(
         names: Layers of the outermost model that the graph calls otherwise than the source: from
             their names in the graph to those in the source.
         replaced: What stands in for some of the source's variables, by the variable's `id`.
+        parted: New layers that apply the function that a layer of the source applied to its
+            result: from their paths to that layer's.
 
     Returns:
         The model with the weights that the rules make of the source's.
@@ -79,7 +83,9 @@ def replay(
     theirs = layers_by_path(source)
     for layer in theirs.values():
         build_applied(layer)
-    work = _Replay(names or {})
+    called = {path: (names or {}).get(layer, layer) for path, layer in (parted or {}).items()}
+    functions = {path: fused_function(theirs.get(layer)) for path, layer in called.items()}
+    work = _Replay(names or {}, functions)
     scope = keras.saving.custom_object_scope(custom_objects(source))
     with scope, deep_recursion(len(graph.nodes)):
         model = work.level(graph, before, source, "")
@@ -124,8 +130,10 @@ def _refuse_untied(done: Replayed) -> None:
 class _Replay:
     """The state of one replay: copies by the identity of what they copy."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], functions: Mapping[str, Any]) -> None:
         self.names = names
+        self.functions = functions
+        """What new layers apply, by their paths, where it is a function."""
         self.layers: dict[str, Any] = {}
         self.origins: dict[str, Any] = {}
         self.models: dict[str, tuple[Any, Any]] = {}
@@ -228,7 +236,10 @@ class _Replay:
             return self.models[where][1]
         source = operations.get(known[node.layer].layer) if node.layer in known else None
         if source is None:
-            layer = new_layer(node.class_name, {**thaw(node.config), "name": node.layer}, where)
+            function = self.functions.get(where)
+            live = {} if function is None else {"activation": function}
+            config = {**thaw(node.config), **live, "name": node.layer}
+            layer = new_layer(node.class_name, config, where)
             self.unflagged.update([] if "trainable" in node.config else [where])
         else:
             layer = self._copy(node, known[node.layer], source, where)

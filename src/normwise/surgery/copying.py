@@ -15,7 +15,14 @@ from normwise.surgery.work import Work
 
 def copied(work: Work, edited: Graph, model: Any) -> Replayed:
     """The model that an edited graph describes, with what the rules make of the weights."""
-    return replay(edited, model, work.rules(), original=work.source, names=work.names)
+    return replay(
+        edited,
+        model,
+        work.rules(),
+        original=work.source,
+        names=work.names,
+        parted=work.split_off,
+    )
 
 
 def verified_plain_copy(graph: Graph, model: Any) -> list[str]:
