@@ -43,6 +43,39 @@ def one_norm(**told):
     return shaken(keras.Model(inputs, conv(1, name="head")(layers.ReLU()(x))))
 
 
+SETTINGS = {
+    "center": False,
+    "gamma_initializer": "zeros",
+    "gamma_regularizer": regularizers.L2(0.1),
+    "gamma_constraint": constraints.NonNeg(),
+}
+
+
+def with_settings(**told):
+    inputs = image(4)
+    x = layers.BatchNormalization(name="norm", **told)(conv(4, name="a")(inputs))
+    return shaken(keras.Model(inputs, conv(1, name="head")(layers.ReLU()(x))))
+
+
+@pytest.mark.parametrize("plan", ["group(groups=2)@pre-activation", "layer@pre-activation"])
+def test_another_kind_keeps_what_is_set_of_gamma_and_beta(plan, tmp_path):
+    model = with_settings(**SETTINGS)
+    done = check_pass(model, placed(plan, keep=False), tmp_path / "m.keras", trains=False)
+    old, new = (m.get_layer(n).get_config() for m, n in ((model, "norm"), (done.model, "a_norm")))
+    assert {key: new[key] for key in SETTINGS} == {key: old[key] for key in SETTINGS}
+    assert not new["center"] and new["scale"] and new["beta_regularizer"] is None
+    stated = placed(plan.replace("layer@", "layer(center=true)@"), keep=False)
+    assert stated(model).model.get_layer("a_norm").center == plan.startswith("layer")
+
+
+def test_what_another_kind_cannot_keep_of_gamma_and_beta_is_said():
+    rewrite = placed("rms@pre-activation", keep=False)
+    (change,) = check_pass(with_settings(**SETTINGS), rewrite, trains=False).report.changed
+    assert f"RMSNormalization takes no {', '.join(SETTINGS)}, which it had" in change.action
+    (change,) = check_pass(with_settings(), rewrite, trains=False).report.changed
+    assert "takes no" not in change.action
+
+
 def test_a_constrained_kernel_takes_a_norm_over_for_inference_only():
     """Its constraint would be applied to it in the first step of a training."""
     told = {"kernel_constraint": constraints.UnitNorm(axis=(0, 1, 2))}

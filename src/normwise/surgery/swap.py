@@ -1,9 +1,10 @@
 """Puts a normalization of another kind, or with other arguments, in the place of one.
 
 Before: `old(x)`. After: `new(x)`. Within the batch family (plain, renormalized, synchronized) the
-layer stays and its weights follow; another kind is a new layer in the old one's place, which takes
-the statistics of data as an inserted one does, and a bias that the old one cancelled and the new
-one needs is put back before it.
+layer stays and its weights follow; another kind is a new layer in the old one's place, with the
+settings of gamma and beta that both know and the plan doesn't state. It takes the statistics of
+data as an inserted one does, and a bias that the old one cancelled and the new one needs is put
+back before it.
 
 Algebra: in inference all of the batch family compute `gamma * (x - mean) / sqrt(variance + e) +
 beta`; another epsilon f is made up by gamma' = gamma * sqrt(variance + f) / sqrt(variance + e). A
@@ -150,7 +151,8 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     node, draft = work.levels.node(spot), work.levels.draft(spot.level)
     wanted = f"{work.label(work.owner(work.placement.skeleton(norm)))}_norm"
     name = node.layer if node.layer == wanted else draft.free_name(wanted)
-    config = layer_config(work, want.spec, norm, channels)
+    kept = _kept(node, want.spec)
+    config = {**kept, **layer_config(work, want.spec, norm, channels)}
     config["trainable"] = bool(node.config.get("trainable", True))
     if node.config.get("activity_regularizer"):
         config["activity_regularizer"] = thaw(node.config["activity_regularizer"])
@@ -164,8 +166,38 @@ def _exchange(work: Work, site: Site, said: str) -> Change | str:
     elif want.spec.kind == "standardize":
         work.standardized.append(path)
     instead = "" if name == node.layer else f", in the place of {site.path}{node.layer}"
+    lost = [key for key in _set(node) if key not in config]
+    gone = f"; {class_of(want.spec)} takes no {', '.join(lost)}, which it had" if lost else ""
     restored = _restore_bias(work, norm, want.spec, channels)
-    return Change(path, said + instead + restored)
+    return Change(path, said + instead + gone + restored)
+
+
+_USUAL: Mapping[str, Any] = {
+    "center": True,
+    "scale": True,
+    "gamma_initializer": "Ones",
+    "gamma_regularizer": None,
+    "gamma_constraint": None,
+    "beta_initializer": "Zeros",
+    "beta_regularizer": None,
+    "beta_constraint": None,
+}
+"""Settings of gamma and beta, with what they are if nobody states them."""
+_WITH_GAMMA_AND_BETA = frozenset({"BatchNormalization", "GroupNormalization", "LayerNormalization"})
+
+
+def _kept(node: Node, spec: NormSpec) -> dict[str, Any]:
+    """Settings of gamma and beta that go on in a layer of another class."""
+    if class_of(spec) not in _WITH_GAMMA_AND_BETA:
+        return {}
+    return {key: thaw(node.config[key]) for key in _USUAL if key in node.config}
+
+
+def _set(node: Node) -> list[str]:
+    """Which of them somebody has stated."""
+    told = {key: node.config[key] for key in _USUAL if key in node.config}
+    names = {k: v.get("class_name") if isinstance(v, Mapping) else v for k, v in told.items()}
+    return [key for key, name in names.items() if name != _USUAL[key]]
 
 
 def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:
