@@ -157,6 +157,19 @@ def test_an_output_that_is_an_input_too_and_one_inside_a_nested_model(tmp_path):
     assert_names(nested, done, tmp_path)
 
 
+@pytest.mark.parametrize("settings", [Settings(), RETRAIN])
+def test_a_layer_that_stands_in_a_nested_model_too_keeps_its_name(settings):
+    inner_in, inputs = image(4), image(4)
+    shared = conv(4, activation="relu", name="shared")
+    inner = keras.Model(inner_in, shared(inner_in), name="inner")
+    model = shaken(keras.Model(inputs, shared(inner(inputs))))
+    done = placed(model, "batch@head:post-activation", settings)
+    assert [change.layer for change in done.report.changed] == ["shared_norm"]
+    assert done.model.output_names == model.output_names == ["shared"]
+    assert done.model.get_layer("shared") is done.model.get_layer("inner").get_layer("shared")
+    assert [n for n in done.report.notes if n.startswith("output 'shared' is called 'shared_norm'")]
+
+
 def test_half_precision_and_training(tmp_path):
     inputs = image(4)
     x = conv(4, activation="relu", name="out", dtype="mixed_bfloat16")(inputs)

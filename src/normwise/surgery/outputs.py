@@ -6,7 +6,8 @@ layer: `mask_linear -> ... -> mask`, where the new `mask` does nothing and the l
 so is the same with another name. Where an edit took out the layer itself, its name is free.
 
 Conditions: the model is no Sequential one, which names no outputs; the layer is no input, whose
-name the model's inputs go by, and no nested model, after which the layers in it are called.
+name the model's inputs go by, and no nested model, after which the layers in it are called; and it
+stands in no other model, in which it would have to be called otherwise, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def keep_output_names(work: Work) -> list[Change]:
     for name in dict.fromkeys(old for old, new in zip(before, now, strict=True) if old != new):
         if name in standing:
             if role_of(standing[name]) is Role.INPUT or standing[name].model is not None:
+                continue
+            if name in work.shared:
                 continue
             called = _other_name(work, standing[name])
             work.rename(name, called)
