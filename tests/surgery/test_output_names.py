@@ -50,7 +50,8 @@ def two_heads(as_dictionary=False):
 def test_a_norm_before_a_fused_output(as_dictionary, tmp_path):
     model = two_heads(as_dictionary)
     done = placed(model, "batch@head:pre-activation")
-    assert {c.layer for c in done.report.changed} == {"mask_norm", "mask_linear", "mask"}
+    layers_of_it = {"mask_norm", "mask_sigmoid", "mask_linear", "mask"}
+    assert {c.layer for c in done.report.changed} == layers_of_it
     assert not [note for note in done.report.notes if "is called" in note]
     assert_names(model, done, tmp_path)
     for name in ("kernel", "bias"):
@@ -74,7 +75,7 @@ def test_losses_by_the_names_of_outputs_go_on_in_the_loaded_model(tmp_path):
 def test_outputs_that_stay_where_they_are_are_left_alone(tmp_path):
     model = two_heads()
     done = placed(model, "batch@encoder:pre-activation")
-    assert {c.layer for c in done.report.changed} == {"a_norm"}
+    assert {c.layer for c in done.report.changed} == {"a_norm", "a_relu"}
     assert_names(model, done, tmp_path)
 
 

@@ -245,7 +245,7 @@ def test_other_numbers_of_dimensions(rank):
     x = kind(4, 3, activation="relu", padding="same")(inputs)
     x = kind(4, 3, strides=2, activation="relu", padding="same")(x)
     model = keras.Model(inputs, kind(1, 1)(x))
-    assert len(assert_contract(shaken(model), "batch@pre-activation").report.changed) == 2
+    assert len(norms_of(assert_contract(shaken(model), "batch@pre-activation").model)) == 2
 
 
 def test_a_lambda_stays_where_it_is():
@@ -255,6 +255,19 @@ def test_a_lambda_stays_where_it_is():
     assert not assert_contract(model, "batch@post-activation").report.skipped
     done = assert_contract(model, "batch@pre-activation")
     assert "is a lambda" in done.report.skipped[0].reason
+
+
+def test_a_parted_activation_is_named_in_the_report():
+    inner_in, inputs = image(4), image(4)
+    shared = conv(4, activation="relu", name="c")
+    inner = keras.Model(inner_in, shared(shared(inner_in)), name="inner")
+    model = shaken(keras.Model(inputs, conv(1, name="head")(inner(inputs))))
+    done = assert_contract(model, "batch@pre-activation")
+    assert [(change.layer, change.action) for change in done.report.changed] == [
+        ("inner/c_relu", "activation of inner/c parted from it"),
+        ("inner/c_norm", "BatchNormalization inserted between inner/c and its activation relu"),
+        ("inner/c_norm_2", "BatchNormalization inserted between inner/c:1 and its activation relu"),
+    ]
 
 
 def scaled(factor):
@@ -380,7 +393,7 @@ def test_masks_and_keyword_tensors_pass_through_new_normalizations():
     x = layers.LSTM(3)(x)
     model = shaken(keras.Model(inputs, layers.Dense(1)(x)))
     done = assert_contract(model, "batch@pre-activation")
-    assert len(done.report.changed) == 1
+    assert norms_of(done.model) == {"d_norm"}
     given = np.array([[1, 2, 0, 0, 0, 0], [3, 4, 5, 6, 7, 8]], "int32")
     np.testing.assert_allclose(
         outputs_of(done.model, given)[0], outputs_of(model, given)[0], rtol=1e-5, atol=1e-6

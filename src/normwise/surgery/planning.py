@@ -341,6 +341,7 @@ def _make(work: Work, site: Site, wish: _Wish, done: _Round) -> None:
     # What a second run would say first, too: it doesn't know yet what is hopeless.
     reason = chosen.check(work, site) or _hopeless(work, site.edit, wish)
     made = chosen.rewrite(work, site) if reason is None else reason
+    done.changed.update(dict.fromkeys(work.partings))
     if isinstance(made, Change):
         done.changed[made] = None
         done.made[_asked(work, site.edit)] = None

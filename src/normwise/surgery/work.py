@@ -20,6 +20,7 @@ from normwise.surgery.activations import layer_class, unwrapped
 from normwise.surgery.earlier import EarlierWeights
 from normwise.surgery.levels import Cut, Levels, Spot
 from normwise.surgery.population import MeasureSettings
+from normwise.surgery.rewrite import Change
 
 Step = Callable[[Weights, dict[str, Any]], Mapping[str, Any]]
 """Takes the source's weights and those of one layer so far; returns those of the layer."""
@@ -82,6 +83,8 @@ class Work:
         """Paths of new fixed normalizations of inputs."""
         self.split_off: dict[str, str] = {} if before is None else dict(before.split_off)
         """Activations that were parted from a layer: from their paths to the layer's."""
+        self.partings: list[Change] = []
+        """Those that this work parted, for the report."""
         self.leaving: frozenset[int] = frozenset()
         """Normalizations that edits are to take out, all of a shared one's calls or some."""
         self.folded: set[str] = set()
@@ -262,6 +265,8 @@ class Work:
             made = draft.insert(tensor, draft.readers(tensor), name, class_name, config, call=call)
             self._behind[path, tensor] = made
         self.split_off[f"{path}{name}"] = f"{path}{node.layer}"
+        said = f"activation of {path}{node.layer} parted from it"
+        self.partings.append(Change(f"{path}{name}", said))
         self.unbend(flat)
         if class_name != "Activation":
             self.rule(f"{path}{name}", _activation_weights(f"{path}{node.layer}"), new=True)
