@@ -344,7 +344,8 @@ CLAIMS = (
     ),
     Claim(
         "Does it matter that the decoder is one affine map?",
-        "Nobody saw that no nonlinearity stands between conv6 and the output: half of all parameters are "
+        "Nobody saw that there is no nonlinearity between conv6 and the output: half of all "
+        "parameters are "
         "one affine map (`affine-chain`).",
         (
             Contrast(_asked(RAW, "relu", "relu in the decoder"), _AS_ASKED),

@@ -25,7 +25,7 @@ def test_bands_are_numbers_from_0():
     assert read_bands(None) is None
     assert read_bands("2, 0") == [2, 0]
     for text in ("", "1,", "-1", "red", "²"):
-        with pytest.raises(NormwiseError, match="--bands is '.*'; expected numbers from 0"):
+        with pytest.raises(NormwiseError, match=r"--bands is '.*'; expected numbers from 0"):
             read_bands(text)
 
 

@@ -105,7 +105,7 @@ def test_a_norm_of_a_dense_layer_is_over_what_it_makes():
     x = layers.Dense(7, activation="relu", name="mix")(layers.Permute((2, 3, 1))(x))
     x = layers.GlobalAveragePooling2D()(x)
     model = shaken(keras.Model(inputs, layers.Dense(1, name="head")(x)))
-    done = place(model, NormPlan.parse("batch@pre-activation"), Settings(drop_bias=True))
+    done = place(model, NormPlan.parse("batch@pre-activation"), EditSettings(drop_bias=True))
     norms = [done.model.get_layer(name) for name in ("conv_norm", "mix_norm")]
     assert [(norm.axis, tuple(norm.gamma.shape)) for norm in norms] == [(1, (6,)), (-1, (7,))]
     assert not done.model.get_layer("mix").use_bias

@@ -60,6 +60,6 @@ def test_the_biases_of_other_layers_than_those_named_stay(chosen):
         x = layers.BatchNormalization(name=f"{name}_bn")(conv(4, name=name)(x))
         x = layers.ReLU(name=f"{name}_relu")(x)
     model = shaken(keras.Model(inputs, conv(2, name="head")(x)))
-    done = place(model, PLAN, Settings(drop_bias=True), layers=chosen)
+    done = place(model, PLAN, EditSettings(drop_bias=True), layers=chosen)
     assert dropped(done) == {"b"} and done.model.get_layer("a").use_bias
-    assert dropped(place(model, PLAN, Settings(drop_bias=True))) == {"a", "b"}
+    assert dropped(place(model, PLAN, EditSettings(drop_bias=True))) == {"a", "b"}

@@ -158,7 +158,7 @@ def test_an_output_that_is_an_input_too_and_one_inside_a_nested_model(tmp_path):
     assert_names(nested, done, tmp_path)
 
 
-@pytest.mark.parametrize("settings", [Settings(), RETRAIN])
+@pytest.mark.parametrize("settings", [EditSettings(), RETRAIN])
 def test_a_layer_that_stands_in_a_nested_model_too_keeps_its_name(settings):
     inner_in, inputs = image(4), image(4)
     shared = conv(4, activation="relu", name="shared")

@@ -216,7 +216,7 @@ def test_a_norm_of_two_models_is_measured_at_all_of_its_calls(fast):
     left, right = (layers.Conv2D(4, 1, name=name)(inputs) for name in ("left", "right"))
     model = randomize(keras.Model(inputs, layers.Add()([inner(left), shared(right)])))
     data, pixels = images(), 12 * 8 * 8
-    found = population_statistics(model, [data], settings=Settings(fast=fast)).statistics
+    found = population_statistics(model, [data], settings=MeasureSettings(fast=fast)).statistics
     sides = [keras.ops.convert_to_numpy(model.get_layer(n)(data)) for n in ("left", "right")]
     both = population(np.concatenate(sides))
     (one,) = found.values()
@@ -288,8 +288,9 @@ def test_norms_of_one_name_inside_a_layer_of_ones_own(fast):
     first = population(data)
     second = population(relu(normalize(data, *first, gamma, beta)))
     expected = {"block/bn": first, "block/bn:1": second}
-    assert_same(population_statistics(model, [data], None, Settings(fast)).statistics, expected)
-    recalibrated = recalibrate(model, [data], Settings(fast))
+    measured = population_statistics(model, [data], None, MeasureSettings(fast))
+    assert_same(measured.statistics, expected)
+    recalibrated = recalibrate(model, [data], MeasureSettings(fast))
     assert [change.layer for change in recalibrated.report.changed] == list(expected)
     found = [norm.get_weights()[2:4] for norm in batch_norms(recalibrated.model).values()]
     for held, (mean, variance) in zip(found, expected.values(), strict=True):

@@ -166,7 +166,7 @@ def test_nothing_is_written_among_images_that_it_would_be_taken_for(model, tmp_p
     np.savez(images / "a.npz", np.zeros((SIDE, SIDE, 2), np.float32))
     for out, looks in ((images, None), (link, None), (tmp_path / "o", images)):
         for verb in (nw.predict, forecast):
-            with pytest.raises(DataError, match="is the folder of the images.*Name another"):
+            with pytest.raises(DataError, match=r"is the folder of the images.*Name another"):
                 verb(model, images, out, overlay=looks)
     assert [path.name for path in images.iterdir()] == ["a.npz"]
 

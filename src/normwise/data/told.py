@@ -45,7 +45,7 @@ def told_by(data: Path, labels: Labels | None = None) -> Told:
         layout = read_manifest(manifest, labels, description.bands)
     else:
         layout = find_layout(root, labels, description)
-    pairs = divide(layout, None, validation=0.0, seed=0).pairs
+    pairs = divide(layout, validation=0.0, seed=0).pairs
     lines = sorted(json.dumps([pair.name, pair.split, pair.group]) for pair in pairs)
     splits = sha256("\n".join(lines).encode()).hexdigest()[:16]
     return Told(splits, _plain(description.model_dump_json(exclude_none=True, exclude={"colours"})))

@@ -28,7 +28,7 @@ REASONS = {
 }
 
 
-def question(  # noqa: PLR0913 - the public interface
+def question(
     input_shape: Sequence[int | None] = (512, 512, 9),
     outputs: int = 1,
     norm: NormPlan | None = None,

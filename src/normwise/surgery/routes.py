@@ -60,8 +60,8 @@ class Route:
         parts: The linear layers that take it over.
         stays: Whether the shift has to stay where the norm was.
         others: Calls that make other numbers then: those between, and back the linear ones too.
-        joined: Maps of what norms read of which a shift stands alone already: it does that of the map,
-            too, and is divided by the scale, which goes on from there.
+        joined: Maps of what norms read of which a shift stands alone already: it does that of the
+            map, too, and is divided by the scale, which goes on from there.
     """
 
     parts: tuple[Part, ...]
