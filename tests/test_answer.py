@@ -66,7 +66,7 @@ def rows(made):
 
 
 def page(made, rows, seeds=SEEDS):
-    _, _, written = made
+    _, design, written = made
     return written.page(rows, design.PARTS, seeds)
 
 
@@ -84,7 +84,7 @@ def test_every_claim_compares_what_is_trained(made):
 
 
 def test_statistics_of_every_batch_norm_are_warm_at_the_end(made):
-    _, _, written = made
+    _, design, written = made
     found = 0
     for part in design.PARTS:
         steps = part.epochs * part.steps
@@ -239,7 +239,7 @@ def test_rows_of_the_questions_network_say_so(made, rows):
 
 @pytest.mark.parametrize(("seeds", "least"), [(3, 7.3), (4, 3.4)])
 def test_how_large_a_difference_must_be_is_told_for_the_number_of_seeds(made, seeds, least):
-    _, _, written = made
+    _, design, written = made
     said = written.few(seeds)
     assert f"with {seeds} seeds and 8 comparisons" in said
     assert f"more than {least} times" in said
@@ -249,7 +249,7 @@ def test_how_large_a_difference_must_be_is_told_for_the_number_of_seeds(made, se
 
 
 def test_p_is_corrected_for_all_comparisons_of_a_claim_even_those_not_yet_made(made, rows):
-    _, _, written = made
+    _, design, written = made
     claim = design.CLAIMS[0]
     alone = [r for r in rows if r["set"] == "isl_fluor"]
     found = written.judged(written.Results.of(alone, design.PARTS, SEEDS), claim)
@@ -298,7 +298,7 @@ def lost(rows, named, **more):
 
 def told(made, rows, place=0, seeds=SEEDS):
     """What is said of one claim, as its section and as pairs; the rest of the page is left out."""
-    _, _, written = made
+    _, design, written = made
     results, claim = written.Results.of(rows, design.PARTS, seeds), design.CLAIMS[place]
     pairs = written.judged(results, claim)
     return "\n".join(written.section(results, claim, place + 1, pairs)), pairs
@@ -350,7 +350,7 @@ def test_means_of_a_line_are_those_whose_difference_stands_beside_them(made, row
 
 
 def test_seeds_beyond_those_that_are_wanted_are_not_shown(made, rows):
-    _, _, written = made
+    _, design, written = made
     found = written.Results.of(rows, design.PARTS, SEEDS - 1)
     assert {r["seed"] for r in found.rows} == set(range(SEEDS - 1))
     assert found.outdated == 0
@@ -358,7 +358,7 @@ def test_seeds_beyond_those_that_are_wanted_are_not_shown(made, rows):
 
 
 def test_what_has_no_number_need_not_have_diverged(made, rows):
-    _, _, written = made
+    _, design, written = made
     for seed in range(SEEDS):
         rows = lost(rows, ("isl_fluor", "where", design.AFTER, seed))
     rows = lost(rows, ("hls_water", "where", design.AFTER, 0), diverged="no number")
@@ -372,7 +372,7 @@ def test_what_has_no_number_need_not_have_diverged(made, rows):
 
 
 def test_what_can_not_be_judged_is_no_verdict(made, rows):
-    _, _, written = made
+    _, design, written = made
     values = {design.AFTER: 0.75, design.BATCH: 0.5, design.GROUP: 0.5, design.INSTANCE: 0.5}
     equal = [r | {"value": values.get(r["variant"], r["value"])} for r in rows]
     text, pairs = told(made, equal)
@@ -395,7 +395,7 @@ def test_a_training_that_diverged_has_no_norms_to_count(made, rows):
 
 
 def test_results_of_another_design_are_not_shown(made, rows):
-    _, _, written = made
+    _, design, written = made
     old = [r | {"key": "0" * 12} if r["part"] == "question" else r for r in rows]
     text = page(made, old)
     assert "48 results were made under another design" in text
