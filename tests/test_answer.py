@@ -71,7 +71,9 @@ def page(made, rows, seeds=SEEDS):
 
 
 def section(text, title):
-    return text.partition(title)[2].partition("\n## ")[0]
+    return re.split(rf"^## .*{re.escape(title)}.*$", text, maxsplit=1, flags=re.M)[1].partition(
+        "\n## "
+    )[0]
 
 
 def test_every_claim_compares_what_is_trained(made):

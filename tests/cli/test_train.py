@@ -25,8 +25,8 @@ def test_finding_a_rate_takes_nothing_of_a_training(words, said, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--processes", "0"), "'--processes': 0 is not in the range x>=1"),
-        (("--process", "-1"), "'--process': -1 is not in the range x>=0"),
+        (("--processes", "0"), "'--processes': Input should be greater than or equal to 1"),
+        (("--process", "-1"), "'--process': Input should be greater than or equal to 0"),
     ],
 )
 def test_numbers_of_processes_that_can_not_be(words, said, tmp_path):

@@ -137,7 +137,7 @@ def test_a_norm_behind_a_dropout_of_one_branch_moves_in_front_of_all(between):
     model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
     plan = "batch@before-downsampling"
     done = check_pass(model, lambda source: placed(source, plan, RETRAIN), trains=False)
-    assert [c.action for c in done.report.changed] == ["moved, now behind c"]
+    assert [c.action for c in done.report.changed] == ["moved, now after c"]
     assert not done.report.skipped and plan_of(done.model) == plan
     graph = flatten(read_graph(done.model))
     assert graph.consumers[graph.index["c"]] == (graph.index["norm"],)

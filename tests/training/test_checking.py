@@ -90,7 +90,7 @@ def test_the_loss_of_the_recipe_tells_a_prediction_from_an_embedding(tmp_path):
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(40, 1, name="head")(inputs)
     network = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
-    recipe = Recipe(data={"path": "none"}, training={"loss": "mean-squared", "batch_size": 8})
+    recipe = Recipe(data={"path": "none"}, training={"loss": "dice", "batch_size": 8})
     parts = SimpleNamespace(network=network, recipe=recipe)
     found = {f.name: f for f in check_network(parts, tmp_path).findings}["norm-on-output"]
     assert found.severity is Severity.ERROR and "as the loss says" in found.message

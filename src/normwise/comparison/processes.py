@@ -178,5 +178,5 @@ def _end(workers: Sequence[_Worker]) -> None:
 def _reason(worker: _Worker) -> str:
     code = worker.process.returncode
     how = f"its process was ended by signal {-code}" if code < 0 else f"its process failed ({code})"
-    said = worker.said()
+    said = worker.said().rstrip(".")
     return f"The trial {worker.trial.name}: {how}{': ' + said if said else ''}."

@@ -314,8 +314,8 @@ SIGMOID = ("Activation", {"activation": "sigmoid"})
         ((FEW, BN), "my_loss", ["error"]),
         ((MANY, BN), "my_loss", ["warning"]),
         ((MANY, BN), "reconstruction_loss", ["warning"]),
-        ((MANY, BN), "triplet_mse", ["warning"]),
-        ((MANY, BN), "mse", ["error"]),
+        ((MANY, BN), "triplet_dice", ["warning"]),
+        ((MANY, BN), "mse", ["warning"]),
         ((MANY, BN), "BinaryCrossentropy", ["error"]),
         ((MANY, INSTANCE), "0.5*focal+dice", ["error"]),
         ((MANY, LN), "mae", []),
@@ -334,7 +334,7 @@ def test_what_the_loss_says_of_one_of_several_outputs_is_not_known():
     def draw(net, x):
         return net.norm(net.conv(8, x)), net.norm(net.conv(32, x))
 
-    for loss in (None, "mse", "cosine_similarity"):
+    for loss in (None, "dice", "cosine_similarity"):
         found = severities("norm-on-output", draw, training=Training(loss=loss))
         assert found == ["error", "warning"]
 
@@ -346,7 +346,7 @@ def test_a_message_says_that_it_is_the_loss_that_tells():
         return finding.message, bool(finding.mends)
 
     end = ": its mean and spread are fixed."
-    assert said(MANY, "mse") == (f"norm makes the prediction, as the loss says{end}", True)
+    assert said(MANY, "dice") == (f"norm makes the prediction, as the loss says{end}", True)
     assert said(FEW, "mse") == said(FEW, None) == (f"norm makes the prediction{end}", True)
     embedding = f"norm makes the embedding that the loss compares{end}"
     assert said(FEW, "triplet") == said(MANY, "triplet") == (embedding, False)
