@@ -365,7 +365,7 @@ CLAIMS = (
                 Cell("question-plans", PRE_ENCODER, "before the activation"),
             ),
         ),
-        "Behind a batch norm before the activation no skip is raw, so the other side is the "
+        "With batch norms before the activation no skip is raw, so the other side is the "
         "question's network with mended skips, and not as asked. Nothing else is mended: the "
         "decoder is one affine map in both.",
         evidence=("What is published of the order stands under claim 1.",),

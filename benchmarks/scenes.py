@@ -7,6 +7,7 @@ One network with the same weights on both sides: the 32-filter U-Net of depth 4,
 of a 4096x4096x9 scene; the ways take turns in one process (A B C D, D C B A):
 
 - `normwise`: `nw.predict` from a GeoTIFF to a GeoTIFF, tiles and halos as it chooses them;
+- `openvino`: the same with `engine="openvino"`, conversion and comparison with Keras included;
 - `predict_on_batch`: the very same tiles, halos included, cut before and in memory;
 - `predict`: `model.predict` over the same tiles;
 - `monai`: `sliding_window_inference`, roi 256, overlap 0.25, Gaussian weights, 4 windows at
@@ -41,7 +42,7 @@ CHANNELS, DEPTH = 9, 4
 WIDE, NARROW = 32, 4
 SIZE, LARGE = 4096, 16384
 ROI, OVERLAP, WINDOWS = 256, 0.25, 4
-TURNS = 2
+TURNS = 3
 STRIPE = 512
 MATRIX = 4096
 
@@ -159,9 +160,9 @@ def speed(folder: Path) -> dict[str, Any]:
     pieces = tiles_of([member_of(model)], own.shape[:-1], tile).pieces()
     cut = [own[piece.context][None] for piece in pieces]
 
-    def whole() -> Array:
+    def whole(engine: str = "keras") -> Array:
         out = folder / "predicted.tif"
-        nw.predict(model, path, out, overwrite=True)
+        nw.predict(model, path, out, overwrite=True, engine=engine, progress=False)
         return read_scene(out)
 
     def by_batches() -> None:
@@ -174,6 +175,8 @@ def speed(folder: Path) -> dict[str, Any]:
     ways: dict[str, Callable[[], Any]] = {
         "normwise": whole, "predict_on_batch": by_batches, "predict": by_predict,
     }  # fmt: skip
+    if find_spec("openvino"):
+        ways["openvino"] = lambda: whole("openvino")
     agreement = None
     if find_spec("monai") and find_spec("torch"):
         twin = in_torch(model, WIDE)
@@ -190,7 +193,7 @@ def speed(folder: Path) -> dict[str, Any]:
             ways[name]()
             seconds[name].append(time.perf_counter() - started)
             print(f"{name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
-    base = seconds["normwise"]
+    ours = [name for name in OURS if name in seconds]
     return {
         "tile": list(tile),
         "tiles": len(cut),
@@ -199,7 +202,7 @@ def speed(folder: Path) -> dict[str, Any]:
         "ways": {
             name: {
                 "seconds": statistics.median(values),
-                "as_long": paired_ratio(values, base),
+                "as_long": {one: paired_ratio(values, seconds[one]) for one in ours},
             }
             for name, values in seconds.items()
         },
@@ -325,14 +328,13 @@ def summary(found: dict[str, Any]) -> list[str]:
             f"{row['tiles']} tiles of {' x '.join(map(str, row['tile']))}, "
             f"{row['halo_share']:.1%} of the pixels computed are halos. Seconds are medians, "
             "ratios of the turns.", "",
-            "| way | seconds | times as long as normwise | to reach |", "|---|---|---|---|",
+            "| way | seconds | times as long as `nw.predict` | and with OpenVINO | to reach |",
+            "|---|---|---|---|---|",
         ]  # fmt: skip
         for name, way in row["ways"].items():
-            ratio = way["as_long"]
-            lines.append(
-                f"| {WAYS[name]} | {way['seconds']:.1f} | {ratio['ratio']:.2f} "
-                f"({ratio['lowest']:.2f} to {ratio['highest']:.2f}) | {GOALS.get(name, '')} |"
-            )
+            ratios = " | ".join(_spread(way["as_long"].get(one)) for one in OURS)
+            goal = GOALS.get(name, "")
+            lines.append(f"| {WAYS[name]} | {way['seconds']:.1f} | {ratios} | {goal} |")
         if row["agreement"] is not None:
             lines += ["", f"On one window, MONAI's network and Keras' differ by "
                       f"{row['agreement']:.0e} of the largest value."]  # fmt: skip
@@ -353,8 +355,17 @@ def summary(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _spread(ratio: dict[str, float] | None) -> str:
+    """A ratio with its interval, or nothing."""
+    if ratio is None:
+        return ""
+    return f"{ratio['ratio']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"
+
+
+OURS = ("normwise", "openvino")
 WAYS = {
     "normwise": "`nw.predict`, from file to file",
+    "openvino": "the same with `--engine openvino`",
     "predict_on_batch": "`predict_on_batch`, the same tiles, already cut",
     "predict": "`model.predict` over the same tiles",
     "monai": "MONAI, roi 256, overlap 0.25, Gaussian, from and to memory",

@@ -194,6 +194,21 @@ def test_the_tile_is_as_large_as_memory_makes_useful():
         chosen(own, (5000, 5000), 10**4)
 
 
+@pytest.mark.parametrize("plan", ["none", "instance@pre-activation"])
+@pytest.mark.parametrize("size", [(1000, 1000), (700, 3000)])
+@pytest.mark.parametrize("memory", [10**7, 5 * 10**7])
+def test_no_smaller_tile_would_do_with_as_many(plan, size, memory):
+    """A chosen tile fits closely: a stride less along any axis needs more tiles."""
+    own = member(small("unet", norm=plan))
+    kind = ExactTiles if own.tiling.exact else BlendedTiles
+    tile = chosen(own, size, memory)
+    count = len(kind([own], size, tile))
+    assert 1 < count < 500
+    for axis, step in enumerate(own.strides):
+        less = tuple(side - step * (axis == i) for i, side in enumerate(tile))
+        assert len(kind([own], size, less)) > count
+
+
 def test_a_model_of_one_size_gets_tiles_of_it():
     own = member(build("unet", (64, 48, 2), filters=2, depth=1))
     assert chosen(own, (300, 200), 10**9) == (64, 48)

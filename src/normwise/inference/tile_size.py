@@ -20,6 +20,11 @@ _WAITING: Final = 8
 _ENOUGH: Final = 1.05
 """Larger tiles that save less than this are left alone: they only need more memory."""
 _SMALLEST: Final = 64
+_SPARE: Final = 1.5
+"""Tiles that are larger than memory allows by so much may still fit, made smaller."""
+_PROMISING: Final = 2.0
+"""Tiles that compute more than this beside the best are not looked at more closely: making them
+smaller, as long as no more of them are needed, saves less than half."""
 MOST_PIXELS: Final = 4096**2
 """Of a tile that is chosen: tensors of more have numbers that some kernels can't count."""
 
@@ -55,15 +60,21 @@ def choose(
         return tuple(side for side in fixed if side is not None)
     each = [_bytes_a_pixel(member) for member in members]
     most = min(MOST_PIXELS, int(memory / max(each)))
+    steps = strides(members)
     costs: dict[Size, int] = {}
     for tile in _candidates(members, size, fixed):
-        if prod(tile) > most:
+        if prod(tile) > _SPARE * most:
             continue
         try:
             costs[tile] = computed(tile)
         except NetworkError:
             continue  # too small for the halo
-    whole = with_fixed(_whole(size, strides(members)), fixed)
+    least = min(costs.values(), default=0)
+    for tile in [tile for tile, cost in costs.items() if cost <= _PROMISING * least]:
+        close = _close_fitting(tile, steps, fixed, computed)
+        costs[close] = computed(close)
+    costs = {tile: cost for tile, cost in costs.items() if prod(tile) <= most}
+    whole = with_fixed(_whole(size, steps), fixed)
     if whole in costs:
         return whole
     if not costs:
@@ -147,6 +158,32 @@ def _candidates(members: Sequence[Member], size: Size, fixed: Fixed) -> Iterator
             seen.add(tile)
             yield tile
         side *= 2**0.25
+
+
+def _close_fitting(tile: Size, steps: Size, fixed: Fixed, computed: Callable[[Size], int]) -> Size:
+    """The smallest tile of which no more are needed than of a given one, axis by axis."""
+    many, close = computed(tile) // prod(tile), list(tile)
+    for axis, step in enumerate(steps):
+        if fixed[axis] is not None:
+            continue
+        # In strides: the smaller of the two isn't enough, the larger is.
+        low, high = 0, -(-close[axis] // step)
+        while high - low > 1:
+            middle = (low + high) // 2
+            tried = (*close[:axis], middle * step, *close[axis + 1 :])
+            if _enough(tried, many, computed):
+                high = middle
+            else:
+                low = middle
+        close[axis] = min(close[axis], high * step)
+    return tuple(close)
+
+
+def _enough(tile: Size, many: int, computed: Callable[[Size], int]) -> bool:
+    try:
+        return computed(tile) // prod(tile) <= many
+    except NetworkError:
+        return False  # too small for the halo
 
 
 def _whole(size: Size, steps: Size) -> Size:

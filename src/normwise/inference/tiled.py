@@ -178,7 +178,7 @@ class BlendedTiles:
         tilings = [member.tiling for member in members]
         rows = rows_of(size, tile, strides(members), tilings)
         self._blender = Blender(rows, begin, int(members[0].model.output_shape[-1]))
-        self._places = iter(list(self._blender.places()))
+        self._places = self._blender.places()
 
     def __len__(self) -> int:
         return prod(len(row.spans) for row in self._blender.rows)

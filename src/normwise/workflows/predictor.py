@@ -194,7 +194,7 @@ class Predictor:
         if wanted.is_plain:
             return member
         say = teller(self.settings.progress)
-        engine = ChosenEngine(member.model, wanted, say)
+        engine = ChosenEngine(member.model, wanted, say, member.tiling.stride)
         self._engines.append(engine)
         return replace(member, engine=engine)
 

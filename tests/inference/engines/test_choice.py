@@ -19,8 +19,8 @@ layers = keras.layers
 BATCH = np.random.default_rng(0).normal(size=(1, 16, 16, 2)).astype(np.float32)
 
 
-def network(norm=True):
-    inputs = keras.Input((None, None, 2))
+def network(norm=True, sides=(None, None)):
+    inputs = keras.Input((*sides, 2))
     x = layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x)) if norm else layers.ReLU()(x)
     return randomize(keras.Model(inputs, layers.Conv2D(1, 1, name="head")(x)))
@@ -157,6 +157,36 @@ def test_each_is_timed_in_turn():
     runs = {Candidate(name): lambda batch, name=name: calls.append(name) for name in "ab"}
     assert set(time_candidates(runs, BATCH)) == set(runs)
     assert calls == ["a", "b"] * 3
+
+
+@pytest.mark.parametrize(("side", "compared"), [(None, (1, 8, 8, 2)), (16, BATCH.shape)])
+def test_large_tiles_are_compared_on_their_middle(monkeypatch, side, compared):
+    """Predictions themselves are of the whole tile; models of one size take no other."""
+    seen, own = [], network(sides=(side, side))
+    monkeypatch.setattr(choice, "_LOOKED_AT", 100)
+
+    def runtime(form, path, ports, shapes, precision):
+        def run(arrays):
+            seen.append(arrays[0].shape)
+            return [np.asarray(own.predict_on_batch(arrays[0]))]
+
+        return run
+
+    monkeypatch.setattr(candidates, "runtime", runtime)
+    engine = ChosenEngine(own, Wanted("openvino"), [].append, stride=(4, 4))
+    np.testing.assert_array_equal(engine(BATCH), own.predict_on_batch(BATCH))
+    assert seen == [compared, compared, BATCH.shape]
+
+
+def test_what_can_not_be_traced_for_any_size_is_compared_whole(monkeypatch):
+    """TensorFlow traces a second size for any, which bilinear up-sampling refuses."""
+    monkeypatch.setattr(choice, "_LOOKED_AT", 100)
+    inputs = keras.Input((None, None, 2))
+    x = layers.Conv2D(3, 3, strides=2, padding="same")(inputs)
+    x = layers.UpSampling2D(interpolation="bilinear")(x)
+    own = randomize(keras.Model(inputs, layers.Conv2D(1, 1)(x)))
+    engine = ChosenEngine(own, Wanted("keras", "bfloat16"), [].append, stride=(2, 2))
+    assert np.asarray(engine(BATCH)).shape == (1, 16, 16, 1)
 
 
 @pytest.mark.parametrize(("name", "count"), [("openvino", 2), ("onnx", 1)])

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any, Final, final
 
 import numpy as np
 
 from normwise.errors import ExportError
+from normwise.graph.flatten import flatten
 from normwise.inference.agreement import COARSE, TOLERANCE, deviation
 from normwise.inference.engines.candidates import PLAIN, Candidate, Run, candidates_of
 from normwise.inference.engines.source import Array, Shape, Source
 from normwise.inference.engines.wanted import AUTO, BFLOAT16, Wanted
+from normwise.keras_format.reading import read_graph
 
 _TURNS: Final = 3
 _SHAPES: Final = 2
 """Shapes for which an engine is kept ready: that of tiles, and of turned ones. Each may hold memory
 for all that the network makes of a tile."""
+
+_LOOKED_AT: Final = 2**20
+"""Pixels on which engines are compared: a large tile takes Keras seconds, each time."""
 
 Say = Callable[[str], None]
 
@@ -26,22 +32,27 @@ Say = Callable[[str], None]
 class ChosenEngine:
     """Applies a model; which engine does it is decided with the first batch.
 
-    There every engine that may be used is compared with Keras, on the batch itself and on noise of
-    the same mean and deviation; one that differs is not used, and that is said. Of several the
-    fastest is kept.
+    There every engine that may be used is compared with Keras, on the batch itself (of large ones
+    on their middle) and on noise of the same mean and deviation; one that differs is not used, and
+    that is said. Of several the fastest is kept.
 
     Args:
         model: A live functional or Sequential model with one input.
         wanted: What is asked for.
         say: Gets what a user has to know, a line at a time.
+        stride: What the sides of images are multiples of.
 
     Raises:
         EngineMissingError: The engine that is named isn't installed.
         NormwiseError: It has no such precision here.
     """
 
-    def __init__(self, model: Any, wanted: Wanted, say: Say) -> None:
+    def __init__(
+        self, model: Any, wanted: Wanted, say: Say, stride: Sequence[int] | None = None
+    ) -> None:
         self._source, self._wanted, self._say = Source(model), wanted, say
+        free = not any(model.input_shape[1:-1]) and not _interpolates(model)
+        self._stride = stride if free else None
         self._candidates = candidates_of(wanted, self._source)
         self._chosen: Candidate | None = None
         self._ready: dict[Shape | None, Run] = {}
@@ -94,18 +105,21 @@ class ChosenEngine:
         return run
 
     def _choose(self, batch: Array) -> Candidate:
-        probes = batch, _like(batch)
-        keras = PLAIN.ready(self._source, batch.shape)
+        sample = batch if self._stride is None else _middle(batch, self._stride)
+        probes = sample, _like(sample)
+        keras = PLAIN.ready(self._source, sample.shape)
         wanted = [_each(keras(probe)) for probe in probes]
         fit = {one: run for one in self._candidates if (run := self._tried(one, probes, wanted))}
         if not fit:
             self._say(f"Predicting with {PLAIN}.")
             return PLAIN
-        seconds = time_candidates(fit, batch) if len(fit) > 1 else {}
+        seconds = time_candidates(fit, sample) if len(fit) > 1 else {}
         best = min(fit, key=lambda one: seconds.get(one, 0.0))
-        self._ready[best.fits(self._source, batch.shape)] = fit[best]
+        key = best.fits(self._source, batch.shape)
+        if key == best.fits(self._source, sample.shape):
+            self._ready[key] = fit[best]
         if self._wanted.is_open:
-            self._say(_verdict(best, seconds, batch.shape))
+            self._say(_verdict(best, seconds, sample.shape))
         return best
 
     def _tried(
@@ -160,6 +174,27 @@ def _verdict(best: Candidate, seconds: Mapping[Candidate, float], shape: Shape) 
         return f"Predicting with {best}: no other engine is installed or agrees."
     rest = ", ".join(f"{name} {took:.3g} s" for took, name in others)
     return f"Predicting with {best}: {seconds[best]:.3g} s for {size} pixels; {rest}."
+
+
+def _interpolates(model: Any) -> bool:
+    """Whether it has layers that TensorFlow can't trace for any size, as it would for a second."""
+    nodes = flatten(read_graph(model)).nodes
+    return any(node.config.get("interpolation", "nearest") != "nearest" for node in nodes)
+
+
+def _middle(batch: Array, stride: Sequence[int]) -> Array:
+    """The middle of a batch's images, where they are large."""
+    sides = batch.shape[1:-1]
+    pixels = batch.shape[0] * prod(sides)
+    if pixels <= _LOOKED_AT:
+        return batch
+    part = (_LOOKED_AT / pixels) ** (1 / len(sides))
+    taken = [slice(None)]
+    for side, step in zip(sides, stride, strict=True):
+        own = max(1, int(side * part) // step) * step
+        start = (side - own) // 2 // step * step
+        taken.append(slice(start, start + own))
+    return batch[tuple(taken)]
 
 
 def _like(batch: Array) -> Array:

@@ -205,7 +205,7 @@ def _taps(context: Context) -> list[int | None]:
 
 
 def _learned(context: Context) -> Sequence[bool]:
-    """For each node whether a learned layer is after it; what encodes an input is none."""
+    """For each node whether it or a node before it is a learned layer; encodings are none."""
     found: list[bool] = []
     for index, node in enumerate(context.nodes):
         own = node.class_name not in _ENCODINGS and context.parameters[node.layer] != 0
