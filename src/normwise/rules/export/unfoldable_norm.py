@@ -87,7 +87,7 @@ def _takes(context: Context, index: int) -> bool:
 
 
 def _is_open(context: Context, index: int, back: bool) -> bool:
-    """Whether a scale and a shift pass a node; a sum only on the way back, `Flatten` only on the way forward.
+    """Whether a scale and a shift pass a node; a sum only on the way back, `Flatten` only forward.
 
     They pass another batch norm that goes the same way.
     """
