@@ -341,8 +341,10 @@ def summary(found: dict[str, Any]) -> list[str]:
     if "peak" in found and "speed" in found:
         done = found["peak"]["network_per_pixel"] * SIZE**2 / (1 - found["speed"]["halo_share"])
         rate = done / found["speed"]["ways"]["normwise"]["seconds"] / 1e9
+        least = found["peak"]["network_per_pixel"] * SIZE**2 / found["peak"]["matmul"] / 1e9
         lines += ["", f"A matrix product runs at {found['peak']['matmul']:.0f} billion operations "
-                  f"a second on this machine, normwise's prediction at {rate:.0f}."]  # fmt: skip
+                  f"a second on this machine, normwise's prediction at {rate:.0f}. At the speed of "
+                  f"the product the scene would take {least:.1f} s without any halo."]  # fmt: skip
     if "memory" in found:
         lines += ["", f"Peak memory of whole processes in MB, {NARROW}-filter U-Net, "
                   "`--memory 1GB`:", "",

@@ -65,3 +65,22 @@ def test_what_float32_cannot_hold_is_infinite() -> None:
     np.testing.assert_array_equal(infinite_in(pixels), [True, True, False])
     np.testing.assert_array_equal(infinite_in(pixels, (-1e300,)), [True, False, False])
     assert infinite_in(np.array([2**31 - 1], np.int32)) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_one_pixel_that_is_no_number_is_found_among_the_largest(dtype, odd):
+    """Sums overflow, and infinities of both signs cancel to NaN; neither hides or invents any."""
+    pixels = np.full((64, 65), np.finfo(dtype).max / 2 if dtype != np.float64 else 1e38, dtype)
+    assert missing_in(pixels, None) is None and infinite_in(pixels) is None
+    pixels[3, 4] = odd
+    expected = np.zeros(pixels.shape, bool)
+    expected[3, 4] = True
+    np.testing.assert_array_equal(missing_in(pixels, None), expected)
+    pixels[5, 6] = -odd
+    expected[5, 6] = True
+    np.testing.assert_array_equal(missing_in(pixels, None), expected)
+    if np.isnan(odd):
+        assert infinite_in(pixels) is None
+    else:
+        np.testing.assert_array_equal(infinite_in(pixels), expected)

@@ -44,7 +44,8 @@ def missing_in(pixels: Pixels, nodata: float | Marks | None) -> Bools | None:
     Returns:
         Booleans of the same shape, or None if nothing is missing.
     """
-    missing = ~_finite(pixels) if pixels.dtype.kind == "f" else None
+    floats = pixels.dtype.kind == "f" and not _surely_finite(pixels)
+    missing = ~_finite(pixels) if floats else None
     for value in nodata if isinstance(nodata, tuple) else marks_of(nodata):
         here = marked(pixels, value)
         if here is not None:
@@ -62,7 +63,7 @@ def infinite_in(pixels: Pixels, nodata: Marks = ()) -> Bools | None:
     Returns:
         Booleans of the same shape, or None if nothing is infinite.
     """
-    if pixels.dtype.kind != "f":
+    if pixels.dtype.kind != "f" or _surely_finite(pixels):
         return None
     infinite = ~(_finite(pixels) | np.isnan(pixels))
     for value in nodata:
@@ -70,6 +71,18 @@ def infinite_in(pixels: Pixels, nodata: Marks = ()) -> Bools | None:
         if here is not None:
             infinite &= ~here
     return infinite if infinite.any() else None
+
+
+def _surely_finite(pixels: Pixels) -> bool:
+    """Whether the sum tells that all floats are finite as float32: no array of booleans is made.
+
+    A sum is NaN or infinite where any of its terms is. The other way round it may be infinite
+    where all of them are finite; then it is for `_finite` to tell.
+    """
+    if pixels.dtype.itemsize > _SINGLE:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(pixels.sum(dtype=np.float32)))
 
 
 def _finite(pixels: Pixels) -> Bools:

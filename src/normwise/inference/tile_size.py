@@ -17,8 +17,9 @@ _WORKING: Final = 2.5
 2.1 times as much with TensorFlow on a processor, in tiles of 512 pixels of a 32-filter U-Net."""
 _WAITING: Final = 8
 """Tiles that are read, predicted or written at once, and copies of them."""
-_ENOUGH: Final = 1.05
-"""Larger tiles that save less than this are left alone: they only need more memory."""
+_ENOUGH: Final = 1.1
+"""Larger tiles that save less than this are left alone: they need more memory, and while few tiles
+are computed, the first is still waited for, and the last is written behind them all."""
 _SMALLEST: Final = 64
 _SPARE: Final = 1.5
 """Tiles that are larger than memory allows by so much may still fit, made smaller."""
