@@ -12,6 +12,8 @@ from normwise.graph.graph import Tensor
 from normwise.norms.inference import infer_plan
 from normwise.rules.sketches import Sketch
 from normwise.surgery.depth import levels_of
+from normwise.surgery.levels import Levels
+from normwise.surgery.rewrite import Change
 from normwise.surgery.work import EditSettings
 from tests.surgery.on_paper import fold, place
 
@@ -80,6 +82,16 @@ def many_outputs(net, x, blocks):
     return ends
 
 
+def often_nested(net, x, blocks):
+    """One model that is called in each block."""
+    part = Sketch("part")
+    y = part.relu(part.norm(part.conv(4, part.input(8, 8, 4))))
+    x = net.nest(part.graph(y), x, name="part")
+    for _ in range(blocks - 1):
+        x = net.again("part", x)
+    return [net.conv(1, x)]
+
+
 NETWORKS = (
     chain, residual, linear_bottlenecks, hourglasses, partly_normalized, fused, fan, many_outputs,
 )  # fmt: skip
@@ -87,6 +99,10 @@ NETWORKS = (
 
 def place_more(graph):
     place(graph, "batch@pre-activation+post-activation", EditSettings(keep=False))
+
+
+def place_others(graph):
+    place(graph, "batch(epsilon=0.5)@pre-activation", EditSettings())
 
 
 def place_fewer(graph):
@@ -106,15 +122,15 @@ def order_norms(graph):
     levels_of(graph, norms, {name: name for name in norms})
 
 
-def calls(action, network, blocks):
-    """How many Python functions an action calls on a network."""
+def calls(action, network, blocks, of=None):
+    """How many Python functions an action calls on a network; `of` counts one of them alone."""
     net = Sketch()
     graph = net.graph(*network(net, net.input(8, 8, 4), blocks))
     count = 0
 
     def seen(frame, event, argument):
         nonlocal count
-        count += event == "call"
+        count += event == "call" and of in {None, frame.f_code}
 
     sys.setprofile(seen)
     try:
@@ -124,9 +140,9 @@ def calls(action, network, blocks):
     return count
 
 
-def growth(action, network):
+def growth(action, network, of=None):
     """How much more a block costs in the large network."""
-    small, large = (calls(action, network, blocks) for blocks in (SMALL, LARGE))
+    small, large = (calls(action, network, blocks, of) for blocks in (SMALL, LARGE))
     return large / small * SMALL / LARGE
 
 
@@ -136,6 +152,15 @@ def growth(action, network):
 )
 def test_the_cost_is_linear(action, network):
     assert growth(action, network) < LINEAR
+
+
+@pytest.mark.parametrize("action", [place_others, place_fewer])
+def test_whether_a_model_trains_is_asked_once_for_each_of_its_calls(action):
+    assert growth(action, often_nested, Levels._trains.__code__) < LINEAR
+
+
+def test_activations_that_are_parted_are_told_once_each():
+    assert growth(place_more, fused, Change.__hash__.__code__) < LINEAR
 
 
 def test_a_square_is_seen():

@@ -70,6 +70,7 @@ class Levels:
         self._calls: dict[str, list[str]] = {}
         for prefix, level in self._levels.items():
             self._calls.setdefault(level.path, []).append(prefix)
+        self._training: dict[str, bool] = {}
 
     def _open(self, prefix: str, path: str, draft: Draft, outside: Spot | None) -> None:
         self._levels[prefix] = _Level(draft, path, outside)
@@ -93,7 +94,10 @@ class Levels:
 
     def trains(self, level: str) -> bool:
         """Whether a level's model, or one around it, is called in training mode anywhere."""
-        return any(map(self._trains, self._calls[self.path(level)]))
+        path = self.path(level)
+        if path not in self._training:
+            self._training[path] = any(map(self._trains, self._calls[path]))
+        return self._training[path]
 
     def _trains(self, level: str) -> bool:
         call = self._levels[level].outside

@@ -340,8 +340,9 @@ def _make(work: Work, site: Site, wish: _Wish, done: _Round) -> None:
     chosen = PASSES[site.edit.how]
     # What a second run would say first, too: it doesn't know yet what is hopeless.
     reason = chosen.check(work, site) or _hopeless(work, site.edit, wish)
+    parted = len(work.partings)
     made = chosen.rewrite(work, site) if reason is None else reason
-    done.changed.update(dict.fromkeys(work.partings))
+    done.changed.update(dict.fromkeys(work.partings[parted:]))
     if isinstance(made, Change):
         done.changed[made] = None
         done.made[_asked(work, site.edit)] = None
