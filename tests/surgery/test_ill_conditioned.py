@@ -24,10 +24,10 @@ def norm(name, **config):
     return layers.BatchNormalization(name=name, **config)
 
 
-def far_from_zero(mean=1e5):
+def far_from_zero(mean=1e5, **config):
     """The first norm subtracts what is large beside the rest, which a bias has added."""
-    model = chain(conv(4, name="a"), norm("far"), layers.ReLU(),
-                  conv(4, name="b"), norm("near"), layers.ReLU())  # fmt: skip
+    model = chain(conv(4, name="a"), norm("far", **config), layers.ReLU(),
+                  conv(4, name="b"), norm("near", **config), layers.ReLU())  # fmt: skip
     model.get_layer("a").bias.assign(np.full(4, mean))
     model.get_layer("far").moving_mean.assign(np.full(4, mean))
     return model
@@ -47,6 +47,24 @@ def test_a_norm_far_from_zero_stays_and_the_others_are_folded():
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * np.abs(a).max())
     for old, new in zip(before, weights_of(model), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_channels_that_hardly_vary_are_not_blamed_for_the_statistics_of_the_proof():
+    model = far_from_zero(epsilon=1e-5)
+    near = model.get_layer("near")
+    near.moving_mean.assign(np.zeros(4))
+    near.moving_variance.assign(np.full(4, 1e-12))
+    near.beta.assign(np.full(4, 0.1))
+    assert [change.layer for change in fold(model).report.changed] == ["near"]
+
+
+def test_the_real_statistics_are_blamed_first():
+    """Of those that are made up for the proof the second norm is far from 0 as well."""
+    model = far_from_zero()
+    near = model.get_layer("near")
+    for variable, value in ((near.moving_mean, 90), (near.moving_variance, 1), (near.beta, 90)):
+        variable.assign(np.full(4, value))
+    assert [change.layer for change in fold(model).report.changed] == ["near"]
 
 
 def test_one_that_is_not_so_far_is_folded():
