@@ -486,6 +486,18 @@ def test_models_that_are_called_in_training_mode_keep_their_norms_and_get_none(p
         assert [reason in skip.reason for skip in done.report.skipped] == [True] * bool(training)
 
 
+def test_norms_that_are_the_same_in_training_are_swapped_in_models_called_in_training_mode():
+    inner_in, inputs = image(4), image(4)
+    norm = layers.GroupNormalization(4, center=False, name="norm")
+    x = norm(conv(4, name="a")(inner_in))
+    inner = keras.Model(inner_in, layers.ReLU(name="relu")(x), name="inner")
+    x = inner(inputs, training=True)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = placed(model, "instance(center=true)@pre-activation")
+    (change,) = done.report.changed
+    assert change.action.endswith("swapped for instance(center=true)")
+
+
 def test_an_input_that_may_be_left_out_gets_no_norm_and_shapes_inside_nested_models_are_known():
     ins = lambda: [image(4, name="first"), keras.Input((16, 16, 4), name="second", optional=True)]
     inner_in = ins()
@@ -662,10 +674,11 @@ def test_a_kernel_that_is_not_all_of_a_layer_takes_no_norm_over(changed):
 def recurrent():
     """A recurrent layer that carries its state from batch to batch, and a random one."""
     inputs = keras.Input(batch_shape=(2, 5, 3))
-    both = layers.Bidirectional(layers.LSTM(2, stateful=True, return_sequences=True))
+    series = layers.LSTM(2, stateful=True, return_sequences=True, name="series")
+    both = layers.Bidirectional(series, name="both")
     x = layers.GRU(4, stateful=True, return_sequences=True, name="gru")(both(inputs))
     x = layers.Dense(4, name="dense")(layers.Dropout(0.5)(x))
-    return shaken(keras.Model(inputs, layers.Dense(1)(layers.ReLU()(x))))
+    return shaken(keras.Model(inputs, layers.Dense(1, name="head")(layers.ReLU()(x))))
 
 
 def states_of(model):

@@ -69,10 +69,11 @@ def _loss(  # noqa: PLR0911 - one reason, one return
 ) -> str | None:
     """Why outputs can't be kept."""
     there = spec_of(node)
-    if any(map(work.levels.in_training, work.flat.calls[node.layer])):
-        return "it is called in training mode, so it normalizes by each batch"
     if there is None:
         return f"{node.class_name} can't be swapped without changing the outputs"
+    calls = work.flat.calls[node.layer]
+    if there.kind in BATCH_FAMILY and any(map(work.levels.in_training, calls)):
+        return "it is called in training mode, so it normalizes by each batch"
     old, new = ({**KINDS[s.kind].defaults, **dict(s.args)} for s in (there, wanted))
     if not (there.kind in BATCH_FAMILY and wanted.kind in BATCH_FAMILY):
         free = NormSpec(wanted.kind, tuple(a for a in wanted.args if a[0] == "groups"))
