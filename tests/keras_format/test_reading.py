@@ -145,6 +145,16 @@ def test_shapes_and_dtypes_are_those_of_the_live_tensors(name: str, tmp_path: Pa
             assert (spec.shape, spec.dtype) == (tuple(live.shape), live.dtype)
 
 
+def test_a_layer_that_stands_twice_in_a_sequential_model_has_the_shape_of_each_call() -> None:
+    pool = keras.layers.MaxPooling2D(name="pool")
+    parts = [keras.layers.Conv2D(8, 3, padding="same"), pool,
+             keras.layers.Conv2D(16, 3, padding="same"), pool]  # fmt: skip
+    graph = read_graph(keras.Sequential([keras.Input((32, 32, 3)), *parts]))
+    assert [node.shape for node in graph.nodes] == [
+        (None, 32, 32, 3), (None, 32, 32, 8), (None, 16, 16, 8), (None, 16, 16, 16), (None, 8, 8, 16)
+    ]  # fmt: skip
+
+
 def test_calls_of_a_functional_model_are_those_of_keras() -> None:
     model = built("nested_twice")
     graph = read_graph(model)

@@ -5,7 +5,7 @@ every output, and a layer whose configuration can't be written (a Lambda, a cust
 `get_config`) is kept as opaque, with the reason, instead of failing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from normwise.errors import ModelReadError
@@ -89,7 +89,7 @@ def _sequential(model: Any) -> dict[str, Any]:
     # `model.layers` leaves the input out; an unbuilt model has none.
     inputs = list(getattr(model, "inputs", None) or [])
     made = _made_in_turn(model)
-    layers = [{**_layer(layer), **made.get(id(layer), {})} for layer in model.layers]
+    layers = [{**_layer(layer), **next(made.get(id(layer), iter(())), {})} for layer in model.layers]
     if inputs:
         first = _layer(inputs[0]._keras_history.operation)
         layers.insert(0, first)
@@ -100,17 +100,24 @@ def _sequential(model: Any) -> dict[str, Any]:
     }
 
 
-def _made_in_turn(model: Any) -> dict[int, dict[str, Any]]:
-    """What each layer of a Sequential model makes in it, by the layer's `id`; none unbuilt."""
+def _made_in_turn(model: Any) -> dict[int, Iterator[dict[str, Any]]]:
+    """What each layer of a Sequential model makes in it, call after call, by the layer's `id`.
+
+    Nothing of a model that isn't built.
+    """
     inner = getattr(model, "_functional", None)
     if inner is None:
         return {}
     calls = _calls(inner)
     return {
-        id(operation): {"outputs": [_spec(tensor) for tensor in node.output_tensors]}
+        id(operation): iter(
+            [
+                {"outputs": [_spec(tensor) for tensor in node.output_tensors]}
+                for node in operation._inbound_nodes
+                if id(node) in calls
+            ]
+        )
         for operation in inner.operations
-        for node in operation._inbound_nodes
-        if id(node) in calls
     }
 
 
