@@ -151,7 +151,8 @@ def test_a_layer_that_stands_twice_in_a_sequential_model_has_the_shape_of_each_c
              keras.layers.Conv2D(16, 3, padding="same"), pool]  # fmt: skip
     graph = read_graph(keras.Sequential([keras.Input((32, 32, 3)), *parts]))
     assert [node.shape for node in graph.nodes] == [
-        (None, 32, 32, 3), (None, 32, 32, 8), (None, 16, 16, 8), (None, 16, 16, 16), (None, 8, 8, 16)
+        (None, 32, 32, 3), (None, 32, 32, 8), (None, 16, 16, 8), (None, 16, 16, 16),
+        (None, 8, 8, 16),
     ]  # fmt: skip
 
 

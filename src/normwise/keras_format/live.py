@@ -88,8 +88,8 @@ def is_model(operation: Any) -> bool:
 def _sequential(model: Any) -> dict[str, Any]:
     # `model.layers` leaves the input out; an unbuilt model has none.
     inputs = list(getattr(model, "inputs", None) or [])
-    made = _made_in_turn(model)
-    layers = [{**_layer(layer), **next(made.get(id(layer), iter(())), {})} for layer in model.layers]
+    made, nothing = _made_in_turn(model), iter(())
+    layers = [{**_layer(layer), **next(made.get(id(layer), nothing), {})} for layer in model.layers]
     if inputs:
         first = _layer(inputs[0]._keras_history.operation)
         layers.insert(0, first)

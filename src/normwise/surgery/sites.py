@@ -102,8 +102,8 @@ def mask_lost(work: Work, spec: NormSpec, index: int) -> str | None:
     if spec.kind != "rms" or not masked(work.flat)[index]:
         return None
     return (
-        f"{work.flat.nodes[index].name} carries a mask of steps, or may, and {class_of(spec)} doesn't "
-        "pass masks on"
+        f"{work.flat.nodes[index].name} carries a mask of steps, or may, and {class_of(spec)} "
+        "doesn't pass masks on"
     )
 
 
