@@ -124,13 +124,30 @@ def test_names_with_colons_are_no_pictures_and_lines_end_without_blanks(desk):
         (("--training-data", "--bands", "0,1"), "got new_data, bands without data"),
         (("--fix", "-o", "out.keras", "--limit", "3"), "got limit without data"),
         (("--fix", "-o", "out.keras", "--data", "."), "--fix mends what the graph"),
-        (("--loss", "mse"), "No such option: --loss"),
+        (("--optimizer", "adam"), "No such option: --optimizer"),
     ],
 )
 def test_what_would_do_nothing_is_refused(desk, words, said):
     done = normwise("check", "wrong.json", *words, cwd=desk)
     assert done.returncode == 2 and said in " ".join(done.stderr.split())
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "severity"),
+    [((), "error"), (("--loss", "mse"), "error"), (("--loss", "cosine_similarity"), "warning")],
+)
+def test_the_loss_is_told_by_its_name(desk, words, severity):
+    parts = (
+        ("GlobalAveragePooling2D", {"name": "pool"}),
+        ("Dense", {"name": "dense", "units": 4}),
+        ("BatchNormalization", {"name": "norm", "axis": -1}),
+    )
+    (desk / "vector.json").write_text(network(convolution("conv"), *parts))
+    done = normwise("check", "vector.json", *words, "--format", "json", cwd=desk)
+    (one,) = json.loads(done.stdout)
+    severities = {finding["name"]: finding["severity"] for finding in one["findings"]}
+    assert severities["norm-on-output"] == severity
 
 
 def test_a_folder_has_models_under_all_their_names(desk):

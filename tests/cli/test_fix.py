@@ -47,6 +47,16 @@ def test_safe_fixes_are_made_and_what_is_left_decides_the_exit_code(model, tmp_p
     assert evidence not in text
 
 
+def test_a_fix_goes_by_the_loss_that_is_told(tmp_path):
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization(name="norm")(layers.Dense(40, name="dense")(inputs))
+    keras.Model(inputs, x).save(tmp_path / "wide.keras")
+    for words, fixed in (((), False), (("--loss", "dice"), True)):
+        options = ("--fix", "-o", "out.keras", "--overwrite", *words)
+        told = normwise("check", "wide.keras", *options, cwd=tmp_path).stdout
+        assert ("fixed NW110 norm-on-output" in " ".join(told.split())) == fixed
+
+
 @pytest.mark.parametrize(
     "words",
     [

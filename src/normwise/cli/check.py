@@ -57,6 +57,10 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         int | None, typer.Option(min=1, help="Training samples of an epoch.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the training.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Name of the loss, such as dice; by default as the model was compiled."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Devices that share a batch.")] = 1,
     accumulation: Annotated[
         int | None,
@@ -122,6 +126,7 @@ def check(  # noqa: PLR0913, PLR0917 - one option a setting
         "batch_size": batch_size,
         "samples": samples,
         "epochs": epochs,
+        "loss": loss,
         "replicas": replicas,
         "accumulation": accumulation,
     }
