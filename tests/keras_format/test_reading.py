@@ -154,6 +154,9 @@ def test_a_layer_that_stands_twice_in_a_sequential_model_has_the_shape_of_each_c
         (None, 32, 32, 3), (None, 32, 32, 8), (None, 16, 16, 8), (None, 16, 16, 16),
         (None, 8, 8, 16),
     ]  # fmt: skip
+    assert [(node.name, node.call) for node in graph.nodes if node.layer == "pool"] == [
+        ("pool", 0), ("pool:1", 1)
+    ]  # fmt: skip
 
 
 def test_calls_of_a_functional_model_are_those_of_keras() -> None:

@@ -48,6 +48,14 @@ def test_what_stands_behind_such_a_layer_is_folded():
     assert not done.report.skipped and not norms_of(done.model)
 
 
+def test_a_layer_that_stands_twice_gets_a_norm_behind_each_call():
+    twice = conv(3, name="twice")
+    parts = [twice, layers.ReLU(), twice, layers.ReLU(), conv(1, name="head")]
+    done = placed("batch@pre-activation")(shaken(keras.Sequential([image(), *parts])))
+    assert not done.report.skipped and norms_of(done.model) == {"twice_norm", "twice_norm_2"}
+    assert not placed("batch@pre-activation")(done.model).report.changed
+
+
 def test_where_no_shape_is_known_the_reason_says_so():
     net = Sketch()
     x = net.conv(4, net.add("Mystery", net.input(8, 8, 4)), name="a")

@@ -15,6 +15,7 @@ from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, tensors_in
 from normwise.graph.shapes import shaped, with_shapes
 from normwise.keras_format.bounds import MAX_CALLS, refuse_nested_excess, refuse_nesting
 from normwise.keras_format.layer_config import (
+    call_name,
     call_of,
     described,
     inbound_calls,
@@ -190,6 +191,7 @@ def _sequential(
 ) -> Graph:
     layers = [named(layer, source) for layer in config["layers"]]
     nodes: list[Node] = []
+    calls: dict[str, int] = {}
     if not layers or layers[0]["class_name"] != "InputLayer":
         nodes.append(_implied_input(config, layers))
     for place, layer in enumerate(layers):
@@ -197,7 +199,9 @@ def _sequential(
         args = (Tensor(len(nodes) - 1),) if nodes else ()
         told = tuple(spec_of(spec) for spec in layer.get("outputs", ())) or (TensorSpec(),)
         outputs = told if nodes else template.outputs
-        node = shaped(template.changed(args=args, outputs=outputs), nodes)
+        call = calls[template.layer] = calls.get(template.layer, -1) + 1
+        name = call_name(template, call)
+        node = shaped(template.changed(name=name, call=call, args=args, outputs=outputs), nodes)
         if node.shape is None and place + 1 < len(layers):
             node = node.changed(outputs=(_read_by(layers[place + 1], node),))
         nodes.append(node)

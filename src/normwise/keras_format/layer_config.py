@@ -84,6 +84,11 @@ def inbound_calls(layer: Mapping[str, Any], source: str) -> Sequence[Any]:
     return nodes
 
 
+def call_name(template: Node, call: int) -> str:
+    """The name of the node of a layer's call, from 0."""
+    return template.name if call == 0 else f"{template.layer}:{call}"
+
+
 def call_of(template: Node, call: int, inbound: Any, source: str) -> Node:
     """One call of a layer, with a `Reference` for each tensor that it reads.
 
@@ -93,7 +98,6 @@ def call_of(template: Node, call: int, inbound: Any, source: str) -> Node:
         inbound: The call as it is serialized, None for a layer without any.
         source: The file or object, for messages.
     """
-    name = template.name if call == 0 else f"{template.layer}:{call}"
     if inbound is None:
         return template
     if not isinstance(inbound, MAPPINGS):
@@ -103,7 +107,7 @@ def call_of(template: Node, call: int, inbound: Any, source: str) -> Node:
         )
     outputs = tuple(spec_of(told) for told in inbound.get("outputs", ()))
     return template.changed(
-        name=name,
+        name=call_name(template, call),
         call=call,
         args=tuple(argument_of(a) for a in inbound.get("args", ())),
         kwargs=argument_of(dict(inbound.get("kwargs", {}))),
