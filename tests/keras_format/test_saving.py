@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from normwise.errors import OutputExistsError
+from normwise.errors import OutputExistsError, SurgeryError
 from normwise.keras_format.saving import NEWER_DEFAULTS, save_model, without_newer_defaults
 from normwise.networks import build
 
@@ -48,6 +48,23 @@ def test_other_keys_are_untouched():
     config = {"layers": [{"renorm": False, **NEWER_DEFAULTS, "axis": -1}], "renorm_momentum": 1}
     assert without_newer_defaults(config) == {"layers": [{"axis": -1}], "renorm_momentum": 1}
     assert json.loads(json.dumps(config)) == config
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_keras_would_write_only_once_is_refused(tmp_path, nested):
+    pool = keras.layers.MaxPooling2D(name="pool")
+    steps = [keras.layers.Conv2D(3, 3, padding="same"), pool, keras.layers.Conv2D(3, 3), pool]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *steps], name="steps")
+    if nested:
+        inputs = keras.Input((16, 16, 3))
+        model = keras.Model(inputs, model(inputs))
+    # What is refused: the file would hold another model.
+    model.save(tmp_path / "plain.keras")
+    again = keras.saving.load_model(tmp_path / "plain.keras")
+    assert again.output_shape != model.output_shape
+    with pytest.raises(SurgeryError, match="'pool' of the Sequential model 'steps'"):
+        save_model(model, tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
 
 
 def test_an_existing_file_is_kept(tmp_path):

@@ -17,7 +17,7 @@ _WORKING: Final = 2.5
 2.1 times as much with TensorFlow on a processor, in tiles of 512 pixels of a 32-filter U-Net."""
 _WAITING: Final = 8
 """Tiles that are read, predicted or written at once, and copies of them."""
-_ENOUGH: Final = 1.1
+_ENOUGH: Final = 1.12
 """Larger tiles that save less than this are left alone: they need more memory, and while few tiles
 are computed, the first is still waited for, and the last is written behind them all."""
 _SMALLEST: Final = 64

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,34 @@ def save_model(model: Any, path: Path, *, overwrite: bool = False) -> None:
 
     Raises:
         OutputExistsError: The file exists and `overwrite` is False.
-        SurgeryError: Keras could write the file and not load it again.
+        SurgeryError: Keras could write the file and not load it again, or load another model.
     """
+    _refuse_repeats(model, path)
     _refuse_shared_weights(model, path)
     with whole_file(path, overwrite=overwrite) as temporary:
         model.save(temporary)
         _drop_newer_defaults(temporary)
+
+
+def _refuse_repeats(model: Any, path: Path) -> None:
+    """Keras writes each layer of a Sequential model once, however often it stands there."""
+    import keras  # noqa: PLC0415 - the backend is chosen by whoever made the model
+
+    pending = [model]
+    while pending:
+        own = pending.pop()
+        pending += [layer for layer in own.layers if is_model(layer)]
+        if not isinstance(own, keras.Sequential):
+            continue
+        names = Counter(layer.name for layer in own.layers)
+        twice = [repr(name) for name, count in names.items() if count > 1]
+        if twice:
+            raise SurgeryError(
+                f"{path}: {', '.join(twice)} of the Sequential model {own.name!r}: more than one "
+                "place has this layer, and Keras writes only the first, so that the file would "
+                "hold another model. Nothing was written. Give each place a layer of its own, or "
+                "build the model with the functional API."
+            )
 
 
 def _refuse_shared_weights(model: Any, path: Path) -> None:
