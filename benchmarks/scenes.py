@@ -342,9 +342,11 @@ def summary(found: dict[str, Any]) -> list[str]:
         done = found["peak"]["network_per_pixel"] * SIZE**2 / (1 - found["speed"]["halo_share"])
         rate = done / found["speed"]["ways"]["normwise"]["seconds"] / 1e9
         least = found["peak"]["network_per_pixel"] * SIZE**2 / found["peak"]["matmul"] / 1e9
+        monai = found["speed"]["ways"].get("monai")
+        half = f"; half of MONAI's time is {monai['seconds'] / 2:.1f} s" if monai else ""
         lines += ["", f"A matrix product runs at {found['peak']['matmul']:.0f} billion operations "
                   f"a second on this machine, normwise's prediction at {rate:.0f}. At the speed of "
-                  f"the product the scene would take {least:.1f} s without any halo."]  # fmt: skip
+                  f"the product the scene would take {least:.1f} s without any halo{half}."]  # fmt: skip
     if "memory" in found:
         lines += ["", f"Peak memory of whole processes in MB, {NARROW}-filter U-Net, "
                   "`--memory 1GB`:", "",
@@ -367,7 +369,7 @@ def _spread(ratio: dict[str, float] | None) -> str:
 OURS = ("normwise", "openvino")
 WAYS = {
     "normwise": "`nw.predict`, from file to file",
-    "openvino": "the same with `--engine openvino`",
+    "openvino": '`nw.predict` with `engine="openvino"`, conversion included',
     "predict_on_batch": "`predict_on_batch`, the same tiles, already cut",
     "predict": "`model.predict` over the same tiles",
     "monai": "MONAI, roi 256, overlap 0.25, Gaussian, from and to memory",
