@@ -346,7 +346,7 @@ def summary(found: dict[str, Any]) -> list[str]:
         half = f"; half of MONAI's time is {monai['seconds'] / 2:.1f} s" if monai else ""
         lines += ["", f"A matrix product runs at {found['peak']['matmul']:.0f} billion operations "
                   f"a second on this machine, normwise's prediction at {rate:.0f}. At the speed of "
-                  f"the product the scene would take {least:.1f} s without any halo{half}."]  # fmt: skip
+                  f"the product the scene takes {least:.1f} s without any halo{half}."]  # fmt: skip
     if "memory" in found:
         lines += ["", f"Peak memory of whole processes in MB, {NARROW}-filter U-Net, "
                   "`--memory 1GB`:", "",
