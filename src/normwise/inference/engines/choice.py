@@ -22,7 +22,7 @@ _SHAPES: Final = 2
 """Shapes for which an engine is kept ready: that of tiles, and of turned ones. Each may hold memory
 for all that the network makes of a tile."""
 
-_LOOKED_AT: Final = 2**20
+_LOOKED_AT: Final = 2**18
 """Pixels on which engines are compared: a large tile takes Keras seconds, each time."""
 
 Say = Callable[[str], None]
