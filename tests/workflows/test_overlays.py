@@ -78,6 +78,17 @@ def test_an_existing_picture_is_kept_and_the_work_not_begun(tmp_path, monkeypatc
         nw.predict(thirds(), path, overlay=tmp_path / "o.jpg")
 
 
+def test_a_class_map_of_any_size_is_laid_over_the_image(tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow refuses twice as many
+    path, out = scene(tmp_path / "a.tif"), tmp_path / "o.png"
+    monkeypatch.setattr(overlays, "_LONGEST", 50)
+    nw.predict(thirds(), path, out, classes=True, overlay=tmp_path / "look.png")
+    nw.predict(thirds(), path, tmp_path / "o.tif", classes=True, overlay=tmp_path / "same.png")
+    assert (drawn[0][1][0].ids[:5, :5] == 255).all()
+    np.testing.assert_array_equal(drawn[0][1][0].ids[[6, 20, 40], 15], [0, 1, 2])
+    np.testing.assert_array_equal(drawn[0][1][0].ids, drawn[1][1][0].ids)
+
+
 def test_a_folder_has_a_folder_of_pictures(tmp_path, drawn):
     for name in "ab":
         scene(tmp_path / "in" / f"{name}.tif")

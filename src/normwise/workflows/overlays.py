@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ import numpy.typing as npt
 from normwise.data.pixels import Marks, marks_of
 from normwise.errors import RasterError
 from normwise.files import whole_file
-from normwise.rasters import ImageFiles, Raster, open_raster
+from normwise.rasters import ImageFiles, Raster, open_raster, suffix_of
 from normwise.rasters.reduced import factor_for, reduced
+from normwise.rasters.tiff import open_with_gdal
 from normwise.workflows.predicted_files import is_done
 from normwise.workflows.prediction_outputs import Outputs, legend_of
 
@@ -80,7 +81,8 @@ def draw_overlay(
     from normwise.report.quick_look import draw_quick_look  # noqa: PLC0415 - loads matplotlib
 
     made, marks = predictor.made, predictor.marks
-    with _plane(image, predictor.axes, marks) as scene, _plane(predicted, predictor.axes) as found:
+    axes = predictor.axes
+    with _plane(image, axes, marks) as scene, _plane(predicted, axes, written=True) as found:
         factor = factor_for(scene.size, _LONGEST)
         channels = _shown(scene)
         picture = scene.smaller(channels, factor)
@@ -144,7 +146,12 @@ def _shown(scene: Plane) -> list[int]:
 
 
 @contextmanager
-def _plane(image: ImageFiles | Array, axes: int, marks: Marks = ()) -> Iterator[Plane]:
+def _plane(
+    image: ImageFiles | Array, axes: int, marks: Marks = (), written: bool = False
+) -> Iterator[Plane]:
+    """An image, or what was predicted of it; a class map that was written as a PNG may be larger
+    than those that are decoded whole, so it is read row by row.
+    """
     if isinstance(image, np.ndarray):
         array = image if image.ndim == 3 else image[len(image) // 2]
 
@@ -154,7 +161,12 @@ def _plane(image: ImageFiles | Array, axes: int, marks: Marks = ()) -> Iterator[
         height, width, count = array.shape
         yield Plane(read, (height, width), count, marks=marks)
         return
-    with open_raster(image, 3 if axes == 3 else 2) as raster:
+    by_rows = written and isinstance(image, Path) and suffix_of(image) == ".png"
+    with (
+        open_with_gdal(cast("Path", image), "PNG")
+        if by_rows
+        else open_raster(image, 3 if axes == 3 else 2)
+    ) as raster:
         yield _plane_of(raster, marks)
 
 
