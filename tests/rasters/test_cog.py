@@ -44,6 +44,20 @@ def test_pixels_place_nodata_and_names_come_back(tmp_path, dtype):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif"]
 
 
+@pytest.mark.parametrize("cogs", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_bands_of_class_ids_are_no_colours(tmp_path, monkeypatch, count, cogs):
+    if not cogs:
+        monkeypatch.setattr(cog, "has_cog", lambda: False)
+    pixels = RNG.integers(0, 3, (40, 50, count)).astype(np.uint8)
+    write(tmp_path / "a.tif", pixels, nodata=255, bands=[f"output {i}" for i in range(count)])
+    with rasterio.open(tmp_path / "a.tif") as file:
+        found = {band.name for band in file.colorinterp}
+        assert found <= {"gray", "undefined"} and file.nodata == 255
+        assert (file.read_masks() == 255).all()
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), pixels)
+
+
 def test_an_existing_file_is_kept(tmp_path):
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(OutputExistsError):

@@ -72,6 +72,9 @@ def write_cog(
                 "blockxsize": _BLOCK, "blockysize": _BLOCK, "interleave": "band",
                 **{name: value for name, value in place.items() if value is not None},
             }  # fmt: skip
+            if not isinstance(bands, Classes):
+                # GDAL takes 3 or 4 bands of uint8 for red, green, blue and opacity.
+                profile["photometric"] = "minisblack"
             with quiet(), gdal().open(plain, "w", **profile) as file:
                 locate(file, like, shape[:2])
                 _describe(file, bands)
