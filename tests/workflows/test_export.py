@@ -157,8 +157,12 @@ def test_what_is_refused_before_any_work(model, tmp_path, monkeypatch):
         nw.export(tmp_path / "gone.keras", tmp_path / "net", "litert")
     with pytest.raises(NetworkError, match="takes anyxany pixels"):
         nw.export(model, tmp_path / "net", "litert", size=(8, 8, 8))
+    for size in (True, "8", 8.0, (8, True), 0):
+        with pytest.raises(NetworkError, match="takes anyxany pixels"):
+            nw.export(model, tmp_path / "net", "litert", size=size)
+    # A number of NumPy is none of that: it comes to what is refused next.
     with pytest.raises(DataError, match="no such folder"):
-        nw.export(model, tmp_path / "net", "litert", data=tmp_path / "gone")
+        nw.export(model, tmp_path / "net", "litert", size=np.int64(32), data=tmp_path / "gone")
     monkeypatch.setattr("normwise.inference.formats.format.find_spec", lambda name: None)
     with pytest.raises(EngineMissingError, match="pip install"):
         nw.export(model, tmp_path / "net", ["litert", "onnx"])

@@ -114,6 +114,23 @@ def test_arrays_of_no_real_numbers_are_refused(doubling, dtype):
     assert nw.predict(doubling, np.ones((3, 4, 2), bool)).shape == (3, 4, 1)
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 2), (4, 0, 2), (0, 0, 2)])
+def test_an_image_without_pixels_is_refused(doubling, shape):
+    for tile in (None, 4):
+        with pytest.raises(NetworkError, match=r"an image of shape \(.*\) has no pixels"):
+            nw.predict(doubling, np.zeros(shape, np.float32), tile=tile)
+
+
+def test_a_tile_is_whole_numbers_of_any_kind(doubling):
+    image = np.random.default_rng(0).normal(size=(9, 12, 2)).astype(np.float32)
+    whole = nw.predict(doubling, image)
+    for tile in (np.int64(4), np.uint8(4), np.array([4, 6]), (np.int32(4), 6)):
+        np.testing.assert_allclose(nw.predict(doubling, image, tile=tile), whole, rtol=1e-6)
+    for tile in (True, np.True_, (4, True), 4.0, "4", 0, -4, (), (4, 4, 4), (4, None)):
+        with pytest.raises(NetworkError, match="expected a number of pixels above 0"):
+            nw.predict(doubling, image, tile=tile)
+
+
 @pytest.mark.parametrize("tile", [None, 8])
 def test_infinite_pixels_are_missing_and_that_is_told(tmp_path, caplog, tile):
     """Decibels of an empty border; a network would spread them over its whole halo."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import lcm, prod
-from typing import Final
+from operator import index
+from typing import Any, Final
+
+import numpy as np
 
 from normwise.errors import NetworkError
 from normwise.graph.activation_memory import peak_values
@@ -102,14 +105,33 @@ def asked_for(
     """
     if tile is None:
         return None
-    sides = [tile] * len(size) if isinstance(tile, int) else list(tile)
-    if len(sides) != len(size) or not all(isinstance(s, int) and s > 0 for s in sides):
+    sides = pixels_of(tile, len(size))
+    if sides is None:
         raise NetworkError(
             f"tile is {tile!r}; expected a number of pixels above 0, or {len(size)} of them."
         )
     steps = strides(members)
     wanted = [_up(side, step) for side, step in zip(sides, steps, strict=True)]
     return _smaller(wanted, _whole(size, steps))
+
+
+def pixels_of(told: Any, axes: int) -> Size | None:
+    """Pixels along each axis as a user names them: one whole number, NumPy's too, or one an axis.
+
+    Args:
+        told: What is named.
+        axes: How many axes there are.
+
+    Returns:
+        Numbers above 0; None if it is something else.
+    """
+    try:
+        sides = list(told) if isinstance(told, Iterable) else [told] * axes
+        found = tuple(index(side) for side in sides)
+    except TypeError:
+        return None
+    truths = any(isinstance(side, (bool, np.bool_)) for side in sides)
+    return None if truths or len(found) != axes or min(found, default=1) < 1 else found
 
 
 def fixed_sizes(members: Sequence[Member]) -> Fixed:

@@ -113,7 +113,8 @@ def check_image(model: keras.Model, shape: Size) -> None:
         shape: Of the image, shape (..., channels).
 
     Raises:
-        NetworkError: If the image has another number of axes or channels than the model takes.
+        NetworkError: If the image has another number of axes or channels than the model takes, or
+            no pixels.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise NetworkError(
@@ -130,6 +131,10 @@ def check_image(model: keras.Model, shape: Size) -> None:
         raise NetworkError(
             f"The model takes {taken[-1]} channels, shape ({_AXES[len(taken)]}, {taken[-1]}); "
             f"received shape {shape}. Choose the bands that it was trained with (--bands)."
+        )
+    if 0 in shape:
+        raise NetworkError(
+            f"an image of shape {tuple(shape)} has no pixels; expected some along each axis."
         )
 
 

@@ -164,12 +164,15 @@ def _targets(out: Path, formats: Sequence[Format], overwrite: bool) -> list[Path
 
 
 def _sizes(size: int | Sequence[int] | None, live: Any) -> tuple[int, ...] | None:
+    from normwise.inference.tile_size import pixels_of  # noqa: PLC0415 - needs the backend
+
     if size is None:
         return None
     fixed = tuple(live.inputs[0].shape[1:-1])
-    sizes = (size,) * len(fixed) if isinstance(size, int) else tuple(size)
-    fits = len(sizes) == len(fixed) and all(own > 0 for own in sizes)
-    if not fits or any(known not in (None, own) for known, own in zip(fixed, sizes, strict=True)):
+    sizes = pixels_of(size, len(fixed))
+    if sizes is None or any(
+        known not in (None, own) for known, own in zip(fixed, sizes, strict=True)
+    ):
         taken = "x".join("any" if side is None else str(side) for side in fixed)
         raise NetworkError(f"size is {size!r}, but model {live.name!r} takes {taken} pixels.")
     return sizes
