@@ -3,6 +3,7 @@
 import os
 import pickle
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -169,6 +170,27 @@ def test_nothing_is_written_among_images_that_it_would_be_taken_for(model, tmp_p
             with pytest.raises(DataError, match=r"is the folder of the images.*Name another"):
                 verb(model, images, out, overlay=looks)
     assert [path.name for path in images.iterdir()] == ["a.npz"]
+
+
+def test_a_folder_that_may_not_be_read_is_left_out(model, images, tmp_path, monkeypatch, caplog):
+    (images / "lost+found").mkdir()
+    (images / "scene").mkdir()
+    np.save(images / "scene" / "B1.npy", np.zeros((SIDE, SIDE, 2), np.float32))
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    written = nw.predict(model, images, tmp_path / "o")
+    assert [path.stem for path in written] == ["a", "b", "c", "scene"]
+    assert "lost+found: can't be read, and is left out (Permission denied)" in caplog.text
+    # Beside an image, too; but it is an error of the one that is asked for.
+    assert nw.predict(model, images / "scene", tmp_path / "s.npy").exists()
+    with pytest.raises(DataError, match=r"lost\+found: no images"):
+        nw.predict(model, images / "lost+found", tmp_path / "l.npy")
 
 
 def test_an_image_is_no_folder_for_predictions(model, images):

@@ -1,5 +1,6 @@
 """Which files of a folder are images: single ones, and those whose bands stand in several files."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from normwise.data.band_files import Bands, by_pattern, in_order, is_one_of, of_folder, order_of
 from normwise.data.reading import Reading
 from normwise.rasters import FOLDER_SUFFIX, ImageFiles, stem_of, suffix_of
+
+log = logging.getLogger("normwise.data")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def images_of(
         return _grouped(groups, bands, where, problems)
     single = by_stem(root, folder, problems)
     folders = {
-        part.name: [path for path in sorted(part.iterdir()) if _is_image(path)]
+        part.name: _images_in(part)
         for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if part.is_dir()
         and not part.name.startswith(".")
@@ -67,6 +70,15 @@ def images_of(
         for name in sorted(single.keys() & found.files.keys())
     ]
     return replace(found, files={**found.files, **single})
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The image files of a folder; of one that may not be read none, such as `lost+found`."""
+    try:
+        return [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    except PermissionError as error:
+        log.warning("%s: can't be read, and is left out (%s).", folder, error.strerror or error)
+        return []
 
 
 def _grouped(
