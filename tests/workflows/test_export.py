@@ -153,6 +153,9 @@ def test_what_is_refused_before_any_work(model, tmp_path, monkeypatch):
         nw.export(model, tmp_path / "net", [])
     with pytest.raises(NormwiseError, match=r"net\.onnx: names a file of the format onnx"):
         nw.export(model, tmp_path / "net.onnx", "litert")
+    for out in (".", ".."):
+        with pytest.raises(NormwiseError, match=rf"^{re.escape(out)}: is a folder; .* {out}/model"):
+            nw.export(model, out, ["litert", "onnx"])
     with pytest.raises(ModelReadError, match="no such file"):
         nw.export(tmp_path / "gone.keras", tmp_path / "net", "litert")
     with pytest.raises(NetworkError, match="takes anyxany pixels"):

@@ -193,6 +193,20 @@ def test_a_folder_that_may_not_be_read_is_left_out(model, images, tmp_path, monk
         nw.predict(model, images / "lost+found", tmp_path / "l.npy")
 
 
+@pytest.mark.parametrize("place", [".", "..", "deeper/.."])
+def test_the_folder_where_one_stands_is_an_image(model, tmp_path, monkeypatch, place):
+    scene = tmp_path / "scene"
+    (scene / "deeper").mkdir(parents=True)
+    for band in ("B1", "B2"):
+        np.save(scene / f"{band}.npy", np.full((SIDE, SIDE, 1), int(band[1]), np.float32))
+    monkeypatch.setattr("normwise.workflows.scenes.order_is_unknown", lambda member: False)
+    wanted = np.load(nw.predict(model, scene, tmp_path / "wanted.npy"))
+    monkeypatch.chdir(scene / "deeper" if place == ".." else scene)
+    np.testing.assert_array_equal(np.load(nw.predict(model, place, tmp_path / "o.npy")), wanted)
+    with pytest.raises(DataError, match="deeper: no images"):
+        nw.predict(model, scene / "deeper", tmp_path / "d.npy")
+
+
 def test_an_image_is_no_folder_for_predictions(model, images):
     (images / "scene").mkdir()
     for band in ("B1", "B2"):

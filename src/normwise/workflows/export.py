@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -142,10 +143,13 @@ def _targets(out: Path, formats: Sequence[Format], overwrite: bool) -> list[Path
     """Where each format goes.
 
     Raises:
-        NormwiseError: The name has the suffix of another format.
+        NormwiseError: The name has the suffix of another format, or is none.
         OutputExistsError: There is something, and it may not be replaced; of a folder that is no
             SavedModel not even with `overwrite`.
     """
+    if out.name in ("", ".."):
+        example = os.path.join(out, "model")  # noqa: PTH118 - a Path would drop the ./
+        raise NormwiseError(f"{out}: is a folder; name the file in it, for example {example}.")
     known = {form.suffix: form.name for form in FORMATS.values() if form.suffix}
     suffix = out.suffix if out.suffix in known else ""
     if suffix and (len(formats) > 1 or formats[0].suffix != suffix):

@@ -31,7 +31,7 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
     """
     if not isinstance(image, (str, PathLike)):
         return tuple(Path(fspath(part)) for part in image)
-    path = Path(fspath(image))
+    path = _with_name(Path(fspath(image)))
     if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
         return path
     if out is None or not suffix_of(Path(fspath(out))):
@@ -46,6 +46,11 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
         raise _no_images(path)
     _refuse_unknown_order(model, {path.name: found.files[path.name]})
     return found.files[path.name]
+
+
+def _with_name(path: Path) -> Path:
+    """A path whose last part is a name, which `.` and `..` aren't."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def images_in(
