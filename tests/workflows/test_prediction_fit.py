@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
@@ -151,3 +152,37 @@ def test_a_dry_run_needs_the_engine(run, tmp_path, monkeypatch):
     monkeypatch.setattr("normwise.inference.formats.format.find_spec", lambda name: None)
     with pytest.raises(EngineMissingError, match="pip install"):
         forecast(run, image(tmp_path / "a.tif"), tmp_path / "o.tif", engine="openvino")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_what_is_transparent_is_predicted_and_that_is_told(tmp_path, caplog, suffix):
+    def taking(channels):
+        inputs = keras.Input((None, None, channels))
+        return keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+
+    path = tmp_path / f"a{suffix}"
+    pixels = np.full((20, 24, 4), 9, np.uint8)
+    pixels[:5] = 0
+    with rasterio.open(
+        path, "w", "PNG" if suffix == ".png" else "GTiff", 24, 20, 4, dtype="uint8"
+    ) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+    assert raster_info(path).alpha == 3
+    three, four, told = taking(3), taking(4), "a{}: band 4 is opacity (alpha), which is no mask"
+    for out in (None, tmp_path / "o.npy"):
+        caplog.clear()
+        nw.predict(three, path, out, bands=(0, 1, 2))
+        assert caplog.text.count(told.format(suffix)) == 1
+    assert "gdal_translate -b 1 -b 2 -b 3 -mask 4" in caplog.text
+    caplog.clear()
+    # The controls: the band is taken, or something tells what is missing.
+    nw.predict(four, path)
+    nw.predict(three, path, bands=(1, 2, 3))
+    assert np.isnan(nw.predict(three, path, bands=(0, 1, 2), nodata=0)[:5]).all()
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        masked = tmp_path / "masked.tif"
+        with rasterio.open(masked, "w", "GTiff", 24, 20, 3, dtype="uint8") as file:
+            file.write(np.moveaxis(pixels[..., :3], -1, 0))
+            file.write_mask(pixels[..., 3] > 0)
+    assert np.isnan(nw.predict(three, masked)[:5]).all()
+    assert "opacity" not in caplog.text

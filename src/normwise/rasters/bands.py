@@ -47,6 +47,7 @@ class Bands(Raster):
             nodata=math.nan if self._differ else common(info.nodata for info in infos),
             band_names=_names(files, rasters),
             masked=self._differ or any(info.masked for info in infos),
+            alpha=None,
         )
         super().__init__(info, rasters[0].block)
         self.windowed = all(raster.windowed for raster in rasters)

@@ -65,7 +65,7 @@ def open_imagej(info: RasterInfo) -> Raster:
             f"{info.path}: lacks pages of its {info.channels}; the stack is truncated, or an "
             "unusual one. Copy it again, or save it anew."
         )
-    pages = replace(info, depth=info.channels, channels=1, band_names=())
+    pages = replace(info, depth=info.channels, channels=1, band_names=(), alpha=None)
     opened = info.path.open("rb", buffering=0)
     opened.seek(start)
     return ImageJStack(info, NpyRaster(pages, opened, stored))

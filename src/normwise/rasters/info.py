@@ -36,6 +36,8 @@ class RasterInfo:
         nifti: The header of a NIfTI file; empty of others.
         masked: Whether pixels without a measurement are read as NaN, whatever `nodata` is: the
             file has a mask, or its bands have different nodata values.
+        alpha: The channel, from 0, that the file calls opacity, which is a channel like others and
+            no mask; None if there is none.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class RasterInfo:
     nifti: bytes = field(default=b"", repr=False)
     masked: bool = False
     geolocation: Any | None = None
+    alpha: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

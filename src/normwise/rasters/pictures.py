@@ -151,6 +151,7 @@ def _info(path: Path) -> RasterInfo:
             channels=_CHANNELS[picture.mode],
             dtype=np.dtype(np.uint16 if wide else np.uint8),
             band_names=(PALETTE_INDEX,) if picture.mode == "P" else (),
+            alpha=_CHANNELS[picture.mode] - 1 if picture.mode in ("LA", "RGBA") else None,
         )
 
 

@@ -21,7 +21,7 @@ class Stack(Raster):
 
     def __init__(self, planes: Raster, places: NDArray[np.int64]) -> None:
         depth, channels = places.shape
-        info: Any = replace(planes.info, depth=depth, channels=channels, band_names=())
+        info: Any = replace(planes.info, depth=depth, channels=channels, band_names=(), alpha=None)
         super().__init__(info, (1, *planes.block))
         self.windowed = planes.windowed
         self._planes = planes

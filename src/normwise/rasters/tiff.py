@@ -227,12 +227,18 @@ def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
         band_names=_band_names(dataset, channels),
         masked=masked,
         geolocation=geolocation,
+        alpha=_alpha(dataset) if channels == dataset.count else None,
     )
 
 
 def _numpy_type(name: str) -> str:
     # GDAL also has complex integers, which numpy can't even name.
     return "complex64" if name.startswith("complex") else name
+
+
+def _alpha(dataset: Any) -> int | None:
+    names = [colour.name for colour in dataset.colorinterp]
+    return names.index("alpha") if "alpha" in names else None
 
 
 def _band_names(dataset: Any, channels: int) -> tuple[str, ...]:

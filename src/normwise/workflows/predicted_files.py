@@ -25,7 +25,7 @@ from normwise.rasters import (
 from normwise.rasters.outputs import refuse_taken, whole_image
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
 from normwise.workflows.predicted import Predicted, reasons_in
-from normwise.workflows.prediction_fit import refuse_unfit
+from normwise.workflows.prediction_fit import refuse_unfit, say_opacity
 from normwise.workflows.prediction_images import Image, Read, Region
 from normwise.workflows.prediction_progress import Watcher, watching
 from normwise.workflows.prediction_writing import write_prediction
@@ -61,6 +61,7 @@ def predict_array(predictor: Predictor, pixels: Array) -> Array:
 def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, RasterInfo]:
     """The prediction of one file, in memory; its name stands in errors."""
     with opened(predictor, path) as (image, info):
+        say_opacity(predictor, info)
         return _predicted(predictor, image, info.path.name, predictor.tiles(image)), info
 
 
@@ -69,6 +70,7 @@ def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Predicted
     is_done(out, predictor.settings)
     started = time.perf_counter()
     with opened(predictor, path) as (image, info):
+        say_opacity(predictor, info)
         tiles = tiles_for(predictor, image, out)
         if len(tiles) > 1:
             tiles = _by_tiles(predictor, image, info, path, out, tiles)

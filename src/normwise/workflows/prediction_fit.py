@@ -48,6 +48,26 @@ def refuse_unfit(predictor: Predictor, info: RasterInfo) -> None:
         )
 
 
+def say_opacity(predictor: Predictor, info: RasterInfo) -> None:
+    """Says that what is transparent is predicted, where nothing but opacity tells it apart.
+
+    Args:
+        predictor: The models.
+        info: The image.
+    """
+    alpha = info.alpha
+    if alpha is None or info.masked or info.nodata is not None or predictor.marks:
+        return
+    if any(alpha in intake.of(info.channels) for intake in predictor.intakes):
+        return
+    others = " ".join(f"-b {band + 1}" for band in range(info.channels) if band != alpha)
+    log.warning(
+        "%s: band %d is opacity (alpha), which is no mask: transparent pixels are predicted like "
+        "others. Make it a mask if they hold no data: gdal_translate %s -mask %d",
+        info.path.name, alpha + 1, others, alpha + 1,
+    )  # fmt: skip
+
+
 def fitting(
     predictor: Predictor, images: Mapping[str, ImageFiles], problems: list[str]
 ) -> Mapping[str, ImageFiles]:
