@@ -264,7 +264,7 @@ CLAIMS = (
             Contrast(_DOWN, _NONE),
             Contrast(_POST, _DOWN),
         ),
-        "The first line is the gain at those places, the second what all other places add to it "
+        "The first comparison is the gain at those places, the second what all others add to it "
         "(both after the activation). The claim holds where the first is a gain and the second is "
         "small beside it. Small means that its whole interval lies near 0 beside the first "
         "difference; that it is open doesn't show it.",
@@ -276,7 +276,7 @@ CLAIMS = (
         (Contrast(_PRE, _NONE), Contrast(_POST, _NONE), Contrast(_AS_ASKED, _UNNORMALIZED)),
         "Whether any of it pays after these few steps, against the same network without: of the "
         "U-Net, and of the question's network, in which “as asked” are five batch norms. What it "
-        "costs is measured below.",
+        "costs stands below.",
         evidence=(
             "caffenet-benchmark: CaffeNet 0.471 without any, 0.474 and 0.499 with; GoogLeNet128 "
             "the reverse, 0.619 without any, 0.607 and 0.596 with.",

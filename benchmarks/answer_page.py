@@ -14,7 +14,21 @@ from typing import Any
 
 import numpy as np
 from answer_design import CLAIMS, SETS, Cell, Claim, Contrast, DataSet, Part
-from answer_texts import BEHAVIOUR, COSTS, FAMILY, HEAD, LEGEND, MADE, PLANNED, SHOWN, UNSAID, WEAK
+from answer_texts import (
+    BEHAVIOUR,
+    COUNTED,
+    FAMILY,
+    FOLDED,
+    HEAD,
+    LEGEND,
+    MADE,
+    PLANNED,
+    SHOWN,
+    TIMED,
+    UNSAID,
+    UNTIMED,
+    WEAK,
+)
 from answer_words import ahead, brief, lost, noted, verdict
 from scipy import stats
 
@@ -258,20 +272,20 @@ def spread(found: Sequence[float]) -> str:
 
 
 def costs(results: Results, place: int) -> Iterator[str]:
-    """Time and parameters of each plan of the U-Net, beside the network without normalization."""
+    """What each plan of the U-Net costs, beside the network without normalization."""
+    timed = any(row["seconds_per_step"] is not None for row in results.rows)
     (part,) = (part for part in results.parts if part.name == "where")
-    yield from (f"## {place}. What it costs", "", COSTS, "")
-    columns = [f"step, {s.name}" for s in SETS]
-    yield from table_head(
-        ["plan", "norms", "trained", "kept beside", *columns, "predict", "memory"]
-    )
+    yield from (f"## {place}. What it costs", "")
+    yield from ("\n".join((COUNTED, TIMED if timed else UNTIMED, FOLDED)), "")
+    times = [*(f"step, {s.name}" for s in SETS), "predict"] if timed else []
+    yield from table_head(["plan", "norms", "trained", "kept beside", *times, "memory"])
     for variant in part.variants:
         cell = Cell(part.name, variant.name, variant.name)
         counts = (more(results, cell, key) for key in ("norms", "parameters", "statistics"))
-        steps = (ratio(results, [s], cell, "seconds_per_step") for s in SETS)
-        predict = ratio(results, SETS, cell, "seconds_per_megapixel")
-        memory = ratio(results, SETS, cell, "peak_memory")
-        yield f"| {' | '.join([f'`{variant.name}`', *counts, *steps, predict, memory])} |"
+        measured = [([s], "seconds_per_step") for s in SETS]
+        measured = [*measured, (SETS, "seconds_per_megapixel")] if timed else []
+        ratios = (ratio(results, *one, cell) for one in (*measured, (SETS, "peak_memory")))
+        yield f"| {' | '.join([f'`{variant.name}`', *counts, *ratios])} |"
 
 
 def behaviour(results: Results, place: int) -> Iterator[str]:
@@ -308,7 +322,7 @@ def counted(extra: int) -> str:
     return f"{extra:+,}".replace("-", MINUS) if extra else "0"
 
 
-def ratio(results: Results, sets: Sequence[DataSet], cell: Cell, key: str) -> str:
+def ratio(results: Results, sets: Sequence[DataSet], key: str, cell: Cell) -> str:
     """The median over seeds of a cost beside that of the network without normalization."""
     found = [own / without for own, without in beside(results, sets, cell, key) if without]
     return f"{statistics.median(found):.2f}" if found else MISSING

@@ -26,14 +26,21 @@ them ([what the numbers mean](compare.md)). Here is what is asked, and how."""
 
 UNSAID = "; what is missing is marked, and nothing is said of it"
 
-COSTS = f"""Of the U-Net. What is counted is the difference from the network without normalization.
-Times and memory are ratios to it, the median over seeds (and over sets, where none is named): of a
-training step with its loading, of a prediction, of the process's peak. Times are of one processor
-each: every training was held to its own, as many at once as there were, with nothing else beside
-them; small differences between ratios mean nothing. In inference batch norm before or after a
-convolution can be folded away (`normwise fold`), group and instance norm never; [more on
-speed](speed.md). Of the question's network, at 512x512: [point 9 of its page](question.md).
-`{BATCH}` and the like: [how plans are written](plans.md)."""
+COUNTED = "Of the U-Net. What is counted is the difference from the network without normalization."
+
+TIMED = """Times and memory are ratios to it, the median over seeds (and over sets, where none is
+named): of a training step with its loading, of a prediction, of the process's peak. Times are of
+one processor each: every training was held to its own, as many at once as there were, with nothing
+else beside them; small differences between ratios mean nothing. Of the question's network, at
+512x512: [point 9 of its page](question.md)."""
+
+UNTIMED = """Memory is a ratio to it, the median over seeds and sets, of the process's peak. Times
+were not kept, as other work ran beside these trainings: what a norm costs in time stands in
+[point 9 of the question's page](question.md)."""
+
+FOLDED = f"""In inference batch norm before or after a convolution can be folded away
+(`normwise fold`), group and instance norm never; [more on speed](speed.md). `{BATCH}` and the like:
+[how plans are written](plans.md)."""
 
 BEHAVIOUR = """Of the trained U-Nets, the median over sets and seeds, all in standard deviations of
 the output: by how much an output differs between training mode and inference, between two tiles

@@ -448,6 +448,19 @@ def test_times_of_a_busy_machine_are_not_kept(made, rows):
     assert f"| `{design.BATCH}` | +4 | +40 | +64 | {MISSING} | 1.00 | 1.00 |" in own
 
 
+def test_a_page_without_times_says_so_and_has_no_columns_of_them(made, rows):
+    _, design, _ = made
+    none = {"seconds_per_step": None, "seconds_per_megapixel": None}
+    own = section(page(made, [r | none for r in rows]), "What it costs")
+    assert "| plan | norms | trained | kept beside | memory |" in own
+    assert f"| `{design.BATCH}` | +4 | +40 | +64 | 1.00 |" in own
+    assert "Times\nwere not kept, as other work ran beside" in own
+    assert "Times are of" not in own
+    timed = section(page(made, rows), "What it costs")
+    assert "Times are of\none processor each" in timed
+    assert "not kept" not in timed
+
+
 def test_the_page_of_the_repository_is_that_of_its_data(made):
     answer, design, _ = made
     assert answer.PAGE.read_text(encoding="utf-8") == page(
