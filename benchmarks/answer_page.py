@@ -89,6 +89,14 @@ def values(rows: Mapping[int, Row]) -> dict[int, float]:
     return {s: math.nan if row["value"] is None else row["value"] for s, row in rows.items()}
 
 
+def pairs_of(results: Results, contrast: Contrast, data_set: str) -> tuple[list[int], list[int]]:
+    """The seeds whose two trainings have the same images, and those whose have others."""
+    one, other = (results.of_cell(data_set, cell) for cell in (contrast.one, contrast.other))
+    seeds = sorted(one.keys() & other.keys())
+    alike = [seed for seed in seeds if one[seed]["images"][-1] == other[seed]["images"][-1]]
+    return alike, [seed for seed in seeds if seed not in alike]
+
+
 def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
     """Every comparison of a claim on every set, corrected together; those not yet made count."""
     asked, found, failed, trials = [], [], [], []
@@ -98,7 +106,7 @@ def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
                 values(results.of_cell(data_set.name, cell))
                 for cell in (contrast.one, contrast.other)
             )
-            seeds = sorted(one.keys() & other.keys())
+            seeds, _ = pairs_of(results, contrast, data_set.name)
             both = [[own[seed] for seed in seeds] for own in (one, other)]
             asked.append((contrast, data_set.name))
             found.append(paired(*both))
@@ -248,7 +256,8 @@ def measured(results: Results, contrast: Contrast, name: str, pair: Pair) -> Ite
     yield contrast.name
     one, other = (values(results.of_cell(name, c)) for c in (contrast.one, contrast.other))
     # Means of other seeds would not differ by what stands beside them.
-    both = [s for s in one if math.isfinite(one[s]) and math.isfinite(other.get(s, math.nan))]
+    seeds, _ = pairs_of(results, contrast, name)
+    both = [s for s in seeds if math.isfinite(one[s]) and math.isfinite(other[s])]
     yield from (spread([own[seed] for seed in both]) for own in (one, other))
     yield signed(found.mean)
     yield span(found.interval)
@@ -351,6 +360,14 @@ def weak(results: Results) -> Iterator[str]:
     )
     for (name, how), count in sorted(without.items()):
         yield f"- Of the trainings on {name}, {count} {how}: left out of means and differences."
+    for data_set in SETS:
+        asked = [contrast for claim in CLAIMS for contrast in claim.contrasts]
+        unlike = sum(len(pairs_of(results, one, data_set.name)[1]) for one in asked)
+        if unlike:
+            yield (
+                f"- Of the pairs on {data_set.name}, {unlike} had other training images on either "
+                "side: left out."
+            )
     yield from (f"- {said}" for said in outdated(results))
 
 

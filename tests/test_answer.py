@@ -47,7 +47,7 @@ def row(made, data_set, part, variant, seed, value, **more):
     counts = {"norms": norms, "parameters": 1000 + 10 * norms, "statistics": 16 * norms}
     counts["probes"] = probes
     where = {"versions": {"keras": "3.15"}, "commit": "abc1234", "machine": "x86_64", "wall": 3.0}
-    where |= {"processors": 2, "at_once": 2, "threads": 1}
+    where |= {"processors": 2, "at_once": 2, "threads": 1, "images": [8, 2, "alike"]}
     gave = {"metric": metric, "value": value, "diverged": "", **costs, **counts, **where}
     return named | gave | more
 
@@ -349,6 +349,20 @@ def test_means_of_a_line_are_those_whose_difference_stands_beside_them(made, row
     assert means([*rows, worse]) == means(rows)
     first, second, difference = means(lost([*rows, worse], ("isl_fluor", "where", design.AFTER, 1)))
     assert first - second == pytest.approx(difference, abs=2e-4)
+
+
+def test_trainings_with_other_images_are_no_pair(made, rows):
+    """A data folder that has changed between two runs: one seed's second has other images."""
+    _, design, _ = made
+    named = ("isl_fluor", "where", design.BATCH, 1)
+    other = lost(rows, named, value=9.0, images=[9, 2, "other"])
+    without = [r for r in rows if (r["set"], r["part"], r["variant"], r["seed"]) != named]
+    text, pairs = told(made, other)
+    assert text == told(made, without)[0]
+    assert next(iter(pairs.values())).trials == SEEDS - 1
+    said = "Of the pairs on isl_fluor, 4 had other training images on either side: left out."
+    assert said in page(made, other)
+    assert "left out" not in page(made, rows)
 
 
 def test_seeds_beyond_those_that_are_wanted_are_not_shown(made, rows):
