@@ -519,6 +519,13 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
         asked(seeds=0)
     with pytest.raises(RecipeError, match="folds is 1"):
         asked(folds=1)
+    with pytest.raises(RecipeError, match="--set norm would change nothing: name plans"):
+        asked(settings=[*SETTINGS, "norm=batch@skip"])
+    fold = "every fold or on none; say how many with --folds"
+    with pytest.raises(RecipeError, match=fold):
+        asked(settings=[*SETTINGS, "data.fold=[1,3]"])
+    with pytest.raises(RecipeError, match=fold):
+        nw.compare(Recipe(data={"path": str(data), "fold": (1, 3)}), PLANS, out=out)
     with pytest.raises(RecipeError, match="the budget is 'soon'"):
         asked(budget="soon")
     with pytest.raises(DataError):

@@ -128,6 +128,7 @@ def compare(  # noqa: PLR0913 - each is an option of the command
     """
     recipe = with_whole_path(recipe_of(data, [*settings, *_limits(steps, budget)]))
     _refuse_odd(seeds, folds)
+    _refuse_unread(recipe, settings)
     where = where_of(on, processes, (PROCESSES, RAY))
     experiment = Experiment(recipe, variants_of(plans, vary), seeds, folds)
     folder = Path(fspath(out))
@@ -174,6 +175,17 @@ def _refuse_odd(seeds: int, folds: int | None) -> None:
     _positive("seeds", seeds)
     if folds is not None and folds < 2:
         raise RecipeError(f"folds is {folds}; expected 2 or more, or none.")
+
+
+def _refuse_unread(recipe: Recipe, settings: Sequence[str]) -> None:
+    """Refuses what would be told and change nothing: each trial has its own plan and fold."""
+    if any(text.partition("=")[0].strip() == "norm" for text in settings):
+        raise RecipeError("--set norm would change nothing: name plans with --norm.")
+    if recipe.data.fold is not None:
+        raise RecipeError(
+            "a comparison trains on every fold or on none; say how many with --folds, and set "
+            "data.fold=null."
+        )
 
 
 def _limits(steps: int | None, budget: str | float | None) -> list[str]:
