@@ -556,6 +556,11 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
 def test_steps_are_settings_of_the_trials(data, tmp_path, monkeypatch):
     assert workflow._limits(1000, None) == ["training.epochs=20", "training.steps=50"]
     assert workflow._limits(7, None) == ["training.epochs=7", "training.steps=1"]
+    for steps in range(1, 2000):
+        texts = workflow._limits(steps, None)
+        epochs, each = (int(text.partition("=")[2]) for text in texts)
+        assert abs(epochs * each - steps) <= each / 2, (steps, texts)
+        assert min(steps, 14) <= epochs <= 29, (steps, texts)
     assert workflow._limits(None, "2min") == ["training.epochs=20"]
     recipe = with_settings(Recipe(data={"path": "x"}), workflow._limits(1000, None))
     assert (recipe.training.epochs, recipe.training.steps) == (20, 50)

@@ -34,7 +34,8 @@ def compare(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting in all trials."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of each trial, validated 20 times.")
+        int | None,
+        typer.Option(min=1, help="Training steps of each trial, validated about 20 times."),
     ] = None,
     halving: Annotated[
         bool, typer.Option("--halving", help="Stop the worse half early, and again (many plans).")

@@ -124,7 +124,8 @@ def rungs_of(variants: int, epochs: int) -> tuple[int, ...]:
     if len({*found, epochs}) <= rounds:
         raise RecipeError(
             f"training.epochs is {epochs}: {variants} variants are judged {rounds} times on the "
-            f"way, after whole epochs; give {2**rounds} epochs or more, or --steps, which makes 20."
+            f"way, after whole epochs; give {2**rounds} epochs or more, or --steps, which makes "
+            "about 20."
         )
     return tuple(found)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from normwise.comparison.verdicts import Pair
 
 VALIDATIONS: Final = 20
-"""How often a trial of so many steps is validated."""
+"""About how often a trial of so many steps is validated; of few steps, after each."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def compare(  # noqa: PLR0913 - each is an option of the command
         folds: Cross-validation: each seed trains once for each of so many folds.
         vary: Texts like `"network.decoder_activation=null,relu"`: every plan with each value.
         settings: Texts like `"training.batch_size=4"` that replace settings for all trials.
-        steps: Training steps of each trial, validated 20 times; by default what the recipe says.
+        steps: Training steps of each trial, rounded to about 20 epochs, after each of which it is
+            validated; by default what the recipe says.
         halving: Successive halving, for many plans: stop the worse half after a share of the
             steps, and again, until two are left to be trained to the end.
         budget: Time of the whole comparison, in seconds or a text such as `"30min"`: by halving,
@@ -197,8 +198,8 @@ def _limits(steps: int | None, budget: str | float | None) -> list[str]:
             f"steps is {steps} and the budget {budget!r}, which finds the steps itself; name one "
             "of them (--steps goes with --halving)."
         )
-    epochs = min(VALIDATIONS, _positive("steps", steps))
-    return [f"training.epochs={epochs}", f"training.steps={steps // epochs}"]
+    each = max(1, round(_positive("steps", steps) / VALIDATIONS))
+    return [f"training.epochs={round(steps / each)}", f"training.steps={each}"]
 
 
 def _positive(name: str, value: int) -> int:
