@@ -12,7 +12,8 @@ from normwise.errors import RecipeError
 from normwise.networks import NETWORKS
 from normwise.training.network_settings import NetworkName
 from normwise.training.recipe import Recipe, known_keys, load_recipe, to_yaml
-from normwise.training.recipe_changes import differences, with_settings
+from normwise.training.recipe_changes import as_setting, differences, with_settings
+from normwise.training.yaml_values import read_yaml
 from normwise.workflows.train import with_whole_path
 from tools.make_recipe_page import PAGE, page
 
@@ -165,6 +166,13 @@ def test_settings_are_typed_and_leave_the_recipe_alone():
     assert changed.norm == "batch@skip"
     assert changed.network.options == {"upsampling": "nearest"}
     assert recipe == Recipe(data={"path": "a"})
+
+
+@pytest.mark.parametrize("value", [list(range(1, 101)), "a long name " * 20 + "of a file", None])
+def test_a_value_is_one_line_however_long(value):
+    text = as_setting(value)
+    assert "\n" not in text
+    assert read_yaml(text) == value
 
 
 @pytest.mark.parametrize(

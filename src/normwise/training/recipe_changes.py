@@ -1,6 +1,7 @@
 """A recipe with other settings, and what two recipes disagree about."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -54,8 +55,9 @@ def flat_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def as_setting(value: Any) -> str:
-    """A value as `--set` and `--vary` read it."""
-    return str(yaml.safe_dump(value, default_flow_style=True)).removesuffix("...\n").strip()
+    """A value as `--set` and `--vary` read it, however long in one line."""
+    text = str(yaml.safe_dump(value, default_flow_style=True, width=math.inf))
+    return text.removesuffix("...\n").strip()
 
 
 def told_settings(recipe: Recipe) -> dict[str, Any]:
