@@ -18,6 +18,7 @@ from normwise.report.compared.facts import Curve, Point, Table
 from normwise.report.compared.markdown import markdown_page
 from normwise.report.compared.page import html_page
 from normwise.report.page.axis import axis_of, written
+from normwise.report.page.chart import FOOT, HEIGHT, TOP, Line, lines_chart
 from normwise.report.page.facts import Cell
 from normwise.report.page.numbers import MINUS, MISSING
 from normwise.report.page.pictures import (
@@ -84,6 +85,18 @@ def test_an_epoch_that_was_far_off_does_not_flatten_the_curves(facts):
     root = ElementTree.fromstring(curves_chart(facts.curves, "iou"))
     ends = [float(line.get("points").split()[-1].split(",")[1]) for line in root.iter("polyline")]
     assert abs(ends[0] - ends[1]) > 50
+
+
+@pytest.mark.parametrize(("count", "room"), [(8, 16), (40, 260 / 39)])
+@pytest.mark.parametrize("end", [0.1, 0.9])
+def test_names_of_lines_that_end_together_stay_in_the_chart_apart(count, room, end):
+    lines = [Line(f"c{i % 8}", (1.0, 2.0), (1.0 - end, end), f"V{i}") for i in range(count)]
+    root = ElementTree.fromstring(lines_chart(lines, ("epoch", "iou"), "many"))
+    names = [one for one in root.iter() if "name" in one.get("class", "").split()]
+    tops = [float(one.get("y")) for one in names]
+    assert [one.text for one in names] == [line.name for line in lines]
+    assert all(TOP + 5 <= top <= HEIGHT - FOOT + 5 for top in tops), tops
+    assert np.diff(tops) == pytest.approx(room, abs=0.11)
 
 
 def test_charts_of_little(facts):

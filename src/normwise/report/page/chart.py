@@ -172,9 +172,17 @@ def _points(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis) -> str:
 
 
 def _apart(ends: Sequence[tuple[Line, float]]) -> list[tuple[Line, float]]:
-    """Labels moved down until none covers another."""
-    placed: list[tuple[Line, float]] = []
-    for line, top in sorted(ends, key=lambda end: end[1]):
-        least = placed[-1][1] + _LABEL_ROOM if placed else -math.inf
-        placed.append((line, max(top, least)))
-    return placed
+    """Labels moved down until none covers another, then up until all are in the chart.
+
+    Those of very many lines come closer than a label is high.
+    """
+    order = sorted(ends, key=lambda end: end[1])
+    lowest = float(HEIGHT - FOOT)
+    room = min(_LABEL_ROOM, (lowest - TOP) / max(1, len(order) - 1))
+    tops: list[float] = []
+    for _, top in order:
+        tops.append(max(top, tops[-1] + room) if tops else top)
+    for place in reversed(range(len(tops))):
+        tops[place] = min(tops[place], lowest)
+        lowest = tops[place] - room
+    return [(line, top) for (line, _), top in zip(order, tops, strict=True)]
