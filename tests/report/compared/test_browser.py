@@ -1,5 +1,7 @@
 """The page in a real browser: no error, charts and pictures to see, a table that sorts."""
 
+from dataclasses import replace
+
 from normwise.report.compared.page import html_page
 from tests.report.browser import needs_browser, opened, seen
 
@@ -20,3 +22,12 @@ def test_the_page_in_a_browser(facts, tmp_path):
     assert phone["page"] <= phone["window"] <= 500
     assert phone["ground"] != wide["ground"], "dark"
     assert all(width > 250 for width, _ in phone["charts"])
+
+
+@needs_browser
+def test_long_names_break_where_a_page_is_narrow(facts, tmp_path):
+    name = "batch(momentum=0.967)@encoder:post-activation/raw-skip+before-downsampling" * 2
+    for place in ({"title": name}, {"answer": name}, {"limits": (name,)}):
+        path = opened(html_page(replace(facts, **place)), tmp_path)
+        phone = seen(path, "--window-size=390,800")
+        assert phone["page"] <= phone["window"] <= 500, place

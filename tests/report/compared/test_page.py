@@ -1,6 +1,7 @@
 """The page of a comparison: complete, by itself, and safe against names from outside."""
 
 import math
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -51,6 +52,11 @@ def test_the_page_is_whole_and_asks_no_server(facts):
     text = text_of(page, loaded=3)
     for part in (facts.answer, "Seeds 0 to 2.", facts.command, "One split.", "scene1", "+0.01 to"):
         assert part in text
+
+
+def test_long_names_break_in_headings_answers_and_lists(facts):
+    """A plan has no spaces; the browser, where there is one, measures what comes of the rule."""
+    assert re.search(r"^h1, \.answer, li \{ overflow-wrap: anywhere; \}$", html_page(facts), re.M)
 
 
 def test_the_chart_of_an_error_says_that_low_is_good(facts):
