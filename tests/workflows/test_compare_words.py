@@ -76,6 +76,15 @@ def test_rates_that_each_trial_found_are_not_one_rate(two):
     assert "learning rate" not in lacking
 
 
+def test_bands_that_are_varied_may_miss_other_pixels(two):
+    said_so = "variants of other bands are measured on other pixels"
+    assert said_so not in said(two)[1]
+    for bands, expected in (([[1], [1]], False), ([[1], [1, 2]], True), ([None, [1]], True)):
+        own = [[value] * len(GOOD) for value in bands]
+        _, lacking = said(changed(two, *own, section="data", key="bands"))
+        assert (said_so in lacking) is expected
+
+
 def test_what_is_varied_is_not_said_to_be_equal(two):
     held, lacking = said(changed(two, 0.001, 0.01))
     assert "learning_rate" not in held

@@ -120,6 +120,12 @@ def _settings(summary: Summary, held: Held, chosen: bool) -> Iterator[str]:
             f"The best epochs were chosen by different metrics ({', '.join(metrics)}); all are "
             f"compared by {summary.metric}."
         )
+    if not held.one_value("data.bands"):
+        yield (
+            "A pixel counts unless all bands of a variant miss it: where bands have nodata, "
+            "variants of other bands are measured on other pixels, and their difference may come "
+            "of that."
+        )
     yield f"{seeds} seed{'s' if seeds != 1 else ''} a variant."
 
 
