@@ -239,11 +239,11 @@ def _asked(plan: str, activation: str, name: str) -> Cell:
     return Cell("question", f"{plan} · network.decoder_activation={activation}", name)
 
 
-_NONE, _PRE = _where("none", "none"), _where(BATCH, "before the activation")
+_NONE, _PRE = _where("none", "no norm"), _where(BATCH, "before the activation")
 _POST, _DOWN = _where(AFTER, "after the activation"), _where(DOWN, "before down-sampling only")
 _BATCH, _GROUP = _where(BATCH, "batch norm"), _where(GROUP, "group norm")
 _AS_ASKED = _asked(RAW, "null", "as asked")
-_UNNORMALIZED = Cell("question-plans", "none", "the question's network without any")
+_UNNORMALIZED = Cell("question-plans", "none", "the question's network without a norm")
 _UNPUBLISHED = "No published measurement of this is among what normwise has collected."
 
 CLAIMS = (
@@ -306,9 +306,9 @@ CLAIMS = (
             Contrast(_GROUP, _BATCH),
             Contrast(_where(INSTANCE, "instance norm"), _BATCH),
         ),
-        "All before the activation, with batches of 8. A prediction by tiles equals that of the "
-        "whole image with batch norm alone; this is not part of these numbers, tiles stand in "
-        "section 11.",
+        "All before the activation, with batches of 8. Of the three only batch norm "
+        "predicts by tiles what it predicts of the whole image; that is not part of these numbers, "
+        "it stands in section 11.",
         evidence=(
             "nnU-Net and MONAI, whose volumes allow batches of 2, take instance normalization by "
             "default.",
@@ -323,7 +323,7 @@ CLAIMS = (
         ),
         "Both kinds at the same batch size, steps and learning rate, so that what differs is the "
         "kind; batches of 8 stand under claim 5, in the same direction: if small batches hurt "
-        "batch norm, the difference grows from 8 to 2 to 1. Numbers of different batch sizes "
+        "batch norm, group norm gains on it from 8 to 2 to 1. Numbers of different batch sizes "
         "should not be compared: smaller batches see fewer patches in as many steps.",
         ("tiny-batch",),
     ),

@@ -276,8 +276,8 @@ def spread(found: Sequence[float]) -> str:
     """Mean and standard deviation."""
     if not found:
         return MISSING
-    deviation = f" ± {statistics.stdev(found):.2g}" if len(found) > 1 else ""
-    return f"{statistics.fmean(found):.4g}{deviation}"
+    deviation = f" ± {number(statistics.stdev(found), '{:.2g}')}" if len(found) > 1 else ""
+    return number(statistics.fmean(found), "{:.4g}").replace("-", MINUS) + deviation
 
 
 def costs(results: Results, place: int) -> Iterator[str]:
@@ -287,7 +287,9 @@ def costs(results: Results, place: int) -> Iterator[str]:
     yield from (f"## {place}. What it costs", "")
     yield from ("\n".join((COUNTED, TIMED if timed else UNTIMED, FOLDED)), "")
     times = [*(f"step, {s.name}" for s in SETS), "predict"] if timed else []
-    yield from table_head(["plan", "norms", "trained", "kept beside", *times, "memory"])
+    yield from table_head(
+        ["plan", "norms", "parameters trained", "statistics kept", *times, "memory"]
+    )
     for variant in part.variants:
         cell = Cell(part.name, variant.name, variant.name)
         counts = (more(results, cell, key) for key in ("norms", "parameters", "statistics"))
@@ -299,7 +301,7 @@ def costs(results: Results, place: int) -> Iterator[str]:
 
 def behaviour(results: Results, place: int) -> Iterator[str]:
     """What probes say of the trained U-Nets, whatever they reach."""
-    yield from (f"## {place}. What it does beside", "", BEHAVIOUR, "")
+    yield from (f"## {place}. What else it does", "", BEHAVIOUR, "")
     columns = {
         "training mode against inference": "disparity",
         "between overlapping tiles": "tile_mismatch",
@@ -429,7 +431,7 @@ def with_what(rows: Sequence[Row]) -> str:
     }
     hours = sum(row["wall"] for row in rows) / 3600
     told = (*sorted(versions), ", ".join(sorted(commits)), *sorted(machines))
-    return f"{'; '.join(filter(None, told))}; {hours:.1f} h of one processor."
+    return f"{'; '.join(filter(None, told))}; trainings of {hours:.1f} h in all."
 
 
 def table_head(names: Sequence[str]) -> Iterator[str]:

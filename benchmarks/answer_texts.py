@@ -8,9 +8,9 @@ HEAD = """<!-- written by benchmarks/answer.py -->
 
 *How do I include batch normalization in a non-sequential Keras model, and is it in the right
 place?* By a call, whose result the next layers read:
-`x = BatchNormalization()(Conv2D(16, 3, activation="relu")(x))`. How the network was wired that it
-was asked with, and what `normwise check` finds in it, stands
-[point by point on its own page](question.md).
+`x = BatchNormalization()(Conv2D(16, 3, activation="relu")(x))`. How the asker's network was
+wired, and what `normwise check` finds in it, stands
+[point by point on a page of its own](question.md).
 
 {claims}
 
@@ -26,7 +26,8 @@ them ([what the numbers mean](compare.md)). Here is what is asked, and how."""
 
 UNSAID = "; what is missing is marked, and nothing is said of it"
 
-COUNTED = "Of the U-Net. What is counted is the difference from the network without normalization."
+COUNTED = """Of the U-Net. Norms, trained parameters and kept statistics: how many more than the
+network without normalization has."""
 
 TIMED = """Times and memory are ratios to it, the median over seeds (and over sets, where none is
 named): of a training step with its loading, of a prediction, of the process's peak. Times are of
@@ -49,18 +50,21 @@ the batch. `normwise check MODEL --data FOLDER` measures the same on your own mo
 
 LEGEND = """What is said is said of the first of the two, with the mean difference in the metric of
 the set. **Better** and **worse**: beyond chance, after correction for all comparisons of a claim.
-Open: no difference that so many seeds can show. Pairs for the first: in how many pairs of trainings
-of one seed, on all sets, it was ahead; a count, not a test: pairs of a set share its test images.
-“1 and 0 of 4 gave no number”: a training of the first of the two, none of the second. In the tables
-of the claims, first and second are means over the seeds in which both gave a number."""
+Open: no difference that so many seeds can show. In the tables of the claims each interval is for
+its comparison alone and p is adjusted for all of the claim, so that an interval can leave out 0
+where nothing is shown; first and second are means over the seeds in which both gave a number. Pairs
+for the first: in how many pairs of trainings of one seed, on all sets, it was ahead; a count, not a
+test: pairs of a set share its test images. “1 and 0 of 4 gave no number”: a training of
+the first of the two, none of the second."""
 
 FAMILY = 8
 """Comparisons of most claims, on all sets."""
 
 WEAK = (
-    "One set of test images, with few of them (4 of isl_fluor, 2 of s2_bands): what others would "
-    "say isn't in the intervals. They hold the chance of first weights, of patches and, but for "
-    "s2_bands, of which training images validate, which the seed draws.",
+    "Each set has one choice of test images, and some have few (4 of isl_fluor, 2 of s2_bands): "
+    "what other images would say isn't in the intervals. The intervals hold the chance of first "
+    "weights, of patches and, but for s2_bands, of which training images validate, which the seed "
+    "draws.",
     "Short trainings of small networks: faster learning and better learning can't be told apart. "
     "What helps in the first hundreds of steps may not matter in the end.",
     "One learning rate for all plans. A network without normalization may want another than one "
@@ -70,7 +74,7 @@ WEAK = (
     "difference.",
     "Images of uneven exposure (dsb2018_subset) are fed as they are, without the scaling image by "
     "image that `normwise configure` would choose there.",
-    "Batch sizes 1 and 2 are judged at the learning rate of 8.",
+    "Batches of 1 and 2 are trained at the learning rate of batches of 8.",
     "Group and instance norm take their statistics over a patch of 64x64 in training and over the "
     "whole image when measured; a part of their difference may be that.",
     "The question's network “as asked” is not quite so here: it reads a standardized input, where "

@@ -205,7 +205,7 @@ def test_what_was_measured_is_judged_by_the_package(made, rows):
     assert "| after the activation against before the activation | **better** (+0.1) |" in short
     assert "2 trainings at once, threads of each: 1" in text
     assert "commit abc1234" in text
-    assert "## 11. What it does beside" in text
+    assert "## 11. What else it does" in text
     assert "section 11" in made[1].CLAIMS[4].note
 
 
@@ -236,7 +236,7 @@ def test_one_difference_beyond_chance_shows(made, rows):
 def test_rows_of_the_questions_network_say_so(made, rows):
     short = section(page(made, rows), "In short")
     assert "| question's network, normalized skips against as asked |" in short
-    assert "| as asked against the question's network without any |" in short
+    assert "| as asked against the question's network without a norm |" in short
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(3, 7.3), (4, 3.4)])
@@ -365,6 +365,13 @@ def test_trainings_with_other_images_are_no_pair(made, rows):
     assert "left out" not in page(made, rows)
 
 
+def test_means_have_the_same_minus_as_differences(made):
+    _, _, written = made
+    assert written.spread([-0.5, -0.7]) == f"{MINUS}0.6 ± 0.14"
+    assert written.spread([-0.5]) == f"{MINUS}0.5"
+    assert written.spread([]) == MISSING
+
+
 def test_seeds_beyond_those_that_are_wanted_are_not_shown(made, rows):
     _, design, written = made
     found = written.Results.of(rows, design.PARTS, SEEDS - 1)
@@ -429,7 +436,7 @@ def test_costs_are_beside_those_of_trainings_with_one_seed(made, rows):
     assert "| 1.50 | 1.50 | 1.50 | 1.50 | 1.00 | 1.00 |" in line
     assert f"| `{design.BATCH}` | +4 | +40 | +64 | 1.00 |" in own
     assert "| `none` | 0 | 0 | 0 | 1.00 |" in own
-    beside = section(page(made, slow), "What it does beside")
+    beside = section(page(made, slow), "What else it does")
     assert f"| `{design.BATCH}` | 0.25 | 0 | {MISSING} |" in beside
     assert design.PRE_ENCODER not in beside
 
@@ -466,7 +473,7 @@ def test_a_page_without_times_says_so_and_has_no_columns_of_them(made, rows):
     _, design, _ = made
     none = {"seconds_per_step": None, "seconds_per_megapixel": None}
     own = section(page(made, [r | none for r in rows]), "What it costs")
-    assert "| plan | norms | trained | kept beside | memory |" in own
+    assert "| plan | norms | parameters trained | statistics kept | memory |" in own
     assert f"| `{design.BATCH}` | +4 | +40 | +64 | 1.00 |" in own
     assert "Times\nwere not kept, as other work ran beside" in own
     assert "Times are of" not in own
