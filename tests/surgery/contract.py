@@ -137,7 +137,8 @@ def assert_old_weights_kept(before: Before, done: Rewrite) -> None:
         if name not in before.layers or name in named:
             continue
         for (n, a), (m, b) in zip(before.layers[name], arrays, strict=True):
-            assert n == m
+            # Without a name of its own a variable gets the next number of the process.
+            assert n == m or (n + m).replace("_", "").startswith("variable")
             np.testing.assert_array_equal(a, b, err_msg=f"{name}/{n}")
 
 

@@ -10,12 +10,14 @@ from normwise.errors import PromiseError
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
 from normwise.norms.plan import NormPlan
+from normwise.surgery import fold as folding
+from normwise.surgery import verify as verifying
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
 from normwise.surgery.verify import randomized, verify
 from normwise.surgery.work import EditSettings
-from tests.surgery.models import random_encoder, runs_here, weights_of
+from tests.surgery.models import random_encoder, runs_here, shaken, weights_of
 from tests.zoo import ZOO, conv, image
 
 RUNNABLE = [name for name in ZOO if runs_here(name)]
@@ -81,6 +83,55 @@ def test_forgotten_statistics_are_seen_though_they_are_at_their_defaults():
     np.testing.assert_array_equal(model(x), copy.model(x))  # not to be seen without randomizing
     found = verify(graph, model, copy)
     assert not found.kept and found.layer == "b"
+
+
+def steep(known, large=1e6):
+    """Larger gammas where statistics are fully randomized, so that rounding alone shows."""
+
+    def other(layers, seed, strength=1.0):
+        found = known(layers, seed, strength)
+        steeper = large if strength == 1.0 else 1.0
+        norm = layers["n"] if isinstance(layers, dict) else layers.get_layer("n")
+        gammas = [id(norm.gamma)]
+        return {key: a * np.float32(steeper if key in gammas else 1) for key, a in found.items()}
+
+    return other
+
+
+def waves():
+    inputs = image(4)
+    x = keras.layers.BatchNormalization(name="n")(conv(4, name="a")(inputs))
+    return shaken(keras.Model(inputs, keras.ops.sin(x)))
+
+
+def test_statistics_with_which_rounding_alone_shows_are_followed_by_milder_ones(monkeypatch):
+    model = waves()
+    graph = read_graph(model)
+    rounded = {"a": lambda w: {**w.of("a"), "kernel": w.of("a")["kernel"] * np.float32(1 + 1e-6)}}
+    copy = replay(graph, model, rounded)
+    assert verify(graph, model, copy).kept
+    monkeypatch.setattr(verifying, "randomized", steep(randomized))
+    assert verify(graph, model, copy).kept
+    monkeypatch.setattr(verifying, "STRENGTHS", (1.0,))
+    assert not verify(graph, model, copy).kept
+
+
+def test_a_fold_is_tried_with_milder_statistics_too(monkeypatch):
+    monkeypatch.setattr(folding, "other_statistics", steep(folding.other_statistics))
+    assert fold(waves()).report.max_difference <= 1e-5
+    monkeypatch.setattr(folding, "STRENGTHS", (1.0,))
+    with pytest.raises(PromiseError):
+        fold(waves())
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.3])
+def test_milder_statistics_are_nearer_and_still_others(strength):
+    layers = {layer.name: layer for layer in waves().layers}
+    far, near = (randomized(layers, 0, s) for s in (1.0, strength))
+    for variable in layers["n"].variables:
+        value = np.asarray(variable)
+        moved, less = (np.abs(other[id(variable)] - value).max() for other in (far, near))
+        assert 0.01 < less < moved
 
 
 def test_every_statistic_and_affine_parameter_is_randomized():

@@ -40,7 +40,7 @@ from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport, Skip
 from normwise.surgery.running import Pair
 from normwise.surgery.statistics import batch_norms
-from normwise.surgery.verify import Verification, compared
+from normwise.surgery.verify import STRENGTHS, Verification, compared
 
 
 def fold(model: Any, seed: int = 0) -> Rewrite:
@@ -63,15 +63,17 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
         Change(layer='conv1_bn', action='folded into conv1')
     """
     graph = read_graph(model)
-    shaken = other_statistics(model, seed)
     stays: dict[str, str] = {}
     while True:
-        trial, done = (_folded(graph, model, values, stays) for values in (shaken, {}))
-        try:
-            return _proved_copy(graph, model, shaken, trial, done, seed)
-        except PromiseError as error:
-            problem = error.with_traceback(None)  # which would hold the copy
-        gc.collect()
+        done = _folded(graph, model, {}, stays)
+        for strength in STRENGTHS:
+            shaken = other_statistics(model, seed, strength)
+            trial = _folded(graph, model, shaken, stays)
+            try:
+                return _proved_copy(graph, model, shaken, trial, done, seed)
+            except PromiseError as error:
+                problem = error.with_traceback(None)  # which would hold the copy
+            gc.collect()
         # The real statistics first: others were made up for the proof, and may be worse.
         blamed = ill_conditioned(done.plan) or ill_conditioned(trial.plan)
         if not blamed:
@@ -111,12 +113,17 @@ def _proved(pair: Pair, seed: int) -> Verification:
     return found
 
 
-def other_statistics(model: Any, seed: int) -> dict[int, Array]:
+def other_statistics(model: Any, seed: int, strength: float = 1.0) -> dict[int, Array]:
     """Other statistics, gammas and betas for all batch norms, by the variable's `id`.
 
     Their signs and zeros stay, and a channel that isn't shifted isn't then, so that the model is
     folded in the same way. Means move by less than the channel varies, so that none is far from 0
     that wasn't.
+
+    Args:
+        model: The model.
+        seed: For the random numbers.
+        strength: Of the change; 0 would leave what is there.
     """
     rng = np.random.default_rng(seed)
     found: dict[int, Array] = {}
@@ -127,8 +134,8 @@ def other_statistics(model: Any, seed: int) -> dict[int, Array]:
         moves = {"moving_mean": deviation, "renorm_mean": deviation, "beta": 1.0}
         for variable in layer.variables:
             value = values[variable.name]
-            factor = rng.uniform(0.6, 1.5, value.shape)
-            moved = 0.3 * rng.normal(size=value.shape) * shifted
+            factor = rng.uniform(0.6, 1.5, value.shape) ** strength
+            moved = 0.3 * strength * rng.normal(size=value.shape) * shifted
             other = value * factor + moved * moves.get(variable.name, 0.0)
             found[id(variable)] = other.astype(value.dtype)
     return found
