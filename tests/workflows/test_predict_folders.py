@@ -112,9 +112,10 @@ def test_the_tasks_of_a_machine_share_its_memory(model, images, tmp_path, monkey
 
     monkeypatch.setattr(tile_size, "choose", chosen)
     image = Image(np.zeros((SIDE, SIDE, 2), np.float32), None)
-    for settings in (Settings(), Settings(remote=remote), Settings(memory=123, remote=remote)):
+    named = Settings(memory=3_000_000, remote=remote)
+    for settings in (Settings(), Settings(remote=remote), named):
         Predictor(str(model), settings).tiles(image)
-    assert planned == [4_000_000, 1_000_000, 123]  # three tasks and the process that asks
+    assert planned == [4_000_000, 1_000_000, 3_000_000]  # three tasks and the process that asks
     # A dry run plans alike.
     monkeypatch.setattr(predict_on_ray, "cluster", lambda *_: nullcontext(cluster))
     for options in ({}, {"on": "ray"}):

@@ -14,6 +14,7 @@ from normwise.inference import whole
 from normwise.rasters import Raster, RasterInfo, raster_info, read_raster, write_raster
 from normwise.rasters.partial import partial_folder
 from normwise.training.scaling import name_input
+from normwise.workflows.forecast import forecast
 from tests.commands import normwise
 from tests.surgery.randomize import randomize
 
@@ -131,6 +132,22 @@ def test_the_size_of_tiles_follows_the_memory(scene, tmp_path, calls):
         nw.predict(model, scene, tile=(4, 4, 4))
     with pytest.raises(nw.NormwiseError, match="such as 4GB"):
         nw.predict(model, scene, memory="much")
+
+
+def test_a_tile_that_needs_more_than_the_memory_that_is_named_is_refused(scene, tmp_path, calls):
+    model, out = network(), tmp_path / "out.npy"
+    found = nw.predict(model, scene, out, tile=TILE, memory="1.5MB")  # it fits
+    count = len(calls)
+    told = r"scene\.tif: tiles of 48x48 pixels need about .* GB, and 1e-05 GB are allowed"
+    for verb in (nw.predict, forecast):
+        with pytest.raises(NetworkError, match=rf"{told}.*--memory.*--tile"):
+            verb(model, scene, tmp_path / "other.npy", tile=TILE, memory="10kB")
+    fixed = nw.build("unet", (64, 64, 2), filters=2, depth=1)
+    told = r"64x64 .*--memory\), as the network takes no other size"
+    for tile in (TILE, None):
+        with pytest.raises(NetworkError, match=told):
+            nw.predict(fixed, scene, tmp_path / "other.npy", tile=tile, memory="10kB")
+    assert len(calls) == count and [path.name for path in tmp_path.iterdir()] == [found.name]
 
 
 def test_what_sees_the_whole_image_is_blended_and_said(scene, tmp_path, caplog):

@@ -95,6 +95,29 @@ def bytes_of(members: Sequence[Member], tile: Size) -> int:
     return int(prod(tile) * max(map(_bytes_a_pixel, members)))
 
 
+def refuse_beyond(members: Sequence[Member], tile: Size, fixed: Fixed, memory: int) -> None:
+    """Refuses a tile that the memory which a user allows doesn't hold.
+
+    Args:
+        members: The models.
+        tile: Pixels along each axis.
+        fixed: As for `choose`.
+        memory: As for `choose`.
+
+    Raises:
+        NetworkError: It needs more.
+    """
+    needed = bytes_of(members, tile)
+    if needed <= memory:
+        return
+    smaller = "or name a smaller tile or none (--tile)"
+    raise NetworkError(
+        f"tiles of {'x'.join(map(str, tile))} pixels need about {needed / 1e9:.3g} GB, and "
+        f"{memory / 1e9:.3g} GB are allowed. Allow more memory (--memory), "
+        f"{smaller if None in fixed else 'as the network takes no other size'}."
+    )
+
+
 def asked_for(
     tile: int | Sequence[int] | None, members: Sequence[Member], size: Size
 ) -> Size | None:

@@ -108,6 +108,7 @@ def predict(  # noqa: PLR0913 - the public interface
             it, else in the tiles that compute the fewest pixels of those that fit.
         memory: What the prediction may need beside Keras and the weights, in bytes or as text
             (`"4GB"`); by default half of what is free, which on Ray the tasks of a machine share.
+            A tile that needs more, named or the only one that the network takes, is an error.
         engine: What computes: `"keras"`, `"openvino"` or `"onnx"` (ONNX Runtime), or `"auto"`, the
             fastest of those that are installed, found with the first tile. One whose outputs
             differ from Keras' by more than 1e-4 of their range isn't used, and that is said.
@@ -152,9 +153,9 @@ def predict(  # noqa: PLR0913 - the public interface
             doesn't know; or some failed: each with its reason, after the others are done. Or an
             image is unlike those that the model was trained on.
         ModelReadError: The model can't be loaded, or a module of `imports` not be imported.
-        NetworkError: The image has other channels than the model takes, the tile is too small, or
-            an output is no image. Or the members of an ensemble predict other classes or targets,
-            or the same in another order.
+        NetworkError: The image has other channels than the model takes, the tile is too small or
+            needs more than `memory`, or an output is no image. Or the members of an ensemble
+            predict other classes or targets, or the same in another order.
         EngineMissingError: The engine isn't installed.
         ExportError: The model can't be converted for the engine.
         OutputExistsError: `out` exists and `overwrite` is False.

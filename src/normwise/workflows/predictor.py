@@ -237,7 +237,8 @@ class Predictor:
             tile: Pixels of a tile along each axis; None leaves it to the settings.
 
         Raises:
-            NetworkError: No model takes such an image, the tile is too small or none fits.
+            NetworkError: No model takes such an image, the tile is too small or none fits into the
+                memory that the settings name.
         """
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415 - needs a backend
 
@@ -266,18 +267,21 @@ class Predictor:
         from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415
 
-        fixed = tile_size.fixed_sizes(self.members)
+        fixed, memory = tile_size.fixed_sizes(self.members), self.settings.memory
         asked = self.settings.tile if told is None else told
         wanted = tile_size.asked_for(asked, self.members, image.size)
-        if wanted is not None:
-            return tile_size.with_fixed(wanted, fixed)
 
         def computed(tile: tuple[int, ...]) -> int:
             return tiles_of(self.members, image.size, tile).computed
 
-        free = available_memory() // self._sharing
-        memory = self.settings.memory or int(_OF_THE_FREE * free)
-        return tile_size.choose(self.members, image.size, fixed, memory, computed)
+        if wanted is not None:
+            size = tile_size.with_fixed(wanted, fixed)
+        else:
+            room = memory or int(_OF_THE_FREE * (available_memory() // self._sharing))
+            size = tile_size.choose(self.members, image.size, fixed, room, computed)
+        if memory is not None:
+            tile_size.refuse_beyond(self.members, size, fixed, memory)
+        return size
 
     @property
     def _sharing(self) -> int:
