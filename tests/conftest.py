@@ -118,3 +118,24 @@ def no_pictures():
         patch.setattr("normwise.training.finishing.draw_run", lambda *_: None)
         patch.setattr("normwise.training.run.reported", lambda *_: nullcontext())
         yield
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Takes all permissions of folders away, also from root, to whom nothing is denied."""
+    closed: set[Path] = set()
+
+    def denied(real, inside_only):
+        def tried(path, *rest, **more):
+            places = set(Path(path).parents) if isinstance(path, (str, Path)) else set()
+            if not inside_only:
+                places |= {Path(path)}
+            if closed & places:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *rest, **more)
+
+        return tried
+
+    monkeypatch.setattr(os, "stat", denied(os.stat, True))
+    monkeypatch.setattr(os, "listdir", denied(os.listdir, False))
+    return closed.add

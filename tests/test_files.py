@@ -1,11 +1,14 @@
 """Files are written whole or not at all."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from normwise.errors import OutputExistsError
-from normwise.files import whole_file, whole_folder, write_text
+from normwise.errors import NormwiseError, OutputExistsError
+from normwise.files import refuse_existing, whole_file, whole_folder, write_text
 
 
 def test_a_file_appears_with_its_whole_content_and_folder(tmp_path: Path) -> None:
@@ -37,6 +40,34 @@ def test_an_existing_file_is_refused_before_the_work_begins(tmp_path: Path) -> N
     assert target.read_text() == "old"
     write_text(target, "new")
     assert target.read_text() == "new"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(
+    tmp_path: Path, forbid: Callable[[Path], None]
+) -> None:
+    forbid(tmp_path / "closed")
+    for signs in (None, ()):
+        with pytest.raises(NormwiseError, match=r"closed: may not be looked into.*permissions"):
+            refuse_existing(tmp_path / "closed" / "a.txt", True, signs)
+    (tmp_path / "scene.zarr").mkdir()
+    forbid(tmp_path / "scene.zarr")
+    with pytest.raises(NormwiseError, match=r"scene\.zarr: may not be looked into"):
+        refuse_existing(tmp_path / "scene.zarr", True, ("zarr.json",))
+
+
+def test_a_file_is_written_where_nobody_may_list_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def denied(path: Path, *options: Any, **named: Any) -> int:
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *options, **named)
+
+    monkeypatch.setattr(os, "open", denied)
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 def test_a_file_written_meanwhile_is_not_overwritten(tmp_path: Path) -> None:

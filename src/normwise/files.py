@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from normwise.errors import OutputExistsError
+from normwise.errors import NormwiseError, OutputExistsError
 from normwise.leftovers import remove, remove_leftovers, temporary_stem
 
 
@@ -115,6 +115,25 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+@contextmanager
+def permitted(folder: Path) -> Iterator[None]:
+    """Turns what a folder raises that may not be looked into into an error that names it.
+
+    Args:
+        folder: What the block lists, or looks something up in.
+
+    Raises:
+        NormwiseError: It may be neither.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise NormwiseError(
+            f"{folder}: may not be looked into ({error}); check its permissions, and those of the "
+            "folders above it."
+        ) from error
+
+
 def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = None) -> None:
     """Refuses an output that would replace what must not be replaced.
 
@@ -129,9 +148,11 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
 
     Raises:
         OutputExistsError: It exists and `overwrite` is False, or is no such output.
+        NormwiseError: Its folder may not be looked into.
     """
-    if not path.exists():
-        return
+    with permitted(path.parent):
+        if not path.exists():
+            return
     if signs is None and path.is_dir():
         raise OutputExistsError(f"{path} is a folder; the output is a file. Name another one.")
     if signs is not None:
@@ -145,7 +166,8 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
 def _refuse_other_folder(path: Path, signs: Sequence[str]) -> None:
     if not path.is_dir():
         raise OutputExistsError(f"{path} is a file; the output is a folder. Name another one.")
-    held = sorted(entry.name for entry in path.iterdir())
+    with permitted(path):
+        held = sorted(entry.name for entry in path.iterdir())
     if held and not any(sign in held for sign in signs):
         raise OutputExistsError(
             f"{path} holds something else ({held[0]}), which would be lost; of what may be "
@@ -159,10 +181,14 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The rename itself lives in the folder; systems that can't open folders lose only this step.
+    # The rename itself lives in the folder; where folders can't be opened, or this one may not be
+    # listed, only this step is lost.
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     finally:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,15 @@ def test_a_file_that_may_not_be_read_is_refused(
 
     monkeypatch.setattr(Path, "open", deny)
     refused(path, "closed.json", "Permission denied")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused(
+    tmp_path: Path, forbid: Callable[[Path], None]
+) -> None:
+    forbid(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    refused(tmp_path / "run" / "model.keras", "model.keras", "Permission denied")
+    refused(tmp_path / "run", "run: no such file", "Permission denied")
 
 
 def test_a_configuration_beyond_all_bounds_is_refused(

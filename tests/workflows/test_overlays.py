@@ -78,6 +78,18 @@ def test_an_existing_picture_is_kept_and_the_work_not_begun(tmp_path, monkeypatc
         nw.predict(thirds(), path, overlay=tmp_path / "o.jpg")
 
 
+def test_a_picture_that_can_not_be_written_is_said(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(quick_look, "draw_quick_look", full)
+    with pytest.raises(RasterError, match=r"look\.png: can't be written .*No space left"):
+        nw.predict(
+            thirds(), scene(tmp_path / "scene.tif"), tmp_path / "o.tif",
+            overlay=tmp_path / "look.png",
+        )  # fmt: skip
+
+
 def test_a_class_map_of_any_size_is_laid_over_the_image(tmp_path, drawn, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow refuses twice as many
     path, out = scene(tmp_path / "a.tif"), tmp_path / "o.png"

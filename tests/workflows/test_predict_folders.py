@@ -190,8 +190,32 @@ def test_a_folder_that_may_not_be_read_is_left_out(model, images, tmp_path, monk
     assert "lost+found: can't be read, and is left out (Permission denied)" in caplog.text
     # Beside an image, too; but it is an error of the one that is asked for.
     assert nw.predict(model, images / "scene", tmp_path / "s.npy").exists()
-    with pytest.raises(DataError, match=r"lost\+found: no images"):
+    with pytest.raises(NormwiseError, match=r"lost\+found: may not be looked into"):
         nw.predict(model, images / "lost+found", tmp_path / "l.npy")
+
+
+@pytest.mark.parametrize("verb", [nw.predict, forecast])
+def test_folders_that_may_not_be_looked_into_are_named(model, images, tmp_path, forbid, verb):
+    closed, image = tmp_path / "closed", images / "a.npy"
+    closed.mkdir()
+    np.save(closed / "a.npy", np.zeros((SIDE, SIDE, 2), np.float32))
+    forbid(closed)
+    asked = [
+        (closed / "a.npy", tmp_path / "o.npy"), (closed, tmp_path / "o"),
+        (closed, tmp_path / "o.npy"), (image, closed / "o.npy"), (image, closed / "o.zarr"),
+        (images, closed / "o"),
+    ]  # fmt: skip
+    for source, out in asked:
+        for resume in (False, True):
+            with pytest.raises(NormwiseError, match=r"closed(.o)?: may not be looked into"):
+                verb(model, source, out, resume=resume)
+    with pytest.raises(NormwiseError, match=r"closed: may not be looked into"):
+        verb(model, image, tmp_path / "o.npy", overlay=closed / "look.png")
+    with pytest.raises(NormwiseError, match=r"model\.keras: may not be looked into"):
+        verb(closed / "model.keras", image, tmp_path / "o.npy")
+    with pytest.raises(NormwiseError, match=r"a\.npy: may not be read"):
+        verb(model, [closed / "a.npy"], tmp_path / "o.npy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "in"]
 
 
 @pytest.mark.parametrize("place", [".", "..", "deeper/.."])

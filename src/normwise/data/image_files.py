@@ -7,6 +7,7 @@ from pathlib import Path
 
 from normwise.data.band_files import Bands, by_pattern, in_order, is_one_of, of_folder, order_of
 from normwise.data.reading import Reading
+from normwise.files import permitted
 from normwise.rasters import FOLDER_SUFFIX, ImageFiles, stem_of, suffix_of
 
 log = logging.getLogger("normwise.data")
@@ -46,21 +47,26 @@ def images_of(
 
     Returns:
         The images; one that lacks a band is there with those that it has.
+
+    Raises:
+        NormwiseError: The folder may not be looked into.
     """
     where, bands = str(folder.relative_to(root)), reading.bands or ()
     if reading.images is not None:
-        groups, strange = by_pattern(folder, reading.images, bands, left_out)
+        with permitted(folder):
+            groups, strange = by_pattern(folder, reading.images, bands, left_out)
         problems += strange
         return _grouped(groups, bands, where, problems)
     single = by_stem(root, folder, problems)
-    folders = {
-        part.name: _images_in(part)
-        for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if part.is_dir()
-        and not part.name.startswith(".")
-        and not _is_image(part)
-        and not is_one_of(part, left_out)
-    }
+    with permitted(folder):
+        folders = {
+            part.name: _images_in(part)
+            for part in (sorted(folder.iterdir()) if folder.is_dir() else ())
+            if part.is_dir()
+            and not part.name.startswith(".")
+            and not _is_image(part)
+            and not is_one_of(part, left_out)
+        }
     groups = {
         name: of_folder(folder / name, files, bands) for name, files in folders.items() if files
     }
@@ -93,11 +99,16 @@ def _grouped(
 
 
 def by_stem(root: Path, folder: Path, problems: list[str]) -> dict[str, Path]:
-    """The image files of a folder by their stems; the problems get a line for each twin."""
+    """The image files of a folder by their stems; the problems get a line for each twin.
+
+    Raises:
+        NormwiseError: The folder may not be looked into.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or not _is_image(path):
-            continue
+    with permitted(folder):
+        held = sorted(folder.iterdir()) if folder.is_dir() else []
+        images = [path for path in held if not path.name.startswith(".") and _is_image(path)]
+    for path in images:
         if stem_of(path) in found:
             twin = found[stem_of(path)].name
             problems.append(f"{path.relative_to(root)}: {twin} has the same stem; keep one")

@@ -25,14 +25,14 @@ def model_file(path: str | PathLike[str]) -> Path:
     found = Path(fspath(path))
     try:
         folder = found.is_dir()
+        there = (found / RUN_MODEL).is_file() if folder else found.exists()
     except OSError as error:
         raise ModelReadError(f"{found}: no such file ({error.strerror}).") from error
     if folder:
-        inside = found / RUN_MODEL
-        if not inside.is_file():
+        if not there:
             raise ModelReadError(f"{found}: the folder holds no {RUN_MODEL}; is it a run folder?")
-        return inside
-    if not found.exists():
+        return found / RUN_MODEL
+    if not there:
         raise ModelReadError(f"{found}: no such file or run folder.")
     return found
 

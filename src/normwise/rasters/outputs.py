@@ -17,6 +17,7 @@ def refuse_taken(path: Path, overwrite: bool) -> None:
 
     Raises:
         OutputExistsError: There is one and `overwrite` is False, or something else is there.
+        NormwiseError: Its folder may not be looked into.
     """
     refuse_existing(path, overwrite, METADATA if suffix_of(path) == FOLDER_SUFFIX else None)
 

@@ -90,8 +90,8 @@ def open_raster(
             f"{path}: the suffix {path.suffix or '(none)'} is not supported. Expected one of "
             f"{', '.join(SUFFIXES)}."
         )
-    _check_kind(path, suffix)
     try:
+        _check_kind(path, suffix)
         return _OPENERS[suffix](path, dimensions)
     except PermissionError as error:
         raise RasterError(f"{path}: may not be read; check its permissions.") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from normwise.errors import ModelReadError
+from normwise.files import permitted
 from normwise.json_files import write_json
 
 ENSEMBLE_FILE = "ensemble.json"
@@ -21,6 +22,7 @@ def members_of(model: Any) -> tuple[Any, ...]:
 
     Raises:
         ModelReadError: There are no members, or `ensemble.json` is none.
+        NormwiseError: The model's folder may not be looked into.
     """
     if isinstance(model, (list, tuple)):
         members = tuple(member for part in model for member in members_of(part))
@@ -30,7 +32,9 @@ def members_of(model: Any) -> tuple[Any, ...]:
     if not isinstance(model, (str, PathLike)):
         return (model,)
     listing = Path(fspath(model)) / ENSEMBLE_FILE
-    return _listed(listing) if listing.is_file() else (model,)
+    with permitted(listing.parent):
+        several = listing.is_file()
+    return _listed(listing) if several else (model,)
 
 
 def write_ensemble(folder: Path, names: Sequence[str]) -> None:

@@ -75,7 +75,7 @@ def draw_overlay(
         path: The PNG to write.
 
     Raises:
-        RasterError: A file can't be read.
+        RasterError: A file can't be read, or the PNG not be written.
         OutputExistsError: The PNG exists and may not be replaced.
     """
     from normwise.report.quick_look import draw_quick_look  # noqa: PLC0415 - loads matplotlib
@@ -89,8 +89,13 @@ def draw_overlay(
         panels = list(_panels(made, found, factor))
         names = ", ".join(scene.names[channel] for channel in channels) if scene.names else ""
         title = scene.name + (f", 1 pixel of {factor} x {factor}" if factor > 1 else "")
-        with whole_file(path, predictor.settings.overwrite) as temporary:
-            draw_quick_look(temporary, picture, panels, title, names)
+        try:
+            with whole_file(path, predictor.settings.overwrite) as temporary:
+                draw_quick_look(temporary, picture, panels, title, names)
+        except OSError as error:
+            raise RasterError(
+                f"{path}: can't be written ({error}). Is the disk full, or the folder protected?"
+            ) from error
 
 
 def refuse_picture(path: Path | None, settings: Settings) -> None:

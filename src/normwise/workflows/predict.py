@@ -159,6 +159,7 @@ def predict(  # noqa: PLR0913 - the public interface
         EngineMissingError: The engine isn't installed.
         ExportError: The model can't be converted for the engine.
         OutputExistsError: `out` exists and `overwrite` is False.
+        NormwiseError: A folder of the model, an image or an output may not be looked into.
         DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
             see the same files or have other versions.
     """

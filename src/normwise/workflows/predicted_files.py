@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from normwise.data.pixels import marks_of
 from normwise.errors import NetworkError
+from normwise.files import permitted
 from normwise.rasters import (
     Dimensions,
     ImageFiles,
@@ -45,9 +46,12 @@ def is_done(out: Path, settings: Settings) -> bool:
 
     Raises:
         OutputExistsError: It is there, and may be neither kept nor replaced.
+        NormwiseError: Its folder may not be looked into.
     """
-    if settings.resume and not settings.overwrite and out.exists():
-        return True
+    if settings.resume and not settings.overwrite:
+        with permitted(out.parent):
+            if out.exists():
+                return True
     refuse_taken(out, settings.overwrite)
     return False
 

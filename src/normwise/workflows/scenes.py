@@ -11,6 +11,7 @@ from typing import Any
 from normwise.data.image_files import by_stem, images_of
 from normwise.data.reading import Reading
 from normwise.errors import DataError
+from normwise.files import permitted
 from normwise.rasters import FOLDER_SUFFIX, SUFFIXES, ImageFiles, suffix_of
 from normwise.workflows.ensembles import members_of
 from normwise.workflows.runs import order_is_unknown, reading_of
@@ -28,14 +29,17 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
 
     Raises:
         DataError: The folder has no images, lacks bands, or has them in an unknown order.
+        NormwiseError: The folder, or the one that it or the file is in, may not be looked into.
     """
     if not isinstance(image, (str, PathLike)):
         return tuple(Path(fspath(part)) for part in image)
     path = _with_name(Path(fspath(image)))
-    if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
-        return path
+    with permitted(path.parent):
+        if not path.is_dir() or suffix_of(path) == FOLDER_SUFFIX:
+            return path
     if out is None or not suffix_of(Path(fspath(out))):
         return None
+    by_stem(path.parent, path, [])  # may it be read? Beside other images it would be left out
     problems: list[str] = []
     bands = Reading(bands=reading_of(members_of(model)[0]).bands)
     found = images_of(path.parent, path.parent, bands, problems)
@@ -68,6 +72,7 @@ def images_in(
     Raises:
         DataError: The folder has no images, or their bands stand in an unknown order; or
             predictions would go into it, or into one of its images.
+        NormwiseError: The folder may not be looked into.
     """
     reading = reading_of(members_of(model)[0])
     outputs = {_real(path): path for path in written if path is not None}
