@@ -1,13 +1,16 @@
 """Images without a transform: control points and RPCs are read, and kept by what is made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
+from rasterio.transform import from_origin
 
-from normwise.rasters import cog, raster_info, write_raster
+from normwise.rasters import RasterInfo, cog, raster_info, write_raster
 from normwise.rasters.cog import write_cog
 
 SIZE = (600, 700)
@@ -71,6 +74,28 @@ def test_another_size_has_another_place(scene, tmp_path):
     write_cog(tmp_path / "cog.tif", lambda *area: pixels[area], pixels.shape, np.uint8, like)
     for name in ("plain.tif", "cog.tif"):
         assert place(tmp_path / name) == ([], None, None)
+
+
+def test_a_stack_lies_where_its_volume_lies(scene, tmp_path):
+    like, out = replace(raster_info(scene), depth=3), tmp_path / "out.tif"
+    write_raster(out, np.ones((3, *SIZE, 2), np.uint8), like)
+    found = raster_info(out)
+    assert found.shape == (3, *SIZE) and found.geolocation == like.geolocation
+    for page in (out, f"GTIFF_DIR:6:{out}"):
+        assert place(page) == place(scene)
+    write_raster(out, np.ones((2, *SIZE, 2), np.uint8), like, overwrite=True)
+    assert place(out) == ([], None, None)
+
+
+def test_a_stack_keeps_coordinate_system_and_transform(tmp_path):
+    place = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 20)}
+    like = RasterInfo(tmp_path / "x", 6, 8, 1, np.dtype(np.uint8), depth=3, **place)
+    for name, own in (("placed", like), ("nowhere", replace(like, crs=None, transform=None))):
+        out = tmp_path / f"{name}.tif"
+        write_raster(out, np.ones((3, 6, 8, 2), np.uint8), own, nodata=9)
+        found = raster_info(out)
+        assert (found.crs, found.transform) == (own.crs, own.transform)
+        assert found.shape == (3, 6, 8) and found.nodata == 9
 
 
 def test_bands_of_several_files_lie_where_the_first_one_does(scene):

@@ -4,12 +4,14 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
 
 import normwise as nw
 from normwise.data import open_dataset
 from normwise.errors import DataError, NetworkError
 from normwise.inference.whole import predict_whole
-from normwise.rasters import raster_info, read_raster, write_raster
+from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
 
 AFFINE = np.array([[0, -0.5, 0, 10], [0.7, 0, 0, -20], [0, 0, 2.5, 30], [0, 0, 0, 1.0]])
 SMALL = [
@@ -83,6 +85,17 @@ def test_predictions_of_volumes_keep_format_and_affine(run, tmp_path):
         np.testing.assert_allclose(read_raster(tmp_path / name), whole, rtol=1e-5, atol=1e-6)
     with pytest.raises(NetworkError, match="slices, rows, columns, 1"):
         nw.predict(run.folder, pixels[0])
+
+
+def test_predictions_of_stacks_keep_their_place(tmp_path):
+    place = {"crs": CRS.from_epsg(32632), "transform": from_origin(5e5, 5e6, 10, 10)}
+    like = RasterInfo(tmp_path / "x", 16, 8, 1, np.dtype(np.float32), depth=4, **place)
+    write_raster(tmp_path / "scene.tif", np.ones((4, 16, 8, 1), np.float32), like)
+    for tile in (None, (2, 8, 8)):
+        out = nw.predict(anisotropic(), tmp_path / "scene.tif", tmp_path / f"{tile}.tif", tile=tile)
+        found = raster_info(out)
+        assert found.shape == (4, 16, 8)
+        assert (found.crs, found.transform) == (like.crs, like.transform)
 
 
 def anisotropic(size=(None, None, None)):

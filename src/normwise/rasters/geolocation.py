@@ -47,13 +47,13 @@ def geolocation_of(dataset: Any) -> Geolocation | None:
     return Geolocation(told, crs or None, dataset.rpcs)
 
 
-def locate(file: Any, like: RasterInfo | None, size: tuple[int, int]) -> None:
+def locate(file: Any, like: RasterInfo | None, size: tuple[int, ...]) -> None:
     """Gives a file the geolocation of an image, if that has one and the same pixels.
 
     Args:
         file: A rasterio dataset that is being written.
         like: The image.
-        size: Rows and columns of the file.
+        size: Rows and columns of the file, of a stack with slices before.
     """
     if like is not None and like.geolocation is not None and like.shape == size:
         like.geolocation.write(file)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from normwise.rasters.info import RasterInfo
+from normwise.rasters.place_tags import place_tags
 from normwise.rasters.raster import Pixels
 
 _NIFTI_2_BYTES = 540
@@ -103,7 +104,8 @@ def write_tiff_stack(
     Args:
         path: The `.tif` or `.tiff` file.
         pixels: Shape `(slices, rows, columns, channels)`.
-        like: The volume whose distance of slices it takes.
+        like: The volume whose distance of slices it takes, and whose coordinate system and
+            transform, or if it has the same size its ground control points and RPCs.
         nodata: The value that marks missing voxels, None for none.
     """
     import tifffile  # noqa: PLC0415
@@ -114,7 +116,9 @@ def write_tiff_stack(
     metadata: dict[str, Any] = {"axes": "ZYX" if single else "ZCYX"}
     if like is not None and like.spacing is not None:
         metadata["spacing"] = like.spacing[0]
-    tags = [(_NODATA_TAG, 2, 0, json.dumps(nodata).lower(), True)] if nodata is not None else []
+    tags = place_tags(like, pixels.shape[:-1]) if like is not None else []
+    if nodata is not None:
+        tags.append((_NODATA_TAG, 2, 0, json.dumps(nodata).lower(), True))
     tifffile.imwrite(
         path,
         planes[:, 0] if single else planes,
