@@ -521,6 +521,8 @@ def test_bad_input_is_refused_before_anything_is_trained(data, tmp_path, monkeyp
         asked(folds=1)
     with pytest.raises(RecipeError, match="--set norm would change nothing: name plans"):
         asked(settings=[*SETTINGS, "norm=batch@skip"])
+    with pytest.raises(RecipeError, match="--set out would change nothing: trials have folders"):
+        asked(settings=[*SETTINGS, "out=elsewhere"])
     fold = "every fold or on none; say how many with --folds"
     with pytest.raises(RecipeError, match=fold):
         asked(settings=[*SETTINGS, "data.fold=[1,3]"])

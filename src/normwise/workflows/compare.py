@@ -179,9 +179,15 @@ def _refuse_odd(seeds: int, folds: int | None) -> None:
 
 
 def _refuse_unread(recipe: Recipe, settings: Sequence[str]) -> None:
-    """Refuses what would be told and change nothing: each trial has its own plan and fold."""
-    if any(text.partition("=")[0].strip() == "norm" for text in settings):
+    """Refuses what would be told and change nothing: each trial has its own plan, fold, folder."""
+    named = {text.partition("=")[0].strip() for text in settings}
+    if "norm" in named:
         raise RecipeError("--set norm would change nothing: name plans with --norm.")
+    if "out" in named:
+        raise RecipeError(
+            "--set out would change nothing: trials have folders of their own, in the one that "
+            "--out names."
+        )
     if recipe.data.fold is not None:
         raise RecipeError(
             "a comparison trains on every fold or on none; say how many with --folds, and set "
