@@ -9,27 +9,13 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from answer_design import CLAIMS, SETS, Cell, Claim, Contrast, DataSet, Part
-from answer_texts import (
-    BEHAVIOUR,
-    COUNTED,
-    FAMILY,
-    FOLDED,
-    HEAD,
-    LEGEND,
-    MADE,
-    PLANNED,
-    SHOWN,
-    TIMED,
-    UNSAID,
-    UNTIMED,
-    WEAK,
-)
-from answer_words import ahead, brief, lost, noted, verdict
+from answer_costs import behaviour, costs
+from answer_design import CLAIMS, SETS, Claim, Contrast, Part
+from answer_results import Results, Row, pairs_of, values
+from answer_texts import FAMILY, HEAD, LEGEND, MADE, PLANNED, SHOWN, UNSAID, WEAK
+from answer_words import ahead, brief, lost, noted, table_head, verdict
 from scipy import stats
 
 from normwise.comparison.multiplicity import holm
@@ -38,63 +24,6 @@ from normwise.comparison.verdicts import Pair, Verdict
 from normwise.report.page.numbers import MINUS, MISSING, number, signed, span
 from normwise.rules import BY_NAME
 from normwise.training.metrics import LOWER_IS_BETTER
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Results:
-    """What was measured under the present design.
-
-    Attributes:
-        rows: A training each, of the seeds that are wanted.
-        parts: The design.
-        seeds: How many seeds are wanted.
-        outdated: Trainings that were made under another design; they are not shown.
-    """
-
-    rows: Sequence[Row]
-    parts: Sequence[Part]
-    seeds: int
-    outdated: int
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], parts: Sequence[Part], seeds: int) -> "Results":
-        """Takes out what was measured under another design, and with more seeds than wanted."""
-        keys = {
-            (s.name, part.name, variant.name): part.key(s, variant)
-            for s in SETS
-            for part in parts
-            for variant in part.variants
-        }
-        known = [r for r in rows if r["key"] == keys.get((r["set"], r["part"], r["variant"]))]
-        wanted = [row for row in known if row["seed"] < seeds]
-        return cls(wanted, parts, seeds, len(rows) - len(known))
-
-    def of_cell(self, data_set: str, cell: Cell) -> dict[int, Row]:
-        """The trainings of a cell on a set, by seed."""
-        return {
-            row["seed"]: row
-            for row in self.rows
-            if (row["set"], row["part"], row["variant"]) == (data_set, cell.part, cell.variant)
-        }
-
-    def metric(self, data_set: str) -> str:
-        """The metric of a set; empty where nothing was measured."""
-        return next((str(row["metric"]) for row in self.rows if row["set"] == data_set), "")
-
-
-def values(rows: Mapping[int, Row]) -> dict[int, float]:
-    """The compared numbers by seed; NaN where a training gave none."""
-    return {s: math.nan if row["value"] is None else row["value"] for s, row in rows.items()}
-
-
-def pairs_of(results: Results, contrast: Contrast, data_set: str) -> tuple[list[int], list[int]]:
-    """The seeds whose two trainings have the same images, and those whose have others."""
-    one, other = (results.of_cell(data_set, cell) for cell in (contrast.one, contrast.other))
-    seeds = sorted(one.keys() & other.keys())
-    alike = [seed for seed in seeds if one[seed]["images"][-1] == other[seed]["images"][-1]]
-    return alike, [seed for seed in seeds if seed not in alike]
 
 
 def judged(results: Results, claim: Claim) -> dict[tuple[Contrast, str], Pair]:
@@ -280,77 +209,6 @@ def spread(found: Sequence[float]) -> str:
     return number(statistics.fmean(found), "{:.4g}").replace("-", MINUS) + deviation
 
 
-def costs(results: Results, place: int) -> Iterator[str]:
-    """What each plan of the U-Net costs, beside the network without normalization."""
-    timed = any(row["seconds_per_step"] is not None for row in results.rows)
-    (part,) = (part for part in results.parts if part.name == "where")
-    yield from (f"## {place}. What it costs", "")
-    yield from ("\n".join((COUNTED, TIMED if timed else UNTIMED, FOLDED)), "")
-    times = [*(f"step, {s.name}" for s in SETS), "predict"] if timed else []
-    yield from table_head(
-        ["plan", "norms", "parameters trained", "statistics kept", *times, "memory"]
-    )
-    for variant in part.variants:
-        cell = Cell(part.name, variant.name, variant.name)
-        counts = (more(results, cell, key) for key in ("norms", "parameters", "statistics"))
-        measured = [([s], "seconds_per_step") for s in SETS]
-        measured = [*measured, (SETS, "seconds_per_megapixel")] if timed else []
-        ratios = (ratio(results, *one, cell) for one in (*measured, (SETS, "peak_memory")))
-        yield f"| {' | '.join([f'`{variant.name}`', *counts, *ratios])} |"
-
-
-def behaviour(results: Results, place: int) -> Iterator[str]:
-    """What probes say of the trained U-Nets, whatever they reach."""
-    yield from (f"## {place}. What else it does", "", BEHAVIOUR, "")
-    columns = {
-        "training mode against inference": "disparity",
-        "between overlapping tiles": "tile_mismatch",
-        "by the others of a batch, in training": "batch_dependence",
-    }
-    yield from table_head(["plan", *columns])
-    for part in (part for part in results.parts if not part.name.startswith("question")):
-        for variant in part.variants:
-            cell = Cell(part.name, variant.name, variant.name)
-            rows = [row for s in SETS for row in results.of_cell(s.name, cell).values()]
-            found = (probed(rows, key) for key in columns.values())
-            yield f"| {' | '.join([f'`{variant.name}`', *found])} |"
-
-
-def probed(rows: Sequence[Row], key: str) -> str:
-    """The median of what a probe measured over sets and seeds."""
-    found = [value for row in rows if (value := row["probes"][key]) is not None]
-    return f"{statistics.median(found):.2g}" if found else MISSING
-
-
-def more(results: Results, cell: Cell, key: str) -> str:
-    """How much larger a count is than without normalization; a range over sets if they differ."""
-    found = sorted({own - without for own, without in beside(results, SETS, cell, key)})
-    return " to ".join(map(counted, dict.fromkeys((found[0], found[-1])))) if found else MISSING
-
-
-def counted(extra: int) -> str:
-    """A difference of counts with its sign."""
-    return f"{extra:+,}".replace("-", MINUS) if extra else "0"
-
-
-def ratio(results: Results, sets: Sequence[DataSet], key: str, cell: Cell) -> str:
-    """The median over seeds of a cost beside that of the network without normalization."""
-    found = [own / without for own, without in beside(results, sets, cell, key) if without]
-    return f"{statistics.median(found):.2f}" if found else MISSING
-
-
-def beside(
-    results: Results, sets: Sequence[DataSet], cell: Cell, key: str
-) -> Iterator[tuple[Any, Any]]:
-    """What was measured of each training, and of that without normalization on the same seed."""
-    for data_set in sets:
-        base = results.of_cell(data_set.name, Cell("where", "none", "none"))
-        for seed, row in results.of_cell(data_set.name, cell).items():
-            pair = row[key], base[seed][key] if seed in base else None
-            if None not in pair:
-                yield pair
-
-
 def weak(results: Results) -> Iterator[str]:
     """What these numbers can't say."""
     yield from ("## Where this evidence is weak", "", f"- {few(results.seeds)}")
@@ -432,9 +290,3 @@ def with_what(rows: Sequence[Row]) -> str:
     hours = sum(row["wall"] for row in rows) / 3600
     told = (*sorted(versions), ", ".join(sorted(commits)), *sorted(machines))
     return f"{'; '.join(filter(None, told))}; trainings of {hours:.1f} h in all."
-
-
-def table_head(names: Sequence[str]) -> Iterator[str]:
-    """The head of a table."""
-    yield f"| {' | '.join(names)} |"
-    yield f"|{'---|' * len(names)}"

@@ -1,6 +1,6 @@
-"""What docs/the-question.md says of a pair of plans, in a word or in a sentence."""
+"""What docs/the-question.md says of a pair of plans, in words; and the heads of its tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from normwise.comparison.verdicts import Pair, Verdict
 from normwise.report.page.numbers import MISSING, signed
@@ -56,3 +56,9 @@ def lost(pair: Pair) -> str:
 def single(pair: Pair) -> str:
     """What one pair of numbers is: one seed, unless others were lost."""
     return "one pair of numbers" if any(pair.failed) else "one seed"
+
+
+def table_head(names: Sequence[str]) -> Iterator[str]:
+    """The head of a table."""
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 
@@ -24,17 +25,23 @@ ROOT = Path(__file__).parents[1]
 SEEDS = 3
 
 
-@pytest.fixture(scope="module")
-def made():
-    """The scripts, which are no package."""
+def scripts(*names):
+    """Scripts, which are no package."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import answer
-        import answer_design
-        import answer_page
+        return tuple(import_module(name) for name in names)
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return answer, answer_design, answer_page
+
+
+@pytest.fixture(scope="module")
+def made():
+    return scripts("answer", "answer_design", "answer_page")
+
+
+@pytest.fixture(scope="module")
+def written_costs():
+    return scripts("answer_costs")[0]
 
 
 def row(made, data_set, part, variant, seed, value, **more):
@@ -406,14 +413,14 @@ def test_what_can_not_be_judged_is_no_verdict(made, rows):
     assert {written.brief(pair) for pair in pairs.values()} == {"identical"}
 
 
-def test_a_training_that_diverged_has_no_norms_to_count(made, rows):
+def test_a_training_that_diverged_has_no_norms_to_count(made, written_costs, rows):
     answer, design, written = made
     outcome = Outcome({}, {}, "iou", "test", Images(4, 2, "key"), diverged="no number")
     assert answer.told(outcome, busy=False)["norms"] is None
     assert answer.told(replace(outcome, diverged=""), busy=False)["norms"] == 0
     none = {"norms": None, "parameters": None, "statistics": None, "diverged": "no number"}
     changed = lost(rows, ("isl_fluor", "where", design.BATCH, 1), **none)
-    costs = "\n".join(written.costs(written.Results.of(changed, design.PARTS, SEEDS), 9))
+    costs = "\n".join(written_costs.costs(written.Results.of(changed, design.PARTS, SEEDS), 9))
     assert f"| `{design.BATCH}` | +4 | +40 | +64 |" in costs
 
 
@@ -441,7 +448,7 @@ def test_costs_are_beside_those_of_trainings_with_one_seed(made, rows):
     assert design.PRE_ENCODER not in beside
 
 
-def test_counts_are_beside_those_of_the_same_set(made, rows):
+def test_counts_are_beside_those_of_the_same_set(made, written_costs, rows):
     """Sets have other channels, so that their networks differ without any norm, too."""
     _, design, _ = made
     larger = [
@@ -452,7 +459,7 @@ def test_counts_are_beside_those_of_the_same_set(made, rows):
     ]
     own = section(page(made, larger), "What it costs")
     assert f"| `{design.BATCH}` | 0 to +4 | +40 | +48 to +64 |" in own
-    assert made[2].counted(-1200) == f"{MINUS}1,200"
+    assert written_costs.counted(-1200) == f"{MINUS}1,200"
 
 
 def test_times_of_a_busy_machine_are_not_kept(made, rows):
