@@ -11,7 +11,7 @@ much of a short training is not the work of many (its start, building, pictures,
 of them run at once. Each finished training is kept in answer.json at once; the same command goes on
 after an interruption, and tries again what failed. No training is begun once `--time` is used up.
 A training's number comes from its steps alone, whatever else the machine does; its times don't, and
-`--busy` leaves them out.
+`--busy` leaves them out. All trainings of a page are made on one backend.
 """
 
 import argparse
@@ -31,7 +31,9 @@ from typing import Any
 
 from answer_design import PARTS, SETS, DataSet, Part
 from answer_page import page
+from answer_results import Results
 
+from normwise.backend import chosen_backend
 from normwise.comparison.experiment import Trial
 from normwise.comparison.outcome import Outcome
 from normwise.comparison.processes import Asked as Order
@@ -96,6 +98,8 @@ def main() -> None:
     parts = tuple(replace(p, steps=options.steps or p.steps) for p in PARTS)
     wanted = [] if options.render else wanted_of(parts, options)
     rows, failed = load(options.results), 0
+    if not options.render:
+        refuse_other_backend(Results.of(rows, parts, options.seeds).rows, options.results)
     try:
         if not options.render:
             failed = run(wanted, rows, options)
@@ -168,6 +172,23 @@ def wanted_of(parts: Sequence[Part], options: argparse.Namespace) -> list[Asked]
 def load(path: Path) -> list[Row]:
     """What was measured so far."""
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+
+
+def refuse_other_backend(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Ends the run where the page would show trainings of another backend than is active.
+
+    Args:
+        rows: What the page shows of what was measured so far.
+        path: Where that is kept.
+    """
+    active = chosen_backend()
+    others = sorted({row["versions"].get("backend", active) for row in rows} - {active})
+    if others:
+        sys.exit(
+            f"{path}: holds trainings on {' and '.join(others)}, and the backend is {active}: they "
+            f"would be compared with each other. Set KERAS_BACKEND={others[0]}, or keep those of "
+            f"{active} elsewhere (--results and --page)."
+        )
 
 
 def run(wanted: Sequence[Asked], rows: list[Row], options: argparse.Namespace) -> int:

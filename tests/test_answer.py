@@ -566,6 +566,23 @@ def test_trainings_are_kept_one_by_one_and_gone_on_with(
         call(made, tmp_path, monkeypatch, "--only", "isl")
 
 
+def test_trainings_on_several_backends_are_not_mixed(made, processes, tmp_path, monkeypatch):
+    answer, design, _ = made
+    part = next(part for part in design.PARTS if part.name == "question")
+    versions = {"versions": {"keras": "3.15", "backend": "tensorflow"}}
+    own = row(made, design.SETS[0], part, part.variants[0], 0, 0.5, **versions)
+    answer.keep([own], tmp_path / "r.json")
+    monkeypatch.setattr(answer, "chosen_backend", lambda: "jax")
+    with pytest.raises(SystemExit, match=r"r\.json: holds trainings on tensorflow.* is jax"):
+        call(made, tmp_path, monkeypatch, *PART)
+    assert not processes
+    call(made, tmp_path, monkeypatch, *PART, "--render")
+    # Those of another design are not shown.
+    answer.keep([own | {"key": "0" * 12}], tmp_path / "r.json")
+    call(made, tmp_path, monkeypatch, *PART)
+    assert len(processes) == 8
+
+
 def test_a_training_that_fails_costs_no_other(made, processes, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         failing(made[0], patch, 2, RunError("Its folder is damaged."))
