@@ -6,10 +6,11 @@ from typing import Any
 
 from answer_design import SETS, Cell, DataSet
 from answer_results import Results, Row
-from answer_texts import BEHAVIOUR, COUNTED, FOLDED, TIMED, UNTIMED
+from answer_texts import BEHAVIOUR, COUNTED, FOLDED, IN_TIME, TIMED, UNTIMED
 from answer_words import table_head
 
 from normwise.report.page.numbers import MINUS, MISSING
+from normwise.workflows.question_times import Times
 
 
 def costs(results: Results, place: int) -> Iterator[str]:
@@ -29,6 +30,9 @@ def costs(results: Results, place: int) -> Iterator[str]:
         measured = [*measured, (SETS, "seconds_per_megapixel")] if timed else []
         ratios = (ratio(results, *one, cell) for one in (*measured, (SETS, "peak_memory")))
         yield f"| {' | '.join([f'`{variant.name}`', *counts, *ratios])} |"
+    if not timed and (measured_apart := Times.read()) is not None:
+        for paragraph in (IN_TIME, *measured_apart.told()):
+            yield from ("", paragraph)
 
 
 def behaviour(results: Results, place: int) -> Iterator[str]:

@@ -36,8 +36,10 @@ else beside them; small differences between ratios mean nothing. Of the question
 512x512: [point 9 of its page](question.md)."""
 
 UNTIMED = """Memory is a ratio to it, the median over seeds and sets, of the process's peak. Times
-were not kept, as other work ran beside these trainings: what a norm costs in time stands in
-[point 9 of the question's page](question.md)."""
+were not kept, as other work ran beside these trainings: what a norm costs in time was measured
+apart and stands below."""
+
+IN_TIME = """In time, of the network of the question, by `make norm-times`:"""
 
 FOLDED = f"""In inference batch norm before or after a convolution can be folded away
 (`normwise fold`), group and instance norm never; [more on speed](speed.md). `{BATCH}` and the like:

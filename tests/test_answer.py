@@ -448,6 +448,13 @@ def test_costs_are_beside_those_of_trainings_with_one_seed(made, rows):
     assert design.PRE_ENCODER not in beside
 
 
+def test_times_that_were_not_kept_are_told_from_elsewhere(made, rows):
+    untimed = [r | {"seconds_per_step": None, "seconds_per_megapixel": None} for r in rows]
+    apart = "| plan | a training step | a prediction |"
+    assert apart in section(page(made, untimed), "What it costs")
+    assert apart not in section(page(made, rows), "What it costs")
+
+
 def test_counts_are_beside_those_of_the_same_set(made, written_costs, rows):
     """Sets have other channels, so that their networks differ without any norm, too."""
     _, design, _ = made
