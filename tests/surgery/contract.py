@@ -144,7 +144,7 @@ def assert_old_weights_kept(before: Before, done: Rewrite) -> None:
 
 def assert_report_is_the_difference(model: Any, done: Rewrite) -> None:
     old, new = layers_of(model), layers_of(done.model)
-    named = mentioned(done, old)
+    named = mentioned(done, old | new)
     differs = {name for name in old | new if old.get(name) != new.get(name)}
     unexplained = differs - named
     assert not unexplained, (unexplained, done.report.changed)
