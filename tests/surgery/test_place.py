@@ -603,6 +603,35 @@ def test_calibrated_normalizations_start_unchanged_in_training_too():
     assert np.abs(moved - plain).max() > 0.1 * np.abs(plain).max()  # what calibration is for
 
 
+def unscaled(count=2):
+    rng = np.random.default_rng(7)
+    return [rng.normal(5000, 1000, (4, 16, 16, 3)).astype("float32") for _ in range(count)]
+
+
+def of_raw_values():
+    inputs = image(3)
+    x = conv(8, activation="relu", name="b")(conv(8, activation="relu", name="a")(inputs))
+    return shaken(keras.Model(inputs, conv(2, name="head")(x)))
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_statistics_of_unscaled_data_keep_the_outputs(once):
+    data = iter(unscaled()) if once else unscaled()
+    done = placed(of_raw_values(), "batch@pre-activation", data=data)
+    assert done.report.changed and 0 < done.report.max_difference <= 1e-5
+    assert np.abs(keras.ops.convert_to_numpy(done.model.get_layer("a_norm").moving_mean)).max() > 50
+
+
+def test_wrong_starts_from_data_are_seen(monkeypatch):
+    from normwise.surgery import calibrate
+
+    own = calibrate.calibrated
+    wrong = lambda *given: {**own(*given), "gamma": own(*given)["gamma"] * np.float32(1.001)}
+    monkeypatch.setattr(calibrate, "calibrated", wrong)
+    with pytest.raises(PromiseError, match="the outputs on their first batch differ"):
+        placed(of_raw_values(), "batch@pre-activation", data=unscaled())
+
+
 def test_calibration_counts_a_dropped_bias():
     inputs = image(3)
     model = shaken(

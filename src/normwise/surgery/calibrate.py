@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -10,7 +12,9 @@ import numpy as np
 from normwise.graph.editing import Draft
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Weights
+from normwise.surgery.batches import Batch
 from normwise.surgery.identity import calibrated
+from normwise.surgery.population import MeasureSettings
 from normwise.surgery.statistics import (
     apply_statistics,
     batch_norms,
@@ -20,7 +24,34 @@ from normwise.surgery.statistics import (
 from normwise.surgery.work import Work
 
 
-def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
+@final
+class FirstBatch:
+    """The first batch of those that are measured; an iterator gives it only once.
+
+    Args:
+        settings: How is measured.
+
+    Attributes:
+        settings: The same, with an eye on the batches.
+        inputs: The batch as the model takes it.
+        seen: Whether there is one.
+    """
+
+    def __init__(self, settings: MeasureSettings | None) -> None:
+        own = settings or MeasureSettings()
+        self.inputs: Any = None
+        self.seen = False
+
+        def track(batches: Iterable[Batch], title: str, total: int) -> Iterator[Batch]:
+            for batch in own.track(batches, title, total):
+                if not self.seen:
+                    self.inputs, self.seen = batch.inputs, True
+                yield batch
+
+        self.settings = replace(own, track=track)
+
+
+def calibrate(work: Work, copy: Replayed, data: Any, measure: MeasureSettings) -> list[str]:
     """Gives the normalizations that a rewrite put in the statistics of what they read.
 
     Where outputs are kept, they start so that training doesn't change anything either at first;
@@ -30,6 +61,7 @@ def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
         work: The rewrite.
         copy: The rewritten copy, new normalizations still at their defaults.
         data: Batches of raw input.
+        measure: How statistics are measured.
 
     Returns:
         Notes for the report.
@@ -38,19 +70,19 @@ def calibrate(work: Work, copy: Replayed, data: Any) -> list[str]:
         DataError: The data don't fit the model.
     """
     if work.settings.keep:
-        return _keep(work, copy, data)
+        return _keep(work, copy, data, measure)
     if not work.fresh:
         return []
     # A layer that stands in several models has the first of its paths there.
     paths = {id(norm): path for path, norm in batch_norms(copy.model).items()}
     chosen = dict.fromkeys(paths[id(copy.layers[path])] for path in work.fresh)
-    found = population_statistics(copy.model, data, list(chosen), work.settings.measure)
+    found = population_statistics(copy.model, data, list(chosen), measure)
     copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
     apply_statistics(copy.model, found.statistics)
     return found.warnings()
 
 
-def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:
+def _keep(work: Work, copy: Replayed, data: Any, measure: MeasureSettings) -> list[str]:
     notes = [
         f"{path} starts with mean 0 and variance 1: statistics of data would change the outputs"
         for path in work.standardized
@@ -64,7 +96,7 @@ def _keep(work: Work, copy: Replayed, data: Any) -> list[str]:
         if path not in fit
     ]
     if fit:
-        found = input_statistics(copy.model, data, list(fit), work.settings.measure).statistics
+        found = input_statistics(copy.model, data, list(fit), measure).statistics
         for path, layer in fit.items():
             # A bias that was dropped is in the moving mean by now, and no longer in the data.
             bias = -_array(layer.moving_mean)

@@ -9,7 +9,8 @@ from normwise.errors import PromiseError
 from normwise.graph.graph import Graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
-from normwise.surgery.verify import Verification, verify, verify_plain_copy
+from normwise.surgery.running import Pair
+from normwise.surgery.verify import Verification, compared_on, verify, verify_plain_copy
 from normwise.surgery.work import Work
 
 
@@ -55,3 +56,29 @@ def verified(graph: Graph, model: Any, copy: Replayed, edits: int) -> Verificati
             f"at layer {found.layer!r}. Edits: {edits}."
         )
     return found
+
+
+def verified_on(graph: Graph, model: Any, copy: Replayed, inputs: Any) -> float:
+    """Compares a model and its copy on one batch of data, with the weights that they have.
+
+    Args:
+        graph: The model's graph.
+        model: The model.
+        copy: Its copy, whose norms start from statistics of these data.
+        inputs: The batch as the model takes it.
+
+    Returns:
+        The largest difference of an output, as a share of its largest value.
+
+    Raises:
+        PromiseError: The outputs differ; the first layer that does is named.
+    """
+    found = compared_on(Pair(graph, model, copy), inputs)
+    if not found.kept:
+        raise PromiseError(
+            f"model {model.name!r}: with norms that start from the statistics of the data, the "
+            f"outputs on their first batch differ by {found.difference:.2g} of their largest value "
+            f"(allowed {found.tolerance:.0e}), first at layer {found.layer!r}. Without data they "
+            "start as the identity."
+        )
+    return found.difference

@@ -10,8 +10,8 @@ from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import read_graph
 from normwise.norms.kinds import refuse_missing_kind
 from normwise.norms.plan import NormPlan
-from normwise.surgery.calibrate import calibrate, standardize
-from normwise.surgery.copying import copied, verified, verified_plain_copy
+from normwise.surgery.calibrate import FirstBatch, calibrate, standardize
+from normwise.surgery.copying import copied, verified, verified_on, verified_plain_copy
 from normwise.surgery.edits import left_in_head, wants_of
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
@@ -58,14 +58,18 @@ def place(
         del copy  # its layers have settings that are others now
         gc.collect()
         copy = copied(work, work.freeze(), model)
-    if data is not None:
-        notes += calibrate(work, copy, data)
-    elif not settings.keep:
-        notes += _unscaled_notes(work)
     difference = None
     if settings.keep:
+        # As the identity first: of random inputs, statistics of data leave few digits.
         proof = verified(graph, model, copy, len(done.changed))
         difference, doubts = proof.difference, [*penalty_notes(copy), *proof.notes]
+    if data is not None:
+        first = FirstBatch(settings.measure)
+        notes += calibrate(work, copy, data, first.settings)
+        if settings.keep and first.seen:
+            difference = max(difference or 0.0, verified_on(graph, model, copy, first.inputs))
+    elif not settings.keep:
+        notes += _unscaled_notes(work)
     notes += doubts
     promise = Promise.KEPT_IN_INFERENCE if settings.keep else Promise.NOT_KEPT
     promise = promise if done.changed else Promise.KEPT
