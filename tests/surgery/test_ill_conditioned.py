@@ -67,6 +67,20 @@ def test_the_real_statistics_are_blamed_first():
     assert [change.layer for change in fold(model).report.changed] == ["near"]
 
 
+def test_one_at_the_edge_stays_where_roundings_alone_would_break_the_promise():
+    """An identity of a mean of 5000: rounded, it adds to what it reads."""
+    model = far_from_zero(mean=0.0)
+    for weight, value in zip(("gamma", "beta"), (np.sqrt(3000 + 1e-3), 5000), strict=True):
+        getattr(model.get_layer("far"), weight).assign(np.full(4, value))
+    model.get_layer("far").moving_mean.assign(np.full(4, 5000))
+    model.get_layer("far").moving_variance.assign(np.full(4, 3000))
+    done = fold(model)
+    assert [change.layer for change in done.report.changed] == ["near"]
+    (skip,) = done.report.skipped
+    assert skip.layer == "far" and "91.3 standard deviations from 0" in skip.reason
+    assert done.report.max_difference <= 1e-5
+
+
 def test_one_that_is_not_so_far_is_folded():
     assert len(fold(far_from_zero(mean=3.0)).report.changed) == 2
 

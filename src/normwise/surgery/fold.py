@@ -19,6 +19,7 @@ the report says why. So does one whose fold would lose so many digits that outpu
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +36,7 @@ from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.fold_plan import Plan
-from normwise.surgery.ill_conditioned import ill_conditioned
+from normwise.surgery.ill_conditioned import farthest, ill_conditioned, may_be_rounding
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport, Skip
 from normwise.surgery.running import Pair
@@ -64,29 +65,39 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
     """
     graph = read_graph(model)
     stays: dict[str, str] = {}
+    least = math.inf
     while True:
         done = _folded(graph, model, {}, stays)
         for strength in STRENGTHS:
             shaken = other_statistics(model, seed, strength)
             trial = _folded(graph, model, shaken, stays)
-            try:
-                return _proved_copy(graph, model, shaken, trial, done, seed)
-            except PromiseError as error:
-                problem = error.with_traceback(None)  # which would hold the copy
+            tried = _proved_copy(graph, model, shaken, trial, done, seed)
+            if isinstance(tried, Rewrite):
+                return tried
+            found = tried
             gc.collect()
         # The real statistics first: others were made up for the proof, and may be worse.
         blamed = ill_conditioned(done.plan) or ill_conditioned(trial.plan)
+        if not blamed and may_be_rounding(found.difference, found.tolerance):
+            blamed = farthest(done.plan) if found.difference < least else {}
+            least = found.difference
         if not blamed:
-            raise problem
+            raise PromiseError(
+                f"model {model.name!r}: after folding, layer {found.layer!r} differs by "
+                f"{found.difference:.2g} of its largest value; {found.tolerance:.0e} would count "
+                "as the same. Nothing was changed."
+            )
         stays |= blamed
 
 
 def _proved_copy(
     graph: Graph, model: Any, shaken: Mapping[int, Array], trial: _Folded, done: _Folded, seed: int
-) -> Rewrite:
-    """The folded copy, compared with other statistics first and then as it is."""
+) -> Rewrite | Verification:
+    """The folded copy, compared with other statistics first and then as it is; else what failed."""
     copy = replay(trial.graph, model, trial.plan.rules(), original=graph, replaced=shaken)
-    proof = [_proved(Pair(graph, model, copy, shaken, everywhere=False), seed)]
+    proof = [compared(Pair(graph, model, copy, shaken, everywhere=False), seed)]
+    if not proof[0].kept:
+        return proof[0]
     shifts = _shifts(trial.graph, done.graph)
     if shifts is None or not shifts.keys() <= copy.layers.keys():
         del copy
@@ -98,19 +109,10 @@ def _proved_copy(
         touched = copy.touched(shaken)
         copy.rules = done.plan.rules()
         copy.transfer(Weights(copy.sources), touched | copy.touched(shaken))
-    proof.append(_proved(Pair(graph, model, copy, everywhere=False), seed))
+    proof.append(compared(Pair(graph, model, copy, everywhere=False), seed))
+    if not proof[-1].kept:
+        return proof[-1]
     return Rewrite(copy.model, _report(graph, model, copy, done, proof))
-
-
-def _proved(pair: Pair, seed: int) -> Verification:
-    found = compared(pair, seed)
-    if not found.kept:
-        raise PromiseError(
-            f"model {pair.source.name!r}: after folding, layer {found.layer!r} differs by "
-            f"{found.difference:.2g} of its largest value; {found.tolerance:.0e} would count as "
-            "the same. Nothing was changed."
-        )
-    return found
 
 
 def other_statistics(model: Any, seed: int, strength: float = 1.0) -> dict[int, Array]:
