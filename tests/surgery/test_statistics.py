@@ -299,6 +299,46 @@ def test_norms_of_one_name_inside_a_layer_of_ones_own(fast):
     assert [skip.layer for skip in fold(model).report.skipped] == list(expected)
 
 
+class Spare(Block):
+    """A norm that is used on demand only, built or not."""
+
+    def __init__(self, builds=False, **config):
+        super().__init__(**config)
+        self.builds = builds
+
+    def build(self, shape):
+        self.first.build(shape)
+        if self.builds:
+            self.second.build(shape)
+
+    def call(self, x):
+        return self.first(x)
+
+    def get_config(self):
+        return {**super().get_config(), "builds": self.builds}
+
+
+@pytest.mark.parametrize("builds", [False, True])
+@pytest.mark.parametrize("fast", [False, True])
+def test_norms_that_are_never_called(builds, fast):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="plain")(Spare(builds, name="block")(inputs))
+    x = layers.BatchNormalization(name="last")(layers.Conv2D(4, 1, name="conv")(x))
+    model = randomize(keras.Model(inputs, x))
+    called, spare = ["block/first", "plain", "last"], ["block/second"] if builds else []
+    settings = MeasureSettings(fast)
+    measured = population_statistics(model, [images()], settings=settings)
+    assert sorted(measured.statistics) == sorted(called) and list(measured.uncalled) == spare
+    report = recalibrate(model, [images()], settings).report
+    assert sorted(change.layer for change in report.changed) == sorted(called)
+    assert [(skip.layer, skip.reason) for skip in report.skipped] == [
+        (path, "it is never called") for path in spare
+    ]
+    report = fold(model).report
+    assert [change.layer for change in report.changed] == ["plain", "last"]
+    assert {"block/first", *spare} <= {skip.layer for skip in report.skipped}
+
+
 def test_time_distributed():
     inputs = keras.Input((3, 8, 8, 2))
     each = layers.TimeDistributed(layers.BatchNormalization(name="norm"), name="each")

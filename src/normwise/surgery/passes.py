@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from normwise.errors import DataError, NormwiseError
+from normwise.errors import DataError
 from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path
 from normwise.surgery.batches import Batches
@@ -63,12 +63,13 @@ class Passes:
 
     def _settle(self, level: Level, title: str) -> None:
         """Looks for statistics that norms read while they hold them; keeps the best that it saw."""
-        circle = Circle(
-            {path: self._layers[path] for path in level.layers if path in level.circles}
-        )
+        circle: Circle | None = None
         best: dict[str, Population] = {}
         for _ in range(len(level.circles) + LOOPS):
             found = self._pass(level.layers, self._exact_wrap, title)
+            if circle is None:
+                called = [path for path in level.layers if path in level.circles & found.keys()]
+                circle = Circle({path: self._layers[path] for path in called})
             told = circle.compared(found)
             if not best or _farthest(told) < _farthest(best):
                 best = told
@@ -87,7 +88,9 @@ class Passes:
 
     def _measured(self, found: Mapping[str, Population]) -> Measured:
         kept = {path: found[path] for path in self._layers if path in found}
-        return Measured(kept, len(self._samples), self._samples[0] if self._samples else 0)
+        uncalled = tuple(path for path in self._layers if path not in found)
+        samples = self._samples[0] if self._samples else 0
+        return Measured(kept, len(self._samples), samples, uncalled)
 
     def _pass(
         self, observed: Sequence[str], wrap: Callable[[str, bool], Wrap], title: str
@@ -111,12 +114,10 @@ class Passes:
                 f"batches: {self._samples[0]} samples in the first pass and {samples} in pass "
                 f"{len(self._samples)}; every pass must give the same."
             )
-        return {path: self._population(path) for path in observed}
+        return {path: self._population(path) for path in observed if path in self._pools}
 
     def _population(self, path: str) -> Population:
-        pool = self._pools.get(path)
-        if pool is None:
-            raise NormwiseError(f"layer {path!r} is never called in model {self._model.name!r}.")
+        pool = self._pools[path]
         if pool.count == 0:
             raise DataError(f"batches: no valid pixel reaches layer {path!r}; all is nodata.")
         if not (np.isfinite(pool.mean).all() and np.isfinite(pool.deviation).all()):
@@ -231,7 +232,7 @@ def channel_axis(layer: Any) -> int:
 
 
 def _farthest(found: Mapping[str, Population]) -> float:
-    return max(one.moved for one in found.values())
+    return max((one.moved for one in found.values()), default=0.0)
 
 
 def _calls_of(layers: Mapping[str, Any], model: Any, graph: Graph) -> dict[str, int]:

@@ -44,11 +44,13 @@ class Measured:
         statistics: From the paths of layers to statistics.
         passes: Passes over the data.
         samples: Samples in one pass.
+        uncalled: Paths of layers that the model holds and never calls.
     """
 
     statistics: Mapping[str, Population]
     passes: int
     samples: int
+    uncalled: tuple[str, ...] = ()
 
     def warnings(self, names: Mapping[str, str] | None = None) -> list[str]:
         """What isn't as exact as it should be, for reports.

@@ -96,6 +96,7 @@ def recalibrate(
         for path in norms
         if path not in chosen
     )
+    skipped += tuple(Skip(own[path], "it is never called") for path in found.uncalled)
     notes = (*_notes(found, norms, own), *copy.notes, *doubts)
     return Rewrite(copy.model, RewriteReport(Promise.NOT_KEPT, changed, skipped, None, notes))
 

@@ -31,13 +31,14 @@ def batch_norms(model: Any) -> dict[str, Any]:
     """The batch normalizations of a model by their paths, each once, however often it is called.
 
     Those inside nested models and inside other layers are among them; classes that users made from
-    them are not, which may compute something else.
+    them are not, which may compute something else, nor are those without weights, which a layer
+    made and has never called.
     """
     found: dict[int, str] = {}
     layers = layers_by_path(model)
     for path, layer in layers.items():
         kind = type(layer)
-        own = kind.__module__.partition(".")[0] == "keras"
+        own = kind.__module__.partition(".")[0] == "keras" and layer.built
         if own and kind.__name__ in {"BatchNormalization", "SyncBatchNormalization"}:
             found.setdefault(id(layer), path)
     return {path: layers[path] for path in found.values()}
@@ -65,7 +66,7 @@ def population_statistics(
         settings: Exact or fast, missing values, progress.
 
     Returns:
-        The statistics of each layer.
+        The statistics of each layer; of those that are never called only their paths.
 
     Raises:
         DataError: The batches don't fit the model, can't be iterated again, hold nothing valid,
