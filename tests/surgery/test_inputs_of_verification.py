@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from normwise.errors import PromiseError
+from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.flatten import flatten
 from normwise.keras_format import read_graph
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.replay import replay
 from normwise.norms import NormPlan
 from normwise.surgery import fold_plan, inner, insert, samples
+from normwise.surgery import verify as verifying
 from normwise.surgery.differences import is_constant, one_difference
 from normwise.surgery.fold import fold
 from normwise.surgery.input_ranges import input_range
@@ -153,6 +154,31 @@ def test_wide_whole_numbers_follow_the_scaling_else_they_get_smaller_and_smaller
     plain = behind(dtype="int32")
     tops = [np.abs(first_inputs(plain, attempt)).max() for attempt in range(4)]
     assert tops == sorted(tops, reverse=True) and tops[0] > 2**30 and tops[-1] <= 3
+
+
+def decibels(x):
+    return 10.0 * keras.ops.log10(x)
+
+
+@pytest.mark.parametrize("op", [keras.ops.log, keras.ops.sqrt, decibels])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_networks_of_positive_values_are_compared_on_these(op, dtype, monkeypatch):
+    model = behind(first=lambda x: op(keras.ops.cast(x, "float32")), dtype=dtype)
+    report = fold(model).report
+    assert report.changed and report.max_difference <= 1e-5
+    assert not [note for note in report.notes if "proves nothing" in note]
+    assert not turned(model).kept
+    assert place(model, NormPlan.parse("batch@post-activation")).report.changed
+    monkeypatch.setattr(verifying, "ATTEMPTS", len(samples.SPREADS))
+    with pytest.raises(SurgeryError, match="not finite"):
+        fold(model)
+
+
+def test_values_between_0_and_1_come_last():
+    model = behind(first=lambda x: keras.ops.log(1.0 - x) - keras.ops.log(x))
+    found = first_inputs(model, samples.ATTEMPTS - 1)
+    assert found.min() > 0 and found.max() < 1
+    assert fold(model).report.changed
 
 
 def turned(model):

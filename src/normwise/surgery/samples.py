@@ -24,6 +24,12 @@ SPREADS = (1.0, 100.0, 0.01, 10_000.0)
 """Standard deviations of what the first learned layer reads, in one attempt after another: a model
 may be dead for some of them, or saturated."""
 
+ATTEMPTS = 2 * len(SPREADS) + 1
+"""After these the same with positive values alone, and at last with values between 0 and 1, for
+models that take a logarithm or a root of what they read."""
+ABOVE_ZERO = 1e-3
+"""The smallest of positive values, in standard deviations."""
+
 BOUNDS = (None, 2**16, 2**8, 4)
 """The same for integers of 32 bits and more that nothing says more of: often indices. None: any."""
 
@@ -69,7 +75,13 @@ class _Source:
         )
 
     def _scaled(self, rng: np.random.Generator, shape: tuple[int, ...], attempt: int) -> Any:
-        values = SPREADS[attempt] * rng.normal(size=shape)
+        if attempt < len(SPREADS):
+            values = SPREADS[attempt] * rng.normal(size=shape)
+        elif attempt < ATTEMPTS - 1:
+            spread = SPREADS[attempt - len(SPREADS)]
+            values = spread * (np.abs(rng.normal(size=shape)) + ABOVE_ZERO)
+        else:
+            values = rng.uniform(0.0, 1.0, shape)
         return values if self.scaling is None else self.scaling.raw(values)
 
     def _integers(self, rng: np.random.Generator, shape: tuple[int, ...], attempt: int) -> Any:
@@ -81,8 +93,9 @@ class _Source:
         if kind.bits > NARROW_BITS and self.scaling is not None:
             values = np.rint(self._scaled(rng, shape, attempt))
             return np.clip(values, kind.min, 2.0**31 - 1).astype(self.dtype)
-        bound = BOUNDS[attempt] if kind.bits > NARROW_BITS else None
+        bound = BOUNDS[attempt % len(BOUNDS)] if kind.bits > NARROW_BITS else None
         low, high = (kind.min, kind.max) if bound is None else (0, bound - 1)
+        low = low if attempt < len(SPREADS) else 1
         return rng.integers(low, high, shape, dtype=self.dtype, endpoint=True)
 
 
@@ -96,7 +109,7 @@ def random_inputs(graph: Graph, model: Any, seed: int, attempt: int = 0) -> Iter
         graph: The model's graph.
         model: The live model.
         seed: For the values.
-        attempt: Index into `SPREADS`, for other values than the first time.
+        attempt: Below `ATTEMPTS`, for other values than the first time: those of `SPREADS` first.
 
     Raises:
         SurgeryError: An input of a dtype that can't be made up, such as strings.

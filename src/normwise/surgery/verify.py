@@ -23,7 +23,7 @@ from normwise.keras_format.weights import Array, Weights
 from normwise.surgery.differences import COARSE, TOLERANCE, is_constant, one_difference
 from normwise.surgery.inner import Inner, compared_inside
 from normwise.surgery.running import Pair
-from normwise.surgery.samples import SPREADS, random_inputs, without_optional
+from normwise.surgery.samples import ATTEMPTS, SPREADS, random_inputs, without_optional
 
 STRENGTHS = (1.0, 0.3, 0.1)
 """How far normalizations are randomized, one after the other until outputs are the same: under
@@ -221,12 +221,15 @@ def _other(
 def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
     """Inputs that the source can compute with, and what it makes of them.
 
-    The first of which no output is constant, if there are any.
+    The first of which no output is constant, if there are any. Positive ones only where no others
+    make finite outputs.
     """
     problem: Exception | None = None
     first: tuple[Any, list[Array]] | None = None
     tolerance = _tolerance(pair.graph)
-    for attempt in range(len(SPREADS)):
+    for attempt in range(ATTEMPTS):
+        if attempt >= len(SPREADS) and first is not None:
+            break
         for inputs in random_inputs(pair.graph, pair.source, seed, attempt):
             try:
                 outputs = pair.wanted(inputs)

@@ -18,7 +18,7 @@ from normwise.inference.formats.exporting import Sample, shortest
 from normwise.keras_format.reading import read_graph
 from normwise.surgery.differences import COARSE
 from normwise.surgery.running import outputs_of
-from normwise.surgery.samples import SPREADS, random_inputs
+from normwise.surgery.samples import ATTEMPTS, random_inputs
 from normwise.training.scaling import scaling_of_model
 from normwise.workflows.model_images import fill_of, images_of_folder
 from normwise.workflows.runs import data_settings
@@ -88,7 +88,7 @@ def described(live: Any) -> list[str]:
 
 def _random(live: Any, sizes: Sizes) -> Sample:
     problem: Exception | None = None
-    for attempt in range(len(SPREADS)):
+    for attempt in range(ATTEMPTS):
         for structure in random_inputs(read_graph(live), live, 0, attempt):
             inputs = [_resized(np.asarray(x), sizes) for x in keras.tree.flatten(structure)]
             try:
