@@ -13,7 +13,7 @@ from normwise.keras_format.replay import replay
 from normwise.norms import NormPlan
 from normwise.surgery import fold_plan, inner, insert, samples
 from normwise.surgery import verify as verifying
-from normwise.surgery.differences import is_constant, one_difference
+from normwise.surgery.differences import channel_difference, is_constant, one_difference
 from normwise.surgery.fold import fold
 from normwise.surgery.input_ranges import input_range
 from normwise.surgery.place import place
@@ -280,3 +280,36 @@ def test_differences_and_constants():
     assert not is_constant(a, 1e-5)
     assert is_constant(np.array([[5.0, 5.0]]), 1e-5) and not is_constant(a[:1], 1e-5)
     assert is_constant(np.zeros((2, 0)), 1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_a_small_channel_is_held_against_itself(axis):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(2, 5, 5, 3)) * [1.0, 1e-4, 1e-6]
+    differs = lambda b: channel_difference(np.moveaxis(a, -1, axis), np.moveaxis(b, -1, axis), axis)
+    assert differs(a) == 0
+    for channel in range(3):
+        wrong = a.copy()
+        wrong[..., channel] *= 1.5
+        assert differs(wrong) > 1e-5
+        assert (one_difference(a, wrong) > 1e-5) == (channel < 2)
+        slightly = a.copy()
+        slightly[..., channel] *= 1 + 5e-6
+        assert differs(slightly) < 1e-5
+    # What large numbers leave when they cancel differs by their roundings.
+    assert differs(a + 1e-8 * rng.normal(size=a.shape)) < 1e-5
+    a[..., 2] = 0
+    assert differs(a + 1e-8) < 1e-5 < differs(a + 1e-6)
+
+
+def test_what_has_no_small_channels_is_compared_as_a_whole():
+    a = np.array([[1e6, 1.0], [2e6, 2.0]])
+    b = np.array([[1e6, 2.0], [2e6, 3.0]])
+    assert channel_difference(a, b) > 1e-5 > one_difference(a, b)
+    many = np.tile(a, 40)
+    for x in (a[0], a[..., None], many, np.zeros((2, 0))):
+        assert channel_difference(x, x + 1) == one_difference(x, x + 1)
+    holes = np.where(a == 1, np.nan, a)
+    assert channel_difference(holes, holes) == 0
+    assert channel_difference(holes, a) == channel_difference(a, a[:1]) == np.inf
+    assert channel_difference(a * 0, a * 0) == 0

@@ -200,6 +200,46 @@ def test_a_wrong_copy_is_refused_where_outputs_may_change(rewrite):
     assert right.report.changed and not any("compared" in note for note in right.report.notes)
 
 
+def beside_a_large_one(layer):
+    inputs = image(3)
+    x = keras.layers.BatchNormalization(name="norm")(conv(4, name="conv")(inputs))
+    x = keras.layers.ReLU(name="relu")(x)
+    large = keras.layers.Rescaling(1e6)(conv(1, name="large")(x))
+    small = layer(conv(1, name="small")(x))
+    return keras.Model(inputs, keras.layers.Concatenate(name="both")([large, small]))
+
+
+def test_a_wrong_channel_beside_one_of_large_values_is_seen():
+    assert fold(beside_a_large_one(Forgetful(name="forgetful"))).report.changed
+    model = beside_a_large_one(Forgetful(3.0, name="forgetful"))
+    with pytest.raises(PromiseError, match="layer 'both' differs"):
+        fold(model)
+    with pytest.raises(PromiseError, match="first at layer 'forgetful'"):
+        place(model, NormPlan.parse("batch@pre-activation+post-activation"))
+
+
+def reads_halves(policy="float32", behind=None):
+    inputs = keras.Input((8, 8, 3), dtype="float16")
+    x = conv(4, name="conv", dtype=policy)(keras.ops.relu(inputs))
+    x = keras.layers.BatchNormalization(name="norm", dtype=policy)(x)
+    return keras.Model(inputs, x if behind is None else keras.ops.cast(x, behind))
+
+
+@pytest.mark.parametrize(
+    ("policy", "behind", "tolerance"),
+    [
+        ("float32", None, 1e-5),
+        ("mixed_float16", None, 2e-2),
+        ("float32", "float16", 2e-2),
+        ("float32", "bfloat16", 1e-1),
+    ],
+)
+def test_only_what_weights_have_part_in_may_differ_as_halves_do(policy, behind, tolerance):
+    model = reads_halves(policy, behind)
+    graph = read_graph(model)
+    assert verify(graph, model, replay(graph, model)).tolerance == tolerance
+
+
 class Restless(keras.layers.Layer):
     """Draws from NumPy, so that no two calls are the same."""
 

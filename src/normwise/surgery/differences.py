@@ -33,6 +33,43 @@ def one_difference(wanted: Array, found: Array) -> float:
     return float(np.abs(a[finite] - b[finite]).max() / (largest or 1.0))
 
 
+SMALL = 1e-3
+"""A channel whose largest value is below this share of the output's is held against its own."""
+LEAST = 1e-2
+"""The share of the tolerance that any channel is allowed: what large numbers leave when they cancel
+differs by their roundings."""
+CHANNELS = 64
+"""Channels up to which they are looked at one by one. Of the hundreds of an inner layer one may be
+hardly above 0 by chance, and roundings are all that it shows."""
+
+
+def channel_difference(wanted: Array, found: Array, axis: int = -1) -> float:
+    """The same, with a stricter measure for small channels beside large ones.
+
+    Channels of at least `SMALL` are held to a share of the largest value of all. A smaller one may
+    differ by as large a share of its own largest value as one of just that size, and by `LEAST` of
+    what a large one may: so no channel passes that is wrong by more than 1% of itself, down to
+    1e-5 of the largest value in single precision.
+
+    Args:
+        wanted: Batch axis first.
+        found: Likewise.
+        axis: The axis of the channels.
+    """
+    worst = one_difference(wanted, found)
+    if not np.isfinite(worst) or not wanted.size or not -wanted.ndim <= axis < wanted.ndim:
+        return worst
+    if wanted.ndim < 2 or not 1 < wanted.shape[axis] <= CHANNELS:
+        return worst
+    a, b = (np.moveaxis(x.astype("float64"), axis, 0) for x in (wanted, found))
+    a, b = (x.reshape(len(x), -1) for x in (a, b))
+    finite = np.isfinite(a)
+    largest = np.abs(a, where=finite, out=np.zeros_like(a)).max(axis=1)
+    apart = np.subtract(a, b, where=finite, out=np.zeros_like(a))
+    scales = np.clip(largest / SMALL, LEAST * largest.max(), largest.max())
+    return max(worst, float((np.abs(apart).max(axis=1) / (scales + (scales == 0))).max()))
+
+
 def is_constant(output: Array, tolerance: float) -> bool:
     """Whether an output is the same for all samples, as far as a comparison could see.
 

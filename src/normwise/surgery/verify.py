@@ -16,11 +16,19 @@ import numpy as np
 
 from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.catalogue import NORM_CLASSES, activation_of
+from normwise.graph.channels import output_channel_axis
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
+from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
-from normwise.surgery.differences import COARSE, TOLERANCE, is_constant, one_difference
+from normwise.surgery.differences import (
+    COARSE,
+    TOLERANCE,
+    channel_difference,
+    is_constant,
+    one_difference,
+)
 from normwise.surgery.inner import Inner, compared_inside
 from normwise.surgery.running import Pair
 from normwise.surgery.samples import ATTEMPTS, SPREADS, random_inputs, without_optional
@@ -89,7 +97,7 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
     Raises:
         SurgeryError: As for `verify`.
     """
-    tolerance = _tolerance(pair.graph)
+    tolerance = _tolerance(pair)
     inputs, expected = _runnable(pair, seed)
     worst = 0.0
     for given, wanted in _cases(pair, inputs, expected):
@@ -107,11 +115,11 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
 
 def compared_on(pair: Pair, inputs: Any) -> Verification:
     """The same on given inputs, such as data: whether outputs vary isn't looked at."""
-    return _compared(pair, inputs, pair.wanted(inputs), _tolerance(pair.graph))
+    return _compared(pair, inputs, pair.wanted(inputs), _tolerance(pair))
 
 
 def _compared(pair: Pair, inputs: Any, wanted: list[Array], tolerance: float) -> Verification:
-    differences = _differences(wanted, pair.found(inputs))
+    differences = _differences(pair, wanted, pair.found(inputs))
     wrong = [i for i, difference in enumerate(differences) if not difference <= tolerance]
     layer = None
     if wrong:
@@ -174,7 +182,8 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
 def _is_steady(pair: Pair, seed: int) -> bool:
     """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
     inputs, first = _runnable(pair, seed)
-    return max(_differences(first, pair.wanted(inputs)), default=0.0) <= _tolerance(pair.graph)
+    again = _differences(pair, first, pair.wanted(inputs))
+    return max(again, default=0.0) <= _tolerance(pair)
 
 
 def randomized(layers: Mapping[str, Any], seed: int, strength: float = 1.0) -> dict[int, Array]:
@@ -226,7 +235,7 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
     """
     problem: Exception | None = None
     first: tuple[Any, list[Array]] | None = None
-    tolerance = _tolerance(pair.graph)
+    tolerance = _tolerance(pair)
     for attempt in range(ATTEMPTS):
         if attempt >= len(SPREADS) and first is not None:
             break
@@ -253,8 +262,12 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
     )
 
 
-def _differences(wanted: list[Array], found: list[Array]) -> list[float]:
-    return [one_difference(a, b) for a, b in zip(wanted, found, strict=True)]
+def _differences(pair: Pair, wanted: list[Array], found: list[Array]) -> list[float]:
+    if _tolerance(pair) > TOLERANCE:  # small channels have no digits to compare then
+        return [one_difference(a, b) for a, b in zip(wanted, found, strict=True)]
+    flat = flatten(pair.graph)
+    axes = [output_channel_axis(flat, tensor.node) for tensor in flat.output_tensors]
+    return [channel_difference(*each) for each in zip(wanted, found, axes, strict=True)]
 
 
 def _made_by(graph: Graph, output: int) -> str:
@@ -262,8 +275,18 @@ def _made_by(graph: Graph, output: int) -> str:
     return graph.nodes[graph.output_tensors[output].node].name
 
 
-def _tolerance(graph: Graph) -> float:
-    dtypes = {spec.dtype for node in flatten(graph).nodes for spec in node.outputs}
+def _tolerance(pair: Pair) -> float:
+    """That of the coarsest type in which anything is computed with weights, or of what they make.
+
+    What is computed of the input alone, in whatever type, is the same in both.
+    """
+    flat, layers = flatten(pair.graph), layers_by_path(pair.source)
+    learned: set[int] = set()
+    for index, node in enumerate(flat.nodes):
+        layer = layers.get(node.layer)
+        if (layer is not None and layer.variables) or learned & set(flat.producers[index]):
+            learned.add(index)
+    dtypes = {spec.dtype for index in learned for spec in flat.nodes[index].outputs}
     return max([TOLERANCE, *(COARSE[d] for d in dtypes if d in COARSE)])
 
 
@@ -272,9 +295,11 @@ def _first_difference(pair: Pair, inputs: Any, tolerance: float) -> str | None:
     names = [name for name in pair.same_calls() if pair.everywhere or _bends(pair.graph, name)]
     if not names:
         return None
-    for name, (a, b) in zip(names, pair.inside(names, inputs), strict=True):
-        if not one_difference(a, b) <= tolerance:
-            return name
+    results = pair.inside(names, inputs)
+    for difference in (one_difference, channel_difference):
+        for name, (a, b) in zip(names, results, strict=True):
+            if not difference(a, b) <= tolerance:
+                return name
     return None
 
 
