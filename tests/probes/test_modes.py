@@ -178,3 +178,16 @@ def test_branches_behind_new_norms_are_those_of_training():
     model.get_layer("norm").beta.assign([0.1, 0.0, 0.0])
     (found,) = ran(model, batches()).merges()
     assert found.rms[0] > 2
+
+
+def test_a_norm_is_not_judged_where_space_is_in_the_batch_and_pixels_are_missing():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="norm")(keras.ops.reshape(inputs, (-1, 4, 4, 3)))
+    model = randomize(keras.Model(inputs, keras.ops.reshape(x, (-1, 8, 8, 3))))
+    (array,) = batches(1)
+    valid = np.ones((4, 8, 8), bool)
+    valid[0, :3] = False
+    for given, judged in (((), 1), ((valid,), 0)):
+        both = BothModes(model, flatten(read_graph(model)))
+        both.run([Batch(array, 4, given)])
+        assert len(both.seen.inference) == judged and both.modes().outputs is not None

@@ -179,6 +179,24 @@ def test_a_coarse_feature_counts_if_the_pixel_under_its_centre_does():
         assert_same(found.statistics, {"norm": population(features)})
 
 
+def windows():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.ops.reshape(inputs, (-1, 4, 4, 3))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, padding="same")(x))
+    return randomize(keras.Model(inputs, keras.ops.reshape(x, (-1, 8, 8, 4))))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_missing_pixels_of_a_network_that_moves_space_into_the_batch(fast):
+    data, settings = images(), MeasureSettings(fast)
+    found = population_statistics(windows(), [data], settings=settings)
+    assert found.statistics["norm"].count == data[..., 0].size
+    data[0, :3, :3] = np.nan
+    with pytest.raises(DataError, match="'norm' reads 48 samples of a batch of 12") as told:
+        recalibrate(windows(), [data], settings)
+    assert "\n" not in str(told.value)
+
+
 def test_positions_that_a_keras_mask_hides_are_left_out():
     inputs = keras.Input((7,), dtype="int32")
     x = layers.Embedding(9, 4, mask_zero=True, name="words")(inputs)

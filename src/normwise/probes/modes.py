@@ -162,6 +162,9 @@ class BothModes:
                 except NormwiseError:  # inside a compiled loop: nothing to see of it
                     return own(inputs, training=False, mask=mask)
                 shape = tuple(np.delete(values.shape, axis))
+                if any(len(pixels) != shape[0] for pixels in batch.valid):
+                    # Space in the batch: which features stand on missing pixels isn't known.
+                    return own(inputs, training=False, mask=mask) if is_norm else own(inputs)
                 valid = _valid(batch, shape, None if mask is None else as_array(mask, path))
                 found = moments_of(values, axis, valid)
                 into.setdefault(path, []).append(found)

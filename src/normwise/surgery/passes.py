@@ -50,6 +50,7 @@ class Passes:
         self._left = 0
         self._valid: tuple[Bools, ...] = ()
         self._samples: list[int] = []
+        self._regrouped: tuple[str, int, int] | None = None
 
     def exact(self, levels: Sequence[Level]) -> Measured:
         """Level after level, each with the statistics of those before it in effect."""
@@ -108,6 +109,7 @@ class Passes:
                 self._valid, samples = batch.valid, samples + batch.samples
                 self._left = calls if counted else -1
                 run(self._model, batch.inputs)
+                self._refuse_regrouped()
         self._samples.append(samples)
         if samples != self._samples[0]:
             raise DataError(
@@ -115,6 +117,15 @@ class Passes:
                 f"{len(self._samples)}; every pass must give the same."
             )
         return {path: self._population(path) for path in observed if path in self._pools}
+
+    def _refuse_regrouped(self) -> None:
+        if self._regrouped is not None:
+            path, read, given = self._regrouped
+            raise DataError(
+                f"batches: pixels are missing, and layer {path!r} reads {read} samples of a batch "
+                f"of {given}, so which of its pixels these are isn't known. Fill them before, or "
+                "leave out the images that have some."
+            )
 
     def _population(self, path: str) -> Population:
         pool = self._pools[path]
@@ -174,6 +185,10 @@ class Passes:
         shape = tuple(np.delete(values.shape, axis))
         valid = None if mask is None else as_array(mask, path).astype(bool)
         for pixels in self._valid:
+            if len(pixels) != shape[0]:
+                # Keras would rewrite an error here.
+                self._regrouped = (path, shape[0], len(pixels))
+                raise AllSeen
             more = valid_features(pixels, shape)
             valid = more if valid is None else valid & more
         found = moments_of(values, axis, valid)

@@ -59,7 +59,8 @@ def valid_features(valid: Bools, shape: Sequence[int]) -> Bools:
 
     Args:
         valid: Valid pixels, `(batch, *spatial)`.
-        shape: Shape of the features without their channel axis, `(batch, *spatial)`.
+        shape: Shape of the features without their channel axis, `(batch, *spatial)`; the batch is
+            that of `valid`.
 
     Returns:
         Booleans of that shape; by sample where the features have other axes than the pixels.
