@@ -268,6 +268,20 @@ def test_where_outputs_may_change_it_is_said_of_the_plain_copy():
     assert [note for note in report.notes if "proves nothing" in note]
 
 
+def test_advice_is_what_the_caller_has():
+    words = keras.Input((1,), dtype="string", name="words")
+    x = layers.Dense(3, name="a")(
+        layers.StringLookup(vocabulary=["b"], output_mode="one_hot")(words)
+    )
+    model = keras.Model(words, layers.ReLU()(layers.BatchNormalization()(x)))
+    with pytest.raises(SurgeryError, match="'words' has the dtype string") as told:
+        fold(model)
+    assert "keep_outputs" not in str(told.value)
+    with pytest.raises(SurgeryError, match=r"keep_outputs=False \(--retrain\)"):
+        place(model, NormPlan.parse("none"))
+    assert place(model, NormPlan.parse("none"), EditSettings(keep=False)).report.changed
+
+
 def test_differences_and_constants():
     a = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert one_difference(a, a) == 0 and one_difference(a, a + 0.4) == pytest.approx(0.1)

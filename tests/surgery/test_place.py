@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from normwise.errors import PlanError, PromiseError, SurgeryError
+from normwise.errors import DataError, PlanError, PromiseError, SurgeryError
 from normwise.graph.channels import channels_of
 from normwise.graph.flatten import flatten
 from normwise.keras_format import read_graph
@@ -656,6 +656,11 @@ def test_retraining_with_data_starts_from_the_statistics_of_what_each_layer_read
     out = np.asarray(keras.ops.convert_to_numpy(probe(stacked, training=False)))
     np.testing.assert_allclose(out.mean((0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=0.05)
+
+
+def test_data_that_can_be_read_only_once_need_no_mode_that_place_lacks():
+    with pytest.raises(DataError, match=r"can be iterated again\.$"):
+        placed(of_raw_values(), "batch@pre-activation", RETRAIN, data=iter(unscaled()))
 
 
 def test_a_fixed_normalization_in_the_place_of_another_takes_the_statistics_of_data_too():

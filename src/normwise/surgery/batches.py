@@ -59,6 +59,7 @@ class Batches:
             takes; or one array of all samples.
         missing: What marks missing values.
         once: Whether one pass is enough, so that an iterator will do.
+        instead: What else would help where several are needed, for the message.
 
     Raises:
         DataError: `source` is an iterator, but several passes are needed.
@@ -69,6 +70,7 @@ class Batches:
     source: Any
     missing: Missing = field(default_factory=Missing)
     once: bool = False
+    instead: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, Iterable) or isinstance(self.source, (str, Mapping)):
@@ -80,7 +82,7 @@ class Batches:
             raise DataError(
                 f"batches: a {type(self.source).__name__} can be read only once, but exact "
                 "statistics need a pass for each depth of batch normalization. Give a list or "
-                "another object that can be iterated again, or take the fast mode (fast=True)."
+                f"another object that can be iterated again{self.instead}."
             )
 
     def __len__(self) -> int:

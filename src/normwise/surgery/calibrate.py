@@ -76,7 +76,7 @@ def calibrate(work: Work, copy: Replayed, data: Any, measure: MeasureSettings) -
     # A layer that stands in several models has the first of its paths there.
     paths = {id(norm): path for path, norm in batch_norms(copy.model).items()}
     chosen = dict.fromkeys(paths[id(copy.layers[path])] for path in work.fresh)
-    found = population_statistics(copy.model, data, list(chosen), measure)
+    found = population_statistics(copy.model, data, list(chosen), measure, instead="")
     copy.transfer(Weights(copy.sources))  # random and stateful layers have moved on
     apply_statistics(copy.model, found.statistics)
     return found.warnings()

@@ -47,6 +47,7 @@ def verified(graph: Graph, model: Any, copy: Replayed, edits: int) -> Verificati
 
     Raises:
         PromiseError: The outputs differ; the first layer that does is named.
+        SurgeryError: The model can't be run on inputs that are made up.
     """
     found = verify(graph, model, copy)
     if not found.kept:

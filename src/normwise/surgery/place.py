@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from normwise.errors import PromiseError, SurgeryError
 from normwise.graph.graph import Graph
 from normwise.keras_format.paths import layers_by_path, shared_paths
 from normwise.keras_format.reading import read_graph
@@ -17,6 +18,8 @@ from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport
 from normwise.surgery.work import EditSettings, Work
+
+WITHOUT_PROOF = "With keep_outputs=False (--retrain) the edits are made without a proof."
 
 
 def place(
@@ -61,7 +64,12 @@ def place(
     difference = None
     if settings.keep:
         # As the identity first: of random inputs, statistics of data leave few digits.
-        proof = verified(graph, model, copy, len(done.changed))
+        try:
+            proof = verified(graph, model, copy, len(done.changed))
+        except PromiseError:
+            raise
+        except SurgeryError as error:
+            raise SurgeryError(f"{error} {WITHOUT_PROOF}") from error
         difference, doubts = proof.difference, [*penalty_notes(copy), *proof.notes]
     if data is not None:
         first = FirstBatch(settings.measure)

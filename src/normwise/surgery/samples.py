@@ -71,7 +71,7 @@ class _Source:
             return values if self.dtype.startswith("b") else values.astype(self.dtype)
         raise SurgeryError(
             f"input {self.name!r} has the dtype {self.dtype}, for which no values can be made up, "
-            "so nothing could be verified. Split the model after it, or use keep_outputs=False."
+            "so nothing can be verified. Split the model after it."
         )
 
     def _scaled(self, rng: np.random.Generator, shape: tuple[int, ...], attempt: int) -> Any:

@@ -26,6 +26,9 @@ from normwise.surgery.depth import levels_of
 from normwise.surgery.passes import Passes
 from normwise.surgery.population import Measured, MeasureSettings, Population
 
+FAST = ", or take the fast mode (fast=True)"
+"""What else would help where batches can be read only once."""
+
 
 def batch_norms(model: Any) -> dict[str, Any]:
     """The batch normalizations of a model by their paths, each once, however often it is called.
@@ -49,6 +52,7 @@ def population_statistics(
     batches: Any,
     layers: Sequence[str] | None = None,
     settings: MeasureSettings | None = None,
+    instead: str = FAST,
 ) -> Measured:
     """Statistics that batch normalizations should hold, each consistent with those before it.
 
@@ -64,6 +68,7 @@ def population_statistics(
             fast mode an iterator will do.
         layers: Paths of the batch normalizations; None: all. The others stay as they are.
         settings: Exact or fast, missing values, progress.
+        instead: What else would help where `batches` can be read only once, for the message.
 
     Returns:
         The statistics of each layer; of those that are never called only their paths.
@@ -84,7 +89,7 @@ def population_statistics(
     norms = batch_norms(model)
     chosen = list(norms) if layers is None else _existing(layers, norms)
     graph = flatten(read_graph(model))
-    read = Batches(model, graph, batches, settings.missing, settings.fast)
+    read = Batches(model, graph, batches, settings.missing, settings.fast, instead)
     passes = Passes(model, read, {path: norms[path] for path in chosen}, norms, settings.track)
     if settings.fast:
         return passes.fast()
