@@ -357,6 +357,21 @@ def test_norms_that_are_never_called(builds, fast):
     assert {"block/first", *spare} <= {skip.layer for skip in report.skipped}
 
 
+@pytest.mark.parametrize("extra", [{}, {"label": np.zeros(4)}])
+def test_arrays_by_the_names_of_inputs_in_any_order(extra):
+    a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
+    x = layers.Concatenate()([layers.BatchNormalization(name="norm")(b), a])
+    data = {"a": RNG.normal(size=(4, 4)), "b": RNG.normal(3, 1, (4, 2)).astype("float32"), **extra}
+    expected = {"norm": population(data["b"])}
+    assert_same(population_statistics(keras.Model([b, a], x), [data]).statistics, expected)
+    one = keras.Model(b, layers.BatchNormalization(name="norm")(b))
+    own = {"b": data["b"], **extra}
+    assert_same(population_statistics(one, [own]).statistics, expected)
+    data.pop("b")
+    with pytest.raises(DataError):
+        population_statistics(keras.Model([b, a], x), [data])
+
+
 def test_time_distributed():
     inputs = keras.Input((3, 8, 8, 2))
     each = layers.TimeDistributed(layers.BatchNormalization(name="norm"), name="each")

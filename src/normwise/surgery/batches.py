@@ -56,7 +56,7 @@ class Batches:
         model: The model that will read them.
         graph: Its graph.
         source: Batches, each an array of raw input or the structure of arrays that the model
-            takes; or one array of all samples.
+            takes, or arrays by the names of its inputs; or one array of all samples.
         missing: What marks missing values.
         once: Whether one pass is enough, so that an iterator will do.
         instead: What else would help where several are needed, for the message.
@@ -115,7 +115,8 @@ class Batches:
         yield from (self.source[start : start + ARRAY_BATCH] for start in starts)
 
     def _prepared(self, batch: Any, number: int) -> Batch:
-        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(self._checked(batch, number))]
+        batch = self._checked(self._ordered(batch), number)
+        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(batch)]
         valid = []
         for index, leaf in enumerate(leaves):
             lacking = missing_values(leaf, self.missing.nodata) if leaf.ndim > 1 else None
@@ -124,6 +125,15 @@ class Batches:
                 leaves[index] = filled(leaf, lacking, np.asarray(self.missing.fill), axis)
                 valid.append(valid_pixels(lacking, axis))
         return Batch(keras.tree.pack_sequence_as(batch, leaves), len(leaves[0]), tuple(valid))
+
+    def _ordered(self, batch: Any) -> Any:
+        """Arrays by the names of the inputs in the model's order, as Keras takes them, too."""
+        names = [taken.name for taken in self.model.inputs]
+        by_key = isinstance(getattr(self.model, "input", None), Mapping)
+        if by_key or not isinstance(batch, Mapping) or not set(names) <= set(batch):
+            return batch
+        ordered = [batch[name] for name in names]
+        return ordered if len(ordered) > 1 else ordered[0]
 
     def _checked(self, batch: Any, number: int) -> Any:
         inputs = self.model.inputs
