@@ -12,10 +12,12 @@ from normwise.errors import CheckError, ModelReadError, PlanError
 from normwise.testing import assert_no_findings, assert_plan
 
 
-def chain(*, after=False, kind=layers.BatchNormalization, head=False, stray=False, axis=-1):
+def chain(
+    *, after=False, kind=layers.BatchNormalization, head=False, stray=False, scaled=False, axis=-1
+):
     """Two convolutions, each with an activation and a norm, and a head."""
     inputs = keras.Input((16, 16, 3), name="in")
-    x = inputs
+    x = layers.Normalization(mean=1.0, variance=4.0, name="scale")(inputs) if scaled else inputs
     for level in (1, 2):
         x = layers.Conv2D(4, 3, name=f"conv{level}")(x)
         norm = kind(name=f"norm{level}", **({} if axis == -1 else {"axis": axis}))
@@ -69,6 +71,7 @@ def test_the_message_says_what_departs():
         ({}, "batch(momentum=0.5)@pre-activation", "wanted is batch(momentum=0.5)."),
         ({}, "batch@pre-activation+post-activation", "nothing stands after relu1; wanted is"),
         ({"head": True}, "batch@pre-activation", "head_norm stands in the head, which the plan"),
+        ({"scaled": True}, "batch@pre-activation", "scale scales the input, which the plan"),
         ({"stray": True}, "batch@pre-activation", "stray is outside of any plan: linear has no"),
         ({}, "batch@skip", "can't hold in this network: it has no place 'skip'."),
     ],

@@ -512,6 +512,29 @@ def test_an_input_that_may_be_left_out_gets_no_norm_and_shapes_inside_nested_mod
     assert channels_of(flatten(read_graph(model)), -2) == 4  # what `again` makes
 
 
+@pytest.mark.parametrize(
+    ("norm", "kind"),
+    [
+        (layers.LayerNormalization, "layer"),
+        (lambda **told: layers.GroupNormalization(2, **told), "group"),
+        (lambda **told: layers.GroupNormalization(-1, **told), "instance"),
+    ],
+)
+def test_a_norm_loses_its_gamma_or_beta_and_gets_it_again(norm, kind):
+    inputs = image(4)
+    x = layers.ReLU()(norm(name="norm")(conv(4, name="a")(inputs)))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    for argument, left in (("center", "gamma"), ("scale", "beta")):
+        plan = f"{kind}({argument}=false)@pre-activation"
+        done = check_pass(model, lambda m, p=plan: placed(m, p, RETRAIN), trains=False)
+        (kept,) = done.model.get_layer("norm").weights
+        assert kept.name == left
+        (theirs,) = [v for v in model.get_layer("norm").weights if v.name == left]
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (kept, theirs)))
+        back = placed(done.model, f"{kind}({argument}=true)@pre-activation", RETRAIN)
+        assert len(back.model.get_layer("norm").weights) == 2
+
+
 def test_the_report_of_another_kind_names_the_norm_that_is_gone():
     inputs = image(4)
     x = layers.ReLU()(layers.BatchNormalization(name="old")(conv(4, name="a")(inputs)))
@@ -552,6 +575,25 @@ def test_the_normalizations_of_a_head_stay_unless_it_is_named(plan, settings):
     moved = placed(model, "batch@head:post-activation", RETRAIN)
     assert norms_of(moved.model) == {"head_bn"}
     assert not [n for n in moved.report.notes if "in the head" in n]
+
+
+@pytest.mark.parametrize("settings", [KEEP, RETRAIN])
+@pytest.mark.parametrize("plan", ["batch@pre-activation", "none"])
+def test_the_fixed_scaling_of_an_input_stays_unless_the_input_is_named(plan, settings):
+    inputs = image(3)
+    x = layers.Normalization(mean=[128.0] * 3, variance=[1600.0] * 3, name="scale")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="a_norm")(conv(4, name="a")(x)))
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = assert_contract(model, plan, settings)
+    assert norms_of(done.model) == ({"scale"} if plan == "none" else {"scale", "a_norm"})
+    assert not done.report.skipped
+    assert done.report.notes[0].startswith("scale scales the input, which the plan doesn't name")
+    assert plan_of(done.model).startswith("standardize@input")
+    # Named, it is what the plan says, and no note tells of it.
+    for named in ("standardize@input", "batch@input"):
+        done = assert_contract(model, named, RETRAIN)
+        assert plan_of(done.model) == named
+        assert not [note for note in done.report.notes if "scales the input" in note]
 
 
 def test_a_kind_that_the_backend_lacks(monkeypatch):

@@ -11,7 +11,7 @@ from normwise.graph.catalogue import activation_of
 from normwise.graph.channels import channels_of
 from normwise.graph.graph import Graph
 from normwise.graph.regions import HEAD
-from normwise.norms.kinds import NormSpec, allows, spec_of
+from normwise.norms.kinds import KINDS, NormSpec, allows, spec_of
 from normwise.norms.plan import DOWN, POST, PRE, SKIP, NormPlan, Position
 from normwise.norms.positions import Placement
 
@@ -168,7 +168,7 @@ def edits_of(
     """The fewest edits that make a network follow a plan.
 
     Normalizations that no plan describes stay, unless they stand in a place that is wanted; so do
-    those of the head, unless the plan names it.
+    those of the head and the fixed scaling of an input, unless the plan names these.
 
     Args:
         placement: What stands.
@@ -196,7 +196,8 @@ def edits_of(
             for norm in sorted(want.stands)
             if not _fits(placement.graph, want.spec, norm)
         ]
-    spare = _Spare(placement, _explained(placement, residue) - used - left_in_head(placement, plan))
+    left = left_in_head(placement, plan) | left_at_input(placement, plan)
+    spare = _Spare(placement, _explained(placement, residue) - used - left)
     for want in missing:
         norm = spare.take(want)
         edits.append(Edit(How.INSERT if norm is None else How.MOVE, want, norm))
@@ -253,6 +254,18 @@ def left_in_head(placement: Placement, plan: NormPlan) -> frozenset[int]:
         return frozenset()
     regions = placement.layout.regions
     return frozenset(n for n in placement.norms if regions[placement.skeleton(n)] == HEAD)
+
+
+def left_at_input(placement: Placement, plan: NormPlan) -> frozenset[int]:
+    """The fixed scaling of the inputs, none of it if the plan names the input.
+
+    It is part of how the network reads its data, as an input's `Rescaling` is: plans for training
+    have it unless they name another normalization there (`with_standardized_input`).
+    """
+    if plan.input_kind is not None:
+        return frozenset()
+    specs = ((n, spec_of(placement.graph.nodes[n])) for n in placement.norms)
+    return frozenset(n for n, spec in specs if spec is not None and KINDS[spec.kind].input_only)
 
 
 def _owners(placement: Placement, norm: int) -> frozenset[int]:

@@ -13,7 +13,7 @@ from normwise.norms.kinds import refuse_missing_kind
 from normwise.norms.plan import NormPlan
 from normwise.surgery.calibrate import FirstBatch, calibrate, standardize
 from normwise.surgery.copying import copied, verified, verified_on, verified_plain_copy
-from normwise.surgery.edits import left_in_head, wants_of
+from normwise.surgery.edits import left_at_input, left_in_head, wants_of
 from normwise.surgery.penalties import penalty_notes
 from normwise.surgery.planning import edited_graph
 from normwise.surgery.rewrite import Promise, Rewrite, RewriteReport
@@ -52,7 +52,7 @@ def place(
     _refuse_missing_kinds(plan)
     done = edited_graph(Work(graph, settings, shared_paths(layers_by_path(model))), plan, layers)
     work = done.work
-    notes = [*_residue_notes(work), *_head_notes(work, plan), *_name_notes(graph, done.edited)]
+    notes = [*_residue_notes(work), *_left_notes(work, plan), *_name_notes(graph, done.edited)]
     doubts = [] if settings.keep else verified_plain_copy(graph, model)
     copy = copied(work, done.edited, model)
     notes += copy.notes
@@ -106,15 +106,17 @@ def _unscaled_notes(work: Work) -> list[str]:
     ]
 
 
-def _head_notes(work: Work, plan: NormPlan) -> list[str]:
+def _left_notes(work: Work, plan: NormPlan) -> list[str]:
+    """What stays because the plan doesn't name its place."""
     placement = work.placement
-    left = left_in_head(placement, plan)
+    scaling = left_at_input(placement, plan)
     wanted = frozenset().union(*(want.stands for want in wants_of(placement, plan)))
-    names = [work.flat.nodes[norm].name for norm in sorted(left - wanted)]
+    left = sorted((scaling | left_in_head(placement, plan)) - wanted)
     return [
-        f"{name} is in the head, which the plan doesn't name, and was left alone"
-        for name in names
-        if name not in work.residue
+        f"{node.name} {'scales the input' if norm in scaling else 'is in the head'}, which the "
+        "plan doesn't name, and was left alone"
+        for norm in left
+        if (node := work.flat.nodes[norm]).name not in work.residue
     ]
 
 

@@ -27,7 +27,8 @@ def place(
     """Makes a model follow a norm plan, with the fewest edits, and proves that its outputs stay.
 
     What is missing is inserted, what stands elsewhere is moved, kinds are swapped, and what the
-    plan doesn't name is removed. Normalizations that no plan describes are left alone.
+    plan doesn't name is removed. Normalizations that no plan describes are left alone, and so are
+    the head and the fixed scaling of an input unless the plan names them.
 
     Args:
         model: A live functional or Sequential model, a `.keras`, `.h5` or `.json` file, a run

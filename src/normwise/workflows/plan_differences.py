@@ -13,7 +13,7 @@ from normwise.norms.inference import plan_in
 from normwise.norms.kinds import spec_of
 from normwise.norms.plan import NormPlan
 from normwise.norms.positions import Placement
-from normwise.surgery.edits import Edit, How, edits_of, left_in_head
+from normwise.surgery.edits import Edit, How, edits_of, left_at_input, left_in_head
 
 
 def plan_differences(
@@ -79,12 +79,14 @@ def _left_over(
     outside: Collection[str],
 ) -> Iterator[str]:
     """Normalizations that `place` would leave alone, and that the plan doesn't name."""
-    head = left_in_head(placement, plan)
+    head, scaling = left_in_head(placement, plan), left_at_input(placement, plan)
     for index in placement.norms:
         node = placement.graph.nodes[index]
         if index in edited or _matches(node.layer, outside):
             continue
         if node.name in residue:
             yield f"{node.layer} is outside of any plan: {residue[node.name]}."
+        elif index in scaling:
+            yield f"{node.layer} scales the input, which the plan does not name."
         elif index in head:
             yield f"{node.layer} stands in the head, which the plan does not name."
