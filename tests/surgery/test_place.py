@@ -532,7 +532,8 @@ def test_a_norm_loses_its_gamma_or_beta_and_gets_it_again(norm, kind):
         (theirs,) = [v for v in model.get_layer("norm").weights if v.name == left]
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (kept, theirs)))
         back = placed(done.model, f"{kind}({argument}=true)@pre-activation", RETRAIN)
-        assert len(back.model.get_layer("norm").weights) == 2
+        new = back.model.get_layer("norm")
+        assert len(new.weights) == 2 and getattr(new, "groups", 2) in (2, 4)  # as they were
 
 
 def test_the_report_of_another_kind_names_the_norm_that_is_gone():

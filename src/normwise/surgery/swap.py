@@ -55,13 +55,18 @@ def check(work: Work, site: Site) -> str | None:
     assert want is not None and norm is not None
     node = work.flat.nodes[norm]
     channels = channels_of(work.flat, norm)
-    if channels is not None:
+    if channels is not None and not _keeps_groups(spec_of(node), want.spec):
         refuse_unfitting_groups(want.spec, channels, node.name)
     if node.layer in work.shared:
         return IN_SEVERAL
     if work.settings.keep:
         return _loss(work, node, want.spec, channels)
     return mask_lost(work, want.spec, norm)
+
+
+def _keeps_groups(old: NormSpec | None, new: NormSpec) -> bool:
+    """Whether the plan says nothing of the groups of a layer that has some."""
+    return old is not None and old.kind == new.kind == "group" and "groups" not in dict(new.args)
 
 
 def _loss(  # noqa: PLR0911 - one reason, one return
@@ -106,7 +111,7 @@ def rewrite(work: Work, site: Site) -> Change | str:
             before = {**KINDS[old.kind].defaults, **dict(old.args)}
             work.rule(path, _same_function(before, {**before, **settings}))
         else:
-            work.rule(path, _as_it_is)
+            work.rule(path, _with_those_of(settings))
         work.configure(spot, settings)
         return Change(path, said)
     return _exchange(work, site, said)
@@ -118,8 +123,14 @@ def _same_layer(old: NormSpec, new: NormSpec) -> bool:
     return class_of(old) == class_of(new)
 
 
-def _as_it_is(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
-    return values
+def _with_those_of(settings: Mapping[str, Any]) -> Step:
+    """The weights without those that the new settings do away with; new ones start as Keras' do."""
+    lost = {w for key, w in (("scale", "gamma"), ("center", "beta")) if settings.get(key) is False}
+
+    def step(source: Weights, values: dict[str, Any]) -> Mapping[str, Any]:
+        return {name: value for name, value in values.items() if name not in lost}
+
+    return step
 
 
 def _same_function(before: Mapping[str, Any], after: Mapping[str, Any]) -> Step:
