@@ -153,3 +153,13 @@ def test_a_fault_that_an_edit_brings_is_told_with_it(tmp_path):
     said = normwise("place", path, "--norm", "batch@encoder:post-activation/raw-skip+after-merge",
                     "-o", out)  # fmt: skip
     assert said.returncode == 0 and f"    {first.faults[0]}" in said.stdout.splitlines()
+
+
+def test_a_fault_of_the_layer_that_an_edit_is_for_is_told_with_the_edit():
+    inputs = image(3)
+    x = conv(4, activation="relu", use_bias=False, name="a")(inputs)
+    x = conv(4, activation="relu", name="b")(x)
+    done = nw.place(keras.Model(inputs, conv(1, name="head")(x)), "batch@post-activation")
+    told = {change.layer: change.faults for change in done.report.changed}
+    assert [fault.partition(":")[0] for fault in told["a_norm"]] == ["warning missing-bias (NW103)"]
+    assert not told["b_norm"] and not [n for n in done.report.notes if "missing-bias" in n]

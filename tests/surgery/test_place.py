@@ -191,6 +191,40 @@ def test_bias_is_dropped_on_demand_and_restored_when_a_swap_needs_it():
     assert any("has its bias again" in c.action for c in grouped.report.changed)
 
 
+def without_biases(norm=layers.BatchNormalization):
+    """Two convolutions that leave their offsets to the normalizations after them."""
+    x = inputs = image(4)
+    for name in "ab":
+        x = norm(name=f"{name}_norm")(conv(4, use_bias=False, name=name)(x))
+        x = layers.ReLU(name=f"{name}_relu")(x)
+    return shaken(keras.Model(inputs, conv(1, name="head")(x)))
+
+
+@pytest.mark.parametrize("plan", ["none", "batch@post-activation"])
+def test_a_layer_whose_norm_is_gone_has_a_bias(plan):
+    done = check_pass(without_biases(), lambda m: placed(m, plan, RETRAIN), trains=False)
+    said = {change.layer: change.action for change in done.report.changed}
+    for name in "ab":
+        layer = done.model.get_layer(name)
+        assert layer.use_bias and not keras.ops.convert_to_numpy(layer.bias).any()
+        assert said[f"{name}_norm"].endswith(f"; {name} has its bias again")
+
+
+def test_a_layer_gets_no_bias_that_a_norm_cancels_or_that_nothing_asked_for():
+    inputs = image(4)
+    x = conv(4, use_bias=False, name="a")(inputs)
+    y = layers.MaxPooling2D()(layers.BatchNormalization(name="norm")(x))
+    y = conv(8, activation="relu", name="b")(y)
+    x = layers.Concatenate()([layers.UpSampling2D()(y), x])
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = placed(model, "batch@before-downsampling", RETRAIN)
+    assert done.report.changed and not done.model.get_layer("a").use_bias
+    raw = placed(done.model, "batch@before-downsampling/raw-skip", RETRAIN)
+    assert raw.report.changed and raw.model.get_layer("a").use_bias
+    done = placed(without_biases(layers.RMSNormalization), "none", RETRAIN)
+    assert not norms_of(done.model) and not done.model.get_layer("a").use_bias
+
+
 def test_layers_of_a_name_pattern():
     model = shaken(NETWORKS["unet"]("none"))
     done = placed(model, "batch@pre-activation", layers="decoder*")

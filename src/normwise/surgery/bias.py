@@ -1,7 +1,8 @@
 """Drops the biases that a normalization right after them cancels, and puts biases back.
 
 Before: `batch(linear(x) + b)`. After: `batch'(linear(x))`, with moving_mean' = moving_mean - b.
-A bias that is put where none was is zero.
+A bias that is put where none was is zero; where outputs needn't be kept, a layer gets one whose
+norm has left its place right after it.
 
 Algebra: a batch norm subtracts the mean of each channel, in training the batch's, in inference
 the moving one; a constant in its channel goes with it. So does one in each channel's own group.
@@ -29,7 +30,7 @@ from normwise.graph.channels import channels_of, output_channel_axis
 from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph, Node, Tensor
 from normwise.keras_format.weights import Weights
-from normwise.norms.kinds import cancels_bias, spec_of
+from normwise.norms.kinds import KINDS, cancels_bias, spec_of
 from normwise.surgery.edits import Want, Where
 from normwise.surgery.rewrite import Change
 from normwise.surgery.routes import is_linear
@@ -106,6 +107,44 @@ def add_bias(work: Work, index: int) -> Change | str:
     work.configure(spot, {"use_bias": True})
     work.rule(node.layer, _with_zero_bias(channels))
     return Change(node.layer, "has a bias now, of zero")
+
+
+def restore_bias(work: Work, norm: int, edited: Graph) -> str:
+    """Gives the layer right before a norm that has left its place a bias, if it has no offset now.
+
+    Args:
+        work: The rewrite, all normalizations in their places.
+        norm: A normalization of the source that was taken out or moved.
+        edited: The flattened graph as it will be.
+
+    Returns:
+        The end of a sentence about the normalization; nothing where nothing was missing.
+    """
+    flat, before = work.flat, _read(work.flat, norm)
+    linear = flat.nodes[before]
+    if not is_linear(linear) or activation_of(linear) is not None or not _shifts(flat, norm):
+        return ""
+    calls = edited.calls.get(linear.layer, ())
+    if not calls or has_bias(edited.nodes[calls[0]]) or _cancelling(edited, linear.layer):
+        return ""
+    return bias_again(work, before)
+
+
+def bias_again(work: Work, index: int) -> str:
+    """Gives a layer its bias back; says so, or why not, as the end of a sentence."""
+    made, name = add_bias(work, index), work.flat.nodes[index].name
+    if made == IN_SEVERAL:
+        return f"; {name} has no bias and gets none: {made}"
+    return f"; {name} has its bias again" if isinstance(made, Change) else ""
+
+
+def _shifts(flat: Graph, norm: int) -> bool:
+    """Whether a normalization has a beta, or makes a bias before it useless."""
+    spec, channels = spec_of(flat.nodes[norm]), channels_of(flat, norm)
+    if spec is None or channels is None:
+        return False
+    settings = {**KINDS[spec.kind].defaults, **dict(spec.args)}
+    return bool(settings.get("center", False)) or cancels_bias(spec, channels)
 
 
 def _cancelling(edited: Graph, layer: str) -> list[str]:

@@ -10,16 +10,17 @@ and each run would make one more: then all is planned anew without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any
 
 from normwise.errors import PlanError, SurgeryError
+from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
 from normwise.norms.plan import NormPlan
 from normwise.surgery import insert, move, remove, swap
-from normwise.surgery.bias import drop_biases
+from normwise.surgery.bias import drop_biases, restore_bias
 from normwise.surgery.edits import Edit, How, Want, Where, edit_owners, edits_of, wants_of
 from normwise.surgery.outputs import keep_output_names
 from normwise.surgery.rewrite import Change, Skip
@@ -68,6 +69,8 @@ class _Round:
     changed: dict[Change, None] = field(default_factory=dict)
     skipped: dict[Subject, Skip] = field(default_factory=dict)
     made: dict[Asked, None] = field(default_factory=dict)
+    gone: dict[Change, int] = field(default_factory=dict)
+    """Normalizations that were taken out or moved, by what the report says of them."""
     in_vain: dict[Asked, None] = field(default_factory=dict)
 
 
@@ -173,12 +176,24 @@ def _round(work: Work, wish: _Wish, made: Mapping[Asked, None]) -> _Round:
         return done
     for site in _sites(work, possible, done):
         _make(work, site, wish, done)
-    changes = list(done.changed)
+    changes = _with_biases(work, done)
     if work.settings.drop_bias:
         changes += drop_biases(work, _chosen_wants(work, wish))
     changes += keep_output_names(work)
     done.changed = dict.fromkeys(changes)
     return done
+
+
+def _with_biases(work: Work, done: _Round) -> list[Change]:
+    """The changes; layers whose norms are gone have a bias where outputs needn't be kept."""
+    if work.settings.keep or not done.gone:
+        return list(done.changed)
+    edited, found, told = flatten(work.freeze()), [], set[str]()
+    for change in done.changed:
+        said = restore_bias(work, done.gone[change], edited) if change in done.gone else ""
+        found.append(replace(change, action=change.action + ("" if said in told else said)))
+        told.add(said)
+    return found
 
 
 def _chosen_wants(work: Work, wish: _Wish) -> list[Want]:
@@ -344,7 +359,11 @@ def _make(work: Work, site: Site, wish: _Wish, done: _Round) -> None:
     made = chosen.rewrite(work, site) if reason is None else reason
     done.changed.update(dict.fromkeys(work.partings[parted:]))
     if isinstance(made, Change):
-        done.changed[made] = None
+        nodes = work.flat.nodes
+        of = frozenset(nodes[index].layer for index in edit_owners(work.placement, site.edit))
+        done.changed[replace(made, of=of)] = None
+        if site.edit.how in (How.MOVE, How.REMOVE) and site.edit.norm is not None:
+            done.gone[made] = site.edit.norm
         done.made[_asked(work, site.edit)] = None
     else:
         _skip(work, site.edit, str(made), done)

@@ -27,11 +27,13 @@ class Change:
         layer: The layer that it made, changed or removed.
         action: What was done.
         faults: Errors and warnings of the rules of `check` that came with it, one line each.
+        of: The layers that it is for, such as the convolution before a normalization.
     """
 
     layer: str
     action: str
     faults: tuple[str, ...] = ()
+    of: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)

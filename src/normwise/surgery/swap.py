@@ -35,7 +35,7 @@ from normwise.norms.kinds import (
     refuse_unfitting_groups,
     spec_of,
 )
-from normwise.surgery.bias import add_bias
+from normwise.surgery.bias import bias_again
 from normwise.surgery.rewrite import Change
 from normwise.surgery.sites import (
     BATCH_FAMILY,
@@ -218,11 +218,5 @@ def _restore_bias(work: Work, norm: int, spec: NormSpec, channels: int) -> str:
         return ""
     flat = work.flat
     read = [flat.producers[call][0] for call in flat.calls[flat.nodes[norm].layer]]
-    told: list[str] = []
-    for before in {flat.nodes[index].layer: index for index in reversed(read)}.values():
-        made = add_bias(work, before)
-        if made == IN_SEVERAL:
-            told.append(f"; {flat.nodes[before].name} has no bias and gets none: {made}")
-        elif isinstance(made, Change):
-            told.append(f"; {flat.nodes[before].name} has its bias again")
-    return "".join(reversed(told))
+    layers = {flat.nodes[index].layer: index for index in reversed(read)}
+    return "".join(reversed([bias_again(work, before) for before in layers.values()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from normwise.rules import check as look
 
 if TYPE_CHECKING:
     from normwise.rules import Finding
-    from normwise.surgery.rewrite import Rewrite
+    from normwise.surgery.rewrite import Change, Rewrite
 
 
 def with_faults(source: Any, done: Rewrite) -> Rewrite:
@@ -19,21 +20,31 @@ def with_faults(source: Any, done: Rewrite) -> Rewrite:
 
     Args:
         source: The live model before.
-        done: What was made of it. Each of its changes gets the findings that name its layer; what
-            names none of them becomes a note.
+        done: What was made of it. Each of its changes gets the findings that name its layer, or,
+            where they name that of none, a layer that it is for; what names none of these becomes
+            a note.
     """
     if not done.report.changed:
         return done
     known = {(finding.name, finding.layers) for finding in _findings(source)}
     new = [f for f in _findings(done.model) if (f.name, f.layers) not in known]
-    changed = tuple(
-        replace(change, faults=tuple(_said(f) for f in new if change.layer in f.layers))
-        for change in done.report.changed
-    )
-    layers = {change.layer for change in changed}
-    notes = [_said(finding) for finding in new if layers.isdisjoint(finding.layers)]
+    edits = done.report.changed
+    faults: list[list[str]] = [[] for _ in edits]
+    notes = []
+    for finding in new:
+        meant = _meant(edits, finding)
+        for place in meant:
+            faults[place].append(_said(finding))
+        notes += [] if meant else [_said(finding)]
+    changed = tuple(replace(e, faults=tuple(f)) for e, f in zip(edits, faults, strict=True))
     report = replace(done.report, changed=changed, notes=(*done.report.notes, *notes))
     return replace(done, report=report)
+
+
+def _meant(edits: Sequence[Change], finding: Finding) -> list[int]:
+    """Which of the changes a finding is about."""
+    named = [i for i, edit in enumerate(edits) if edit.layer in finding.layers]
+    return named or [i for i, edit in enumerate(edits) if not edit.of.isdisjoint(finding.layers)]
 
 
 def _findings(model: Any) -> tuple[Finding, ...]:
