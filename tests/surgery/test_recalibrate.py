@@ -167,3 +167,24 @@ def test_norms_inside_a_layer_that_names_them_anew():
     assert [change.layer for change in done.report.changed] == [path]
     (norm,) = batch_norms(done.model).values()
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), 5, atol=0.3)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Clipped(layers.BatchNormalization):
+    """A user's own, which may do anything with its statistics."""
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_norms_of_classes_made_from_batch_normalization_are_named_and_stay(beside):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    x = layers.BatchNormalization(name="usual")(x) if beside else x
+    x = layers.ReLU()(Clipped(name="own")(x))
+    model = randomize(keras.Model(inputs, layers.Conv2D(1, 1)(x)))
+    done = recalibrate(model, [images()])
+    assert [change.layer for change in done.report.changed] == (["usual"] if beside else [])
+    (skip,) = done.report.skipped
+    assert skip.layer == "own" and "Clipped is made from BatchNormalization" in skip.reason
+    assert [note.startswith("the model has no") for note in done.report.notes] == [not beside]
+    for old, new in zip(*(m.get_layer("own").weights for m in (model, done.model)), strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (old, new)))

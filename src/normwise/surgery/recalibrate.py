@@ -8,7 +8,8 @@ Gamma, beta and every other weight stay. With unlabeled images of a new sensor t
 al. 2016, "Revisiting Batch Normalization For Practical Domain Adaptation"). Outputs change; that
 is its purpose, so nothing is promised of them; that the copy is right is verified before.
 
-Conditions: the norm is trainable (a frozen one is left alone unless asked) and gets called.
+Conditions: the norm is trainable (a frozen one is left alone unless asked) and gets called; it is
+Keras' own, as a class that is made from it may compute something else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ from normwise.keras_format.weights import Weights
 from normwise.surgery.moments import Doubles
 from normwise.surgery.population import Measured, MeasureSettings, Population
 from normwise.surgery.rewrite import Change, Promise, Rewrite, RewriteReport, Skip
-from normwise.surgery.statistics import apply_statistics, batch_norms, population_statistics
+from normwise.surgery.statistics import (
+    apply_statistics,
+    batch_norms,
+    derived_batch_norms,
+    population_statistics,
+)
 from normwise.surgery.verify import verify_plain_copy
 
 
@@ -97,8 +103,18 @@ def recalibrate(
         if path not in chosen
     )
     skipped += tuple(Skip(own[path], "it is never called") for path in found.uncalled)
-    notes = (*_notes(found, norms, own), *copy.notes, *doubts)
-    return Rewrite(copy.model, RewriteReport(Promise.NOT_KEPT, changed, skipped, None, notes))
+    derived = tuple(
+        Skip(
+            path,
+            f"its class {type(layer).__name__} is made from BatchNormalization and may compute "
+            "something else",
+        )
+        for path, layer in derived_batch_norms(model).items()
+    )
+    notes = (*_notes(found, norms, own, bool(derived)), *copy.notes, *doubts)
+    return Rewrite(
+        copy.model, RewriteReport(Promise.NOT_KEPT, changed, skipped + derived, None, notes)
+    )
 
 
 def offset_of(norm: Any, found: Population) -> Offset:
@@ -124,8 +140,10 @@ def _action(norm: Any, found: Population) -> str:
     return f"{offset_of(norm, found)}{unsettled}"
 
 
-def _notes(found: Measured, norms: Iterable[str], own: Mapping[str, str]) -> list[str]:
+def _notes(
+    found: Measured, norms: Iterable[str], own: Mapping[str, str], derived: bool
+) -> list[str]:
     if not list(norms):
-        return ["the model has no batch normalization"]
+        return ["the model has no batch normalization" + (" of Keras' own" if derived else "")]
     passes = "1 pass" if found.passes == 1 else f"{found.passes} passes"
     return [f"{passes} over {found.samples} samples", *found.warnings(own)]

@@ -12,7 +12,7 @@ and pools what it sees in a single pass. For one batch the two modes agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,28 @@ def batch_norms(model: Any) -> dict[str, Any]:
     them are not, which may compute something else, nor are those without weights, which a layer
     made and has never called.
     """
+    return _each_once(model, _is_batch_norm)
+
+
+def derived_batch_norms(model: Any) -> dict[str, Any]:
+    """The layers of classes that users made from batch normalization, likewise."""
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    kind = keras.layers.BatchNormalization
+    return _each_once(model, lambda layer: isinstance(layer, kind) and not _is_batch_norm(layer))
+
+
+def _is_batch_norm(layer: Any) -> bool:
+    kind = type(layer)
+    own = kind.__module__.partition(".")[0] == "keras"
+    return own and kind.__name__ in {"BatchNormalization", "SyncBatchNormalization"}
+
+
+def _each_once(model: Any, wanted: Callable[[Any], bool]) -> dict[str, Any]:
     found: dict[int, str] = {}
     layers = layers_by_path(model)
     for path, layer in layers.items():
-        kind = type(layer)
-        own = kind.__module__.partition(".")[0] == "keras" and layer.built
-        if own and kind.__name__ in {"BatchNormalization", "SyncBatchNormalization"}:
+        if layer.built and wanted(layer):
             found.setdefault(id(layer), path)
     return {path: layers[path] for path in found.values()}
 
