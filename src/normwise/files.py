@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from normwise.errors import NormwiseError, OutputExistsError
@@ -49,6 +49,23 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def without_new_folders(path: Path) -> Iterator[None]:
+    """Takes away the folders that a block made for a path if it ends with an exception.
+
+    Only for outputs of which nobody writes others into the same new folder meanwhile.
+    """
+    parents = [path.parent, *path.parent.parents]
+    new = [folder for folder in parents if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in new:
+            with suppress(OSError):  # it isn't there, or something is in it
+                folder.rmdir()
+        raise
 
 
 @contextmanager

@@ -163,3 +163,35 @@ def test_a_fault_of_the_layer_that_an_edit_is_for_is_told_with_the_edit():
     told = {change.layer: change.faults for change in done.report.changed}
     assert [fault.partition(":")[0] for fault in told["a_norm"]] == ["warning missing-bias (NW103)"]
     assert not told["b_norm"] and not [n for n in done.report.notes if "missing-bias" in n]
+
+
+MODELS = """
+import keras
+
+class Opaque(keras.layers.Layer):
+    def __init__(self, factor, **config):
+        super().__init__(**config)
+    def call(self, x):
+        return 2 * x
+
+def network(layer):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="a")(layer(inputs))
+    return keras.Model(inputs, keras.layers.Conv2D(1, 1, name="head")(x))
+
+def opaque():
+    return network(Opaque(object(), name="own"))
+
+def function():
+    return network(keras.layers.Lambda(lambda x: 2 * x, name="own"))
+"""
+
+
+@pytest.mark.parametrize(("made", "said"), [("opaque", "get_config"), ("function", "lambda")])
+def test_a_file_that_nothing_could_read_is_not_written(made, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "live_models.py").write_text(MODELS)
+    words = ("--norm", "batch@pre-activation", "-o", tmp_path / "new" / "out.keras")
+    done = normwise("place", f"live_models:{made}", *words, cwd=tmp_path)
+    assert done.returncode == 2 and "'own'" in done.stderr and said in done.stderr
+    assert "fault of normwise" not in done.stderr and not (tmp_path / "new").exists()

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from normwise.errors import OutputExistsError, SurgeryError
-from normwise.keras_format.saving import NEWER_DEFAULTS, save_model, without_newer_defaults
+from normwise.keras_format.saving import (
+    NEWER_DEFAULTS,
+    refuse_lambdas,
+    save_model,
+    without_newer_defaults,
+)
 from normwise.networks import build
 
 
@@ -65,6 +70,70 @@ def test_what_keras_would_write_only_once_is_refused(tmp_path, nested):
     with pytest.raises(SurgeryError, match="'pool' of the Sequential model 'steps'"):
         save_model(model, tmp_path / "model.keras")
     assert not (tmp_path / "model.keras").exists()
+
+
+class Opaque(keras.layers.Layer):
+    """A layer whose constructor takes an argument that it never writes."""
+
+    def __init__(self, factor, **config):
+        super().__init__(**config)
+        self.factor = factor
+
+    def call(self, x):
+        return x * 2.0
+
+
+def around(layer, name="outer"):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(1)(layer(inputs)), name=name)
+
+
+def test_a_layer_without_a_configuration_is_named_before_anything_is_made(tmp_path):
+    path = tmp_path / "new" / "folder" / "model.keras"
+    inner = around(Opaque(object(), name="opaque"), "inner")
+    with pytest.raises(SurgeryError, match=r"'inner/opaque' of class Opaque .* no get_config\(\)"):
+        save_model(around(inner), path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lambda_is_refused_by_name_where_the_file_is_to_be_read(tmp_path):
+    path = tmp_path / "model.keras"
+    model = around(keras.layers.Lambda(lambda x: 2 * x, name="own"))
+    with pytest.raises(SurgeryError, match=r"'own' of class \w+ holds a Python lambda.*safe_mode"):
+        refuse_lambdas(model, path)
+    refuse_lambdas(around(keras.layers.Lambda(keras.ops.relu)), path)
+    # What it advises.
+    save_model(model, path)
+    with pytest.raises(ValueError, match="lambda"):
+        keras.saving.load_model(path)
+    assert keras.saving.load_model(path, safe_mode=False).get_layer("own")
+
+
+def test_an_activation_that_keras_could_not_load_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    model = around(keras.layers.Dense(4, activation=lambda x: 2 * x, name="own"))
+    with pytest.raises(SurgeryError, match="the activation of layer 'own' is a Python lambda"):
+        save_model(model, path)
+    # What is refused: no setting lets Keras load it.
+    model.save(path)
+    with pytest.raises(TypeError):
+        keras.saving.load_model(path, safe_mode=False)
+
+
+def test_new_folders_go_with_a_file_that_could_not_be_written(tmp_path, monkeypatch):
+    model = randomized("none")
+
+    def full(path):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model, "save", full)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(model, tmp_path / "new" / "folder" / "model.keras")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old").mkdir()
+    with pytest.raises(OSError, match="disk full"):
+        save_model(model, tmp_path / "old" / "model.keras")
+    assert (tmp_path / "old").is_dir()
 
 
 def test_an_existing_file_is_kept(tmp_path):

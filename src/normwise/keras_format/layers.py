@@ -38,7 +38,7 @@ def copy_layer(
         # A user's own get_config and constructor may raise anything.
         raise SurgeryError(
             f"layer {where!r} of class {type(source).__name__} can't be copied: "
-            f"{_first_line(error)} Give the class a get_config() that returns the arguments of its "
+            f"{first_line(error)} Give the class a get_config() that returns the arguments of its "
             "constructor."
         ) from error
     # A get_config() without the name would have Keras make one up, or refuse another one.
@@ -107,7 +107,8 @@ def _live_activations(source: Any, told: Mapping[str, Any], applied: Any | None)
     found = {
         key: activation
         for key, activation in live.items()
-        if _is_function(activation) and (not is_foreign(type(source)) or _is_lambda(activation))
+        if _is_function(activation)
+        and (not is_foreign(type(source)) or is_lambda_function(activation))
     }
     return found if applied is None else {**found, "activation": applied}
 
@@ -131,7 +132,8 @@ def _is_function(activation: Any) -> bool:
     return callable(activation) and not isinstance(activation, keras.layers.Layer)
 
 
-def _is_lambda(activation: Any) -> bool:
+def is_lambda_function(activation: Any) -> bool:
+    """Whether a function has no name of its own."""
     return getattr(activation, "__name__", "") == "<lambda>"
 
 
@@ -167,7 +169,7 @@ def new_layer(class_name: str, config: Mapping[str, Any], where: str) -> Any:
         return kind.from_config(dict(config))
     except Exception as error:
         raise SurgeryError(
-            f"layer {where!r} of class {class_name} can't be made: {_first_line(error)}"
+            f"layer {where!r} of class {class_name} can't be made: {first_line(error)}"
         ) from error
 
 
@@ -196,7 +198,8 @@ def is_foreign(kind: Any) -> bool:
     return module.partition(".")[0] not in {"keras", "builtins", "numpy", "tensorflow", "torch"}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, as a sentence."""
     lines = str(error).strip().splitlines()
     text = next((line for line in lines if line.strip()), type(error).__name__)
     return f"{text.strip().rstrip('.')}."

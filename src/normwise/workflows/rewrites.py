@@ -40,8 +40,13 @@ def write_model(model: Any, out: Path, overwrite: bool) -> None:
 
     Raises:
         OutputExistsError: The file exists and may not be replaced.
+        SurgeryError: The file couldn't be read, as a layer has no configuration or holds a lambda.
     """
-    from normwise.keras_format.saving import save_model  # noqa: PLC0415 - light start-up
+    from normwise.keras_format.saving import (  # noqa: PLC0415 - light start-up
+        refuse_lambdas,
+        save_model,
+    )
 
     refuse_output(out, overwrite)
+    refuse_lambdas(model, out)
     save_model(model, out, overwrite=overwrite)
