@@ -195,3 +195,17 @@ def test_a_file_that_nothing_could_read_is_not_written(made, said, tmp_path, mon
     done = normwise("place", f"live_models:{made}", *words, cwd=tmp_path)
     assert done.returncode == 2 and "'own'" in done.stderr and said in done.stderr
     assert "fault of normwise" not in done.stderr and not (tmp_path / "new").exists()
+
+
+def test_an_edit_that_can_never_be_made_has_a_way_out(tmp_path):
+    inputs = keras.Input((8, 8, 3), dtype="int32")
+    x = layers.Rescaling(0.1)(inputs)
+    x = conv(4, activation="relu", name="a")(x)
+    path, out = tmp_path / "model.keras", tmp_path / "out.keras"
+    keras.Model(inputs, conv(1, name="head")(x)).save(path)
+    words = ("place", path, "--norm", "batch@input+pre-activation", "-o", out, "--retrain")
+    done = normwise(*words)
+    assert done.returncode == 1 and not out.exists() and "int32 values" in done.stdout
+    assert "--layers" in done.stderr and "fewer positions" in done.stderr
+    assert "--retrain" not in done.stderr
+    assert normwise(*words, "--layers", "a").returncode == 0 and out.exists()

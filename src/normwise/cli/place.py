@@ -67,5 +67,6 @@ def place(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _advice(skipped: int, retrain: bool) -> str:
     what = "an edit" if skipped == 1 else f"{skipped} edits"
-    hint = "" if retrain else " --retrain makes edits that change the outputs."
-    return f"[bold red]Nothing written:[/] {what} had to be left out.{hint}"
+    hint = "" if retrain else "--retrain makes edits that change the outputs. "
+    hint += "--layers, or a plan that names fewer positions, leaves out what can't be made."
+    return f"[bold red]Nothing written:[/] {what} had to be left out. {hint}"
