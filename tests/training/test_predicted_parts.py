@@ -9,6 +9,7 @@ import pytest
 import normwise as nw
 from normwise.data.dataset import Dataset, Item
 from normwise.data.sources import Source
+from normwise.errors import RasterError
 from normwise.inference.in_memory import predict_member
 from normwise.inference.members import member_of
 from normwise.inference.tile_size import bytes_of
@@ -145,6 +146,16 @@ def test_what_sees_the_whole_image_is_blended_and_said(tmp_path, monkeypatch, ca
     (said,) = (record for record in caplog.records if record.name == "normwise.training")
     assert "i0 (150x131 pixels) would need more memory and is measured in tiles" in said.message
     assert "not quite what the whole image would give (" in said.message
+
+
+def test_what_is_blended_lies_on_the_disk(tmp_path, monkeypatch):
+    (model,), dataset = case(tmp_path, REGRESSION, (LARGE,), "instance@pre-activation")
+    allow(70**2, [model], monkeypatch)
+    parts = predicted_parts([Applied(member_of(model), dataset, FILL)], "test")
+    assert max(prod(part.predicted.shape) for part in parts) <= 70**2 * 2
+    monkeypatch.setattr(module, "gettempdir", lambda: str(tmp_path / "gone"))
+    with pytest.raises(RasterError, match="gone: can't be written"):
+        evaluate(model, dataset, "test", [FILL])
 
 
 def test_a_tile_that_is_mostly_halo_is_better_than_none(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Prediction of files by tiles: the same as of the whole, and whole or not there."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from rasterio.transform import from_origin
 import normwise as nw
 from normwise.data.scaling import Percentiles
 from normwise.errors import NetworkError, OutputExistsError, RasterError
-from normwise.inference import whole
+from normwise.inference import sums, whole
+from normwise.inference.members import member_of
+from normwise.inference.tile_size import bytes_of
 from normwise.rasters import Raster, RasterInfo, raster_info, read_raster, write_raster
 from normwise.rasters.partial import partial_folder
 from normwise.training.scaling import name_input
@@ -216,6 +220,78 @@ def test_an_interrupted_prediction_goes_on(scene, tmp_path, monkeypatch, norm, c
     count = len(asked)
     assert nw.predict(model, scene, out, tile=TILE, resume=True) == out
     assert len(asked) == count
+
+
+@pytest.mark.parametrize("stop", range(2, 10))
+def test_blended_tiles_go_on_wherever_they_were_interrupted(tmp_path, monkeypatch, stop):
+    """Also in the middle of a row of tiles, a part of which is done."""
+    rng, asked, before = np.random.default_rng(0), [], whole._predict
+    np.save(tmp_path / "scene.npy", rng.normal(size=(60, 56, 2)).astype(np.float32))
+
+    def stopping(model, image):
+        asked.append(image.shape)
+        if len(asked) == stop:
+            raise StopError
+        return before(model, image)
+
+    ask = {"model": whole_seer(), "image": tmp_path / "scene.npy", "tile": 24}
+    wanted = np.load(nw.predict(**ask, out=tmp_path / "wanted.npy"))
+    np.testing.assert_array_equal(nw.predict(**ask), wanted)
+    monkeypatch.setattr(whole, "_predict", stopping)
+    with pytest.raises(StopError):
+        nw.predict(**ask, out=tmp_path / "out.npy")
+    found = np.load(nw.predict(**ask, out=tmp_path / "out.npy", resume=True))
+    np.testing.assert_array_equal(found, wanted)
+    assert len(asked) <= stop + 9
+    assert {path.name for path in tmp_path.iterdir()} == {"scene.npy", "wanted.npy", "out.npy"}
+
+
+def whole_seer(outputs=3):
+    inputs = x = keras.Input((None, None, 2))
+    x = keras.layers.GroupNormalization(groups=-1)(x)
+    return randomize(keras.Model(inputs, keras.layers.Conv2D(outputs, 3, padding="same")(x)))
+
+
+def test_blending_takes_no_more_memory_where_a_scene_is_wider(tmp_path):
+    model, most = whole_seer(8), []
+    row = 32 * 3000 * 8 * 4
+    for width in (300, 300, 3000):  # the first time something is imported or compiled
+        pixels = np.random.default_rng(0).normal(size=(80, width, 2)).astype(np.float32)
+        np.save(tmp_path / "scene.npy", pixels)
+        del pixels
+        tracemalloc.start()
+        nw.predict(model, tmp_path / "scene.npy", tmp_path / "out.npy", tile=32, overwrite=True)
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[2] - most[1] < row / 2
+
+
+def test_what_blending_takes_counts_for_the_memory_that_is_named():
+    model, pixels = whole_seer(), np.zeros((60, 56, 2), np.float32)
+    needed = bytes_of([member_of(model)], (24, 24), blended=True)
+    nw.predict(model, pixels, tile=24, memory=needed)
+    with pytest.raises(NetworkError, match="tiles of 24x24 pixels need about"):
+        nw.predict(model, pixels, tile=24, memory=needed - 1)
+
+
+def test_a_disk_without_room_for_blending_is_said_and_gone_on_with(tmp_path, monkeypatch):
+    ask = {"model": whole_seer(), "image": tmp_path / "scene.npy", "tile": 24}
+    np.save(tmp_path / "scene.npy", np.random.default_rng(0).normal(size=(60, 56, 2)))
+    wanted, before, left = nw.predict(**ask), sums.Sums.write, list(range(5))
+
+    def full(self, *args):
+        if not left:
+            self._file.close()
+            self._file = (tmp_path / "scene.npy").open("rb")
+        left[:] = left[1:]
+        before(self, *args)
+
+    monkeypatch.setattr(sums.Sums, "write", full)
+    with pytest.raises(RasterError, match=r"\.out\.npy\.parts: can't be written .*--resume"):
+        nw.predict(**ask, out=tmp_path / "out.npy")
+    monkeypatch.undo()
+    found = np.load(nw.predict(**ask, out=tmp_path / "out.npy", resume=True))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_network_that_changes_the_size_is_refused():

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from normwise.inference.members import member_of
+from normwise.inference.tile_size import bytes_of
 from normwise.rasters import write_raster
 from tests.commands import normwise
 
@@ -77,6 +79,21 @@ def test_why_tiles_were_blended_is_told(models, desk):
     (whole,) = told(*words, "whole.npy", cwd=desk)["written"]
     assert whole["exact"] and whole["mismatch"] is None and whole["tiles"] == 1
     assert not whole["reasons"] and whole["wasted"] == 0
+
+
+def test_the_memory_that_blending_takes_is_told(models, desk):
+    """Five tiles of three outputs, beside what tiles with halos take."""
+    write_raster(desk / "small.npy", np.zeros((32, 32, 2)))
+    rows = []
+    for tile in (("--tile", "16"), ()):
+        words = models / "blended.keras", "small.npy", "-o", "out.npy", *tile, "--dry-run"
+        (planned,) = told(*words, cwd=desk)["planned"]
+        rows += [row for row in planned["choices"] if row["tile"] == planned["tile"]]
+    member = member_of(keras.saving.load_model(models / "blended.keras"))
+    for row, side in zip(rows, (16, 32), strict=True):
+        assert row["tile"] == [side, side]
+        assert row["memory"] == bytes_of([member], (side, side), blended=True)
+        assert row["memory"] - bytes_of([member], (side, side)) == 5 * 3 * 4 * side**2
 
 
 def test_of_a_folder_what_failed_and_what_was_there_is_told_too(models, desk):

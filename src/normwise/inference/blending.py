@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import ceil, gcd
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from normwise.graph.tiling import Tiling
+from normwise.inference.sums import Sums
 
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
@@ -33,6 +35,11 @@ class Row:
 
     spans: tuple[slice, ...]
     weights: tuple[Array, ...]
+
+    def last(self, i: int) -> slice:
+        """The pixels of a tile that none after it reaches."""
+        start, stop = self.spans[i].start, self.spans[i].stop
+        return slice(start, self.spans[i + 1].start if i + 1 < len(self.spans) else stop)
 
 
 def row_of(size: int, tile: int, stride: int, halo: tuple[int, int]) -> Row:
@@ -109,21 +116,23 @@ class Mismatch:
 class Blender:
     """Adds up tiles that come row by row, and gives back what no further tile reaches.
 
-    It holds the rows of pixels that tiles still reach, over the whole width of the image.
+    The sums of a row of tiles reach over the whole width of the image. Where a folder is named they
+    lie there, and memory holds a few tiles, however large the image is.
 
     Attributes:
         rows: The tiles along every axis.
         begin: Pixels along the first axis that are done already, and aren't given back again.
         compared: How many of the first channels are compared between neighbours; None for all.
+        folder: Where the sums lie; None holds them in memory.
         mismatch: What neighbours differ by, along the last axis that has several tiles.
     """
 
     rows: tuple[Row, ...]
     begin: int = 0
     compared: int | None = None
+    folder: Path | None = None
     mismatch: Mismatch = field(default_factory=Mismatch)
-    _sum: Array | None = None
-    _begin: int = 0
+    _sums: Sums | None = None
     _before: tuple[Region, Array] | None = None
 
     def places(self) -> Iterator[tuple[int, ...]]:
@@ -144,37 +153,44 @@ class Blender:
             values: What was predicted for its pixels, shape (..., outputs).
 
         Returns:
-            After the last tile of a row the rows of pixels that are done, if there are any: which,
-            and their values.
+            Those of its pixels that no tile after it reaches, if there are any: which, and their
+            values.
+
+        Raises:
+            RasterError: The disk is full.
         """
         region = self.region(place)
         self._compare(region, values)
-        size = tuple(row.spans[-1].stop for row in self.rows)
-        if self._sum is None:
-            self._begin = region[0].start
-            self._sum = np.zeros((0, *size[1:], values.shape[-1]), np.float32)
-        missing = region[0].stop - self._begin - len(self._sum)
-        if missing > 0:
-            fresh = np.zeros((missing, *self._sum.shape[1:]), np.float32)
-            self._sum = np.concatenate([self._sum, fresh])
         weighted = np.asarray(values, np.float32)
         for axis, (row, i) in enumerate(zip(self.rows, place, strict=True)):
             shape = [-1 if a == axis else 1 for a in range(values.ndim)]
             weighted = weighted * row.weights[i].reshape(shape)
-        first = slice(region[0].start - self._begin, region[0].stop - self._begin)
-        self._sum[(first, *region[1:])] += weighted
-        last = all(i == len(row.spans) - 1 for row, i in zip(self.rows[1:], place[1:], strict=True))
-        return self._done(place[0], self._sum) if last else None
-
-    def _done(self, row: int, held: Array) -> tuple[Region, Array] | None:
-        spans, begin = self.rows[0].spans, self._begin
-        end = spans[row + 1].start if row + 1 < len(spans) else spans[row].stop
-        self._sum, self._begin = held[end - begin :].copy(), end
-        known = max(begin, self.begin)
-        if known >= end:
+        sums = self._held(values.shape[-1])
+        total = sums.read(region)
+        total += weighted
+        done = tuple(row.last(i) for row, i in zip(self.rows, place, strict=True))
+        inside = tuple(slice(span.stop - span.start) for span in done)
+        found = total[inside].copy()
+        total[inside] = 0  # for the rows of pixels that come in their place
+        sums.write(region, total)
+        known = max(done[0].start, self.begin)
+        if known >= done[0].stop:
             return None
-        rest = tuple(slice(0, side) for side in held.shape[1:-1])
-        return (slice(known, end), *rest), held[known - begin : end - begin]
+        return (slice(known, done[0].stop), *done[1:]), found[known - done[0].start :]
+
+    def close(self) -> None:
+        """Gives back what holds the sums."""
+        if self._sums is not None:
+            self._sums.close()
+        self._sums = None
+
+    def _held(self, outputs: int) -> Sums:
+        if self._sums is None:
+            first, *rest = (row.spans for row in self.rows)
+            height = max(span.stop - span.start for span in first)
+            shape = (height, *(spans[-1].stop for spans in rest), outputs)
+            self._sums = Sums(shape, self.folder)
+        return self._sums
 
     def _compare(self, region: Region, values: Array) -> None:
         """With the tile before it, which is its neighbour along the last axis that has several."""

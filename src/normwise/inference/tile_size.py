@@ -20,6 +20,9 @@ _WORKING: Final = 2.5
 2.1 times as much with TensorFlow on a processor, in tiles of 512 pixels of a 32-filter U-Net."""
 _WAITING: Final = 8
 """Tiles that are read, predicted or written at once, and copies of them."""
+_BLENDING: Final = 5
+"""Tiles of outputs that blending holds beside those: sums, weighted values, what neighbours differ
+by, and the tile before."""
 _ENOUGH: Final = 1.12
 """Larger tiles that save less than this are left alone: they need more memory, and while few tiles
 are computed, the first is still waited for, and the last is written behind them all."""
@@ -62,7 +65,8 @@ def choose(
     """
     if None not in fixed:
         return tuple(side for side in fixed if side is not None)
-    each = [_bytes_a_pixel(member) for member in members]
+    blended = not all(member.tiling.exact for member in members)
+    each = [_bytes_a_pixel(member, blended) for member in members]
     most = min(MOST_PIXELS, int(memory / max(each)))
     steps = strides(members)
     costs: dict[Size, int] = {}
@@ -90,12 +94,20 @@ def choose(
     return min((tile for tile in costs if costs[tile] <= _ENOUGH * least), key=prod)
 
 
-def bytes_of(members: Sequence[Member], tile: Size) -> int:
-    """About what the prediction of a tile needs, the weights and the backend itself left out."""
-    return int(prod(tile) * max(map(_bytes_a_pixel, members)))
+def bytes_of(members: Sequence[Member], tile: Size, blended: bool = False) -> int:
+    """About what the prediction of a tile needs, the weights and the backend itself left out.
+
+    Args:
+        members: The models.
+        tile: Pixels along each axis.
+        blended: Whether it is one of several that are blended.
+    """
+    return int(prod(tile) * max(_bytes_a_pixel(member, blended) for member in members))
 
 
-def refuse_beyond(members: Sequence[Member], tile: Size, fixed: Fixed, memory: int) -> None:
+def refuse_beyond(
+    members: Sequence[Member], tile: Size, fixed: Fixed, memory: int, blended: bool
+) -> None:
     """Refuses a tile that the memory which a user allows doesn't hold.
 
     Args:
@@ -103,11 +115,12 @@ def refuse_beyond(members: Sequence[Member], tile: Size, fixed: Fixed, memory: i
         tile: Pixels along each axis.
         fixed: As for `choose`.
         memory: As for `choose`.
+        blended: As for `bytes_of`.
 
     Raises:
         NetworkError: It needs more.
     """
-    needed = bytes_of(members, tile)
+    needed = bytes_of(members, tile, blended)
     if needed <= memory:
         return
     smaller = "or name a smaller tile or none (--tile)"
@@ -185,11 +198,12 @@ def strides(members: Sequence[Member]) -> Size:
     return tuple(lcm(*each) for each in zip(*(m.strides for m in members), strict=True))
 
 
-def _bytes_a_pixel(member: Member) -> float:
+def _bytes_a_pixel(member: Member, blended: bool) -> float:
     """About what the prediction of a pixel needs at once."""
     held = float(peak_values(read_graph(member.model))) * _WORKING
-    ends = int(member.model.input_shape[-1] or 1) + int(member.model.output_shape[-1] or 1)
-    return _FLOAT * (held + _WAITING * ends)
+    taken = int(member.model.input_shape[-1] or 1)
+    made = int(member.model.output_shape[-1] or 1)
+    return _FLOAT * (held + _WAITING * (taken + made) + _BLENDING * made * blended)
 
 
 def _candidates(members: Sequence[Member], size: Size, fixed: Fixed) -> Iterator[Size]:

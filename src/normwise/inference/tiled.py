@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +104,10 @@ class ExactTiles:
             if name_of(core) not in done:
                 looks = [self._look(core, m, v) for m in self.members for v in m.views]
                 yield Piece(core, _hull([look.region for look in looks]))
+
+    def held_in(self, folder: Path) -> AbstractContextManager[None]:
+        """As `BlendedTiles.held_in`: nothing is held from tile to tile."""
+        return nullcontext()
 
     def add(self, piece: Piece, images: Sequence[Array], empty: Array) -> tuple[Region, Array]:
         """Predicts a piece.
@@ -205,6 +211,18 @@ class BlendedTiles:
         for place in self._blender.places():
             region = self._blender.region(place)
             yield Piece(region, region)
+
+    @contextmanager
+    def held_in(self, folder: Path) -> Iterator[None]:
+        """Within the block what tiles add up to lies on the disk of a folder, not in memory.
+
+        In memory it grows with the width of the image (of volumes with rows and columns).
+        """
+        self._blender.folder = folder
+        try:
+            yield
+        finally:
+            self._blender.close()
 
     def add(
         self, piece: Piece, images: Sequence[Array], empty: Array

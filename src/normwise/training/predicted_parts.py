@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from math import prod
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final
 
 import numpy as np
@@ -136,25 +137,14 @@ def _whole(members: Sequence[Member], read: _Read, item: Item, mean_and_std: boo
 
 
 def _tiled(tiles: Tiles, read: _Read, item: Item) -> Iterator[Part]:
-    for piece in tiles.pieces():
-        images = list(read.images(item, piece.context))
-        # What was not measured is filled, and has no weight.
-        done = tiles.add(piece, images, np.zeros((*images[0].shape[:-1], 1), bool))
-        if done is None:
-            continue
-        region, values = done
-        for strip in _strips(region, prod(tiles.tile)):
-            start = region[0].start
-            predicted = values[strip[0].start - start : strip[0].stop - start]
-            yield Part(item, strip, *read.labelled(item, strip), predicted)
-
-
-def _strips(region: Region, most: int) -> Iterator[Region]:
-    """A region cut along its first axis into parts of about so many pixels at the most."""
-    first, *rest = region
-    step = max(1, most // prod(span.stop - span.start for span in rest))
-    for start in range(first.start, first.stop, step):
-        yield slice(start, min(start + step, first.stop)), *rest
+    with tiles.held_in(Path(gettempdir())):
+        for piece in tiles.pieces():
+            images = list(read.images(item, piece.context))
+            # What was not measured is filled, and has no weight.
+            done = tiles.add(piece, images, np.zeros((*images[0].shape[:-1], 1), bool))
+            if done is not None:
+                region, values = done
+                yield Part(item, region, *read.labelled(item, region), values)
 
 
 def _note(item: Item, tiles: Tiles) -> None:

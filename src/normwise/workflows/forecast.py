@@ -210,5 +210,5 @@ def _rows(predictor: Predictor, image: Image, chosen: Tiles) -> Iterator[TileRow
         except NetworkError:
             continue
         wasted = 1 - prod(image.size) / tiles.computed
-        needed = tile_size.bytes_of(members, tile)
+        needed = tile_size.bytes_of(members, tile, not tiles.exact)
         yield TileRow(tile, len(tiles), wasted, needed, tile == chosen.tile)

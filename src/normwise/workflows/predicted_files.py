@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from math import prod
 from pathlib import Path
@@ -128,8 +129,9 @@ def _by_tiles(
     try:
         done = partial.done
         if not tiles.exact and done:
-            tiles = predictor.tiles(image, _begin(done), tiles.tile)
-        with _watching(predictor, info.path.name, tiles, done) as watch:
+            tiles = predictor.tiles(image, _begin(done, tiles.size), tiles.tile)
+        held = tiles.held_in(partial.folder)
+        with held, _watching(predictor, info.path.name, tiles, done) as watch:
 
             def put(region: Region, values: Array) -> None:
                 if predictor.engines:
@@ -214,9 +216,23 @@ def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out
         made.replace(temporary)
 
 
-def _begin(done: frozenset[str]) -> int:
-    """The rows that are done by the names of their regions."""
-    return max(int(name.split("_")[0].split("-")[1]) for name in done)
+def _begin(done: frozenset[str], size: Sequence[int]) -> int:
+    """The rows (of volumes slices) that are done over their whole width.
+
+    Args:
+        done: The names of the regions that are done.
+        size: Pixels of the image along each axis.
+    """
+    found: Counter[tuple[int, ...]] = Counter()
+    for name in done:
+        first, *rest = (tuple(map(int, span.split("-"))) for span in name.split("_"))
+        found[first] += prod(stop - start for start, stop in rest)
+    begin = 0
+    for (start, stop), pixels in sorted(found.items()):
+        if start != begin or pixels < prod(size[1:]):
+            break
+        begin = stop
+    return begin
 
 
 def _name(region: Region) -> str:

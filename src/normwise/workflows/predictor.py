@@ -240,12 +240,16 @@ class Predictor:
             NetworkError: No model takes such an image, the tile is too small or none fits into the
                 memory that the settings name.
         """
-        from normwise.inference.tiled import tiles_of  # noqa: PLC0415 - needs a backend
+        from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
+        from normwise.inference.tiled import tiles_of  # noqa: PLC0415
 
         self.refuse_misfit(image.size, image.channels)
-        size = self._tile(image, tile)
-        made = self.made
-        return tiles_of(self.members, image.size, size, made.mean_and_std, begin, made.spread)
+        fixed, memory = tile_size.fixed_sizes(self.members), self.settings.memory
+        size, made = self._tile(image, tile, fixed), self.made
+        tiles = tiles_of(self.members, image.size, size, made.mean_and_std, begin, made.spread)
+        if memory is not None:
+            tile_size.refuse_beyond(self.members, size, fixed, memory, not tiles.exact)
+        return tiles
 
     def refuse_misfit(self, size: Sequence[int], channels: int) -> None:
         """Refuses an image whose axes or channels no model takes.
@@ -263,25 +267,23 @@ class Predictor:
         for intake in self.intakes:
             check_image(intake.model, (*size, len(intake.of(channels))))
 
-    def _tile(self, image: Image, told: Sequence[int] | None) -> tuple[int, ...]:
+    def _tile(
+        self, image: Image, told: Sequence[int] | None, fixed: tuple[int | None, ...]
+    ) -> tuple[int, ...]:
         from normwise.inference import tile_size  # noqa: PLC0415 - needs a backend
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415
 
-        fixed, memory = tile_size.fixed_sizes(self.members), self.settings.memory
         asked = self.settings.tile if told is None else told
         wanted = tile_size.asked_for(asked, self.members, image.size)
+        if wanted is not None:
+            return tile_size.with_fixed(wanted, fixed)
 
         def computed(tile: tuple[int, ...]) -> int:
             return tiles_of(self.members, image.size, tile).computed
 
-        if wanted is not None:
-            size = tile_size.with_fixed(wanted, fixed)
-        else:
-            room = memory or int(_OF_THE_FREE * (available_memory() // self._sharing))
-            size = tile_size.choose(self.members, image.size, fixed, room, computed)
-        if memory is not None:
-            tile_size.refuse_beyond(self.members, size, fixed, memory)
-        return size
+        free = available_memory() // self._sharing
+        memory = self.settings.memory or int(_OF_THE_FREE * free)
+        return tile_size.choose(self.members, image.size, fixed, memory, computed)
 
     @property
     def _sharing(self) -> int:
