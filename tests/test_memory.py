@@ -81,20 +81,82 @@ def test_elsewhere_nothing_is_given_back(monkeypatch):
     assert not return_freed_memory()
 
 
-def test_what_can_be_given_up_is_available(monkeypatch, tmp_path):
-    """Pages of files are no use of memory, and a container has what its own limit leaves."""
+@pytest.fixture
+def system(monkeypatch, tmp_path):
+    """Writes files of a system that has none yet."""
     monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "MEMBERSHIP", tmp_path / "self")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+
+    return write
+
+
+def test_what_can_be_given_up_is_available(system):
+    """Pages of files are no use of memory, and a container has what its own limit leaves."""
     assert available_memory() == 2**32
-    told = "MemTotal: 8000 kB\nMemFree: 1000 kB\nMemAvailable: 5000 kB\n"
-    (tmp_path / "meminfo").write_text(told)
+    system("meminfo", "MemTotal: 8000 kB\nMemFree: 1000 kB\nMemAvailable: 5000 kB")
     assert available_memory() == 5000 * 1024
-    (tmp_path / "memory.current").write_text("3000000\n")
-    (tmp_path / "memory.stat").write_text("anon 1000000\nfile 2000000\ninactive_file 1500000\n")
-    (tmp_path / "memory.max").write_text("4000000\n")
+    system("groups/memory.current", "3000000")
+    system("groups/memory.stat", "anon 1000000\nfile 2000000\ninactive_file 1500000")
+    system("groups/memory.max", "4000000")
     assert available_memory() == 4_000_000 - 3_000_000 + 1_500_000
-    (tmp_path / "memory.max").write_text("max\n")
+    system("groups/memory.max", "max")
     assert available_memory() == 5000 * 1024
+
+
+V2 = "memory.max", "memory.current", "inactive_file"
+V1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+
+
+def group(system, place, limit, used=0, cached=0):
+    version = V1 if place.startswith("memory") else V2
+    for name, value in zip((*version[:2], "memory.stat"), (limit, used, None), strict=True):
+        told = f"anon 7\n{version[2]} {cached}" if value is None else value
+        system(f"groups/{place}/{name}", told)
+
+
+def test_the_limit_of_a_job_holds(system):
+    """That of its own group, of those around it, or of a container that sees no others."""
+    system("meminfo", "MemAvailable: 900000 kB")
+    system("self", "0::/user.slice/job.scope")
+    group(system, "user.slice/job.scope", 10**8, 10**7, 10**6)
+    group(system, "user.slice", "max", 10**7)
+    assert available_memory() == 10**8 - 10**7 + 10**6
+    group(system, "user.slice", 10**8, 9 * 10**7)
+    assert available_memory() == 10**7
+    group(system, "user.slice", 10**8, 2 * 10**8)
+    assert available_memory() == 0
+    system("self", "0::/other:with/colons\nno line of the list")  # whose folder isn't there
+    assert available_memory() == 900_000 * 1024
+    group(system, ".", 5 * 10**7)
+    assert available_memory() == 5 * 10**7
+    system("self", "0::/../user.slice")  # beside the group that can be seen
+    assert available_memory() == 5 * 10**7
+
+
+def test_the_limit_of_a_job_holds_with_the_first_version(system):
+    system("self", "5:cpu,cpuacct:/slurm\n4:hugetlb,memory:/slurm/job\n1:name=systemd:/\n0::/")
+    none = 2**63 - 4096
+    for place in ("memory/slurm/job", "memory/slurm", "memory"):
+        group(system, place, none, 10**7)
+    assert available_memory() == 2**32
+    group(system, "memory/slurm", 10**8, 10**7, 10**6)
+    assert available_memory() == 10**8 - 10**7 + 10**6
+    group(system, "memory/slurm/job", 3 * 10**7, 10**7)
+    assert available_memory() == 2 * 10**7
+    system("groups/memory/slurm/job/memory.stat", "damaged")
+    system("groups/memory/slurm/job/memory.usage_in_bytes", "")
+    assert available_memory() == 3 * 10**7
+    # In a container the system may name a group that only its host sees.
+    system("self", "4:memory:/docker/abc")
+    assert available_memory() == 2**32
+    group(system, "memory", 10**7, 10**6)
+    assert available_memory() == 9 * 10**6
 
 
 PEAK = """

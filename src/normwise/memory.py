@@ -5,7 +5,8 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 _TRIM_THRESHOLD: Final = -1
@@ -16,9 +17,36 @@ _STEP: Final = 2**28
 
 SYSTEM: Final = Path("/proc/meminfo")
 OWN: Final = Path("/proc/self/status")
-GROUP: Final = Path("/sys/fs/cgroup")
-_OF_GROUP: Final = ("max", "current", "stat")
-_CACHED: Final = "inactive_file "
+MEMBERSHIP: Final = Path("/proc/self/cgroup")
+GROUPS: Final = Path("/sys/fs/cgroup")
+_NO_LIMIT: Final = 2**60
+"""Version 1 of control groups says with numbers near 2**63 that there is no limit."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Of control groups: where it keeps what, in a folder for each group.
+
+    Attributes:
+        controller: How a process's list of its groups calls the one of memory.
+        outermost: The folder of the group around all others.
+        limit: The file that says how much memory a group may use, those inside of it included.
+        used: That of how much it does.
+        cached: Pages of files that weren't read lately, in `memory.stat`.
+    """
+
+    controller: str
+    outermost: str
+    limit: str
+    used: str
+    cached: str
+
+
+_VERSIONS: Final = (
+    _Version("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+             "total_inactive_file"),
+    _Version("", "", "memory.max", "memory.current", "inactive_file"),
+)  # fmt: skip
 
 
 def keep_freed_memory() -> bool:
@@ -79,13 +107,13 @@ def return_freed_memory() -> bool:
 
 
 def available_memory() -> int:
-    """Bytes that can still be used, by what the system and the process's group of control say.
+    """Bytes that can still be used, by what the system and the process's control groups say.
 
     Returns:
-        The smaller of both; 4 GB where nothing tells.
+        The smallest of all; 4 GB where nothing tells.
     """
-    told = [amount for amount in (_of_the_system(), _of_the_group()) if amount is not None]
-    return min(told, default=2**32)
+    told = [_of_the_system(), *_of_the_groups()]
+    return min((amount for amount in told if amount is not None), default=2**32)
 
 
 def peak_memory() -> int | None:
@@ -121,14 +149,54 @@ def _told(path: Path, name: str) -> int | None:
     return int(kilobytes[0]) * 1024 if kilobytes else None
 
 
-def _of_the_group() -> int | None:
-    """What a container may use, with version 2 of control groups.
+def _of_the_groups() -> Iterator[int | None]:
+    """What each group leaves that the process is in: a job, a container, and those around it."""
+    for version in _VERSIONS:
+        inside = _own(version)
+        for group in (inside, *inside.parents):
+            yield _left(GROUPS / version.outermost / group, version)
+
+
+def _own(version: _Version) -> PurePosixPath:
+    """The group of the process in the outermost one, which it is itself where nothing tells.
+
+    A container may not see what lies around it: what the system names isn't there then, and its
+    own group is the outermost one.
+    """
+    try:
+        lines = MEMBERSHIP.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []  # other systems have no such file
+    for _, controllers, place in (line.split(":", 2) for line in lines if line.count(":") > 1):
+        inside = PurePosixPath(place.lstrip("/"))
+        if version.controller in controllers.split(",") and ".." not in inside.parts:
+            return inside
+    return PurePosixPath()
+
+
+def _left(group: Path, version: _Version) -> int | None:
+    """How much of a group's limit isn't used; None if it has no limit.
 
     Pages of files that were read count as used; those not read lately are given up on demand.
     """
+    limit = _number(group / version.limit)
+    if limit is None or limit >= _NO_LIMIT:
+        return None
+    used = _number(group / version.used) or 0
+    return max(0, limit - used + _cached(group / "memory.stat", version.cached))
+
+
+def _cached(path: Path, name: str) -> int:
     try:
-        most, used, parts = ((GROUP / f"memory.{key}").read_text() for key in _OF_GROUP)
-        cached = [int(line.split()[1]) for line in parts.splitlines() if line.startswith(_CACHED)]
-        return max(0, int(most) - int(used) + sum(cached))
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return sum(int(told) for key, told in lines if key == name)
+    except (OSError, ValueError):
+        return 0
+
+
+def _number(path: Path) -> int | None:
+    """What a file of a group says; None of no limit, and where there is no such file."""
+    try:
+        return int(path.read_text())
     except (OSError, ValueError):
         return None
