@@ -1,6 +1,7 @@
 """Images are written losslessly, whole or not at all."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -59,6 +60,18 @@ def test_npy_and_two_dimensions(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_raster(tmp_path / name)[..., 0], array)
 
 
+@pytest.mark.parametrize("suffix", ["tif", "tiff", "png", "npy", "nii", "nii.gz", "zarr"])
+def test_suffixes_count_in_capitals_too(tmp_path: Path, suffix: str) -> None:
+    array = image("uint8", 1)
+    for name in (f"small.{suffix}", f"LARGE.{suffix.upper()}"):
+        write_raster(tmp_path / name, array)
+        np.testing.assert_array_equal(np.squeeze(read_raster(tmp_path / name)), array[..., 0])
+    assert sorted(names(tmp_path)) == [f"LARGE.{suffix.upper()}", f"small.{suffix}"]
+    if suffix != "zarr":
+        one, other = sorted(tmp_path.iterdir())
+        assert one.read_bytes() == other.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
@@ -102,8 +115,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None
     path = tmp_path / "a.npy"
     write_raster(path, np.zeros((4, 5), np.uint8))
 
-    def full_disk(temporary: Path, *_: object, **__: object) -> None:
-        Path(temporary).write_bytes(b"half")
+    def full_disk(file: BinaryIO, *_: object, **__: object) -> None:
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "save", full_disk)

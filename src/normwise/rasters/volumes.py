@@ -21,14 +21,15 @@ _CLASSIC_TIFF_BYTES = 3 * 2**30
 _NODATA_TAG = 42113
 
 
-def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None) -> None:
+def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None, packed: bool) -> None:
     """Writes a volume with the place and orientation of another one.
 
     Args:
-        path: The `.nii` or `.nii.gz` file.
+        path: The file.
         pixels: Shape `(slices, rows, columns, channels)`, or without slices.
         like: The volume whose affine and units it takes, if that is a NIfTI file; of others the
             distance of voxels.
+        packed: Whether it is a `.nii.gz` file.
     """
     import nibabel  # noqa: PLC0415
 
@@ -47,7 +48,6 @@ def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None) -> None:
     image = kind(data, affine, header, dtype=pixels.dtype)
     image.header.set_slope_inter(1, 0)
     content = image.to_bytes()
-    packed = path.suffix == ".gz"
     # Without the time, so that the same volume is the same file.
     path.write_bytes(gzip.compress(content, 6, mtime=0) if packed else content)
 

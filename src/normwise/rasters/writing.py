@@ -178,7 +178,7 @@ def _writer(
     if suffix in (".tif", ".tiff") and pixels.ndim == 4:
         return lambda temporary: write_tiff_stack(temporary, pixels, like, nodata)
     if suffix in (".nii", ".nii.gz"):
-        return lambda temporary: write_nifti(temporary, pixels, like)
+        return lambda temporary: write_nifti(temporary, pixels, like, suffix == ".nii.gz")
     if suffix == FOLDER_SUFFIX:
         return lambda temporary: write_zarr(
             temporary, lambda *area: pixels[area], pixels.shape, pixels.dtype, like, band_names
@@ -189,11 +189,17 @@ def _writer(
         _check_png(path, pixels)
         return lambda temporary: _write_png(temporary, pixels)
     if suffix == ".npy":
-        return lambda temporary: np.save(temporary, pixels, allow_pickle=False)
+        return lambda temporary: _write_npy(temporary, pixels)
     raise RasterError(
         f"{path}: images can't be written as {path.suffix or 'a file without suffix'}. "
         "Expected .tif, .tiff, .png, .npy, .nii, .nii.gz or .zarr."
     )
+
+
+def _write_npy(path: Path, pixels: Pixels) -> None:
+    # By its name NumPy would call the file something else, unless that ends in lower-case `.npy`.
+    with path.open("wb") as file:
+        np.save(file, pixels, allow_pickle=False)
 
 
 def _write_tiff(
