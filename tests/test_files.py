@@ -79,6 +79,20 @@ def test_a_file_written_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    for place, told in (("notes", "a file"), ("notes/deeper", "a file"), ("lost", "a link that")):
+        wanted = rf"{place.split('/')[0]} is {told}.* not a folder to write to"
+        for whole in (whole_file, whole_folder):
+            with pytest.raises(OutputExistsError, match=wanted), whole(tmp_path / place / "a.zarr"):
+                raise AssertionError("work began")
+        with pytest.raises(OutputExistsError, match=wanted):
+            refuse_existing(tmp_path / place / "a", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lost", "notes"]
+    refuse_existing(tmp_path / "new" / "deeper" / "a", overwrite=False)
+
+
 def test_a_folder_is_only_replaced_by_its_like(tmp_path: Path) -> None:
     target = tmp_path / "scene.zarr"
 

@@ -164,10 +164,12 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
             None: the output is a file.
 
     Raises:
-        OutputExistsError: It exists and `overwrite` is False, or is no such output.
+        OutputExistsError: It exists and `overwrite` is False, or is no such output; or it would lie
+            in a file.
         NormwiseError: Its folder may not be looked into.
     """
     with permitted(path.parent):
+        refuse_no_folder(path.parent)
         if not path.exists():
             return
     if signs is None and path.is_dir():
@@ -178,6 +180,23 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
         raise OutputExistsError(
             f"{path} exists already. Name another output, or replace it with `--overwrite`."
         )
+
+
+def refuse_no_folder(folder: Path) -> None:
+    """Refuses a folder to write into that can't be one, or be made.
+
+    Args:
+        folder: The folder, which need not be there.
+
+    Raises:
+        OutputExistsError: It is a file, or lies in one; or is a link that leads nowhere.
+    """
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.exists() or path.is_symlink():
+            what = "a file" if path.exists() else "a link that leads nowhere"
+            raise OutputExistsError(f"{path} is {what}, not a folder to write to; name another.")
 
 
 def _refuse_other_folder(path: Path, signs: Sequence[str]) -> None:

@@ -32,6 +32,8 @@ def test_a_model_is_placed_proved_and_written(unet, tmp_path):
     assert str(nw.plan_of(out)) == "batch@pre-activation"
     again = normwise("place", unet, "--norm", "batch@skip", "-o", out)
     assert again.returncode == 2 and "--overwrite" in again.stderr
+    again = normwise("place", "gone.keras", "--norm", "batch@skip", "-o", out / "deeper.keras")
+    assert again.returncode == 2 and "placed.keras is a file, not a folder" in again.stderr
 
 
 def test_what_cannot_keep_outputs_writes_nothing_and_exits_1(unet, tmp_path):

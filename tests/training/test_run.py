@@ -217,7 +217,10 @@ def test_a_run_is_not_replaced_by_chance(finished):
     before = (run.folder / "model.keras").read_bytes()
     with pytest.raises(OutputExistsError, match=r"holds a run already.*--resume.*--overwrite"):
         train(recipe_of(data), out=run.folder, progress=False)
-    assert (run.folder / "model.keras").read_bytes() == before
+    file = run.folder / "model.keras"
+    with pytest.raises(OutputExistsError, match=r"model\.keras is a file, not a folder"):
+        train(recipe_of(data), out=file, overwrite=True, progress=False)
+    assert file.read_bytes() == before
 
 
 def test_resuming_a_finished_run_gives_it_again(finished):

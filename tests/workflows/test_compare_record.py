@@ -7,8 +7,14 @@ import pytest
 
 from normwise.comparison.experiment import Experiment, variants_of
 from normwise.data.told import Told
-from normwise.errors import RunError
-from normwise.workflows.compare_record import EXPERIMENT_FILE, Ground, prepare, refuse_others
+from normwise.errors import OutputExistsError, RunError
+from normwise.workflows.compare_record import (
+    EXPERIMENT_FILE,
+    Ground,
+    prepare,
+    refuse_others,
+    refuse_unknown,
+)
 from tests.comparison.made_up import BASE
 
 EXPERIMENT = Experiment(BASE, variants_of(["none", "batch@skip"]))
@@ -49,3 +55,10 @@ def test_a_record_that_tells_less_is_gone_on_with(tmp_path):
         record.write_text(json.dumps(broken))
         with pytest.raises(RunError, match="no record of a comparison"):
             refuse_others(tmp_path, EXPERIMENT, GROUND)
+
+
+def test_a_file_is_no_folder_of_a_comparison(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(OutputExistsError, match="notes is a file, not a folder"):
+        refuse_unknown(tmp_path / "notes" / "deeper", overwrite=True)
+    refuse_unknown(tmp_path / "new", overwrite=False)

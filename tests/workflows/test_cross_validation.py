@@ -113,6 +113,10 @@ def test_folds_keep_the_reasons_of_a_recipe(data, tmp_path, monkeypatch):
 def test_what_is_there_is_not_overwritten(found, data):
     with pytest.raises(OutputExistsError, match="--resume"):
         nw.cross_validate(data, 2, out=found.folder, settings=SETTINGS)
+    with pytest.raises(OutputExistsError, match=r"folds\.json is a file, not a folder"):
+        nw.cross_validate(
+            data, 2, out=found.folder / "folds.json", settings=SETTINGS, overwrite=True
+        )
 
 
 def test_other_folds_are_never_mixed_in(found, data):

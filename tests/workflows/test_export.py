@@ -147,6 +147,9 @@ def test_what_is_refused_before_any_work(model, tmp_path, monkeypatch):
     (tmp_path / "there.tflite").touch()
     with pytest.raises(OutputExistsError, match=r"there\.tflite exists already"):
         nw.export("gone.keras", tmp_path / "there", ["savedmodel", "litert"])
+    for name in ("savedmodel", "onnx"):
+        with pytest.raises(OutputExistsError, match=r"there\.tflite is a file, not a folder"):
+            nw.export("gone.keras", tmp_path / "there.tflite" / "net", name, overwrite=True)
     with pytest.raises(NormwiseError, match="format is 'caffe'; allowed: savedmodel"):
         nw.export(model, tmp_path / "net", "caffe")
     with pytest.raises(NormwiseError, match="no format is named"):

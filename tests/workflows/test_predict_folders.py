@@ -14,9 +14,10 @@ import normwise as nw
 from normwise.distributed.alike import Alike
 from normwise.distributed.ray_tasks import Cluster
 from normwise.distributed.shared_files import seen
-from normwise.errors import DataError, NormwiseError, PredictionError
+from normwise.errors import DataError, NormwiseError, OutputExistsError, PredictionError
 from normwise.inference import tile_size
 from normwise.rasters import write_raster
+from normwise.workflows import forecast as forecasting
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
 from normwise.workflows.forecast import forecast
@@ -171,6 +172,23 @@ def test_nothing_is_written_among_images_that_it_would_be_taken_for(model, tmp_p
             with pytest.raises(DataError, match=r"is the folder of the images.*Name another"):
                 verb(model, images, out, overlay=looks)
     assert [path.name for path in images.iterdir()] == ["a.npz"]
+
+
+def test_a_file_is_no_folder_for_predictions(model, images, tmp_path, monkeypatch):
+    for module in (prediction, forecasting):
+        monkeypatch.setattr(module, "Predictor", None)  # before work starts
+    (tmp_path / "notes").write_text("mine")
+    file, out, told = tmp_path / "notes", tmp_path / "out", r"notes is a file, not a folder"
+    places = [(images, {"out": file}), (images, {"out": file / "deeper"})]
+    places += [(images, {"out": out, "overlay": file}), (images / "a.npy", {"out": file / "a.npy"})]
+    places += [(images / "a.npy", {"out": out / "a.npy", "overlay": file / "a.png"})]
+    for image, where in places:
+        for more in ({}, {"resume": True}, {"overwrite": True}):
+            for verb in (nw.predict, forecast):
+                with pytest.raises(OutputExistsError, match=told) as refused:
+                    verb(model, image, **where, **more)
+                assert "\n" not in str(refused.value)
+    assert file.read_text() == "mine" and not out.exists()
 
 
 def test_a_folder_that_may_not_be_read_is_left_out(model, images, tmp_path, monkeypatch, caplog):

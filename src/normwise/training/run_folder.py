@@ -8,6 +8,7 @@ from typing import Final
 
 from normwise.data.reading import RECORD_NAME
 from normwise.errors import OutputExistsError, RecipeError, RunError
+from normwise.files import refuse_no_folder
 from normwise.training.recipe import Recipe
 from normwise.training.run_files import (
     BEST,
@@ -52,9 +53,10 @@ def refuse_existing(folder: Path, resume: bool, overwrite: bool) -> None:
     """Refuses a folder that holds a run which would be replaced, or none to go on with.
 
     Raises:
-        OutputExistsError: If the folder holds a run already.
+        OutputExistsError: If the folder holds a run already, or is a file.
         RunError: If there is nothing to resume.
     """
+    refuse_no_folder(folder)
     present = _present(folder)
     if resume and not present:
         raise RunError(

@@ -14,7 +14,7 @@ from normwise.data.content_hash import content_hash
 from normwise.data.dataset import Dataset
 from normwise.data.told import Told, told_by
 from normwise.errors import OutputExistsError, RecipeError, RunError
-from normwise.files import write_text
+from normwise.files import refuse_no_folder, write_text
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences
 
@@ -114,8 +114,9 @@ def refuse_unknown(folder: Path, overwrite: bool) -> None:
         overwrite: Whether results may be replaced. Trials that may be something else never are.
 
     Raises:
-        OutputExistsError: It holds some.
+        OutputExistsError: It holds some, or is a file.
     """
+    refuse_no_folder(folder)
     if (folder / EXPERIMENT_FILE).exists():
         return
     kept = ("trials",) if overwrite else (*OUTPUTS, "trials")

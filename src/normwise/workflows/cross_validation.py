@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeGuard
 
 from normwise.errors import OutputExistsError, RecipeError, RunError
+from normwise.files import refuse_no_folder
 from normwise.json_files import numbers, write_json
 from normwise.training.recipe import Recipe
 from normwise.training.recipe_changes import differences, with_settings
@@ -179,6 +180,7 @@ def _asked(
 
 def _prepare(folder: Path, asked: Begun, resume: bool, overwrite: bool) -> None:
     """Refuses what would be lost or mixed up, clears what is replaced, and leaves the record."""
+    refuse_no_folder(folder)
     if resume:
         if not is_cross_validation(folder):
             raise RunError(f"There is nothing to resume in {folder}: it holds no {FOLDS_FILE}.")

@@ -23,7 +23,12 @@ from normwise.workflows.predicted import files_of, reasons_in
 from normwise.workflows.predicted_files import is_done, opened
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
-from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
+from normwise.workflows.prediction_writing import (
+    outputs_in,
+    pictures_in,
+    refuse_folders,
+    refuse_format,
+)
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import tiles_for
 from normwise.workflows.scenes import images_in, single_image
@@ -166,7 +171,10 @@ def _forecasts(
     single = single_image(model, image, target)
     if single is not None:
         refuse_inputs(model, [single], (target, drawn))
+        refuse_picture(drawn, told)
+        is_done(target, told)
         return [_of_file(Predictor(model, told), single, target, drawn)]
+    refuse_folders(target, drawn)
     problems: list[str] = []
     images = images_in(model, Path(fspath(image)), problems, (target, drawn))
     predictor, found = Predictor(model, told), []

@@ -34,7 +34,12 @@ from normwise.workflows.predicted_files import (
 from normwise.workflows.prediction_fit import fitting
 from normwise.workflows.prediction_images import numbers_of
 from normwise.workflows.prediction_inputs import refuse_inputs
-from normwise.workflows.prediction_writing import outputs_in, pictures_in, refuse_format
+from normwise.workflows.prediction_writing import (
+    outputs_in,
+    pictures_in,
+    refuse_folders,
+    refuse_format,
+)
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.scenes import images_in, single_image
 
@@ -257,6 +262,7 @@ def _folder(
     model: Any, folder: Path, target: Path, told: Settings, drawn: Path | None
 ) -> list[Path]:
     """Every image of a folder in a file of the same stem; one that fails stops no other."""
+    refuse_folders(target, drawn)
     problems, errors = list[str](), list[NormwiseError]()
     found = images_in(model, folder, problems, (target, drawn))
     predictor = Predictor(model, told)

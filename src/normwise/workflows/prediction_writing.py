@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy.typing as npt
 
 from normwise.errors import RasterError
+from normwise.files import refuse_no_folder
 from normwise.rasters import ImageFiles, RasterInfo, stem_of, suffix_of, write_raster
 from normwise.rasters.cog import write_cog
 from normwise.rasters.writing import write_by_windows
@@ -78,6 +79,20 @@ def outputs_in(
         folder / f"{name}{_suffix_for(files, legend)}": files
         for name, files in sorted(images.items())
     }
+
+
+def refuse_folders(*folders: Path | None) -> None:
+    """Refuses what can be no folders to write to, before the work is done.
+
+    Args:
+        folders: For predictions and pictures; None for nowhere.
+
+    Raises:
+        OutputExistsError: One is a file, or lies in one.
+    """
+    for folder in folders:
+        if folder is not None:
+            refuse_no_folder(folder)
 
 
 def pictures_in(folder: Path | None, outputs: Iterable[Path]) -> dict[Path, Path]:
