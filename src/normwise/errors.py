@@ -10,6 +10,7 @@
     ├── CheckError                a check with impossible settings
     ├── NetworkError              a network that can't be built with these options
     ├── RasterError               an image file that can't be read or written
+    │   └── UnseenImageError      one that a worker doesn't see as the machine that asked for it
     ├── DataError                 a data folder with problems (all of them, in `.problems`)
     ├── RecipeError               a recipe with unknown or impossible settings
     ├── RunError                  a run folder that can't be used or resumed
@@ -106,6 +107,10 @@ class RasterError(NormwiseError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(_short(message)))
+
+
+class UnseenImageError(RasterError):
+    """An image file that a worker doesn't see as the machine that asked for it."""
 
 
 class DataError(NormwiseError):

@@ -5,10 +5,11 @@ import os
 import signal
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from normwise.distributed.shared_files import Seen, refuse_unseen
-from normwise.errors import RunError
+from normwise.errors import DistributionError, RunError
 from tests.dying import die_after_an_epoch, die_once
 
 HALVING = """
@@ -71,6 +72,33 @@ def block_of_a_dying_worker(block):
     done = predict_block(block)
     die_once(Path(block.scene.files[0].path).with_name("died"))
     return done
+
+
+def scene_that_changes(whole):
+    """Predicts an image of a folder; `b` vanishes and `c` grows before, and nobody waits for it."""
+    from normwise.workflows import predict_on_ray
+
+    predict_on_ray.refuse_unseen = partial(refuse_unseen, patience=0.0)
+    path = Path(whole.scene.files[0].path)
+    if path.stem == "b":
+        path.unlink()
+    elif path.stem == "c":
+        path.write_bytes(path.read_bytes() + b" ")
+    return predict_on_ray.predict_whole_scene(whole)
+
+
+def scene_of_a_worker_without_it(whole):
+    """Does as if this machine had no such image."""
+    from normwise.workflows import predict_on_ray
+
+    def unseen(files, patience=0.0):
+        raise DistributionError(f"{next(iter(files)).path}: can't be seen on elsewhere.")
+
+    predict_on_ray.refuse_unseen, before = unseen, predict_on_ray.refuse_unseen
+    try:
+        predict_on_ray._refuse_unseen_image(whole.scene)
+    finally:
+        predict_on_ray.refuse_unseen = before
 
 
 def trial_of_a_dying_worker(order):

@@ -199,6 +199,31 @@ def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):
     assert (tmp_path / "here" / "a.npy").read_bytes() != (tmp_path / "in" / "a.npy").read_bytes()
 
 
+def test_an_image_that_vanishes_or_changes_stops_no_other(tmp_path, monkeypatch):
+    model = network(tmp_path, "none")
+    for name in "abcd":
+        write_raster(tmp_path / "in" / f"{name}.npy", np.ones((16, 16, 2), np.float32))
+    kept = Journal()
+    monkeypatch.setattr(predict_on_ray, "predict_whole_scene", ray_jobs.scene_that_changes)
+    with pytest.raises(DataError, match=r"2 predicted, 2 failed.") as failed:
+        nw.predict(model, tmp_path / "in", tmp_path / "out", on="ray", journal=kept)
+    for line, name in zip(failed.value.problems, "bc", strict=True):
+        assert f"{name}.npy: is gone, or another file than when the work began" in line
+    assert [done.out.name for done in sorted(kept.written, key=lambda one: one.out)] == [
+        "a.npy", "d.npy",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "d.npy"]
+
+
+def test_a_worker_without_the_images_of_a_folder_stops_at_once(tmp_path, monkeypatch):
+    model = network(tmp_path, "none")
+    write_raster(tmp_path / "in" / "a.npy", np.ones((16, 16, 2), np.float32))
+    job = ray_jobs.scene_of_a_worker_without_it
+    monkeypatch.setattr(predict_on_ray, "predict_whole_scene", job)
+    with pytest.raises(DistributionError, match=r"a\.npy: can't be seen on elsewhere"):
+        nw.predict(model, tmp_path / "in", tmp_path / "out", on="ray")
+
+
 def test_what_workers_could_not_see_is_refused(tmp_path):
     model = network(tmp_path, "none")
     image = np.zeros((8, 8, 2), np.float32)

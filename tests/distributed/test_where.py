@@ -8,7 +8,7 @@ import pytest
 
 from normwise.distributed.alike import THREADS, Alike, as_here, become
 from normwise.distributed.ray_connection import _reason, installed, refuse_unreachable
-from normwise.distributed.shared_files import Seen, refuse_unseen, refuse_unwritten, seen
+from normwise.distributed.shared_files import Seen, as_before, refuse_unseen, refuse_unwritten, seen
 from normwise.distributed.where import PROCESSES, RAY, Where, where_of
 from normwise.errors import DistributionError
 
@@ -88,6 +88,10 @@ def test_files_that_a_machine_sees_otherwise_are_named(tmp_path):
         refuse_unseen([Seen(str(tmp_path / "b.npy"))], patience=0.0)
     with pytest.raises(DistributionError, match=r"b\.npy: a worker has written it"):
         refuse_unwritten(tmp_path / "b.npy", patience=0.0)
+    asked = seen([file, tmp_path])
+    assert as_before(asked) and not as_before([Seen(str(tmp_path / "b.npy"))])
+    file.write_bytes(b"123456")
+    assert not as_before(asked)
 
 
 def test_a_worker_becomes_like_who_asks(monkeypatch):

@@ -3,6 +3,7 @@
 import os
 import pickle
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,15 @@ import pytest
 
 import normwise as nw
 from normwise.distributed.alike import Alike
-from normwise.distributed.ray_tasks import Cluster
-from normwise.distributed.shared_files import seen
-from normwise.errors import DataError, NormwiseError, OutputExistsError, PredictionError
+from normwise.distributed.ray_tasks import Cluster, Done
+from normwise.distributed.shared_files import refuse_unseen, seen
+from normwise.errors import (
+    DataError,
+    DistributionError,
+    NormwiseError,
+    OutputExistsError,
+    PredictionError,
+)
 from normwise.inference import tile_size
 from normwise.rasters import write_raster
 from normwise.workflows import forecast as forecasting
@@ -122,6 +129,56 @@ def test_the_tasks_of_a_machine_share_its_memory(model, images, tmp_path, monkey
     for options in ({}, {"on": "ray"}):
         forecast(str(model), images / "a.npy", tmp_path / "o.npy", **options)
     assert planned[3:] == [4_000_000, 1_000_000]
+
+
+class Inside:
+    """A cluster that is this process."""
+
+    room = sharing = 1
+
+    def results(self, function, tasks, *, ordered=False):
+        for task in tasks:
+            try:
+                yield Done(task, function(task.argument))
+            except DistributionError:
+                raise
+            except NormwiseError as error:
+                yield Done(task, error=error)
+
+
+def test_an_image_that_vanishes_before_its_task_stops_no_other(
+    model, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(predict_on_ray, "cluster", lambda *_: nullcontext(Inside()))
+    before = predict_on_ray.tiles_for
+
+    def late(predictor, image, out):
+        found = before(predictor, image, out)
+        if out.stem == "b":
+            (images / "b.npy").unlink()
+        return found
+
+    monkeypatch.setattr(predict_on_ray, "tiles_for", late)
+    with pytest.raises(DataError, match=r"(?s)2 predicted, 1 failed\..*b\.npy: does not exist"):
+        nw.predict(model, images, tmp_path / "out", on="ray")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "c.npy"]
+
+
+def test_an_image_of_many_tiles_that_vanishes_stops_no_other(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_on_ray, "cluster", lambda *_: nullcontext(Inside()))
+    monkeypatch.setattr(predict_on_ray, "refuse_unseen", partial(refuse_unseen, patience=0.0))
+    before = predict_on_ray.predict_block
+
+    def late(block):
+        path = Path(block.scene.files[0].path)
+        if path.stem == "b":
+            path.unlink(missing_ok=True)
+        return before(block)
+
+    monkeypatch.setattr(predict_on_ray, "predict_block", late)
+    with pytest.raises(DataError, match=r"(?s)2 predicted, 1 failed\..*b\.npy: is gone, or anot"):
+        nw.predict(model, images, tmp_path / "out", tile=8, on="ray")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.npy")) == ["a.npy", "c.npy"]
 
 
 def test_an_image_is_never_replaced_by_its_prediction(tmp_path):

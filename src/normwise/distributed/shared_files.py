@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,20 @@ class Seen:
 
 def seen(paths: Iterable[Path]) -> tuple[Seen, ...]:
     """Files and folders, with absolute paths."""
-    return tuple(
-        Seen(str(path.absolute()), path.stat().st_size if path.is_file() else None)
-        for path in paths
-    )
+    return tuple(Seen(str(path.absolute()), _size(path)) for path in paths)
+
+
+def as_before(files: Sequence[Seen]) -> bool:
+    """Whether this machine, which asked, still sees the same files."""
+    try:
+        here = [Path(file.path) for file in files]
+        return all(path.exists() for path in here) and seen(here) == tuple(files)
+    except OSError:
+        return False
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def refuse_unseen(files: Iterable[Seen], patience: float = PATIENCE) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,9 +23,15 @@ import numpy.typing as npt
 
 from normwise.distributed.alike import as_here
 from normwise.distributed.ray_tasks import Cluster, Task, cluster
-from normwise.distributed.shared_files import Seen, refuse_unseen, refuse_unwritten, seen
+from normwise.distributed.shared_files import (
+    Seen,
+    as_before,
+    refuse_unseen,
+    refuse_unwritten,
+    seen,
+)
 from normwise.distributed.where import HERE, Where
-from normwise.errors import DistributionError, NormwiseError
+from normwise.errors import DistributionError, NormwiseError, RasterError, UnseenImageError
 from normwise.memory import keep_freed_memory
 from normwise.rasters import ImageFiles
 from normwise.workflows.decided_engines import Decided, decided_by, deciding, take
@@ -146,7 +152,7 @@ class Remote:
         with closing(self._cluster.results(predict_block, tasks, ordered=True)) as results:
             for done in results:
                 if done.error is not None:
-                    raise done.error
+                    raise _own(done.error, scene)
                 values, infinite = done.value
                 image.infinite.add(infinite)
                 yield from zip(done.task.argument.pieces, values, strict=True)
@@ -173,7 +179,8 @@ class Remote:
         ):
             for done in results:
                 out = Path(done.task.name)
-                ended[out] = done.error
+                scene = done.task.argument.scene
+                ended[out] = None if done.error is None else _own(done.error, scene)
                 if done.error is None:
                     refuse_unwritten(out)
                     if predictor.settings.journal is not None:
@@ -189,22 +196,24 @@ class Remote:
                     continue
                 with one_of_several(files), opened(predictor, files) as (image, _):
                     tiles = tiles_for(predictor, image, out)
-                    if len(tiles) == 1:
-                        deque(deciding(predictor, image, tiles, tiles.pieces()), maxlen=0)
+                    if len(tiles) > 1:
+                        continue
+                    deque(deciding(predictor, image, tiles, tiles.pieces()), maxlen=0)
+                    scene = self._scene(predictor, files, tiles)
             except NormwiseError:
                 continue  # said by who predicts it here
-            if len(tiles) == 1:
-                out.parent.mkdir(parents=True, exist_ok=True)
-                scene = self._scene(predictor, files, tiles)
-                yield Task(str(out), Whole(scene, str(out.absolute())))
+            out.parent.mkdir(parents=True, exist_ok=True)
+            yield Task(str(out), Whole(scene, str(out.absolute())))
 
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
         told = replace(predictor.settings, tile=None, progress=False, remote=None, journal=None)
         engines = decided_by(predictor)
         alike = self._models, told, predictor.fingerprint, engines, self._modules
         asked = pickle.dumps(Asked(*alike))
-        single = isinstance(files, Path)
-        return Scene(asked, seen([files] if isinstance(files, Path) else files), single, tiles.tile)
+        found = seen(files_of(files))
+        if not as_before(found):
+            raise _changed(found)
+        return Scene(asked, found, isinstance(files, Path), tiles.tile)
 
     def _block_size(self, tiles: Tiles) -> int:
         """How many tiles are a task: enough for it to be worth it, few enough for all workers."""
@@ -256,9 +265,12 @@ def predict_whole_scene(whole: Whole) -> Predicted:
 
     Raises:
         PredictionError: It failed in a way nobody foresaw.
+        UnseenImageError: This machine doesn't see the image.
+        DistributionError: It doesn't see the model or the folder, or has others.
     """
     out = Path(whole.out)
-    refuse_unseen((*whole.scene.files, Seen(str(out.parent))))
+    refuse_unseen([Seen(str(out.parent))])
+    _refuse_unseen_image(whole.scene)
     with one_of_several(whole.scene.paths):
         predictor = _told(whole.scene)
         # Whoever asks has looked already: what is there may be replaced, or was written by an
@@ -299,12 +311,37 @@ def _read(scene: Scene) -> tuple[Image, Read]:
         for stack, *_ in _held.values():
             stack.close()
         _held.clear()
-        refuse_unseen(scene.files)
+        _refuse_unseen_image(scene)
         predictor, stack = _told(scene), ExitStack()
         image, _ = stack.enter_context(opened(predictor, scene.paths))
         _held[scene] = stack, image, predictor.reader(image)
     _, image, read = _held[scene]
     return image, read
+
+
+def _refuse_unseen_image(scene: Scene) -> None:
+    try:
+        refuse_unseen(scene.files)
+    except DistributionError as error:
+        raise UnseenImageError(str(error)) from error
+
+
+def _own(error: NormwiseError, scene: Scene) -> NormwiseError:
+    """What stopped an image, on the machine that asked for it.
+
+    Raises:
+        DistributionError: A worker doesn't see the image, which is here as it was: nor will any
+            worker see the others.
+    """
+    if not isinstance(error, UnseenImageError):
+        return error
+    if as_before(scene.files):
+        raise DistributionError(str(error)) from error
+    return _changed(scene.files)
+
+
+def _changed(files: Sequence[Seen]) -> RasterError:
+    return RasterError(f"{files[0].path}: is gone, or another file than when the work began.")
 
 
 def _blocks(scene: Scene, pieces: Iterator[Piece], size: int) -> Iterator[Task]:
