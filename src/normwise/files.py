@@ -168,8 +168,8 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
             in a file.
         NormwiseError: Its folder may not be looked into.
     """
+    refuse_no_folder(path.parent)
     with permitted(path.parent):
-        refuse_no_folder(path.parent)
         if not path.exists():
             return
     if signs is None and path.is_dir():
@@ -190,13 +190,17 @@ def refuse_no_folder(folder: Path) -> None:
 
     Raises:
         OutputExistsError: It is a file, or lies in one; or is a link that leads nowhere.
+        NormwiseError: Its folder may not be looked into.
     """
     for path in (folder, *folder.parents):
-        if path.is_dir():
-            return
-        if path.exists() or path.is_symlink():
-            what = "a file" if path.exists() else "a link that leads nowhere"
-            raise OutputExistsError(f"{path} is {what}, not a folder to write to; name another.")
+        with permitted(path):
+            if path.is_dir():
+                return
+            if path.exists() or path.is_symlink():
+                what = "a file" if path.exists() else "a link that leads nowhere"
+                raise OutputExistsError(
+                    f"{path} is {what}, not a folder to write to; name another."
+                )
 
 
 def _refuse_other_folder(path: Path, signs: Sequence[str]) -> None:
