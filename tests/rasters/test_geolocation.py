@@ -1,4 +1,4 @@
-"""Images without a transform: control points and RPCs are read, and kept by what is made."""
+"""Control points, and RPCs with or without a transform, are read, and kept by what is made."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
-from rasterio.transform import from_origin
+from rasterio.transform import IDENTITY, from_origin
 
 from normwise.rasters import RasterInfo, cog, raster_info, write_raster
 from normwise.rasters.cog import write_cog
@@ -27,20 +27,22 @@ RPCS = RPC(
     samp_num_coeff=[-0.002, 1.0, 0.01, 0.004, *[3e-7] * 16], samp_den_coeff=[1.0, *[4e-6] * 19],
     err_bias=0.5, err_rand=0.25,
 )  # fmt: skip
+ROUGH = {"crs": WGS84, "transform": from_origin(8, 46, 1e-4, 1e-4)}
 TOLD = {
     "points": {"gcps": POINTS, "crs": WGS84},
     "polynomials": {"rpcs": RPCS},
     "both": {"gcps": POINTS, "crs": WGS84, "rpcs": RPCS},
+    "a transform, too": {**ROUGH, "rpcs": RPCS},
 }
+NOWHERE = [], None, None, IDENTITY
 
 
 def place(path):
-    """What a file tells, as rasterio reads it."""
+    """What a file tells, as rasterio reads it: points and their system, RPCs, transform."""
     with rasterio.open(path) as file:
         points, crs = file.gcps
-        assert file.transform.is_identity
         told = [(point.row, point.col, point.x, point.y, point.z) for point in points]
-        return told, crs or None, file.rpcs
+        return told, crs or file.crs, file.rpcs, file.transform
 
 
 @pytest.fixture(params=TOLD)
@@ -49,7 +51,7 @@ def scene(request, tmp_path):
     path = tmp_path / "scene.tif"
     with rasterio.open(path, "w", driver="GTiff", **size, **TOLD[request.param]) as file:
         file.write(np.ones((1, *SIZE), np.uint8))
-    assert any(place(path))
+    assert place(path) != NOWHERE
     return path
 
 
@@ -73,7 +75,9 @@ def test_another_size_has_another_place(scene, tmp_path):
     write_raster(tmp_path / "plain.tif", pixels, like)
     write_cog(tmp_path / "cog.tif", lambda *area: pixels[area], pixels.shape, np.uint8, like)
     for name in ("plain.tif", "cog.tif"):
-        assert place(tmp_path / name) == ([], None, None)
+        found = place(tmp_path / name)
+        # A transform tells where the first pixel lies, and how large it is.
+        assert found == (NOWHERE if like.transform is None else ([], WGS84, None, like.transform))
 
 
 def test_a_stack_lies_where_its_volume_lies(scene, tmp_path):
@@ -84,7 +88,8 @@ def test_a_stack_lies_where_its_volume_lies(scene, tmp_path):
     for page in (out, f"GTIFF_DIR:6:{out}"):
         assert place(page) == place(scene)
     write_raster(out, np.ones((2, *SIZE, 2), np.uint8), like, overwrite=True)
-    assert place(out) == ([], None, None)
+    # A transform tells where the first pixel lies, and how large it is.
+    assert place(out) == (NOWHERE if like.transform is None else ([], WGS84, None, like.transform))
 
 
 def test_a_stack_keeps_coordinate_system_and_transform(tmp_path):

@@ -51,8 +51,8 @@ def write_cog(
         read: Gives the pixels.
         shape: Rows, columns, channels.
         dtype: Of the pixels.
-        like: The image whose place it takes: coordinate system, transform, or if it has the same
-            size what it tells in the place of a transform.
+        like: The image whose place it takes: coordinate system, transform, and if it has the same
+            size its ground control points and RPCs.
         nodata: The value that marks missing pixels.
         overwrite: Whether an existing file may be replaced.
         bands: One name for each channel, or none; of a single channel of class ids (uint8) what

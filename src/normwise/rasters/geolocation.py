@@ -1,4 +1,4 @@
-"""Where an image lies that no affine map places: ground control points, rational polynomials."""
+"""Where an image lies: by its transform, by ground control points in its place, and by RPCs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,10 @@ from normwise.rasters.info import RasterInfo
 
 @dataclass(frozen=True)
 class Geolocation:
-    """What leads from the pixels of an image to places on Earth where there is no transform.
+    """What leads from the pixels of an image to places on Earth beside a transform, or without one.
 
     Attributes:
-        points: Of each ground control point its row, column, x, y and z.
+        points: Of each ground control point its row, column, x, y and z; none beside a transform.
         crs: The coordinate system of the points (a `rasterio.crs.CRS`), or None.
         rpcs: Rational polynomial coefficients (a `rasterio.rpc.RPC`), or None.
     """
@@ -32,15 +32,27 @@ class Geolocation:
             file.rpcs = self.rpcs
 
 
-def geolocation_of(dataset: Any) -> Geolocation | None:
-    """What a file tells in the place of a transform; None where it has one, or tells nothing.
+def place_of(dataset: Any) -> dict[str, Any]:
+    """What a file tells of its place, as the `crs`, `transform` and `geolocation` of its info.
+
+    Rational polynomials may stand beside a transform, as in scenes that are placed roughly by it.
+    Control points count where there is no transform.
 
     Args:
         dataset: An open rasterio dataset.
     """
-    if not dataset.transform.is_identity:
-        return None
-    points, crs = dataset.gcps
+    affine = not dataset.transform.is_identity
+    geolocation = _geolocation_of(dataset, affine)
+    placed = affine or (dataset.crs is not None and geolocation is None)
+    return {
+        "crs": dataset.crs,
+        "transform": dataset.transform if placed else None,
+        "geolocation": geolocation,
+    }
+
+
+def _geolocation_of(dataset: Any, affine: bool) -> Geolocation | None:
+    points, crs = ([], None) if affine else dataset.gcps
     if not points and dataset.rpcs is None:
         return None
     told = tuple((point.row, point.col, point.x, point.y, point.z) for point in points)

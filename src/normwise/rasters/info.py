@@ -25,7 +25,8 @@ class RasterInfo:
         nodata: The value that marks pixels without a measurement, NaN included, or None.
         crs: The coordinate reference system (a `rasterio.crs.CRS`), or None.
         transform: The affine map from pixels to coordinates, or None.
-        geolocation: What leads to coordinates in its place (a `Geolocation`), or None.
+        geolocation: What leads to coordinates in its place, or beside it (a `Geolocation`), or
+            None.
         band_names: One name for each channel, or empty if the file names none. A palette image
             has the single name `palette-index`.
         depth: Slices of a volume; None for an image.

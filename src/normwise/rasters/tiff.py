@@ -20,7 +20,7 @@ from normwise.rasters.gdal_mask import (
     own_nodata,
     without_masked,
 )
-from normwise.rasters.geolocation import geolocation_of
+from normwise.rasters.geolocation import place_of
 from normwise.rasters.imagej import open_imagej
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo, numeric_dtype
 from normwise.rasters.nodata import common, without_marked
@@ -210,8 +210,6 @@ def _reads_windows(page: Any, block: tuple[int, ...]) -> bool:
 
 
 def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
-    geolocation = geolocation_of(dataset)
-    placed = dataset.crs is not None or not dataset.transform.is_identity
     dtype = numeric_dtype(path, np.result_type(*map(_numpy_type, dataset.dtypes)))
     own = own_nodata(dataset)
     masked, nodata = bool(own) or has_mask(dataset), None if own else common(dataset.nodatavals)
@@ -222,12 +220,10 @@ def _info(path: Path, dataset: Any, channels: int) -> RasterInfo:
         channels=channels,
         dtype=masked_dtype(dtype) if masked else dtype,
         nodata=float("nan") if masked and nodata is None else nodata,
-        crs=dataset.crs,
-        transform=dataset.transform if placed and geolocation is None else None,
         band_names=_band_names(dataset, channels),
         masked=masked,
-        geolocation=geolocation,
         alpha=_alpha(dataset) if channels == dataset.count else None,
+        **place_of(dataset),
     )
 
 

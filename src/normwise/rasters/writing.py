@@ -39,7 +39,7 @@ def write_raster(
             `.zarr`: a folder, with named axes.
         array: Pixels of shape `(rows, columns)` or `(rows, columns, channels)`, of a volume
             `(slices, rows, columns, channels)`.
-        like: The image or volume whose coordinate system and transform the TIFF takes, or if it
+        like: The image or volume whose coordinate system and transform the TIFF takes, and if it
             has the same size its ground control points and RPCs, or the volume whose affine and
             units the NIfTI file takes.
         nodata: The value that marks missing pixels; only a TIFF can say so.
