@@ -82,8 +82,9 @@ def test_an_image_is_never_its_own_picture_or_prediction(run, image, idle, way):
 
 def test_every_file_of_an_image_counts(run, image, tmp_path):
     write_raster(tmp_path / "b.png", np.zeros((8, 8, 1), np.uint8))
-    vrt, mask = tmp_path / "a.vrt", tmp_path / "scene.png.msk"
+    vrt, mask, world = tmp_path / "a.vrt", tmp_path / "scene.png.msk", tmp_path / "scene.pgw"
     mask.write_bytes(b"")
+    world.write_text("1\n0\n0\n-1\n0\n0\n")
     vrt.write_text('<SourceFilename relativeToVRT="1">b.png</SourceFilename>')
     (tmp_path / "mask.tif").symlink_to(mask)
     bands = (image, tmp_path / "b.png")
@@ -94,6 +95,7 @@ def test_every_file_of_an_image_counts(run, image, tmp_path):
         ([vrt], bands[1], r"is read with the image a\.vrt"),
         ([mosaic], bands[1], r"is read with the image of-others\.vrt"),
         ([bands], tmp_path / "mask.tif", r"is read with the image scene\.png, under another name"),
+        ([image], world, r"is read with the image scene\.png"),
     ):
         with pytest.raises(RasterError, match=told):
             refuse_inputs(run, images, [output])

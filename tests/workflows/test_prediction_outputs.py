@@ -175,6 +175,19 @@ def test_class_maps_of_a_folder_keep_the_kind_and_tell_the_classes(run, images, 
     assert raster_info(values[0]).band_names == ("land", "water", "ice")
 
 
+@pytest.mark.parametrize("tile", [None, 16])
+def test_the_place_of_a_picture_is_that_of_its_prediction(run, tmp_path, tile):
+    pixels = np.random.default_rng(6).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jgw").write_text("10\n0\n0\n-10\n500005\n4999995\n")
+    told = "<PAMDataset><SRS>EPSG:32632</SRS></PAMDataset>"
+    (tmp_path / "a.jpg.aux.xml").write_text(told)
+    out = nw.predict(run, tmp_path / "a.jpg", tmp_path / "out.tif", tile=tile)
+    with rasterio.open(out) as file:
+        assert file.crs.to_epsg() == 32632
+        assert file.transform.to_gdal() == (500000, 10, 0, 5000000, 0, -10)
+
+
 def test_a_model_without_a_run_has_classes_all_the_same(run, images, tmp_path):
     out = nw.predict(
         keras.models.load_model(run / "model.keras"), images[0] / "a.png", tmp_path / "o.tif",

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 from normwise.rasters.raster import ImageFiles
 from normwise.rasters.reading import suffix_of
+from normwise.rasters.side_files import files_beside
 from normwise.rasters.vrt import sources_of
-
-_SIDE_FILES: Final = (".msk", ".aux.xml")
-"""Beside an image GDAL looks for its mask and its nodata value in files with these endings."""
 
 
 def all_files(path: ImageFiles) -> Iterator[Path]:
@@ -26,8 +23,7 @@ def all_files(path: ImageFiles) -> Iterator[Path]:
     """
     for file in _made_of([path] if isinstance(path, Path) else list(path)):
         yield file
-        beside = (file.with_name(file.name + ending) for ending in _SIDE_FILES)
-        yield from (other for other in beside if other.is_file())
+        yield from files_beside(file)
 
 
 def _made_of(files: list[Path]) -> list[Path]:

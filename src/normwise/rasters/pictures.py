@@ -1,9 +1,10 @@
-"""PNG and JPEG: the values that stand in the file, decoded as a whole."""
+"""PNG and JPEG: the values that stand in the file, decoded as a whole, and their place."""
 
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, check_dimensions
 from normwise.rasters.info import PALETTE_INDEX, RasterInfo
 from normwise.rasters.raster import Pixels, Raster, WholeRaster
+from normwise.rasters.side_files import places_beside
 from normwise.rasters.tiff import open_with_gdal
 
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
@@ -80,7 +82,7 @@ def open_png(path: Path, dimensions: Dimensions | None = None) -> Raster:
         return WidePicture(open_with_gdal(path, "PNG"))
     # Pillow stretches grey of 2 and 4 bits to 0..255; class ids must come back as written.
     scale = {2: 85, 4: 17}.get(depth, 1) if colour == _GREY else 1
-    return PictureRaster(_info(path), scale, sums=True)
+    return PictureRaster(_placed(_info(path), "PNG"), scale, sums=True)
 
 
 def open_jpeg(path: Path, dimensions: Dimensions | None = None) -> Raster:
@@ -97,7 +99,7 @@ def open_jpeg(path: Path, dimensions: Dimensions | None = None) -> Raster:
         RasterError: If it is no JPEG, or is truncated.
     """
     check_dimensions(path, 2, dimensions)
-    return PictureRaster(_info(path))
+    return PictureRaster(_placed(_info(path), "JPEG"))
 
 
 def _png_header(path: Path) -> tuple[int, int]:
@@ -153,6 +155,15 @@ def _info(path: Path) -> RasterInfo:
             band_names=(PALETTE_INDEX,) if picture.mode == "P" else (),
             alpha=_CHANNELS[picture.mode] - 1 if picture.mode in ("LA", "RGBA") else None,
         )
+
+
+def _placed(info: RasterInfo, driver: str) -> RasterInfo:
+    """With the place that files beside the picture tell; GDAL, which reads them, loads slowly."""
+    if not any(places_beside(info.path)):
+        return info
+    with open_with_gdal(info.path, driver) as raster:
+        told = raster.info
+    return replace(info, crs=told.crs, transform=told.transform, geolocation=told.geolocation)
 
 
 @contextmanager
