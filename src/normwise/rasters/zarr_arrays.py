@@ -10,12 +10,14 @@ import numpy as np
 
 from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, axes_of_shape, check_dimensions, sizes_of
+from normwise.rasters.cf import FILL, Packing, packing_of
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, Window
 
 _IMAGE = "image"
 METADATA = ("zarr.json", ".zarray", ".zgroup")
 """Files of which a Zarr folder has one."""
+_DIMENSIONS = "_ARRAY_DIMENSIONS"
 _LETTERS = {
     "z": "Z", "slice": "Z", "slices": "Z", "depth": "Z",
     "y": "Y", "row": "Y", "rows": "Y", "lat": "Y", "latitude": "Y", "height": "Y",
@@ -33,14 +35,22 @@ _CODECS = frozenset(
 
 
 class ZarrRaster(Raster):
-    """An array of a Zarr folder."""
+    """An array of a Zarr folder.
 
-    def __init__(self, info: RasterInfo, array: Any, axes: str) -> None:
+    Args:
+        info: What it holds.
+        array: The array.
+        axes: One letter an axis.
+        packing: What its numbers mean.
+    """
+
+    def __init__(self, info: RasterInfo, array: Any, axes: str, packing: Packing) -> None:
         chunks = dict(zip(axes, _chunks(array), strict=True))
         order = "YX" if info.depth is None else "ZYX"
         super().__init__(info, tuple(chunks[axis] for axis in order))
         self._array = array
         self._axes = axes
+        self._packing = packing
         self._order = f"{order}C"
 
     def close(self) -> None:
@@ -56,7 +66,7 @@ class ZarrRaster(Raster):
             read, kept = read[..., None], [*kept, "C"]
         pixels = read.transpose([kept.index(axis) for axis in self._order])
         chosen = pixels[..., [channel - low for channel in channels]]
-        return np.ascontiguousarray(chosen, dtype=self.info.dtype)
+        return self._packing.measured(np.ascontiguousarray(chosen))
 
 
 def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
@@ -67,7 +77,7 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
         dimensions: 3 for a volume, 2 for an image; None: names of axes tell, else four axes.
 
     Returns:
-        An open raster.
+        An open raster of the values that `scale_factor` and `add_offset` give.
 
     Raises:
         RasterError: If it is no Zarr, its metadata or chunks are damaged, its group has several
@@ -85,7 +95,8 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
         array = found if isinstance(found, zarr.Array) else _member(path, found, multiscale)
         _refuse_codecs(path, array)
         axes = _axes(path, array, multiscale, dimensions)
-        return ZarrRaster(_info(path, array, axes), array, axes)
+        packing = packing_of(path, _attributes(array), numeric_dtype(path, array.dtype))
+        return ZarrRaster(_info(path, array, axes, packing), array, axes, packing)
 
 
 def _multiscale(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -162,11 +173,22 @@ def _axes(path: Path, array: Any, multiscale: dict[str, Any], dimensions: Dimens
 
 def _names(array: Any) -> list[str]:
     told = getattr(array.metadata, "dimension_names", None)
-    names = told or array.attrs.get("_ARRAY_DIMENSIONS") or ()
+    names = told or array.attrs.get(_DIMENSIONS) or ()
     return [str(name) for name in names] if all(names) else []
 
 
-def _info(path: Path, array: Any, axes: str) -> RasterInfo:
+def _attributes(array: Any) -> dict[str, Any]:
+    """The attributes of an array, with the `_FillValue` that is kept elsewhere.
+
+    In Zarr of version 2 xarray and GDAL make it the fill value. That is 0 where nobody chose it.
+    """
+    attributes = dict(array.attrs)
+    if array.metadata.zarr_format == 2 and _DIMENSIONS in attributes and array.fill_value:
+        attributes.setdefault(FILL, array.fill_value.item())
+    return attributes
+
+
+def _info(path: Path, array: Any, axes: str, packing: Packing) -> RasterInfo:
     if 0 in array.shape:
         raise RasterError(f"{path}: an array of shape {array.shape} is no image.")
     kept = [(axis, size) for axis, size in zip(axes, array.shape, strict=True) if axis != "1"]
@@ -178,8 +200,10 @@ def _info(path: Path, array: Any, axes: str) -> RasterInfo:
         height=height,
         width=width,
         channels=channels,
-        dtype=numeric_dtype(path, array.dtype),
+        dtype=packing.dtype,
+        nodata=packing.nodata,
         depth=depth,
+        masked=packing.masked,
     )
 
 
