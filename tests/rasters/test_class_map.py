@@ -43,7 +43,7 @@ def test_a_png_has_ids_for_programs_and_colours_for_eyes(tmp_path, ids):
         asked.append(rows)
         return ids[rows, columns]
 
-    assert write_by_windows(path, read, ids.shape, np.uint8, classes=CLASSES)
+    assert write_by_windows(path, read, ids.shape, np.uint8, bands=CLASSES)
     np.testing.assert_array_equal(read_raster(path), ids)
     with Image.open(path) as picture:
         shown = np.asarray(picture.convert("RGBA"))
@@ -52,7 +52,7 @@ def test_a_png_has_ids_for_programs_and_colours_for_eyes(tmp_path, ids):
     assert (shown[:50, :60, 3] == 0).all() and (shown[60:, :, 3] == 255).all()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
     with pytest.raises(OutputExistsError):
-        write_by_windows(path, read, ids.shape, np.uint8, classes=CLASSES)
+        write_by_windows(path, read, ids.shape, np.uint8, bands=CLASSES)
 
 
 def test_a_large_png_is_written_strip_by_strip(tmp_path):
@@ -62,7 +62,7 @@ def test_a_large_png_is_written_strip_by_strip(tmp_path):
         asked.append(rows.stop - rows.start)
         return np.broadcast_to(np.uint8(1), (asked[-1], columns.stop, 1))
 
-    write_by_windows(tmp_path / "a.png", read, (3, 2**22, 1), np.uint8, classes=CLASSES)
+    write_by_windows(tmp_path / "a.png", read, (3, 2**22, 1), np.uint8, bands=CLASSES)
     assert asked == [1, 1, 1]
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (2**22, 3)
@@ -81,7 +81,7 @@ def test_a_zarr_is_written_chunk_by_chunk(tmp_path, shape):
 
     path = tmp_path / "a.zarr"
     names = ("mean", "std")[: shape[-1]]
-    assert write_by_windows(path, read, shape, np.float32, band_names=names)
+    assert write_by_windows(path, read, shape, np.float32, bands=names)
     np.testing.assert_array_equal(read_raster(path), pixels)
     assert max(largest) < pixels.size and sum(largest) == pixels.size
     assert zarr.open(path, mode="r").attrs["bands"] == list(names)
@@ -98,5 +98,5 @@ def test_what_fails_leaves_nothing(tmp_path):
 
     for name in ("a.png", "a.zarr"):
         with pytest.raises(RasterError, match="no room"):
-            write_by_windows(tmp_path / name, read, (4, 4, 1), np.uint8, classes=CLASSES)
+            write_by_windows(tmp_path / name, read, (4, 4, 1), np.uint8, bands=CLASSES)
     assert list(tmp_path.iterdir()) == []

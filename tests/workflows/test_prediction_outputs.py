@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import rasterio
+import zarr
 from PIL import Image
 
 import normwise as nw
@@ -170,7 +171,11 @@ def test_class_maps_of_a_folder_keep_the_kind_and_tell_the_classes(run, images, 
     with rasterio.open(tmp_path / "d.tif") as file:
         assert file.tags(1)["CLASS_1"] == "water" and file.descriptions == ("class",)
         assert file.colormap(1)[2][:3] == (0x70, 0x80, 0x90)
+    told = zarr.open_array(tmp_path / "c.zarr", mode="r").attrs
+    assert told["classes"] == ["land", "water", "ice"] and told["flag_values"] == [0, 1, 2]
+    assert told["flag_colors"] == "#102030 #405060 #708090" and told["_FillValue"] == 255
     values = nw.predict(run, folder, tmp_path / "values")
+    assert np.isnan(raster_info(tmp_path / "values" / "c.zarr").nodata)
     assert [path.name for path in values] == ["a.tif", "b.npy", "c.zarr", "d.tif"]
     assert raster_info(values[0]).band_names == ("land", "water", "ice")
 

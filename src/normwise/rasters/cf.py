@@ -1,6 +1,7 @@
 """What the numbers in an array mean by the attributes of the CF conventions.
 
-See CF 1.11, 2.5.1 (missing data) and 8.1 (packed data), and the NetCDF Users Guide for `_Unsigned`.
+See CF 1.11, 2.5.1 (missing data), 3.5 (flags) and 8.1 (packed data), and the NetCDF Users Guide for
+`_Unsigned`.
 Zarr's own fill value is what stands in chunks that nobody wrote, and says nothing of others.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from normwise.errors import RasterError
+from normwise.rasters.class_map import Classes
 from normwise.rasters.gdal_mask import masked_dtype
 from normwise.rasters.nodata import marked
 from normwise.rasters.raster import Pixels
@@ -116,6 +118,39 @@ def packing_of(path: Path, attributes: Mapping[str, Any], stored: np.dtype[Any])
     scale = _factor(path, attributes, "scale_factor", 1.0)
     offset = _factor(path, attributes, "add_offset", 0.0)
     return Packing(stored, tuple(missing.values()), scale, offset)
+
+
+def encoded_fill(nodata: float, dtype: np.dtype[Any]) -> int | str:
+    """A value that marks missing pixels, as xarray keeps `_FillValue` in Zarr of version 3.
+
+    Args:
+        nodata: The value.
+        dtype: Of the pixels.
+
+    Returns:
+        A whole number, or for floats, since JSON has no NaN, the text of their eight bytes.
+
+    Raises:
+        ValueError: It is no number of that type.
+        OverflowError: Likewise.
+    """
+    if dtype.kind != "f":
+        return int(dtype.type(int(nodata)))
+    return base64.standard_b64encode(struct.pack("<d", nodata)).decode("ascii")
+
+
+def flags_of(classes: Classes) -> dict[str, Any]:
+    """Class ids as the flags of CF; its words have no spaces, so `classes` are the names, too.
+
+    Args:
+        classes: What the ids mean.
+    """
+    return {
+        "flag_values": list(range(len(classes.names))),
+        "flag_meanings": " ".join("_".join(name.split()) for name in classes.names),
+        "flag_colors": " ".join(f"#{bytes(colour).hex()}" for colour in classes.colours),
+        "classes": list(classes.names),
+    }
 
 
 def _factor(path: Path, attributes: Mapping[str, Any], name: str, default: float) -> float:

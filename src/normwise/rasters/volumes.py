@@ -1,9 +1,7 @@
-"""Writing volumes: NIfTI, Zarr and TIFF stacks."""
+"""Writing volumes: NIfTI and TIFF stacks."""
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from normwise.rasters.place_tags import place_tags
 from normwise.rasters.raster import Pixels
 
 _NIFTI_2_BYTES = 540
-_CHUNK = 64
 _ROWS = 64
 # Below this a classic TIFF can't overflow, however badly it compresses.
 _CLASSIC_TIFF_BYTES = 3 * 2**30
@@ -50,50 +47,6 @@ def write_nifti(path: Path, pixels: Pixels, like: RasterInfo | None, packed: boo
     content = image.to_bytes()
     # Without the time, so that the same volume is the same file.
     path.write_bytes(gzip.compress(content, 6, mtime=0) if packed else content)
-
-
-def write_zarr(
-    path: Path,
-    read: Callable[..., Pixels],
-    shape: tuple[int, ...],
-    dtype: Any,
-    like: RasterInfo | None,
-    band_names: Sequence[str] = (),
-) -> None:
-    """Writes an array whose axes have names, chunk row by chunk row, so that memory is bounded.
-
-    Args:
-        path: The folder, which must not exist.
-        read: Gives slices, rows and columns, or rows and columns.
-        shape: `(slices, rows, columns, channels)`, or without slices.
-        dtype: Of the pixels.
-        like: If that is a Zarr of version 2, so is this.
-        band_names: One name for each channel, or none; they are the attribute `bands`.
-    """
-    import zarr  # noqa: PLC0415
-
-    axes = ["z", "y", "x", "c"][4 - len(shape) :]
-    longest = _CHUNK if len(shape) == 4 else 4 * _CHUNK
-    *sides, channels = shape
-    second = like is not None and any(
-        (like.path / name).is_file() for name in (".zarray", ".zgroup")
-    )
-    named = {"bands": list(band_names)} if band_names else {}
-    array = zarr.create_array(
-        path,
-        shape=shape,
-        chunks=(*(min(longest, side) for side in sides), channels),
-        dtype=np.dtype(dtype),
-        zarr_format=2 if second else 3,
-        dimension_names=None if second else axes,
-        attributes={**({"_ARRAY_DIMENSIONS": axes} if second else {}), **named},
-        fill_value=0,
-    )
-    starts = (range(0, side, longest) for side in sides[:-1])
-    for corner in product(*starts):
-        spans = zip(corner, sides[:-1], strict=True)
-        area = tuple(slice(at, min(at + longest, side)) for at, side in spans)
-        array[area] = read(*area, slice(0, sides[-1]))
 
 
 def write_tiff_stack(

@@ -15,7 +15,8 @@ from normwise.rasters.outputs import whole_image
 from normwise.rasters.raster import Pixels
 from normwise.rasters.reading import FOLDER_SUFFIX, suffix_of
 from normwise.rasters.tiff import gdal, open_tiff, quiet
-from normwise.rasters.volumes import write_nifti, write_tiff_stack, write_zarr
+from normwise.rasters.volumes import write_nifti, write_tiff_stack
+from normwise.rasters.zarr_writing import write_zarr
 
 # Below this a classic TIFF can't overflow, however badly it compresses.
 _CLASSIC_TIFF_BYTES = 3 * 2**30
@@ -42,7 +43,7 @@ def write_raster(
         like: The image or volume whose coordinate system and transform the TIFF takes, and if it
             has the same size its ground control points and RPCs, or the volume whose affine and
             units the NIfTI file takes.
-        nodata: The value that marks missing pixels; only a TIFF can say so.
+        nodata: The value that marks missing pixels; only a TIFF or Zarr can say so.
         overwrite: Whether an existing file may be replaced.
         band_names: One name for each channel, or none; only a TIFF or Zarr can hold them.
 
@@ -66,9 +67,9 @@ def write_by_windows(
     shape: tuple[int, ...],
     dtype: Any,
     like: RasterInfo | None = None,
+    nodata: float | None = None,
     overwrite: bool = False,
-    band_names: Sequence[str] = (),
-    classes: Classes | None = None,
+    bands: Sequence[str] | Classes = (),
 ) -> bool:
     """Writes an image that is too large for memory, if its format can be written piece by piece.
 
@@ -80,9 +81,9 @@ def write_by_windows(
         shape: `(rows, columns, channels)`, of a volume `(slices, rows, columns, channels)`.
         dtype: Of the pixels.
         like: As for `write_raster`.
+        nodata: The value that marks missing pixels; in a PNG that of the classes does.
         overwrite: Whether an existing file may be replaced.
-        band_names: As for `write_raster`.
-        classes: What the class ids of a PNG mean.
+        bands: One name for each channel, or none; of a single channel of class ids what they mean.
 
     Returns:
         Whether it was written.
@@ -94,11 +95,13 @@ def write_by_windows(
     suffix = suffix_of(path)
     if suffix == FOLDER_SUFFIX:
         _write(
-            path, lambda folder: write_zarr(folder, read, shape, dtype, like, band_names), overwrite
+            path,
+            lambda folder: write_zarr(folder, read, shape, dtype, like, nodata, bands),
+            overwrite,
         )
         return True
-    if suffix == ".png" and classes is not None and len(shape) == 3 and shape[-1] == 1:
-        size = (shape[0], shape[1])
+    if suffix == ".png" and isinstance(bands, Classes) and len(shape) == 3 and shape[-1] == 1:
+        size, classes = (shape[0], shape[1]), bands
         _write(path, lambda file: write_class_png(file, read, size, classes), overwrite)
         return True
     return False
@@ -180,8 +183,9 @@ def _writer(
     if suffix in (".nii", ".nii.gz"):
         return lambda temporary: write_nifti(temporary, pixels, like, suffix == ".nii.gz")
     if suffix == FOLDER_SUFFIX:
+        shape, dtype = pixels.shape, pixels.dtype
         return lambda temporary: write_zarr(
-            temporary, lambda *area: pixels[area], pixels.shape, pixels.dtype, like, band_names
+            temporary, lambda *area: pixels[area], shape, dtype, like, nodata, band_names
         )
     if suffix in (".tif", ".tiff"):
         return lambda temporary: _write_tiff(temporary, pixels, like, nodata, band_names)

@@ -17,7 +17,8 @@ from normwise.rasters.raster import Pixels, Raster, Window
 _IMAGE = "image"
 METADATA = ("zarr.json", ".zarray", ".zgroup")
 """Files of which a Zarr folder has one."""
-_DIMENSIONS = "_ARRAY_DIMENSIONS"
+DIMENSIONS = "_ARRAY_DIMENSIONS"
+"""The attribute in which Zarr of version 2 keeps the names of axes."""
 _LETTERS = {
     "z": "Z", "slice": "Z", "slices": "Z", "depth": "Z",
     "y": "Y", "row": "Y", "rows": "Y", "lat": "Y", "latitude": "Y", "height": "Y",
@@ -173,7 +174,7 @@ def _axes(path: Path, array: Any, multiscale: dict[str, Any], dimensions: Dimens
 
 def _names(array: Any) -> list[str]:
     told = getattr(array.metadata, "dimension_names", None)
-    names = told or array.attrs.get(_DIMENSIONS) or ()
+    names = told or array.attrs.get(DIMENSIONS) or ()
     return [str(name) for name in names] if all(names) else []
 
 
@@ -183,7 +184,7 @@ def _attributes(array: Any) -> dict[str, Any]:
     In Zarr of version 2 xarray and GDAL make it the fill value. That is 0 where nobody chose it.
     """
     attributes = dict(array.attrs)
-    if array.metadata.zarr_format == 2 and _DIMENSIONS in attributes and array.fill_value:
+    if array.metadata.zarr_format == 2 and DIMENSIONS in attributes and array.fill_value:
         attributes.setdefault(FILL, array.fill_value.item())
     return attributes
 

@@ -48,18 +48,14 @@ def write_prediction(
         RasterError: The disk is full, or the format can't hold it.
         OutputExistsError: It exists.
     """
-    suffix = suffix_of(out)
+    suffix, bands = suffix_of(out), made.legend or made.names
     if suffix in TIFF and len(shape) == 3:
         rows, columns, channels = shape
         write_cog(
-            out, read, (rows, columns, channels), made.dtype, like, made.nodata, overwrite,
-            made.legend or made.names,
-        )  # fmt: skip
+            out, read, (rows, columns, channels), made.dtype, like, made.nodata, overwrite, bands
+        )
         return
-    windows = write_by_windows(
-        out, read, shape, made.dtype, like, overwrite, made.names, made.legend
-    )
-    if not windows:
+    if not write_by_windows(out, read, shape, made.dtype, like, made.nodata, overwrite, bands):
         nodata = made.nodata if suffix in TIFF else None
         write_raster(out, read(), like, nodata, overwrite)
 
