@@ -1,6 +1,7 @@
 """What is predicted and how it is written: several outputs, deviations, class maps, formats."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -191,6 +192,21 @@ def test_the_place_of_a_picture_is_that_of_its_prediction(run, tmp_path, tile):
     with rasterio.open(out) as file:
         assert file.crs.to_epsg() == 32632
         assert file.transform.to_gdal() == (500000, 10, 0, 5000000, 0, -10)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_a_place_goes_through_a_zarr(run, images, tmp_path, tile):
+    crs, transform = rasterio.CRS.from_epsg(32632), rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+    like = replace(raster_info(images[0] / "d.tif"), crs=crs, transform=transform)
+    write_raster(tmp_path / "a.tif", read_raster(images[0] / "d.tif"), like)
+    nw.predict(run, tmp_path / "a.tif", tmp_path / "b.zarr", tile=tile)
+    nw.predict(run, tmp_path / "b.zarr", tmp_path / "c.tif", tile=tile)
+    with rasterio.open(tmp_path / "c.tif") as file:
+        assert (file.crs, file.transform) == (crs, transform)
+        found = np.moveaxis(file.read(), 0, -1)
+    np.testing.assert_allclose(
+        found, nw.predict(run, nw.predict(run, tmp_path / "a.tif")), rtol=1e-5, atol=0
+    )
 
 
 def test_a_model_without_a_run_has_classes_all_the_same(run, images, tmp_path):

@@ -1,8 +1,8 @@
 """Zarr (versions 2 and 3): a folder of chunks, read by windows."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from normwise.rasters.axes import Dimensions, axes_of_shape, check_dimensions, s
 from normwise.rasters.cf import FILL, Packing, packing_of
 from normwise.rasters.info import RasterInfo, numeric_dtype
 from normwise.rasters.raster import Pixels, Raster, Window
+from normwise.rasters.zarr_codecs import refuse_codecs
+from normwise.rasters.zarr_place import place_in
 
-_IMAGE = "image"
+IMAGE = "image"
+"""The name of the array that is read of several."""
 METADATA = ("zarr.json", ".zarray", ".zgroup")
 """Files of which a Zarr folder has one."""
 DIMENSIONS = "_ARRAY_DIMENSIONS"
@@ -25,14 +28,6 @@ _LETTERS = {
     "x": "X", "column": "X", "columns": "X", "lon": "X", "longitude": "X", "width": "X",
     "c": "C", "channel": "C", "channels": "C", "band": "C", "bands": "C",
 }  # fmt: skip
-# A codec of a file from a stranger may do anything: that of numcodecs named pickle runs code.
-_CODECS = frozenset(
-    {
-        "bytes", "transpose", "sharding_indexed", "gzip", "zstd", "blosc", "crc32c", "zlib", "lz4",
-        "bz2", "lzma", "delta", "shuffle", "fixedscaleoffset", "bitround", "quantize", "astype",
-        "crc32", "adler32", "fletcher32", "packbits",
-    }
-)  # fmt: skip
 
 
 class ZarrRaster(Raster):
@@ -71,7 +66,7 @@ class ZarrRaster(Raster):
 
 
 def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
-    """Opens an array, or of a group the array `image` or its only one.
+    """Opens an array, or of a group the array `image` or the only one that isn't a coordinate.
 
     Args:
         path: An existing folder; of an OME-Zarr image its first, largest level is read.
@@ -93,11 +88,16 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
     with _reported(path):
         found: Any = zarr.open(path, mode="r")
         multiscale = _multiscale(dict(found.attrs))
-        array = found if isinstance(found, zarr.Array) else _member(path, found, multiscale)
-        _refuse_codecs(path, array)
+        alone = isinstance(found, zarr.Array)
+        members = {} if alone else dict(found.arrays())
+        array = found if alone else _member(path, found, members, multiscale)
+        refuse_codecs(path, array)
         axes = _axes(path, array, multiscale, dimensions)
         packing = packing_of(path, _attributes(array), numeric_dtype(path, array.dtype))
-        return ZarrRaster(_info(path, array, axes, packing), array, axes, packing)
+        named = dict(zip(axes, zip(_names(array), array.shape, strict=False), strict=False))
+        place = place_in(path, array, members, named)
+        info: Any = replace(_info(path, array, axes, packing), **place)
+        return ZarrRaster(info, array, axes, packing)
 
 
 def _multiscale(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -106,45 +106,21 @@ def _multiscale(attributes: dict[str, Any]) -> dict[str, Any]:
     return dict(scales[0]) if scales else {}
 
 
-def _member(path: Path, group: Any, multiscale: dict[str, Any]) -> Any:
+def _member(path: Path, group: Any, members: Mapping[str, Any], multiscale: dict[str, Any]) -> Any:
     import zarr  # noqa: PLC0415
 
     if multiscale:
         member = group[multiscale["datasets"][0]["path"]]
         if isinstance(member, zarr.Array):
             return member
-    arrays = dict(group.arrays())
-    if _IMAGE in arrays or len(arrays) == 1:
-        return arrays[_IMAGE] if _IMAGE in arrays else next(iter(arrays.values()))
-    names = ", ".join(sorted(arrays)) or "no array"
+    if IMAGE in members or len(members) == 1:
+        return members[IMAGE] if IMAGE in members else next(iter(members.values()))
+    # Coordinates of axes stand along one, and what tells the coordinate system along none.
+    images = {name: array for name, array in members.items() if array.ndim > 1}
+    if len(images) == 1:
+        return next(iter(images.values()))
+    names = ", ".join(sorted(images or members)) or "no array"
     raise RasterError(f"{path}: holds {names}. Expected one array, or one that is named `image`.")
-
-
-def _refuse_codecs(path: Path, array: Any) -> None:
-    metadata = array.metadata.to_dict()
-    found = {
-        name
-        for key in ("codecs", "filters", "compressor")
-        for name in _codec_names(json.loads(json.dumps(metadata.get(key), default=_plain)))
-    }
-    strange = sorted(name for name in found if name.removeprefix("numcodecs.") not in _CODECS)
-    if strange:
-        raise RasterError(
-            f"{path}: its chunks are packed by {', '.join(strange)}, which is not read. Write it "
-            "again with zstd, blosc or gzip."
-        )
-
-
-def _plain(codec: Any) -> Any:
-    return codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config()
-
-
-def _codec_names(codecs: Any) -> Iterator[str]:
-    for codec in codecs if isinstance(codecs, (list, tuple)) else [codecs] if codecs else []:
-        yield str(codec.get("name", codec.get("id")))
-        settings = codec.get("configuration") or {}
-        for key in ("codecs", "index_codecs"):
-            yield from _codec_names(settings.get(key))
 
 
 def _axes(path: Path, array: Any, multiscale: dict[str, Any], dimensions: Dimensions | None) -> str:

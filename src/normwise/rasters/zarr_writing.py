@@ -1,9 +1,9 @@
 """Writing Zarr: an array with named axes, and what its numbers mean."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from normwise.rasters.cf import FILL, encoded_fill, flags_of
 from normwise.rasters.class_map import Classes
 from normwise.rasters.info import RasterInfo
 from normwise.rasters.raster import Pixels, Window
-from normwise.rasters.zarr_arrays import DIMENSIONS
+from normwise.rasters.zarr_arrays import DIMENSIONS, IMAGE
+from normwise.rasters.zarr_place import GRID_MAPPING, SPATIAL_REFERENCE, arrays_of_place
 
+_AXES: Final = "zyxc"
 _CHUNK: Final = 64
 
 
@@ -27,53 +29,130 @@ def write_zarr(
 ) -> None:
     """Writes an image or a volume chunk row by chunk row, so that memory is bounded.
 
+    It is an array of rows, columns and channels. Where there is a place to tell, it is a group of
+    several arrays; then the image is its array `image`, with the channels first, as others want it.
+
     Args:
         path: The folder, which must not exist.
         read: Gives slices, rows and columns, or rows and columns.
         shape: `(slices, rows, columns, channels)`, or without slices.
         dtype: Of the pixels.
-        like: If that is a Zarr of version 2, so is this.
+        like: The image whose coordinate system and transform it takes. If that is a Zarr of
+            version 2, so is this.
         nodata: The value that marks missing pixels; it becomes `_FillValue`.
         bands: One name for each channel, or none; they are the attribute `bands`. Of a single
             channel of class ids what they mean; see `flags_of`.
     """
-    import zarr  # noqa: PLC0415
-
-    kind, second = np.dtype(dtype), _is_second(like)
-    axes = ["z", "y", "x", "c"][4 - len(shape) :]
-    *sides, channels = shape
-    longest = _CHUNK if len(shape) == 4 else 4 * _CHUNK
-    array = zarr.create_array(
-        path,
-        shape=shape,
-        chunks=(*(min(longest, side) for side in sides), channels),
-        dtype=kind,
-        zarr_format=2 if second else 3,
-        dimension_names=None if second else axes,
-        attributes={
-            **({DIMENSIONS: axes} if second else {}),
-            **_meaning(bands),
-            **_missing(nodata, kind, second),
-        },
-        # Others take it for `_FillValue` in version 2, and for no such value if there is none.
-        fill_value=(None if second else 0) if nodata is None else kind.type(nodata),
+    sides, channels = shape[:-1], shape[-1]
+    place = arrays_of_place(like, (shape[-3], shape[-2]))
+    zarr = _Zarr(path, _version_of(like))
+    longest = _CHUNK if len(sides) == 3 else 4 * _CHUNK
+    chunks = (*(min(longest, side) for side in sides), channels)
+    axes, order = _AXES[-len(shape) :], list(range(len(shape)))
+    attributes = {**_meaning(bands), **zarr.missing(nodata, dtype)}
+    if place:
+        zarr.make_group()
+        order = [order[-1], *order[:-1]]
+        attributes[GRID_MAPPING] = SPATIAL_REFERENCE
+    array = zarr.array(
+        IMAGE if place else None,
+        [axes[index] for index in order],
+        [shape[index] for index in order],
+        [chunks[index] for index in order],
+        dtype,
+        attributes,
+        nodata,
     )
     for area in _areas(sides, longest):
-        array[area] = read(*area)
+        array[(slice(None), *area) if place else area] = read(*area).transpose(order)
+    for name, told in place.items():
+        size, kind = told.values.shape, told.values.dtype
+        zarr.array(name, told.axes, size, size, kind, told.attributes)[...] = told.values
+    zarr.close()
 
 
-def _is_second(like: RasterInfo | None) -> bool:
-    return like is not None and any((like.path / name).is_file() for name in (".zarray", ".zgroup"))
+def _version_of(like: RasterInfo | None) -> Literal[2, 3]:
+    old = like is not None and any((like.path / name).is_file() for name in (".zarray", ".zgroup"))
+    return 2 if old else 3
+
+
+@final
+class _Zarr:
+    """A Zarr that is written: an array, or a group of several.
+
+    Args:
+        path: The folder, which must not exist.
+        version: Of the format.
+    """
+
+    def __init__(self, path: Path, version: Literal[2, 3]) -> None:
+        self._path = path
+        self._version: Final = version
+        self._group = False
+
+    def make_group(self) -> None:
+        """Makes it a group; what follows are its members."""
+        import zarr  # noqa: PLC0415
+
+        zarr.create_group(self._path, zarr_format=self._version)
+        self._group = True
+
+    def array(
+        self,
+        name: str | None,
+        axes: Sequence[str],
+        shape: Sequence[int],
+        chunks: Sequence[int],
+        dtype: Any,
+        attributes: Mapping[str, Any],
+        nodata: float | None = None,
+    ) -> Any:
+        """A new array, empty.
+
+        Args:
+            name: Of a member of the group; None: the array is all.
+            axes: Their names.
+            shape: Of the array.
+            chunks: The shape of a chunk.
+            dtype: Of the numbers.
+            attributes: What else it says.
+            nodata: The number that marks missing ones, which is what stands where none was written.
+        """
+        import zarr  # noqa: PLC0415
+
+        old = self._version == 2
+        # What stands there in version 2 is `_FillValue` for others, so nothing where there is none.
+        nothing = None if old else 0
+        return zarr.create_array(
+            self._path,
+            name=name,
+            shape=tuple(shape),
+            chunks=tuple(chunks),
+            dtype=np.dtype(dtype),
+            zarr_format=self._version,
+            dimension_names=None if old else list(axes),
+            attributes={**({DIMENSIONS: list(axes)} if old else {}), **attributes},
+            fill_value=nothing if nodata is None else np.dtype(dtype).type(nodata),
+        )
+
+    def missing(self, nodata: float | None, dtype: Any) -> dict[str, Any]:
+        """The attribute that tells the number of missing pixels, where it is kept in attributes."""
+        if nodata is None or self._version == 2:
+            return {}
+        return {FILL: encoded_fill(nodata, np.dtype(dtype))}
+
+    def close(self) -> None:
+        """Gathers what its members say, where the version has a place for it."""
+        import zarr  # noqa: PLC0415
+
+        if self._group and self._version == 2:
+            zarr.consolidate_metadata(self._path)
 
 
 def _meaning(bands: Sequence[str] | Classes) -> dict[str, Any]:
     if isinstance(bands, Classes):
         return {"bands": [bands.band], **flags_of(bands)}
     return {"bands": list(bands)} if bands else {}
-
-
-def _missing(nodata: float | None, dtype: np.dtype[Any], second: bool) -> dict[str, Any]:
-    return {} if nodata is None or second else {FILL: encoded_fill(nodata, dtype)}
 
 
 def _areas(sides: Sequence[int], longest: int) -> Iterator[Window]:
