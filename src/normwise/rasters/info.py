@@ -35,6 +35,7 @@ class RasterInfo:
         affine: Of a NIfTI file the map from its voxels (columns, rows, slices) to millimetres, as
             four rows; None of others.
         nifti: The header of a NIfTI file; empty of others.
+        ome: What an OME-Zarr says of its axes (`ome.Axes`); None of others.
         masked: Whether pixels without a measurement are read as NaN, whatever `nodata` is: the
             file has a mask, or its bands have different nodata values.
         alpha: The channel, from 0, that the file calls opacity, which is a channel like others and
@@ -57,6 +58,7 @@ class RasterInfo:
     masked: bool = False
     geolocation: Any | None = None
     alpha: int | None = None
+    ome: Any | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

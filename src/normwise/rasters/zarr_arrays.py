@@ -12,6 +12,7 @@ from normwise.errors import RasterError
 from normwise.rasters.axes import Dimensions, axes_of_shape, check_dimensions, sizes_of
 from normwise.rasters.cf import FILL, Packing, packing_of
 from normwise.rasters.info import RasterInfo, numeric_dtype
+from normwise.rasters.ome import axes_of
 from normwise.rasters.raster import Pixels, Raster, Window
 from normwise.rasters.zarr_codecs import refuse_codecs
 from normwise.rasters.zarr_place import place_in
@@ -96,7 +97,7 @@ def open_zarr(path: Path, dimensions: Dimensions | None = None) -> Raster:
         packing = packing_of(path, _attributes(array), numeric_dtype(path, array.dtype))
         named = dict(zip(axes, zip(_names(array), array.shape, strict=False), strict=False))
         place = place_in(path, array, members, named)
-        info: Any = replace(_info(path, array, axes, packing), **place)
+        info: Any = replace(_info(path, array, axes, packing), **place, **_scales(multiscale, axes))
         return ZarrRaster(info, array, axes, packing)
 
 
@@ -182,6 +183,15 @@ def _info(path: Path, array: Any, axes: str, packing: Packing) -> RasterInfo:
         depth=depth,
         masked=packing.masked,
     )
+
+
+def _scales(multiscale: dict[str, Any], axes: str) -> dict[str, Any]:
+    """The axes of an OME-Zarr, and the distances of its voxels."""
+    found = axes_of(multiscale, axes)
+    if found is None:
+        return {}
+    steps = {letter: axis.scale for letter, axis in found}
+    return {"ome": found, "spacing": tuple(steps[axis] for axis in "ZYX") if "Z" in steps else None}
 
 
 def _chunks(array: Any) -> tuple[int, ...]:

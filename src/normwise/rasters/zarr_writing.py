@@ -10,11 +10,12 @@ import numpy as np
 from normwise.rasters.cf import FILL, encoded_fill, flags_of
 from normwise.rasters.class_map import Classes
 from normwise.rasters.info import RasterInfo
+from normwise.rasters.ome import LEVEL, attributes_of
 from normwise.rasters.raster import Pixels, Window
 from normwise.rasters.zarr_arrays import DIMENSIONS, IMAGE
 from normwise.rasters.zarr_place import GRID_MAPPING, SPATIAL_REFERENCE, arrays_of_place
 
-_AXES: Final = "zyxc"
+_AXES: Final = "ZYXC"
 _CHUNK: Final = 64
 
 
@@ -29,46 +30,53 @@ def write_zarr(
 ) -> None:
     """Writes an image or a volume chunk row by chunk row, so that memory is bounded.
 
-    It is an array of rows, columns and channels. Where there is a place to tell, it is a group of
-    several arrays; then the image is its array `image`, with the channels first, as others want it.
+    It is an array of rows, columns and channels. Where there is more to tell, a place or the axes
+    of an OME-Zarr, it is a group; then the image is its array `image`, or of an OME-Zarr `0`, with
+    the channels first, as others want it.
 
     Args:
         path: The folder, which must not exist.
         read: Gives slices, rows and columns, or rows and columns.
         shape: `(slices, rows, columns, channels)`, or without slices.
         dtype: Of the pixels.
-        like: The image whose coordinate system and transform it takes. If that is a Zarr of
-            version 2, so is this.
+        like: The image whose coordinate system and transform it takes, and if that is an OME-Zarr
+            the units and scales of its axes. If it is a Zarr of version 2, so is this.
         nodata: The value that marks missing pixels; it becomes `_FillValue`.
         bands: One name for each channel, or none; they are the attribute `bands`. Of a single
             channel of class ids what they mean; see `flags_of`.
     """
     sides, channels = shape[:-1], shape[-1]
-    place = arrays_of_place(like, (shape[-3], shape[-2]))
     zarr = _Zarr(path, _version_of(like))
+    place = arrays_of_place(like, (shape[-3], shape[-2]))
     longest = _CHUNK if len(sides) == 3 else 4 * _CHUNK
     chunks = (*(min(longest, side) for side in sides), channels)
-    axes, order = _AXES[-len(shape) :], list(range(len(shape)))
-    attributes = {**_meaning(bands), **zarr.missing(nodata, dtype)}
-    if place:
-        zarr.make_group()
+    axes, order, name = _AXES[-len(shape) :], list(range(len(shape))), None
+    if place or _is_ome(like):
         order = [order[-1], *order[:-1]]
-        attributes[GRID_MAPPING] = SPATIAL_REFERENCE
+        name = zarr.make_group(like, "".join(axes[index] for index in order))
     array = zarr.array(
-        IMAGE if place else None,
-        [axes[index] for index in order],
+        name,
+        [axes[index].lower() for index in order],
         [shape[index] for index in order],
         [chunks[index] for index in order],
         dtype,
-        attributes,
+        {
+            **_meaning(bands),
+            **zarr.missing(nodata, dtype),
+            **({GRID_MAPPING: SPATIAL_REFERENCE} if place else {}),
+        },
         nodata,
     )
     for area in _areas(sides, longest):
-        array[(slice(None), *area) if place else area] = read(*area).transpose(order)
-    for name, told in place.items():
+        array[area if name is None else (slice(None), *area)] = read(*area).transpose(order)
+    for other, told in place.items():
         size, kind = told.values.shape, told.values.dtype
-        zarr.array(name, told.axes, size, size, kind, told.attributes)[...] = told.values
+        zarr.array(other, told.axes, size, size, kind, told.attributes)[...] = told.values
     zarr.close()
+
+
+def _is_ome(like: RasterInfo | None) -> bool:
+    return like is not None and like.ome is not None
 
 
 def _version_of(like: RasterInfo | None) -> Literal[2, 3]:
@@ -90,12 +98,23 @@ class _Zarr:
         self._version: Final = version
         self._group = False
 
-    def make_group(self) -> None:
-        """Makes it a group; what follows are its members."""
+    def make_group(self, like: RasterInfo | None, letters: str) -> str:
+        """Makes it a group, whose members follow.
+
+        Args:
+            like: What tells the axes of an OME-Zarr.
+            letters: One for each axis of the image.
+
+        Returns:
+            The name of the image.
+        """
         import zarr  # noqa: PLC0415
 
-        zarr.create_group(self._path, zarr_format=self._version)
+        axes = None if like is None else like.ome
+        told = {} if axes is None else attributes_of(axes, letters, self._version)
+        zarr.create_group(self._path, zarr_format=self._version, attributes=told)
         self._group = True
+        return IMAGE if axes is None else LEVEL
 
     def array(
         self,
@@ -132,6 +151,8 @@ class _Zarr:
             zarr_format=self._version,
             dimension_names=None if old else list(axes),
             attributes={**({DIMENSIONS: list(axes)} if old else {}), **attributes},
+            # NGFF asks for folders; version 3 has them anyway.
+            chunk_key_encoding={"name": "v2", "separator": "/"} if old and self._group else None,
             fill_value=nothing if nodata is None else np.dtype(dtype).type(nodata),
         )
 
