@@ -33,6 +33,18 @@ def unet(
     return keras.Model(inputs, conv(1, 1, name="head")(x), name="hand_made")
 
 
+def continued(mode: str, smoothed: int = 0) -> Any:
+    """An image that is moved down by 10 pixels; what comes in at the top reads 5 pixels further."""
+    inputs = image(2, None, name="input")
+    x = ops.pad(inputs, ((0, 0), (0, 5), (0, 0), (0, 0)))
+    x = layers.Conv2D(2, (6, 1), name="ahead")(x)
+    x = ops.pad(x, ((0, 0), (10, 0), (0, 0), (0, 0)), mode=mode)
+    x = layers.Cropping2D(((0, 10), (0, 0)))(x)
+    if smoothed:
+        x = layers.AveragePooling2D((smoothed, 1), strides=1, padding="same")(x)
+    return keras.Model(inputs, x)
+
+
 def pooled() -> Any:
     return unet()
 

@@ -83,6 +83,13 @@ SINGLE: dict[str, Callable[[], list[Any]]] = {
     "slices": lambda: [lambda x: x[:, 2:-1, :], layers.Conv1D(1, 3, padding="same")],
     "every second": lambda: [lambda x: x[:, 1::2], layers.Conv1D(1, 3, padding="same")],
     "zeros by hand": lambda: [lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 0)))],
+    "reflected": lambda: [
+        lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 0)), mode="reflect"), layers.Conv1D(2, 4)
+    ],
+    "symmetric": lambda: [
+        layers.Conv1D(2, 3, strides=2, padding="same"),
+        lambda x: ops.pad(x, ((0, 0), (2, 1), (0, 0)), mode="symmetric"), layers.Conv1D(2, 4)
+    ],
     "batch norm": lambda: [layers.Conv1D(2, 3, padding="same"), layers.BatchNormalization()],
 }  # fmt: skip
 
@@ -276,6 +283,24 @@ def test_each_obstacle_names_its_layer_and_what_it_does() -> None:
     place = np.ones((8, 8, 1), "float32")
     assert only_reason(lambda x: x * place, shape=(8, 8, 4))[1] == "holds a number for each place"
     assert "fixed place" in only_reason(lambda x: x[:, :4], shape=(8, 8, 4))[1]
+
+
+@pytest.mark.parametrize(
+    "mode", ["wrap", "mean", "median", "maximum", "minimum", "linear_ramp", "circular", "empty"]
+)
+def test_padding_with_more_than_the_edge_of_an_image_is_not_exact(mode: str) -> None:
+    told = only_reason(lambda x: ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode))
+    assert told[1] == f"it pads with more than an image's edge ({mode})"
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "symmetric", "reflect"])
+def test_the_smallest_tile_has_to_see_what_continues_an_image(mode: str) -> None:
+    found = tiling(unets.continued(mode))
+    assert found.halo[0] == (10, 0) and found.smallest[0] == 11
+    told = ["pads with more of an image than small tiles see"]
+    assert [r.reason for r in found.reasons] == told * (mode in ("symmetric", "reflect"))
+    wider = tiling(unets.continued(mode, 11))  # of which tiles see as much for other reasons
+    assert wider.exact and wider.smallest[0] == 21
 
 
 def test_a_factor_between_fixed_sizes_is_a_factor() -> None:

@@ -14,6 +14,7 @@ from normwise.inference.tile_size import asked_for, choose, fixed_sizes
 from normwise.inference.tiled import BlendedTiles, ExactTiles, predict_tiled, tiles_of
 from normwise.inference.whole import predict_whole
 from normwise.networks import applications, build
+from tests import unets
 from tests.networks.small_application import small_application
 from tests.surgery.randomize import randomize
 
@@ -82,6 +83,27 @@ def test_tiles_equal_the_whole_volume(network):
     whole = predict_whole(own.model, pixels)
     assert len(ExactTiles([own], pixels.shape[:-1], tile)) > 2
     assert_same(predict_tiled(own, pixels, tile), whole)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "symmetric"])
+def test_the_smallest_tiles_equal_an_image_that_is_continued_by_its_edges(mode):
+    def padded(x):
+        return keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
+
+    inputs = keras.Input((None, None, 2))
+    x = keras.layers.Conv2D(3, 3, strides=2, activation="tanh")(padded(inputs))
+    x = keras.layers.UpSampling2D()(keras.layers.Conv2D(3, 3, activation="tanh")(padded(x)))
+    own, pixels = member(keras.Model(inputs, x)), image(41, 37)
+    assert own.tiling.exact
+    tile = own.tiling.smallest
+    assert_same(predict_tiled(own, pixels, tile), predict_whole(own.model, pixels))
+    # The control: of this one the smallest tiles don't see what continues the image.
+    own = member(unets.continued(mode))
+    assert not own.tiling.exact
+    forced = replace(own, tiling=replace(own.tiling, reasons=()))
+    found, whole = predict_tiled(forced, pixels, (11, 37)), predict_whole(own.model, pixels)
+    assert np.abs(found - whole)[:10].max() > 0.1
+    assert_same(found[10:], whole[10:])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (60, 5), (64, 64), (65, 63)])

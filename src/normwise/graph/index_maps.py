@@ -9,7 +9,7 @@ network's total stride.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
@@ -28,12 +28,15 @@ class IndexMap:
         low: Where the interval of output sample 0 begins.
         high: Where it ends, itself included.
         excess: Of the output's size, `scale * pixels + excess`.
+        edges: How many input samples at each end stand for those beyond it, too: 0 where nothing
+            or a constant does.
     """
 
     step: Fraction
     low: Fraction
     high: Fraction
     excess: int
+    edges: tuple[int, int] = (0, 0)
 
     def first(self, first: int) -> int:
         """The first output sample from which on nothing before input sample `first` is read."""
@@ -222,12 +225,26 @@ def _cropping(call: Call) -> IndexMap:
     return _shifted(call, -before, -after)
 
 
+_MIRRORS: Mapping[str, Callable[[int], int]] = {
+    "constant": lambda width: 0,
+    "edge": lambda width: 1,
+    "symmetric": lambda width: width,
+    "reflect": lambda width: width + 1,
+}
+"""Ways of padding that look at an image's edge alone: at how many of its samples, by the width."""
+
+
 def _pad(call: Call) -> IndexMap:
     widths = [tuple(int(w) for w in part) for part in call.node.config["pad_width"]]
     widths = widths * (call.rank + 2) if len(widths) == 1 else widths
     if len(widths) != call.rank + 2 or any(widths[0]) or any(widths[call.channels]):
         raise UnmappedError("it pads other axes than those over space")
-    return _shifted(call, *(widths[call.place] * 2)[:2])
+    mode = str(call.node.config.get("mode", "constant")).lower()
+    if mode not in _MIRRORS:
+        raise UnmappedError(f"it pads with more than an image's edge ({mode})")
+    before, after = (widths[call.place] * 2)[:2]
+    edges = tuple(_MIRRORS[mode](width) if width else 0 for width in (before, after))
+    return replace(_shifted(call, before, after), edges=(edges[0], edges[1]))
 
 
 def _sliced(call: Call) -> IndexMap:

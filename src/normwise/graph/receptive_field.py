@@ -61,11 +61,11 @@ def tiling_of_graph(graph: Graph) -> Tiling:
     for index in range(len(walk.graph.nodes)):
         walk.found.append(walk.extents(index))
     outputs = [found for t in walk.graph.output_tensors if (found := walk.found[t.node])]
-    return Tiling(
+    tiling = Tiling(
         tuple(_stride(walk.found, axis) for axis in range(walk.rank)),
         tuple(_halo([found[axis] for found in outputs]) for axis in range(walk.rank)),
-        tuple(walk.obstacles),
     )
+    return replace(tiling, reasons=(*walk.obstacles, *walk.too_wide(tiling.smallest)))
 
 
 def _stride(found: Sequence[Extents | None], axis: int) -> int:
@@ -85,6 +85,8 @@ class _Walk:
         self.rank = _rank(graph)
         self.found: list[Extents | None] = []
         self.obstacles: list[Obstacle] = []
+        self._continued: list[tuple[int, Sequence[int]]] = []
+        """Calls that continue an image by its edges, and the pixels that a tile needs for it."""
         self._scales = scales_of(graph)
 
     def extents(self, index: int) -> Extents | None:
@@ -109,6 +111,19 @@ class _Walk:
         shape = node.shape
         return shape is not None and len(shape) == self.rank + 2 and set(shape[1:-1]) != {1}
 
+    def too_wide(self, smallest: Sequence[int]) -> list[Obstacle]:
+        """Calls that continue an image by more of its edge than is right in some tile there.
+
+        Args:
+            smallest: The smallest tile, in pixels along each axis.
+        """
+        reason = "pads with more of an image than small tiles see"
+        return [
+            Obstacle(self.graph.nodes[index].name, reason)
+            for index, needed in self._continued
+            if any(own > side for own, side in zip(needed, smallest, strict=True))
+        ]
+
     def _mapped(self, index: int, read: Extents) -> Extents:
         """By the table of index maps, or as it was for what treats each pixel by itself."""
         node = self.graph.nodes[index]
@@ -121,10 +136,11 @@ class _Walk:
             reason = fused_obstacle(self.graph, index, self.rank)
             if reason is not None:
                 self._note(index, reason)
+            pairs = [(e, m) for e, m in zip(read, maps, strict=True) if m is not None]
+            if any(any(m.edges) for _, m in pairs):
+                self._continued.append((index, [_needed(e, m.edges) for e, m in pairs]))
             return tuple(
-                Extent(e.scale / m.step, m.excess, m.first(e.first), m.end(e.end))
-                for e, m in zip(read, maps, strict=True)
-                if m is not None
+                Extent(e.scale / m.step, m.excess, m.first(e.first), m.end(e.end)) for e, m in pairs
             )
         reason = obstacle(self.graph, index, self.rank)
         if reason is not None:
@@ -152,6 +168,15 @@ class _Walk:
 
     def _note(self, index: int, reason: str) -> None:
         self.obstacles.append(Obstacle(self.graph.nodes[index].name, reason))
+
+
+def _needed(read: Extent, edges: tuple[int, int]) -> int:
+    """Pixels of a tile at an edge of the image in which so many samples at that edge are right."""
+    before, after = edges
+    return max(
+        ceil((before - read.end) / read.scale) if before else 0,
+        ceil((after + read.first - read.excess) / read.scale) if after else 0,
+    )
 
 
 def _at(extents: Extents, scale: Scale) -> Extents:
