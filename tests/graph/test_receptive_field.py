@@ -14,7 +14,8 @@ from keras import layers, ops
 from normwise.errors import NetworkError
 from normwise.graph.graph import Graph, Node, Tensor, TensorSpec, freeze
 from normwise.graph.receptive_field import tiling_of_graph
-from normwise.graph.tiling import Tiling
+from normwise.graph.tiling import Obstacle, Tiling
+from normwise.inference.blending import row_of
 from normwise.keras_format import read_graph
 from normwise.networks import build
 from tests import unets
@@ -364,3 +365,14 @@ def test_the_share_of_work_on_halos_is_counted() -> None:
     shares = [share for _, share in found.table]
     assert shares == sorted(shares, reverse=True)
     assert "halo 24+20, 24+20 pixels, exact" in str(found)
+
+
+def test_the_share_of_work_on_overlaps_is_that_of_tiles_that_are_blended() -> None:
+    found = Tiling((16, 16), ((24, 20), (24, 20)), (Obstacle("norm", "sees all"),))
+    for tile in (64, 128, 1024):  # half of them, the halo, a quarter
+        many = 200
+        row = row_of(many * tile, tile, 16, (24, 20))
+        computed = (len(row.spans) * tile / (many * tile)) ** 2
+        assert found.wasted(tile) == pytest.approx(1 - 1 / computed, abs=0.01)
+    assert [size for size, _ in found.table] == [128, 256, 512, 1024, 2048, 4096]
+    assert "tiles of 1024: 44% of the work on overlaps" in str(found)

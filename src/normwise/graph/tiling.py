@@ -9,6 +9,8 @@ from math import lcm, prod
 from typing import Final
 
 _TABLE: Final = (128, 256, 512, 1024, 2048, 4096)
+_LEAST: Final = 4
+"""Tiles that are blended overlap by a quarter at least, and by half at most."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,23 @@ class Tiling:
     def core(self, tile: Sequence[int]) -> tuple[int, ...]:
         """The pixels along each axis that a tile inside a large image adds; 0 if it is too small.
 
+        Of tiles that can't be exact, which are blended, those beside the overlap.
+
         Args:
             tile: Its size in pixels along each axis.
         """
+        if not self.exact:
+            pairs = zip(tile, self.halo, strict=True)
+            return tuple(size - overlap_of(size, halo) for size, halo in pairs)
         return tuple(
             max(0, (size - sum(halo)) // step * step)
             for size, halo, step in zip(tile, self.halo, self.stride, strict=True)
         )
 
     def wasted(self, tile: int | Sequence[int]) -> float:
-        """The share of the work that is spent on halos, in a large image; 1 if a tile is too small.
+        """The share of the work that is spent on halos or overlaps, in a large image.
+
+        It is 1 if a tile is too small.
 
         Args:
             tile: Size in pixels along each axis, or one for all.
@@ -90,13 +99,26 @@ class Tiling:
 
     def __str__(self) -> str:
         halo = ", ".join(f"{before}+{after}" for before, after in self.halo)
+        spent = "of the work on halos" if self.exact else "of the work on overlaps"
         lines = [
             f"stride {'x'.join(map(str, self.stride))}, halo {halo} pixels, "
             f"{'exact' if self.exact else 'not exact'}",
             *(f"  {reason}" for reason in self.reasons),
-            *(f"  tiles of {size}: {share:.0%} of the work on halos" for size, share in self.table),
+            *(f"  tiles of {size}: {share:.0%} {spent}" for size, share in self.table),
         ]
         return "\n".join(lines)
+
+
+def overlap_of(tile: int, halo: tuple[int, int]) -> int:
+    """By how many pixels tiles overlap along an axis that are blended.
+
+    That is the receptive field, if it is between a quarter and half of them.
+
+    Args:
+        tile: Pixels of a tile.
+        halo: Pixels before and behind that a network sees, global layers left out.
+    """
+    return min(max(sum(halo), tile // _LEAST), tile // 2)
 
 
 def _up(size: int, step: int) -> int:

@@ -12,14 +12,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from normwise.graph.tiling import Tiling
+from normwise.graph.tiling import Tiling, overlap_of
 from normwise.inference.sums import Sums
 
 Array = npt.NDArray[Any]
 Region = tuple[slice, ...]
 
-_LEAST: Final = 4
-"""Tiles overlap by a quarter at least, and by half at most."""
 _SIGMA: Final = 1 / 8
 """Width of the weights in tiles: those of nnU-Net (Isensee et al. 2021, Nature Methods 18)."""
 
@@ -43,7 +41,7 @@ class Row:
 
 
 def row_of(size: int, tile: int, stride: int, halo: tuple[int, int]) -> Row:
-    """Tiles that overlap by the receptive field, if that is between a quarter and half of them.
+    """Tiles that overlap as they should; see `overlap_of`.
 
     Args:
         size: Pixels of the image along the axis.
@@ -56,7 +54,7 @@ def row_of(size: int, tile: int, stride: int, halo: tuple[int, int]) -> Row:
     padded = ceil(size / stride) * stride
     if padded <= tile:
         return Row((slice(0, size),), (np.ones(size, np.float32),))
-    overlap = min(max(sum(halo), tile // _LEAST), tile // 2)
+    overlap = overlap_of(tile, halo)
     count = ceil((padded - overlap) / (tile - overlap))
     steps = (padded - tile) // stride
     starts = [round(steps * i / (count - 1)) * stride for i in range(count)]

@@ -109,7 +109,7 @@ def show(model: Any, batch_size: int = 8, size: int | Sequence[int] | None = Non
 
 
 def tiles(model: Any) -> str:
-    """Stride and halo of a network, and the share of the work that tiles spend on halos.
+    """Stride and halo of a network, and the share of the work that tiles waste on it.
 
     Args:
         model: As for `show`.
@@ -122,7 +122,7 @@ def tiles(model: Any) -> str:
 
 
 def tiling(model: Any) -> dict[str, Any]:
-    """The same, for JSON: `table` has sizes of tiles in pixels and the share wasted on halos.
+    """The same, for JSON: `table` has sizes of tiles in pixels and the share that is wasted.
 
     Args:
         model: As for `show`.

@@ -21,7 +21,8 @@ def tiling_of(model: Any) -> Tiling:
     Returns:
         `.stride` in pixels along each axis, `.halo` with the pixels before and behind for each
         axis, `.exact`, and `.reasons`, each with its `.layer` and `.reason`. `.wasted(tile)` is the
-        share of the work that tiles of a size spend on halos, `.table` tells it for some sizes.
+        share of the work that tiles of a size spend on halos (on overlaps, where they are blended),
+        `.table` tells it for some sizes.
 
     Raises:
         ModelReadError: The model can't be read.
