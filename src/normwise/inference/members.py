@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from normwise.graph.receptive_field import tiling_of_graph
 from normwise.graph.tiling import Obstacle, Tiling
+from normwise.inference.one_shape import traced_for_each_shape
 from normwise.inference.views import View, Views, takes_turns, views_of
 from normwise.inference.whole import predict_whole
 from normwise.keras_format.reading import read_graph
@@ -28,7 +29,7 @@ class Member:
         model: As for `predict_whole`.
         tiling: Its own.
         views: The views of an image whose predictions are averaged, the image itself first.
-        engine: What applies the model to a batch in the place of its `predict_on_batch`.
+        engine: What applies the model to a batch; None for its own `predict_on_batch`.
     """
 
     model: keras.Model
@@ -66,9 +67,10 @@ def member_of(model: keras.Model, views: Views = "none") -> Member:
         NormwiseError: If `views` is no such set.
     """
     shape = tuple(model.input_shape)
-    tiling = tiling_of_graph(read_graph(model))
+    graph = read_graph(model)
+    tiling = _for_its_size(model, tiling_of_graph(graph))
     own = views_of(views, len(shape) - 2, takes_turns(shape))
-    return Member(model, _for_its_size(model, tiling), own)
+    return Member(model, tiling, own, traced_for_each_shape(model, graph))
 
 
 def _for_its_size(model: keras.Model, tiling: Tiling) -> Tiling:

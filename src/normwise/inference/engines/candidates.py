@@ -11,6 +11,8 @@ from normwise.inference.engines.source import Array, Shape, Source
 from normwise.inference.engines.wanted import BFLOAT16, FLOAT32, KERAS, Wanted
 from normwise.inference.formats.format import FORMATS
 from normwise.inference.formats.runtimes import is_for_one_shape, openvino_precisions, runtime
+from normwise.inference.one_shape import traced_for_each_shape
+from normwise.keras_format.reading import read_graph
 
 Run = Callable[[Array], Any]
 """As `predict_on_batch` of a model with one input: the array of its output, or a list of them."""
@@ -108,5 +110,5 @@ def _precisions_of(engine: str, wanted: Wanted) -> tuple[str, ...]:
 
 
 def _predicting(model: Any) -> Run:
-    run: Run = model.predict_on_batch
+    run: Run = traced_for_each_shape(model, read_graph(model)) or model.predict_on_batch
     return run
