@@ -156,6 +156,21 @@ def test_a_scene_is_the_same_bit_for_bit_though_a_worker_dies(tmp_path, monkeypa
     assert not partial_folder(found).exists()
 
 
+def test_workers_copy_a_network_for_one_size_as_this_process_does(tmp_path, caplog):
+    pixels = np.random.default_rng(4).normal(size=(100, 90, 2)).astype(np.float32)
+    write_raster(tmp_path / "scene.npy", pixels)
+    for norm, tile in (("batch@pre-activation", TILE), ("instance@pre-activation", 64)):
+        model = randomize(nw.build("unet", (64, 64, 2), norm=norm, filters=2, depth=1))
+        model.save(tmp_path / f"{tile}.keras")
+        files, kept = (tmp_path / f"{tile}.keras", tmp_path / "scene.npy"), Journal()
+        for name, on in (("here", None), ("ray", "ray")):
+            out = tmp_path / f"{name}{tile}.npy"
+            nw.predict(*files, out, tile=TILE, on=on, journal=kept, progress=False)
+        assert {done.tile for done in kept.written} == {(tile, tile)}
+        assert len({done.out.read_bytes() for done in kept.written}) == 1
+    assert caplog.text.count("The model takes 64x64 pixels and no other size") == 2  # here alone
+
+
 def test_all_workers_take_the_engine_that_was_chosen_here(tmp_path, monkeypatch):
     def slow_bfloat16_wins(runs, batch):
         return {one: float("bfloat16" not in str(one)) for one in runs}

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from normwise.errors import SurgeryError
+from normwise.graph.free_size import freed
 from normwise.keras_format import read_graph
 from normwise.keras_format.replay import replay
 from tests.surgery.models import fit_once, inputs_of, outputs_of, runs_here, shaken, weights_of
@@ -383,3 +384,24 @@ def test_copies_keep_their_initializers_though_none_of_them_runs():
     for name in "abc":
         told, found = (m.get_layer(name).get_config() for m in (model, copy))
         assert found == told
+
+
+@pytest.mark.parametrize("name", ["sequential", "functional", "nested"])
+def test_an_input_may_have_another_shape_than_that_of_the_source(name):
+    inputs = keras.Input((8, 8, 3), name="pixels")
+    if name == "sequential":
+        model = keras.Sequential([inputs, conv(2)])
+    elif name == "functional":
+        model = keras.Model(inputs, conv(2)(inputs))
+    else:
+        inner = keras.Input((8, 8, 3))
+        shared = keras.Model(inner, conv(3)(inner), name="shared")
+        model = keras.Model(inputs, shared(shared(inputs)))
+    copy = replay(freed(read_graph(model)), model).model
+    assert copy.input_shape == (None, None, None, 3) != model.input_shape
+    assert copy.inputs[0].name == model.inputs[0].name
+    assert len(copy.variables) == len(model.variables) == 2
+    image = np.random.default_rng(0).normal(size=(1, 12, 9, 3)).astype("float32")
+    (found,) = outputs_of(copy, image)
+    (wanted,) = outputs_of(model, image[:, :8, :8])
+    np.testing.assert_allclose(found[:, :6, :6], wanted[:, :6, :6], rtol=1e-5, atol=1e-6)

@@ -41,11 +41,16 @@ class Tiling:
         halo: For each axis the pixels before and behind: the fewest that are enough.
         reasons: The layers that see more than a halo, in the order of the graph; there the halo
             is that of the other layers.
+        built_for: Pixels along each axis of the only tiles that the network takes, None along an
+            axis where it takes any number; empty where tiles may have any size.
+        held: What keeps it at that size.
     """
 
     stride: tuple[int, ...]
     halo: tuple[tuple[int, int], ...]
     reasons: tuple[Obstacle, ...] = ()
+    built_for: tuple[int | None, ...] = ()
+    held: tuple[Obstacle, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -91,22 +96,50 @@ class Tiling:
         return 1 - prod(self.core(sizes)) / prod(sizes)
 
     @property
-    def table(self) -> tuple[tuple[int, float], ...]:
-        """Sizes of tiles that fit, in pixels along every axis, and the share that is wasted."""
+    def table(self) -> tuple[tuple[int | tuple[int, ...], float], ...]:
+        """Sizes of tiles that fit, and the share that is wasted.
+
+        A size is in pixels along every axis, or along each where a network was built for others.
+        """
         step = lcm(*self.stride)
-        rows = ((size, self.wasted(size)) for size in dict.fromkeys(_up(s, step) for s in _TABLE))
-        return tuple((size, share) for size, share in rows if share < 1)
+        sizes = dict.fromkeys(self._as_built(_up(side, step)) for side in _TABLE)
+        rows = ((size, self.wasted(size)) for size in sizes)
+        return tuple((_in_short(size), share) for size, share in rows if share < 1)
+
+    def _as_built(self, side: int) -> tuple[int, ...]:
+        return tuple(own or side for own in self.built_for or (None,) * len(self.stride))
 
     def __str__(self) -> str:
         halo = ", ".join(f"{before}+{after}" for before, after in self.halo)
+        held = listed(self.held)
         spent = "of the work on halos" if self.exact else "of the work on overlaps"
         lines = [
             f"stride {'x'.join(map(str, self.stride))}, halo {halo} pixels, "
             f"{'exact' if self.exact else 'not exact'}",
             *(f"  {reason}" for reason in self.reasons),
-            *(f"  tiles of {size}: {share:.0%} {spent}" for size, share in self.table),
+            *([f"  takes {in_words(self.built_for)} pixels alone ({held})"] if held else []),
+            *(f"  tiles of {_side(size)}: {share:.0%} {spent}" for size, share in self.table),
         ]
         return "\n".join(lines)
+
+
+def listed(obstacles: Sequence[Obstacle], most: int = 2) -> str:
+    """The first of some obstacles in a line, and how many more there are."""
+    more = f" and {len(obstacles) - most} more" if len(obstacles) > most else ""
+    return "; ".join(map(str, obstacles[:most])) + more
+
+
+def in_words(sides: Sequence[int | None]) -> str:
+    """A size as text: `256xany`."""
+    return "x".join("any" if side is None else str(side) for side in sides)
+
+
+def _in_short(size: tuple[int, ...]) -> int | tuple[int, ...]:
+    return size[0] if len(set(size)) == 1 else size
+
+
+def _side(size: int | tuple[int, ...]) -> str:
+    return str(size) if isinstance(size, int) else in_words(size)
 
 
 def overlap_of(tile: int, halo: tuple[int, int]) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy.typing as npt
 
+from normwise.graph.free_size import uneven_size
 from normwise.graph.receptive_field import tiling_of_graph
-from normwise.graph.tiling import Obstacle, Tiling
+from normwise.graph.tiling import Tiling
 from normwise.inference.one_shape import traced_for_each_shape
 from normwise.inference.views import View, Views, takes_turns, views_of
 from normwise.inference.whole import predict_whole
@@ -68,18 +69,9 @@ def member_of(model: keras.Model, views: Views = "none") -> Member:
     """
     shape = tuple(model.input_shape)
     graph = read_graph(model)
-    tiling = _for_its_size(model, tiling_of_graph(graph))
+    tiling = tiling_of_graph(graph)
+    uneven = uneven_size(graph, tiling)
+    if uneven is not None:
+        tiling = replace(tiling, reasons=(*tiling.reasons, uneven))
     own = views_of(views, len(shape) - 2, takes_turns(shape))
     return Member(model, tiling, own, traced_for_each_shape(model, graph))
-
-
-def _for_its_size(model: keras.Model, tiling: Tiling) -> Tiling:
-    """A model for a size that its stride doesn't divide pads differently wherever it stands."""
-    fixed = model.input_shape[1:-1]
-    sides = zip(fixed, tiling.stride, strict=True)
-    if all(side is None or side % step == 0 for side, step in sides):
-        return tiling
-    size = "x".join("any" if side is None else str(side) for side in fixed)
-    stride = "x".join(map(str, tiling.stride))
-    reason = f"takes {size} pixels, which its total stride of {stride} doesn't divide"
-    return replace(tiling, reasons=(*tiling.reasons, Obstacle(model.inputs[0].name, reason)))

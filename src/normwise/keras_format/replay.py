@@ -9,7 +9,7 @@ NumPy, because an assigned variable would share its buffer with the source.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from normwise.errors import SurgeryError
@@ -49,8 +49,9 @@ def replay(
     """Builds the model that an edited graph describes.
 
     Nodes that keep the name they have in the source are calls of copies of its layers, with the
-    source's arguments; where a node's configuration differs from the source layer's, the copy has
-    the node's. All other nodes become new Keras layers by `class_name` and `config`.
+    source's arguments; where a node's configuration differs from the source layer's (an input may
+    have another `batch_shape`), the copy has the node's. All other nodes become new Keras layers by
+    `class_name` and `config`.
 
     Args:
         graph: The edited graph of `source`, nested models inside `Node.model`.
@@ -166,7 +167,8 @@ class _Replay:
                 "and no shapes. Give it a keras.Input first, or call build(input_shape)."
             )
         operations = {layer.name: layer for layer in source.layers}
-        layers = [_new_input(source.inputs[0])]
+        entries = [node for node in graph.nodes if role_of(node) is Role.INPUT]
+        layers = [_new_input(source.inputs[0], entries, known)]
         for node in graph.nodes:
             if role_of(node) is not Role.INPUT:
                 layers.append(self._layer(node, known, operations, path))
@@ -181,7 +183,7 @@ class _Replay:
         for index, node in enumerate(graph.nodes):
             call = calls.get(_name_in_source(node, known))
             if role_of(node) is Role.INPUT and call is not None:
-                made[Tensor(index)] = _new_input(call.outputs[0])
+                made[Tensor(index)] = _new_input(call.outputs[0], [node], known)
                 continue
             layer = self._layer(node, known, operations, path)
             if call is None:
@@ -345,10 +347,19 @@ def _flat(structure: Any) -> list[Any]:
     return flat
 
 
-def _new_input(tensor: Any) -> Any:
-    """A fresh input like the one that made a tensor, its name included."""
+def _new_input(tensor: Any, told: Sequence[Node], known: Mapping[str, Node]) -> Any:
+    """A fresh input like the one that made a tensor, its name included, but for what its node says.
+
+    Args:
+        tensor: Of the source.
+        told: Its node, if the graph has one.
+        known: The source's nodes by layer.
+    """
     layer = tensor._keras_history.operation
-    copy = type(layer).from_config(layer.get_config()).output
+    config = layer.get_config()
+    for node in told[:1]:
+        config.update(_changes(node, known[node.layer]) if node.layer in known else {})
+    copy = type(layer).from_config(config).output
     # An input that got no name has one name as a layer and another as a tensor.
     copy.name = tensor.name
     return copy

@@ -97,7 +97,7 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
     Raises:
         SurgeryError: As for `verify`.
     """
-    tolerance = _tolerance(pair)
+    tolerance = tolerance_of(pair.graph, pair.source)
     inputs, expected = _runnable(pair, seed)
     worst = 0.0
     for given, wanted in _cases(pair, inputs, expected):
@@ -115,7 +115,7 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
 
 def compared_on(pair: Pair, inputs: Any) -> Verification:
     """The same on given inputs, such as data: whether outputs vary isn't looked at."""
-    return _compared(pair, inputs, pair.wanted(inputs), _tolerance(pair))
+    return _compared(pair, inputs, pair.wanted(inputs), tolerance_of(pair.graph, pair.source))
 
 
 def _compared(pair: Pair, inputs: Any, wanted: list[Array], tolerance: float) -> Verification:
@@ -183,7 +183,7 @@ def _is_steady(pair: Pair, seed: int) -> bool:
     """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
     inputs, first = _runnable(pair, seed)
     again = _differences(pair, first, pair.wanted(inputs))
-    return max(again, default=0.0) <= _tolerance(pair)
+    return max(again, default=0.0) <= tolerance_of(pair.graph, pair.source)
 
 
 def randomized(layers: Mapping[str, Any], seed: int, strength: float = 1.0) -> dict[int, Array]:
@@ -235,7 +235,7 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
     """
     problem: Exception | None = None
     first: tuple[Any, list[Array]] | None = None
-    tolerance = _tolerance(pair)
+    tolerance = tolerance_of(pair.graph, pair.source)
     for attempt in range(ATTEMPTS):
         if attempt >= len(SPREADS) and first is not None:
             break
@@ -263,7 +263,7 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
 
 
 def _differences(pair: Pair, wanted: list[Array], found: list[Array]) -> list[float]:
-    if _tolerance(pair) > TOLERANCE:  # small channels have no digits to compare then
+    if tolerance_of(pair.graph, pair.source) > TOLERANCE:  # small channels have no digits to compare then
         return [one_difference(a, b) for a, b in zip(wanted, found, strict=True)]
     flat = flatten(pair.graph)
     axes = [output_channel_axis(flat, tensor.node) for tensor in flat.output_tensors]
@@ -275,12 +275,17 @@ def _made_by(graph: Graph, output: int) -> str:
     return graph.nodes[graph.output_tensors[output].node].name
 
 
-def _tolerance(pair: Pair) -> float:
-    """That of the coarsest type in which anything is computed with weights, or of what they make.
+def tolerance_of(graph: Graph, source: Any) -> float:
+    """How far outputs of a copy may be apart, as a share of the largest value; see `differences`.
 
+    That of the coarsest type in which anything is computed with weights, or of what they make.
     What is computed of the input alone, in whatever type, is the same in both.
+
+    Args:
+        graph: The source's graph.
+        source: The live source.
     """
-    flat, layers = flatten(pair.graph), layers_by_path(pair.source)
+    flat, layers = flatten(graph), layers_by_path(source)
     learned: set[int] = set()
     for index, node in enumerate(flat.nodes):
         layer = layers.get(node.layer)

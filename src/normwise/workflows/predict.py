@@ -79,6 +79,9 @@ def predict(  # noqa: PLR0913 - the public interface
     neighbouring tiles differ. From file to file the scene is read, predicted and written tile by
     tile, and the output appears when it is whole.
 
+    A model that was built for one size is copied for images of any size, if its layers allow it.
+    Else tiles are of that size; which layer keeps it there is said.
+
     The image is padded at the bottom and right by edge values to the network's total stride and
     the result cropped back. Pixels without data (NaN, infinite or nodata) are filled as in
     training: with the mean of the training images, which a run folder tells (`images.yaml`), else

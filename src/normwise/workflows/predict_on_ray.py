@@ -206,7 +206,10 @@ class Remote:
             yield Task(str(out), Whole(scene, str(out.absolute())))
 
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
-        told = replace(predictor.settings, tile=None, progress=False, remote=None, journal=None)
+        told = replace(
+            predictor.settings, tile=None, progress=False, remote=None, journal=None,
+            copied=predictor.copied,
+        )  # fmt: skip
         engines = decided_by(predictor)
         alike = self._models, told, predictor.fingerprint, engines, self._modules
         asked = pickle.dumps(Asked(*alike))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from operator import index
+from operator import and_, index
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,7 +47,12 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a prediction is asked for; see `predict`."""
+    """What a prediction is asked for; see `predict`.
+
+    Attributes:
+        copied: Which models are copied for images of any size, where another process has found out
+            and said what keeps the others; None finds out.
+    """
 
     classes: bool = False
     bands: Sequence[int] | None = None
@@ -62,6 +69,7 @@ class Settings:
     checked: bool = True
     wanted: Wanted = field(default_factory=Wanted)
     journal: Journal | None = None
+    copied: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.bands is None:
@@ -84,6 +92,9 @@ class Predictor:
         settings: What is asked for.
 
     Attributes:
+        models: Loaded, with the outputs that are wanted; those that were built for one size take
+            any, where their layers allow it.
+        copied: Which of them are copies for that.
         marks: The values that mark missing pixels in any image: the one that is asked for, or else
             those of the runs. What a file says of itself comes to them.
         intakes: What each model takes of an image.
@@ -96,8 +107,6 @@ class Predictor:
     def __init__(self, model: Any, settings: Settings) -> None:
         require_backend()
         _ = settings.wanted.engines  # says at once what isn't installed
-        from normwise.inference.heads import joined  # noqa: PLC0415 - needs a backend
-
         self.named = members = members_of(model)
         each = [data_settings(member) for member in members]
         self.settings = settings
@@ -107,14 +116,33 @@ class Predictor:
             settings.bands if settings.bands is not None else told.bands if told else None
             for told in each
         ]
-        pairs = [joined(live_model(member), settings.outputs) for member in members]
-        self.models = [live for live, _ in pairs]
+        heads = self._load()
         self.fills = [fill_of_run(member) for member in members]
         each_takes = zip(self.models, self.bands, self.fills, strict=True)
         self.intakes = [Intake(*takes) for takes in each_takes]
         self.views = [views_of_run(member, settings.tta) for member in members]
         self._engines: list[ChosenEngine] = []
-        self.made = self._outputs([heads for _, heads in pairs])
+        self.made = self._outputs(heads)
+
+    def _load(self) -> list[tuple[Head, ...]]:
+        """Loads the models; what their outputs are."""
+        from normwise.inference.free_size import for_any_size  # noqa: PLC0415 - needs a backend
+        from normwise.inference.heads import joined  # noqa: PLC0415
+
+        decided = self.settings.copied or (None,) * len(self.named)
+        found, sized = [], []
+        for member, copied in zip(self.named, decided, strict=True):
+            live, heads = joined(live_model(member), self.settings.outputs)
+            sized.append(for_any_size(live, copied))
+            found.append(heads)
+        self.models = [one.model for one in sized]
+        self.copied = tuple(one.copied for one in sized)
+        self._held = [one.held for one in sized]
+        del live
+        loaded = (isinstance(member, (str, PathLike)) for member in self.named)
+        if any(map(and_, self.copied, loaded)):
+            gc.collect()  # a Keras model refers to itself, also when nobody else does any more
+        return found
 
     def _outputs(self, each: Sequence[tuple[Head, ...]]) -> Outputs:
         from normwise.training.distribution import Distribution  # noqa: PLC0415 - light start-up
@@ -244,12 +272,28 @@ class Predictor:
         from normwise.inference.tiled import tiles_of  # noqa: PLC0415
 
         self.refuse_misfit(image.size, image.channels)
+        self._say_held(image)
         fixed, memory = tile_size.fixed_sizes(self.members), self.settings.memory
         size, made = self._tile(image, tile, fixed), self.made
         tiles = tiles_of(self.members, image.size, size, made.mean_and_std, begin, made.spread)
         if memory is not None:
             tile_size.refuse_beyond(self.members, size, fixed, memory, not tiles.exact)
         return tiles
+
+    def _say_held(self, image: Image) -> None:
+        """Says once what keeps models at the size that they were built for, if it matters."""
+        from normwise.inference.free_size import size_note  # noqa: PLC0415 - needs a backend
+
+        settings = self.settings
+        named = {"--tile": settings.tile, "--memory": settings.memory}
+        unused = " and ".join(option for option, told in named.items() if told is not None)
+        if settings.copied is not None:
+            return  # somebody else has
+        for place, (model, held) in enumerate(zip(self.models, self._held, strict=True)):
+            sides = zip(model.input_shape[1:-1], image.size, strict=True)
+            if held and (unused or any(side not in (None, own) for side, own in sides)):
+                teller(settings.progress)(size_note(model, held, unused))
+                self._held[place] = ""
 
     def refuse_misfit(self, size: Sequence[int], channels: int) -> None:
         """Refuses an image whose axes or channels no model takes.

@@ -12,7 +12,6 @@ from normwise.graph.catalogue import BATCH_NORMS, Role, activation_of, role_of
 from normwise.graph.channels import channels_of, spatial_shape
 from normwise.graph.graph import Shape
 from normwise.graph.parameters import parameters_of, total_parameters
-from normwise.graph.receptive_field import tiling_of_graph
 from normwise.graph.regions import Layout, layout_of
 from normwise.graph.resolution import Scale
 from normwise.norms.inference import places_of, plan_in
@@ -20,6 +19,7 @@ from normwise.norms.kinds import spec_of
 from normwise.norms.plan import NormPlan
 from normwise.norms.positions import Placement
 from normwise.workflows.models import graph_of
+from normwise.workflows.tiling import tiling_of
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,13 @@ def tiles(model: Any) -> str:
         ModelReadError: The model can't be read.
         NetworkError: It takes nothing that has an extent over space.
     """
-    return f"Tiles: {tiling_of_graph(graph_of(model))}"
+    return f"Tiles: {tiling_of(model)}"
 
 
 def tiling(model: Any) -> dict[str, Any]:
     """The same, for JSON: `table` has sizes of tiles in pixels and the share that is wasted.
+
+    A network that takes tiles of one size alone was `built_for` it, and is `held` at it by layers.
 
     Args:
         model: As for `show`.
@@ -131,12 +133,14 @@ def tiling(model: Any) -> dict[str, Any]:
         ModelReadError: The model can't be read.
         NetworkError: It takes nothing that has an extent over space.
     """
-    found = tiling_of_graph(graph_of(model))
+    found = tiling_of(model)
     return {
         "stride": list(found.stride),
         "halo": [list(sides) for sides in found.halo],
         "exact": found.exact,
         "reasons": [asdict(reason) for reason in found.reasons],
+        "built_for": list(found.built_for),
+        "held": [asdict(reason) for reason in found.held],
         "table": [{"tile": tile, "wasted": share} for tile, share in found.table],
     }
 

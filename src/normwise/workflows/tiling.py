@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normwise.graph.receptive_field import tiling_of_graph
+from normwise.graph.free_size import applied_tiling
 from normwise.graph.tiling import Tiling
 from normwise.workflows.models import graph_of
 
@@ -22,7 +22,8 @@ def tiling_of(model: Any) -> Tiling:
         `.stride` in pixels along each axis, `.halo` with the pixels before and behind for each
         axis, `.exact`, and `.reasons`, each with its `.layer` and `.reason`. `.wasted(tile)` is the
         share of the work that tiles of a size spend on halos (on overlaps, where they are blended),
-        `.table` tells it for some sizes.
+        `.table` tells it for some sizes. A network that was built for one size takes any, if its
+        layers allow it; else `.built_for` is that size, and `.held` the layers that don't.
 
     Raises:
         ModelReadError: The model can't be read.
@@ -32,4 +33,4 @@ def tiling_of(model: Any) -> Tiling:
         >>> tiling_of("model.keras").stride
         (16, 16)
     """
-    return tiling_of_graph(graph_of(model))
+    return applied_tiling(graph_of(model))
