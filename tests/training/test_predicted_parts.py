@@ -53,10 +53,11 @@ def case(root, output, sizes=(LARGE, SMALL), norm="batch@pre-activation", member
     return [made(output, axes, norm, seed) for seed in range(members)], dataset
 
 
-def made(output, axes, norm, seed):
-    network = nw.build("unet", (*[None] * axes, 2), output.channels, norm, filters=2, depth=1)
+def made(output, axes, norm, seed, side=None):
+    network = nw.build("unet", (*[side] * axes, 2), output.channels, norm, filters=2, depth=1)
     randomize(network, seed)
-    head, noise = network.get_layer("head"), np.random.default_rng(seed).normal(size=(1, 16, 16, 2))
+    noise = np.random.default_rng(seed).normal(size=(1, side or 16, side or 16, 2))
+    head = network.get_layer("head")
     if output.task == "segmentation":  # so that it finds both classes
         kernel, bias = head.get_weights()
         middle = np.median(keras.ops.convert_to_numpy(network(noise.astype(np.float32))))
@@ -131,6 +132,14 @@ def test_an_ensemble_with_views_is_predicted_in_parts(tmp_path, monkeypatch):
     assert (times == 1).all()
     np.testing.assert_allclose(found, whole.predicted, rtol=0, atol=1e-4)
     assert np.abs(alone[0] - whole.predicted).max() > 1e-2
+
+
+def test_a_network_for_one_size_is_measured_as_one_for_any(tmp_path):
+    (free,), dataset = case(tmp_path, REGRESSION)
+    model = made(REGRESSION, 2, "batch@pre-activation", 0, side=32)
+    model.set_weights(free.get_weights())
+    found = evaluate(model, dataset, "test", [FILL])
+    assert found.values == evaluate(free, dataset, "test", [FILL]).values
 
 
 def test_what_sees_the_whole_image_is_blended_and_said(tmp_path, monkeypatch, caplog, reads):

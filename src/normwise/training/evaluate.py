@@ -10,6 +10,7 @@ import numpy as np
 
 from normwise.data.dataset import Dataset
 from normwise.errors import DataError
+from normwise.inference.free_size import for_any_size
 from normwise.inference.members import member_of
 from normwise.inference.views import Views
 from normwise.inference.whole import check_image
@@ -42,7 +43,8 @@ def evaluate(
 
     Args:
         model: A finished model, from raw pixel values to probabilities or to the target's units,
-            or its `.keras` file; several models are an ensemble, whose mean is measured.
+            or its `.keras` file; several models are an ensemble, whose mean is measured. One that
+            was built for one size is copied for images of any, as for a prediction.
         dataset: The data; the bands must be those that the model was trained with. Its images
             are scaled by percentiles if the model says so.
         split: `train`, `val` or `test`.
@@ -106,7 +108,8 @@ def _applied(
     for model, fill, tta in zip(models, told, augmented, strict=True):
         check_image(model, (*size, dataset.channels))
         own = replace(dataset, scaling=scaling_of_model(model))
-        applied.append(Applied(member_of(model, tta), own, fill or input_mean(model)))
+        member = member_of(for_any_size(model).model, tta)
+        applied.append(Applied(member, own, fill or input_mean(model)))
     return applied
 
 
