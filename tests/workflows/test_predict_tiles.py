@@ -146,7 +146,7 @@ def test_a_tile_that_needs_more_than_the_memory_that_is_named_is_refused(scene, 
     for verb in (nw.predict, forecast):
         with pytest.raises(NetworkError, match=rf"{told}.*--memory.*--tile"):
             verb(model, scene, tmp_path / "other.npy", tile=TILE, memory="10kB")
-    fixed = nw.build("unet", (64, 64, 2), filters=2, depth=1)
+    fixed = nw.build("unet", (64, 64, 2), filters=2, depth=1, norm="instance@pre-activation")
     told = r"64x64 .*--memory\), as the network takes no other size"
     for tile in (TILE, None):
         with pytest.raises(NetworkError, match=told):

@@ -263,7 +263,9 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
 
 
 def _differences(pair: Pair, wanted: list[Array], found: list[Array]) -> list[float]:
-    if tolerance_of(pair.graph, pair.source) > TOLERANCE:  # small channels have no digits to compare then
+    if (
+        tolerance_of(pair.graph, pair.source) > TOLERANCE
+    ):  # small channels have no digits to compare then
         return [one_difference(a, b) for a, b in zip(wanted, found, strict=True)]
     flat = flatten(pair.graph)
     axes = [output_channel_axis(flat, tensor.node) for tensor in flat.output_tensors]
