@@ -2,16 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from normwise.errors import NormwiseError, OutputExistsError
 from normwise.leftovers import remove, remove_leftovers, temporary_stem
 
+Ready = Callable[[Path], None]
+"""Is called with the temporary path when all is on the disk, right before it gets its name."""
+
 
 @contextmanager
-def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
+def whole_file(path: Path, overwrite: bool = True, ready: Ready | None = None) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends without an exception.
 
     A reader never sees half a file, and an interrupted run leaves the old file as it was: the
@@ -21,6 +24,7 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     Args:
         path: The file to write. Its folder is made if it is missing.
         overwrite: Whether an existing `path` may be replaced.
+        ready: See `Ready`; what it raises leaves the old file.
 
     Yields:
         A path with the suffix of `path` that does not exist yet. The block creates the file.
@@ -45,6 +49,8 @@ def whole_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         _sync(temporary)
         # Work can take hours: somebody else may have written the file meanwhile.
         refuse_existing(path, overwrite)
+        if ready is not None:
+            ready(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,13 +75,16 @@ def without_new_folders(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_folder(path: Path, overwrite: bool = True, signs: Sequence[str] = ()) -> Iterator[Path]:
+def whole_folder(
+    path: Path, overwrite: bool = True, signs: Sequence[str] = (), ready: Ready | None = None
+) -> Iterator[Path]:
     """A temporary path that becomes the folder `path` when the block ends without an exception.
 
     Args:
         path: The folder to write. Its parent is made if it is missing.
         overwrite: Whether an existing `path` may be replaced.
         signs: As for `refuse_existing`.
+        ready: As for `whole_file`.
 
     Yields:
         A path with the suffix of `path` that does not exist yet. The block creates the folder.
@@ -94,6 +103,8 @@ def whole_folder(path: Path, overwrite: bool = True, signs: Sequence[str] = ()) 
             if file.is_file():
                 _sync(file)
         refuse_existing(path, overwrite, signs)
+        if ready is not None:
+            ready(temporary)
         if path.exists():
             # A folder can't be renamed onto another one that is not empty.
             path.replace(old)

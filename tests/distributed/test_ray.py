@@ -18,9 +18,16 @@ from normwise.distributed.alike import Alike
 from normwise.distributed.ray_connection import connected
 from normwise.distributed.ray_tasks import RETRIES, Task, cluster
 from normwise.distributed.where import RAY, Where
-from normwise.errors import DataError, DistributionError, ModelReadError, RunError
+from normwise.errors import (
+    DataError,
+    DistributionError,
+    ModelReadError,
+    OutputExistsError,
+    RunError,
+)
 from normwise.inference.engines import choice
 from normwise.rasters import read_raster, write_raster
+from normwise.rasters.output_records import remembered
 from normwise.rasters.partial import partial_folder
 from normwise.workflows import predict_on_ray
 from normwise.workflows.own_modules import OwnModules
@@ -211,6 +218,16 @@ def test_a_folder_is_the_same_and_what_fails_is_said(tmp_path, caplog):
     for name in ("a.npy", "c.npy"):
         one, other = ((tmp_path / out / name).read_bytes() for out in ("here", "ray"))
         assert one == other
+        assert remembered(tmp_path / "here" / name) == remembered(tmp_path / "ray" / name) != []
+    # What one has written the other keeps, and names it where something differs.
+    (tmp_path / "in" / "b.npy").unlink()
+    told = {"tile": TILE, "resume": True}
+    for out, on in (("here", "ray"), ("ray", None)):
+        kept = Journal()
+        nw.predict(model, tmp_path / "in", tmp_path / out, on=on, journal=kept, **told)
+        assert [path.name for path in kept.kept] == ["a.npy", "c.npy"] and not kept.written
+        with pytest.raises(OutputExistsError, match=r"2 files(?s:.)*c\.npy: was made with another"):
+            nw.predict(model, tmp_path / "in", tmp_path / out, on=on, tta="flips", **told)
     assert (tmp_path / "here" / "a.npy").read_bytes() != (tmp_path / "in" / "a.npy").read_bytes()
 
 
@@ -227,7 +244,8 @@ def test_an_image_that_vanishes_or_changes_stops_no_other(tmp_path, monkeypatch)
     assert [done.out.name for done in sorted(kept.written, key=lambda one: one.out)] == [
         "a.npy", "d.npy",
     ]  # fmt: skip
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "d.npy"]
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == [".normwise", "a.npy", "d.npy"]
 
 
 def test_a_worker_without_the_images_of_a_folder_stops_at_once(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from rasterio.transform import from_origin
 from normwise.errors import OutputExistsError, RasterError
 from normwise.rasters import RasterInfo, cog, raster_info, read_raster
 from normwise.rasters.cog import write_cog
+from normwise.rasters.outputs import Naming
 
 RNG = np.random.default_rng(0)
 
@@ -62,7 +63,7 @@ def test_an_existing_file_is_kept(tmp_path):
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(OutputExistsError):
         write(tmp_path / "a.tif", np.zeros((4, 4, 1), np.uint8))
-    write(tmp_path / "a.tif", np.zeros((4, 4, 1), np.uint8), overwrite=True)
+    write(tmp_path / "a.tif", np.zeros((4, 4, 1), np.uint8), naming=Naming(overwrite=True))
     assert raster_info(tmp_path / "a.tif").height == 4
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 import normwise as nw
 from normwise.errors import NormwiseError
+from normwise.rasters.output_records import FOLDER
 from tests.reliability import healthy
 from tests.reliability.trees import content_of
 
@@ -69,9 +70,16 @@ class _Case:
         nw.predict(self.model, self.scene, self.out, tile=self.tile, resume=resume)
 
     def litter(self) -> list[str]:
-        """What stands beside the image and the output."""
-        own = {self.scene.name, self.out.name}
-        return sorted(p.name for p in self.out.parent.iterdir() if p.name not in own)
+        """What stands beside the image, the output and records."""
+        own = {
+            self.scene.name,
+            self.out.name,
+            FOLDER,
+            *(f"out{suffix}.json" for suffix in SUFFIXES),
+        }
+        folder = self.out.parent
+        there = [*folder.iterdir(), *(folder / FOLDER).glob("*")]
+        return sorted(str(p.relative_to(folder)) for p in there if p.name not in own)
 
 
 def _wanted(

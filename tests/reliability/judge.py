@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 import normwise as nw
 from normwise.errors import NormwiseError
+from normwise.rasters.output_records import FOLDER
 from normwise.rasters.partial import partial_folder
 from tests.reliability import independent
 from tests.reliability.corruptions import Broken
@@ -111,6 +112,7 @@ def _check_refusal(case: Broken, out: Path, message: str) -> None:
 
 
 def _check_rest(folder: Path, allowed: set[str]) -> None:
+    allowed = allowed | {FOLDER}
     rest = {path.name for path in folder.iterdir()} - allowed if folder.is_dir() else set()
     if rest:
         raise FaultError(f"left behind: {', '.join(sorted(rest))}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from normwise.leftovers import place
+from normwise.rasters.output_records import FOLDER
 from normwise.rasters.partial import partial_folder
 from tests.reliability.trees import content_of
 
@@ -169,8 +170,12 @@ def _begin(process: subprocess.Popen[str]) -> None:
 
 
 def _litter(out: Path) -> list[str]:
-    """What a whole output should have taken away: pieces, and what killed processes left of it."""
-    rest = {path.name for path in out.parent.iterdir() if path.name.startswith(".")}
+    """What a whole output should have taken away: pieces, and what killed processes left of it.
+
+    Its record stays, alone in a folder of its own.
+    """
+    rest = {path.name for path in out.parent.iterdir() if path.name.startswith(".")} - {FOLDER}
+    rest |= {path.name for path in (out.parent / FOLDER).glob("*")} - {f"{out.name}.json"}
     if place() is None:
         rest &= {partial_folder(out).name}  # whose the others are can't be told here
     return [f"left behind: {name}" for name in sorted(rest)]

@@ -109,7 +109,8 @@ def test_a_folder_has_a_folder_of_pictures(tmp_path, drawn):
         "predict", "model.keras", "in", "-o", "out", "--classes", "--overlay", "looks", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "looks").iterdir()) == ["a.png", "b.png"]
+    looks = sorted(p.name for p in (tmp_path / "looks").iterdir())
+    assert looks == [".normwise", "a.png", "b.png"]
     (tmp_path / "looks" / "a.png").unlink()
     nw.predict(
         tmp_path / "model.keras", tmp_path / "in", tmp_path / "out", classes=True, resume=True,

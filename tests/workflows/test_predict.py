@@ -12,8 +12,10 @@ from normwise.data.reading import Record
 from normwise.errors import NetworkError, OutputExistsError, RasterError
 from normwise.files import write_text
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.rasters.output_records import remember
 from normwise.training.recipe import Recipe, to_yaml
 from normwise.workflows import predict as predict_module
+from normwise.workflows.made_outputs import about_picture
 
 
 @pytest.fixture
@@ -189,9 +191,10 @@ def test_an_output_of_an_array_is_looked_for_before_the_work(doubling, tmp_path,
         asked.append(args)
         return before(*args)
 
-    def draw(predictor, pixels, predicted, path):
+    def draw(predictor, pixels, predicted, path, about):
         shown.append(predicted)
         path.touch()
+        remember(path, path, about_picture(about))
 
     monkeypatch.setattr(predict_module, "predict_array", counted)
     monkeypatch.setattr(predict_module, "draw_overlay", draw)
@@ -201,7 +204,9 @@ def test_an_output_of_an_array_is_looked_for_before_the_work(doubling, tmp_path,
         nw.predict(doubling, image + 1, out)
     with pytest.raises(OutputExistsError):
         nw.predict(doubling, image + 1, tmp_path / "other.npy", overlay=drawn)
-    assert nw.predict(doubling, image + 1, out, overlay=drawn, resume=True) == out
+    with pytest.raises(OutputExistsError, match=r"(?s)o\.npy: was made with another image.*o\.png"):
+        nw.predict(doubling, image + 1, out, overlay=drawn, resume=True)
+    assert nw.predict(doubling, image, out, overlay=drawn, resume=True) == out
     assert (len(asked), len(shown)) == (1, 1) and out.read_bytes() == kept
     # A picture that is missing is drawn of what is there.
     drawn.unlink()

@@ -24,10 +24,12 @@ from normwise.errors import (
 )
 from normwise.inference import tile_size
 from normwise.rasters import write_raster
+from normwise.rasters.output_records import remembered
 from normwise.workflows import forecast as forecasting
 from normwise.workflows import predict as prediction
 from normwise.workflows import predict_on_ray, prediction_fit, predictor
 from normwise.workflows.forecast import forecast
+from normwise.workflows.made_outputs import about_picture, remembering
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import Asked, Remote, Scene, Whole, predict_whole_scene
 from normwise.workflows.prediction_images import Image
@@ -57,7 +59,7 @@ def images(tmp_path):
 def asked_for(model, image, out, settings):
     fingerprint = Predictor(str(model), settings).fingerprint
     asked = pickle.dumps(Asked(seen([model]), settings, fingerprint))
-    return Whole(Scene(asked, seen([image]), True, (SIDE, SIDE)), str(out))
+    return Whole(Scene(asked, seen([image]), True, (SIDE, SIDE)), str(out), {"made": "here"})
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(resume=True)], ids=["new", "resumed"])
@@ -67,8 +69,10 @@ def test_a_retry_replaces_what_a_dead_worker_wrote(model, images, tmp_path, sett
     predict_whole_scene(whole)
     first = out.read_bytes()
     out.write_bytes(b"something else")
+    assert not remembered(out)
     predict_whole_scene(whole)
     assert out.read_bytes() == first
+    assert remembered(out) == [{"made": "here", "engines": []}]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,8 @@ def test_a_fault_stops_no_other_image(model, images, tmp_path, monkeypatch, plac
     monkeypatch.setattr(place, name, failing)
     with pytest.raises(DataError, match=r"2 predicted, 1 failed.\n.*b\.npy: MemoryError: no room"):
         nw.predict(model, images, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "c.npy"]
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == [".normwise", "a.npy", "c.npy"]
 
 
 def test_the_tasks_of_a_machine_share_its_memory(model, images, tmp_path, monkeypatch):
@@ -161,7 +166,8 @@ def test_an_image_that_vanishes_before_its_task_stops_no_other(
     monkeypatch.setattr(predict_on_ray, "tiles_for", late)
     with pytest.raises(DataError, match=r"(?s)2 predicted, 1 failed\..*b\.npy: does not exist"):
         nw.predict(model, images, tmp_path / "out", on="ray")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "c.npy"]
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == [".normwise", "a.npy", "c.npy"]
 
 
 def test_an_image_of_many_tiles_that_vanishes_stops_no_other(model, images, tmp_path, monkeypatch):
@@ -200,9 +206,12 @@ def test_predictions_in_the_folder_of_their_images_are_no_image(
     model, images, tmp_path, monkeypatch, linked
 ):
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
-    monkeypatch.setattr(
-        prediction, "draw_overlay", lambda *told: write_raster(told[-1], picture, overwrite=True)
-    )
+
+    def draw(predictor, image, predicted, path, about):
+        ready = remembering(predictor, path, about_picture(about))
+        write_raster(path, picture, overwrite=True, ready=ready)
+
+    monkeypatch.setattr(prediction, "draw_overlay", draw)
     out, looks = images / "predicted", images / "looks"
     if linked:
         (tmp_path / "elsewhere").mkdir()

@@ -80,7 +80,7 @@ def test_a_file_by_tiles_is_the_file_as_a_whole(scene, tmp_path, calls):
     assert np.isnan(info.nodata)
     assert_same(nw.predict(model, scene, tile=TILE), wanted)
     assert_same(nw.predict(model, read_raster(scene), nodata=-9999, tile=TILE), wanted)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".normwise", "out.tif"]
 
 
 def test_a_file_of_strips_is_unpacked_once_a_row(scene, tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_a_tile_that_needs_more_than_the_memory_that_is_named_is_refused(scene, 
     for tile in (TILE, None):
         with pytest.raises(NetworkError, match=told):
             nw.predict(fixed, scene, tmp_path / "other.npy", tile=tile, memory="10kB")
-    assert len(calls) == count and [path.name for path in tmp_path.iterdir()] == [found.name]
+    assert len(calls) == count and [path.name for path in tmp_path.glob("*.npy")] == [found.name]
 
 
 def test_what_sees_the_whole_image_is_blended_and_said(scene, tmp_path, caplog):
@@ -243,7 +243,8 @@ def test_blended_tiles_go_on_wherever_they_were_interrupted(tmp_path, monkeypatc
     found = np.load(nw.predict(**ask, out=tmp_path / "out.npy", resume=True))
     np.testing.assert_array_equal(found, wanted)
     assert len(asked) <= stop + 9
-    assert {path.name for path in tmp_path.iterdir()} == {"scene.npy", "wanted.npy", "out.npy"}
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"scene.npy", "wanted.npy", "out.npy", ".normwise"}
 
 
 def whole_seer(outputs=3):

@@ -1,7 +1,7 @@
 """`normwise predict`: whole images of any size."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,9 @@ from normwise.cli.console import Format, Imports, output, print_json
 from normwise.cli.options import read_bands, read_size
 from normwise.cli.own_code import import_and_tell
 from normwise.errors import NormwiseError
+
+if TYPE_CHECKING:
+    from normwise.workflows.predicted import Journal
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,7 +81,12 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted prediction.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted prediction; outputs that are there stay if they are "
+            "made from the same.",
+        ),
     ] = False,
     on: Annotated[
         str | None,
@@ -161,8 +169,18 @@ def predict(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if format is Format.json:
         print_json(journal.to_dict())
         return
-    count = f"{len(found)} images written" if isinstance(found, list) else "Written"
-    output.print(f"{count} to {out}", highlight=False, markup=False)
+    print_counts(journal, out, isinstance(found, list))
+
+
+def print_counts(journal: "Journal", out: Path, several: bool) -> None:
+    """Says how many outputs were written, and how many were there and are kept."""
+    written, kept = len(journal.written), len(journal.kept)
+    if several:
+        there = f", {kept} kept, made from the same" if kept else ""
+        line = f"{written} image{'' if written == 1 else 's'} written to {out}{there}"
+    else:
+        line = f"Kept, made from the same: {out}" if kept else f"Written to {out}"
+    output.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_forecasts(

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
-from normwise.files import whole_file
 from normwise.rasters.class_map import Classes
 from normwise.rasters.geolocation import locate
 from normwise.rasters.info import RasterInfo
+from normwise.rasters.outputs import NEW, Naming
 from normwise.rasters.raster import Pixels, Window
 from normwise.rasters.tiff import gdal, open_tiff, quiet
 
@@ -39,7 +39,7 @@ def write_cog(
     dtype: Any,
     like: RasterInfo | None = None,
     nodata: float | None = None,
-    overwrite: bool = False,
+    naming: Naming = NEW,
     bands: Sequence[str] | Classes = (),
 ) -> None:
     """Writes an image block by block; a file that is there is complete.
@@ -54,17 +54,17 @@ def write_cog(
         like: The image whose place it takes: coordinate system, transform, and if it has the same
             size its ground control points and RPCs.
         nodata: The value that marks missing pixels.
-        overwrite: Whether an existing file may be replaced.
+        naming: Whether an existing file may be replaced, and what is done before.
         bands: One name for each channel, or none; of a single channel of class ids (uint8) what
             they mean.
 
     Raises:
         RasterError: The disk is full.
-        OutputExistsError: If `path` exists and `overwrite` is False.
+        OutputExistsError: If `path` exists and may not be replaced.
     """
     path, kind = Path(path), np.dtype(dtype)
     try:
-        with whole_file(path, overwrite) as temporary, _plain(temporary) as plain:
+        with naming.whole(path) as temporary, _plain(temporary) as plain:
             place = {} if like is None else {"crs": like.crs, "transform": like.transform}
             profile = {
                 "driver": "GTiff", "height": shape[0], "width": shape[1], "count": shape[2],

@@ -1,4 +1,4 @@
-"""What the pieces of an image are made from, and whether others are made from the same."""
+"""What the pieces of an image, or an output, are made from, and whether it is the same."""
 
 from __future__ import annotations
 
@@ -25,18 +25,27 @@ def refuse_other(folder: Path, about: Mapping[str, Any]) -> None:
     Raises:
         RasterError: They are, or don't say it.
     """
-    found = read_about(folder)
+    other = differences(read_about(folder), about)
+    if other:
+        raise RasterError(
+            f"{folder}: holds an interrupted prediction with another {other}. Give the same to go "
+            "on, or begin anew with --overwrite."
+        )
+
+
+def differences(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """What differs in what two things are made from, in words; empty if nothing does.
+
+    Args:
+        found: What the one is made from, as it was written to a file and read again.
+        about: What the other is.
+    """
     keys = sorted({*found, *about})
     # As text: NaN is unlike itself, and tuples become lists on their way through a file.
     before, now = (
         {key: json.dumps(own.get(key), sort_keys=True) for key in keys} for own in (found, about)
     )
-    other = [_told(key, before[key], now[key]) for key in keys if before[key] != now[key]]
-    if other:
-        raise RasterError(
-            f"{folder}: holds an interrupted prediction with another {', '.join(other)}. Give the "
-            "same to go on, or begin anew with --overwrite."
-        )
+    return ", ".join(_told(key, before[key], now[key]) for key in keys if before[key] != now[key])
 
 
 def read_about(folder: Path) -> dict[str, Any]:

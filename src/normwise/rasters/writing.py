@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from normwise.errors import OutputExistsError, RasterError
+from normwise.files import Ready
 from normwise.rasters.class_map import Classes, write_class_png
 from normwise.rasters.geolocation import locate
 from normwise.rasters.info import RasterInfo, numeric_dtype
-from normwise.rasters.outputs import whole_image
+from normwise.rasters.outputs import NEW, Naming
 from normwise.rasters.raster import Pixels
 from normwise.rasters.reading import FOLDER_SUFFIX, suffix_of
 from normwise.rasters.tiff import gdal, open_tiff, quiet
@@ -30,6 +31,7 @@ def write_raster(
     nodata: float | None = None,
     overwrite: bool = False,
     band_names: Sequence[str] = (),
+    ready: Ready | None = None,
 ) -> None:
     """Writes an image; a file that is there is complete.
 
@@ -46,6 +48,8 @@ def write_raster(
         nodata: The value that marks missing pixels; only a TIFF or Zarr can say so.
         overwrite: Whether an existing file may be replaced.
         band_names: One name for each channel, or none; only a TIFF or Zarr can hold them.
+        ready: Is called with the temporary path when the image is whole, right before it gets its
+            name.
 
     Raises:
         RasterError: If the format can't hold the array, or the disk is full.
@@ -58,7 +62,7 @@ def write_raster(
     """
     path = Path(path)
     pixels = _as_pixels(path, array)
-    _write(path, _writer(path, pixels, like, nodata, band_names), overwrite)
+    _write(path, _writer(path, pixels, like, nodata, band_names), Naming(overwrite, ready))
 
 
 def write_by_windows(
@@ -68,7 +72,7 @@ def write_by_windows(
     dtype: Any,
     like: RasterInfo | None = None,
     nodata: float | None = None,
-    overwrite: bool = False,
+    naming: Naming = NEW,
     bands: Sequence[str] | Classes = (),
 ) -> bool:
     """Writes an image that is too large for memory, if its format can be written piece by piece.
@@ -82,7 +86,7 @@ def write_by_windows(
         dtype: Of the pixels.
         like: As for `write_raster`.
         nodata: The value that marks missing pixels; in a PNG that of the classes does.
-        overwrite: Whether an existing file may be replaced.
+        naming: As for `write_cog`.
         bands: One name for each channel, or none; of a single channel of class ids what they mean.
 
     Returns:
@@ -90,26 +94,26 @@ def write_by_windows(
 
     Raises:
         RasterError: If the disk is full.
-        OutputExistsError: If `path` exists and `overwrite` is False.
+        OutputExistsError: If `path` exists and may not be replaced.
     """
     suffix = suffix_of(path)
     if suffix == FOLDER_SUFFIX:
         _write(
             path,
             lambda folder: write_zarr(folder, read, shape, dtype, like, nodata, bands),
-            overwrite,
+            naming,
         )
         return True
     if suffix == ".png" and isinstance(bands, Classes) and len(shape) == 3 and shape[-1] == 1:
         size, classes = (shape[0], shape[1]), bands
-        _write(path, lambda file: write_class_png(file, read, size, classes), overwrite)
+        _write(path, lambda file: write_class_png(file, read, size, classes), naming)
         return True
     return False
 
 
-def _write(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
+def _write(path: Path, write: Callable[[Path], None], naming: Naming) -> None:
     try:
-        with whole_image(path, overwrite) as temporary:
+        with naming.whole(path) as temporary:
             write(temporary)
     except (OutputExistsError, MemoryError):
         raise

@@ -15,12 +15,13 @@ from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
+from normwise.workflows.kept_outputs import kept_outputs
 from normwise.workflows.models import refuse_missing
 from normwise.workflows.overlays import refuse_picture
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted import files_of, reasons_in
-from normwise.workflows.predicted_files import is_done, opened
+from normwise.workflows.predicted_files import opened, refuse_output
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
 from normwise.workflows.prediction_writing import (
@@ -172,8 +173,10 @@ def _forecasts(
     if single is not None:
         refuse_inputs(model, [single], (target, drawn))
         refuse_picture(drawn, told)
-        is_done(target, told)
-        return [_of_file(Predictor(model, told), single, target, drawn)]
+        refuse_output(target, told)
+        predictor = Predictor(model, told)
+        kept_outputs(predictor, {target: single}, {} if drawn is None else {target: drawn})
+        return [_of_file(predictor, single, target, drawn)]
     refuse_folders(target, drawn)
     problems: list[str] = []
     images = images_in(model, Path(fspath(image)), problems, (target, drawn))
@@ -181,6 +184,7 @@ def _forecasts(
     scenes = outputs_in(target, images, predictor.made)
     pictures = pictures_in(drawn, scenes)
     refuse_inputs(model, images.values(), (*scenes, *pictures.values()))
+    kept_outputs(predictor, scenes, pictures)
     for to, files in scenes.items():
         try:
             found.append(_of_file(predictor, files, to, pictures.get(to)))
@@ -194,7 +198,7 @@ def _forecasts(
 def _of_file(predictor: Predictor, files: ImageFiles, out: Path, drawn: Path | None) -> Forecast:
     refuse_picture(drawn, predictor.settings)
     refuse_format(out, predictor.made, predictor.axes)
-    is_done(out, predictor.settings)
+    refuse_output(out, predictor.settings)
     with opened(predictor, files) as (image, info):
         tiles = tiles_for(predictor, image, out)
         rows = tuple(_rows(predictor, image, tiles))

@@ -17,7 +17,8 @@ from normwise.files import whole_file
 from normwise.rasters import ImageFiles, Raster, open_raster, suffix_of
 from normwise.rasters.reduced import factor_for, reduced
 from normwise.rasters.tiff import open_with_gdal
-from normwise.workflows.predicted_files import is_done
+from normwise.workflows.made_outputs import About, Source, about_picture, remembering
+from normwise.workflows.predicted_files import refuse_output
 from normwise.workflows.prediction_outputs import Outputs, legend_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Plane:
 
 
 def draw_overlay(
-    predictor: Predictor, image: ImageFiles | Array, predicted: Path | Array, path: Path
+    predictor: Predictor, image: Source, predicted: Path | Array, path: Path, about: About
 ) -> None:
     """Draws an image with what was predicted for it.
 
@@ -73,6 +74,7 @@ def draw_overlay(
         image: The image, or its files.
         predicted: The prediction, or the file that holds it.
         path: The PNG to write.
+        about: What the prediction is made from.
 
     Raises:
         RasterError: A file can't be read, or the PNG not be written.
@@ -89,8 +91,9 @@ def draw_overlay(
         panels = list(_panels(made, found, factor))
         names = ", ".join(scene.names[channel] for channel in channels) if scene.names else ""
         title = scene.name + (f", 1 pixel of {factor} x {factor}" if factor > 1 else "")
+        ready = remembering(predictor, path, about_picture(about))
         try:
-            with whole_file(path, predictor.settings.overwrite) as temporary:
+            with whole_file(path, predictor.settings.overwrite, ready) as temporary:
                 draw_quick_look(temporary, picture, panels, title, names)
         except OSError as error:
             raise RasterError(
@@ -107,13 +110,13 @@ def refuse_picture(path: Path | None, settings: Settings) -> None:
 
     Raises:
         RasterError: It is no PNG.
-        OutputExistsError: It exists.
+        OutputExistsError: It exists and may be neither kept nor replaced.
     """
     if path is None:
         return
     if path.suffix.lower() != ".png":
         raise RasterError(f"{path}: the picture of a prediction (--overlay) is a .png file.")
-    is_done(path, settings)
+    refuse_output(path, settings)
 
 
 def _panels(made: Outputs, found: Plane, factor: int) -> Iterator[Panel]:

@@ -15,9 +15,12 @@ from normwise.distributed.where import RAY, where_of
 from normwise.errors import DataError, NormwiseError
 from normwise.inference.engines.wanted import Wanted
 from normwise.rasters import ImageFiles
+from normwise.rasters.outputs import refuse_taken
 from normwise.rasters.partial import partial_folder, remove_pieces
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
+from normwise.workflows.kept_outputs import about_now, kept_outputs
+from normwise.workflows.made_outputs import Source, remembering
 from normwise.workflows.models import refuse_missing
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.overlays import draw_overlay, refuse_picture
@@ -25,10 +28,10 @@ from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted import Journal
 from normwise.workflows.predicted_files import (
-    is_done,
     predict_array,
     predict_file,
     read_and_predict,
+    refuse_output,
     write_array,
 )
 from normwise.workflows.prediction_fit import fitting
@@ -124,8 +127,9 @@ def predict(  # noqa: PLR0913 - the public interface
             bfloat16 where it is faster and deviates by less than 1e-2.
         overwrite: Whether existing files may be replaced.
         resume: Go on with an interrupted prediction by tiles, which must have been of the same
-            image, model and settings; outputs that are there are done. With `overwrite` it begins
-            anew where they were others, and outputs that are there are replaced.
+            image, model and settings; outputs and pictures that are there stay if they are made
+            from the same, which a hidden folder `.normwise` beside them tells. With `overwrite` it
+            begins anew where they were others, and replaces such outputs.
         progress: Say how it goes: a bar on a terminal, lines elsewhere. If not, what is said of
             classes and engines is logged.
         on: `"ray"` or `"ray=ADDRESS"` predicts files on a Ray cluster: blocks of tiles, and images
@@ -166,7 +170,9 @@ def predict(  # noqa: PLR0913 - the public interface
             predict other classes or targets, or the same in another order.
         EngineMissingError: The engine isn't installed.
         ExportError: The model can't be converted for the engine.
-        OutputExistsError: `out` exists and `overwrite` is False.
+        OutputExistsError: `out` exists and `overwrite` is False; with `resume` if it is made from
+            something else, or nothing tells what from. Of a folder all such files are named, before
+            the work begins.
         NormwiseError: A folder of the model, an image or an output may not be looked into.
         DistributionError: Ray isn't installed, the cluster doesn't answer, or its machines don't
             see the same files or have other versions.
@@ -206,57 +212,73 @@ def _predicted(
     refuse_picture(drawn, told)
     if out is None:
         predictor = Predictor(model, told)
+        kept = _kept(predictor, single, None, drawn)
         result = read_and_predict(predictor, single)[0]
-        if drawn is not None and not is_done(drawn, told):
-            draw_overlay(predictor, single, result, drawn)
+        if drawn is not None and drawn not in kept:
+            draw_overlay(predictor, single, result, drawn, about_now(predictor, single, False))
         return result
     target = Path(fspath(out))
-    if all(is_done(path, told) for path in (target, drawn) if path is not None):
-        remove_pieces(partial_folder(target))
-        if told.journal is not None:
-            told.journal.kept.append(target)
-        return target
-    return _file(Predictor(model, told), single, target, drawn)
+    refuse_output(target, told)
+    predictor = Predictor(model, told)
+    return _file(predictor, single, target, drawn, _kept(predictor, single, target, drawn))
 
 
 def _array(
     model: Any, image: Array, out: Path | None, told: Settings, drawn: Path | None
 ) -> Array | Path:
     """An image in memory."""
-    there = out is not None and is_done(out, told)
-    shown = drawn is None or is_done(drawn, told)
-    if out is not None and there and shown:
-        return out
+    if out is not None:
+        refuse_output(out, told)
     predictor, pixels = Predictor(model, told), numbers_of(image)
+    kept = _kept(predictor, pixels, out, drawn)
     result: Array | Path
+    about = about_now(predictor, pixels) if {out, drawn} - kept - {None} else {}
     if out is None:
         result = predict_array(predictor, pixels)
     else:
         refuse_format(out, predictor.made, predictor.axes)
         result = out
-        if not there:
-            write_array(predictor, predict_array(predictor, pixels), None, out)
-    if drawn is not None and not shown:
-        draw_overlay(predictor, pixels, result, drawn)
+        if out not in kept:
+            ready = remembering(predictor, out, about)
+            write_array(predictor, predict_array(predictor, pixels), None, out, ready)
+    if drawn is not None and drawn not in kept:
+        draw_overlay(predictor, pixels, result, drawn, about)
     return result
 
 
+def _kept(
+    predictor: Predictor, image: Source, out: Path | None, drawn: Path | None
+) -> frozenset[Path]:
+    """As `kept_outputs`, of an image that may go nowhere."""
+    first = out or drawn
+    if first is None:
+        return frozenset()
+    return kept_outputs(predictor, {first: image}, {} if drawn is None else {first: drawn})
+
+
 def _file(
-    predictor: Predictor, image: ImageFiles, out: Path, drawn: Path | None, there: bool = False
+    predictor: Predictor,
+    image: ImageFiles,
+    out: Path,
+    drawn: Path | None,
+    kept: frozenset[Path],
+    written: bool = False,
 ) -> Path:
-    """One image into a file, unless that was written just now, with its picture."""
+    """One image into a file, with its picture, but for what is kept or was written just now."""
     settings = predictor.settings
     journal = Journal() if settings.journal is None else settings.journal
     refuse_format(out, predictor.made, predictor.axes)
-    shown = drawn is None or is_done(drawn, settings)
-    if there or is_done(out, settings):
+    drawing = drawn is not None and drawn not in kept
+    if drawn is not None and drawing:
+        refuse_taken(drawn, settings.overwrite)
+    if out in kept or written:
         # An interruption between the last two steps, renaming and this, leaves them.
         remove_pieces(partial_folder(out))
-        journal.kept += [] if there else [out]
+        journal.kept += [] if written else [out]
     else:
         journal.written.append(predict_file(predictor, image, out))
-    if drawn is not None and not shown:
-        draw_overlay(predictor, image, out, drawn)
+    if drawn is not None and drawing:
+        draw_overlay(predictor, image, out, drawn, about_now(predictor, image, False))
         journal.pictures.append(drawn)
     return out
 
@@ -274,20 +296,24 @@ def _folder(
     refuse_inputs(model, found.values(), (*scenes, *pictures.values()))
     fit = set(fitting(predictor, found, problems).values())
     scenes = {out: files for out, files in scenes.items() if files in fit}
-    ended = told.remote.whole_scenes(predictor, scenes, folder.name) if told.remote else {}
-    written = []
+    kept = kept_outputs(predictor, scenes, pictures)
+    left = {out: files for out, files in scenes.items() if out not in kept}
+    ended = told.remote.whole_scenes(predictor, left, folder.name) if told.remote else {}
+    done = []
     for out, files in scenes.items():
         try:
             if error := ended.get(out):
                 raise error
             with one_of_several(files):
-                written.append(_file(predictor, files, out, pictures.get(out), out in ended))
+                done.append(_file(predictor, files, out, pictures.get(out), kept, out in ended))
         except NormwiseError as error:
             problems.append(str(error))
             errors.append(error)
     if problems:
         if told.journal is not None:
             told.journal.problems += problems
-        ended_as = f"{folder}: {len(written)} predicted, {len(problems)} failed."
+        there = sum(out in kept for out in done)
+        ended_as = f"{len(done) - there} predicted, {f'{there} kept, ' if there else ''}"
+        ended_as = f"{folder}: {ended_as}{len(problems)} failed."
         raise DataError(ended_as, problems) from next(iter(errors), None)
-    return written
+    return done

@@ -34,12 +34,14 @@ from normwise.distributed.where import HERE, Where
 from normwise.errors import DistributionError, NormwiseError, RasterError, UnseenImageError
 from normwise.memory import keep_freed_memory
 from normwise.rasters import ImageFiles
+from normwise.rasters.outputs import refuse_taken
 from normwise.workflows.decided_engines import Decided, decided_by, deciding, take
 from normwise.workflows.ensembles import members_of
+from normwise.workflows.made_outputs import About, about_output
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predicted import Predicted, files_of
-from normwise.workflows.predicted_files import is_done, opened, predict_file, values_here
+from normwise.workflows.predicted_files import opened, predict_file, values_here
 from normwise.workflows.prediction_images import Image, Infinite, Read
 from normwise.workflows.prediction_progress import watching
 from normwise.workflows.predictor import Predictor, Settings
@@ -108,10 +110,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Whole:
-    """An image that is predicted in one piece, into a file of a folder that is there."""
+    """An image that is predicted in one piece, into a file of a folder that is there.
+
+    Attributes:
+        scene: The image.
+        out: The file.
+        about: What it is made from, as the machine that asks sees it.
+    """
 
     scene: Scene
     out: str
+    about: About
 
 
 class Remote:
@@ -164,7 +173,7 @@ class Remote:
 
         Args:
             predictor: What is asked for.
-            scenes: The images by their outputs.
+            scenes: The images by their outputs, without those that are kept.
             name: Of the folder.
 
         Returns:
@@ -192,18 +201,18 @@ class Remote:
     def _wholes(self, predictor: Predictor, scenes: Mapping[Path, ImageFiles]) -> Iterator[Task]:
         for out, files in scenes.items():
             try:
-                if is_done(out, predictor.settings):
-                    continue
+                refuse_taken(out, predictor.settings.overwrite)
                 with one_of_several(files), opened(predictor, files) as (image, _):
                     tiles = tiles_for(predictor, image, out)
                     if len(tiles) > 1:
                         continue
                     deque(deciding(predictor, image, tiles, tiles.pieces()), maxlen=0)
+                    about = about_output(predictor, files, image, tiles)
                     scene = self._scene(predictor, files, tiles)
             except NormwiseError:
                 continue  # said by who predicts it here
             out.parent.mkdir(parents=True, exist_ok=True)
-            yield Task(str(out), Whole(scene, str(out.absolute())))
+            yield Task(str(out), Whole(scene, str(out.absolute()), about))
 
     def _scene(self, predictor: Predictor, files: ImageFiles, tiles: Tiles) -> Scene:
         told = replace(
@@ -279,7 +288,7 @@ def predict_whole_scene(whole: Whole) -> Predicted:
         # Whoever asks has looked already: what is there may be replaced, or was written by an
         # attempt whose worker died.
         predictor.settings = replace(predictor.settings, overwrite=True, resume=False)
-        return predict_file(predictor, whole.scene.paths, out)
+        return predict_file(predictor, whole.scene.paths, out, whole.about)
 
 
 def _told(scene: Scene) -> Predictor:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from normwise.data.pixels import marks_of
-from normwise.errors import NetworkError
-from normwise.files import permitted
+from normwise.errors import NetworkError, RasterError
+from normwise.files import Ready
 from normwise.rasters import (
     Dimensions,
     ImageFiles,
@@ -24,8 +24,9 @@ from normwise.rasters import (
     open_raster,
     suffix_of,
 )
-from normwise.rasters.outputs import refuse_taken, whole_image
+from normwise.rasters.outputs import Naming, refuse_taken
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
+from normwise.workflows.made_outputs import About, about_output, remembering
 from normwise.workflows.predicted import Predicted, reasons_in
 from normwise.workflows.prediction_fit import refuse_unfit, say_opacity
 from normwise.workflows.prediction_images import Image, Read, Region
@@ -42,19 +43,14 @@ Array = npt.NDArray[Any]
 log = logging.getLogger("normwise.inference")
 
 
-def is_done(out: Path, settings: Settings) -> bool:
-    """Whether an output is there and a prediction that is gone on with needs it no more.
+def refuse_output(out: Path, settings: Settings) -> None:
+    """Refuses an output by what is known before the model is read.
 
     Raises:
-        OutputExistsError: It is there, and may be neither kept nor replaced.
+        OutputExistsError: It is there and may be neither kept nor replaced, or can't be an output.
         NormwiseError: Its folder may not be looked into.
     """
-    if settings.resume and not settings.overwrite:
-        with permitted(out.parent):
-            if out.exists():
-                return True
-    refuse_taken(out, settings.overwrite)
-    return False
+    refuse_taken(out, settings.overwrite or settings.resume)
 
 
 def predict_array(predictor: Predictor, pixels: Array) -> Array:
@@ -70,28 +66,40 @@ def read_and_predict(predictor: Predictor, path: ImageFiles) -> tuple[Array, Ras
         return _predicted(predictor, image, info.path.name, predictor.tiles(image)), info
 
 
-def predict_file(predictor: Predictor, path: ImageFiles, out: Path) -> Predicted:
-    """Predicts one file into another; says how."""
-    is_done(out, predictor.settings)
+def predict_file(
+    predictor: Predictor, path: ImageFiles, out: Path, about: About | None = None
+) -> Predicted:
+    """Predicts one file into another; says how.
+
+    Args:
+        predictor: What predicts it.
+        path: The file, or those of the bands.
+        out: The file to write, which is not there, or may be replaced.
+        about: What it is made from, if who asks for it has found that out.
+    """
+    refuse_taken(out, predictor.settings.overwrite)
     started = time.perf_counter()
     with opened(predictor, path) as (image, info):
         say_opacity(predictor, info)
         tiles = tiles_for(predictor, image, out)
+        about = about or about_output(predictor, path, image, tiles)
+        ready = remembering(predictor, out, about)
         if len(tiles) > 1:
-            tiles = _by_tiles(predictor, image, info, path, out, tiles)
+            tiles = _by_tiles(predictor, image, info, path, out, tiles, ready)
         else:
             result = _predicted(predictor, image, info.path.name, tiles)
-            write_array(predictor, result, info, out)
+            write_array(predictor, result, info, out, ready)
             # Pieces of an earlier attempt by tiles are of no use any more.
             remove_pieces(partial_folder(out))
     return Predicted.of(predictor, path, out, tiles, time.perf_counter() - started)
 
 
-def write_array(predictor: Predictor, result: Array, like: RasterInfo | None, out: Path) -> Path:
-    """Writes a prediction that is in memory."""
-    overwrite = predictor.settings.overwrite
-    write_prediction(predictor.made, lambda *area: result[area], result.shape, like, out, overwrite)
-    return out
+def write_array(
+    predictor: Predictor, result: Array, like: RasterInfo | None, out: Path, ready: Ready
+) -> None:
+    """Writes a prediction that is in memory; `ready` is called before it gets its name."""
+    naming = Naming(predictor.settings.overwrite, ready)
+    write_prediction(predictor.made, lambda *area: result[area], result.shape, like, out, naming)
 
 
 @contextmanager
@@ -118,7 +126,13 @@ def _predicted(predictor: Predictor, image: Image, name: str, tiles: Tiles) -> A
 
 
 def _by_tiles(
-    predictor: Predictor, image: Image, info: RasterInfo, path: ImageFiles, out: Path, tiles: Tiles
+    predictor: Predictor,
+    image: Image,
+    info: RasterInfo,
+    path: ImageFiles,
+    out: Path,
+    tiles: Tiles,
+    ready: Ready,
 ) -> Tiles:
     """Tile by tile into a file beside the output, which becomes the output when it is whole.
 
@@ -140,7 +154,7 @@ def _by_tiles(
 
             _run(predictor, image, tiles, done, put, watch)
         partial.sync()
-        _assemble(predictor, partial, info, out)
+        _assemble(predictor, partial, info, out, ready)
     except BaseException:
         partial.close()
         raise
@@ -199,10 +213,12 @@ def values_here(
         yield piece, tiles.predicted(piece, images, empty)
 
 
-def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out: Path) -> None:
+def _assemble(
+    predictor: Predictor, partial: PartialImage, info: RasterInfo, out: Path, ready: Ready
+) -> None:
     """Makes the output of its pieces, in their folder, so that an interruption leaves nothing else.
 
-    Then it is renamed.
+    Then it is renamed. A disk that is full by then costs nothing of what is done.
     """
     overwrite, suffix = predictor.settings.overwrite, suffix_of(out)
     made = partial.pixels
@@ -210,9 +226,16 @@ def _assemble(predictor: Predictor, partial: PartialImage, info: RasterInfo, out
         made = partial.folder / out.name
         with open_raster(partial.pixels) as raster:
             partial.refuse_lost()  # of the file that is open now
-            write_prediction(predictor.made, raster.read, partial.shape, info, made, True)
+            write_prediction(predictor.made, raster.read, partial.shape, info, made, Naming(True))
     partial.refuse_lost()
-    with whole_image(out, overwrite) as temporary:
+    try:
+        ready(made)
+    except OSError as error:
+        raise RasterError(
+            f"{out}: can't be written ({error.strerror or error}). What is done is kept: make room "
+            "and go on (--resume)."
+        ) from error
+    with Naming(overwrite).whole(out) as temporary:
         made.replace(temporary)
 
 

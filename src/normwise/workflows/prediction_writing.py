@@ -12,6 +12,7 @@ from normwise.errors import RasterError
 from normwise.files import refuse_no_folder
 from normwise.rasters import ImageFiles, RasterInfo, stem_of, suffix_of, write_raster
 from normwise.rasters.cog import write_cog
+from normwise.rasters.outputs import Naming
 from normwise.rasters.writing import write_by_windows
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def write_prediction(
     shape: tuple[int, ...],
     like: RasterInfo | None,
     out: Path,
-    overwrite: bool,
+    naming: Naming,
 ) -> None:
     """Writes a prediction, whole or not at all.
 
@@ -42,22 +43,22 @@ def write_prediction(
         shape: Shape (rows, columns, channels), of volumes with slices before.
         like: The image, whose place it takes.
         out: The file.
-        overwrite: Whether an existing one may be replaced.
+        naming: Whether an existing one may be replaced, and what is done before.
 
     Raises:
         RasterError: The disk is full, or the format can't hold it.
-        OutputExistsError: It exists.
+        OutputExistsError: It exists and may not be replaced.
     """
     suffix, bands = suffix_of(out), made.legend or made.names
     if suffix in TIFF and len(shape) == 3:
         rows, columns, channels = shape
         write_cog(
-            out, read, (rows, columns, channels), made.dtype, like, made.nodata, overwrite, bands
+            out, read, (rows, columns, channels), made.dtype, like, made.nodata, naming, bands
         )
         return
-    if not write_by_windows(out, read, shape, made.dtype, like, made.nodata, overwrite, bands):
+    if not write_by_windows(out, read, shape, made.dtype, like, made.nodata, naming, bands):
         nodata = made.nodata if suffix in TIFF else None
-        write_raster(out, read(), like, nodata, overwrite)
+        write_raster(out, read(), like, nodata, naming.overwrite, ready=naming.ready)
 
 
 def outputs_in(

@@ -104,12 +104,24 @@ def _keep_engines(predictor: Predictor, pieces: PartialImage) -> None:
 
 def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
     """Everything that the values in an output depend on, as it was resolved."""
-    settings = predictor.settings
     return {
+        **made_by(predictor, image),
         "image": [stamp_of(file) for file in all_files(path)],
-        "model": predictor.fingerprint,
         "tile": list(tiles.tile),
         "exact": tiles.exact,
+    }
+
+
+def made_by(predictor: Predictor, image: Image) -> dict[str, Any]:
+    """What values depend on beside the image and its tiles, as it was resolved.
+
+    Args:
+        predictor: What predicts.
+        image: Whose missing pixels are marked.
+    """
+    settings = predictor.settings
+    return {
+        "model": predictor.fingerprint,
         "bands": [None if bands is None else list(bands) for bands in predictor.bands],
         "nodata": list(image.marks),
         "fill": predictor.fills,

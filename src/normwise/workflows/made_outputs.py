@@ -1,0 +1,90 @@
+"""What the output of a prediction is made from, as its record tells (`rasters.output_records`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from normwise.files import Ready
+from normwise.rasters import ImageFiles
+from normwise.rasters.beside import all_files, stamp_of
+from normwise.rasters.output_records import remember
+from normwise.workflows.resuming import made_by
+
+if TYPE_CHECKING:
+    from normwise.inference.tiled import Tiles
+    from normwise.workflows.prediction_images import Image
+    from normwise.workflows.predictor import Predictor
+
+Source = ImageFiles | npt.NDArray[Any]
+"""An image: its file, the files of its bands, or its pixels."""
+About = dict[str, Any]
+
+TILE: Final = "tile"
+ENGINES: Final = "engines"
+
+
+def about_output(predictor: Predictor, source: Source, image: Image, tiles: Tiles | None) -> About:
+    """What an output is made from; to be asked before its image is read.
+
+    Where the files of an image lie makes no difference, nor do tiles of another size that equal the
+    whole image.
+
+    Args:
+        predictor: What predicts it.
+        source: The image.
+        image: It, open.
+        tiles: How it is cut; None if that doesn't matter.
+    """
+    made = predictor.made
+    legend = () if made.legend is None else (made.legend.names, made.legend.colours)
+    told = {
+        **made_by(predictor, image),
+        "image": list(_stamps(source)),
+        "names": made.names,
+        "legend": legend,
+    }
+    return told if tiles is None else {**told, TILE: _blended(tiles)}
+
+
+def about_picture(about: Mapping[str, Any]) -> About:
+    """What the picture of an output is made from.
+
+    Args:
+        about: What the output is.
+    """
+    return {key: told for key, told in about.items() if key != TILE}
+
+
+def remembering(predictor: Predictor, out: Path, about: Mapping[str, Any]) -> Ready:
+    """What is done when an output is whole: its record is written.
+
+    Args:
+        predictor: What predicts it; it knows by then what computes.
+        out: The output.
+        about: What it is made from.
+    """
+    return lambda whole: remember(out, whole, {**about, ENGINES: predictor.engines})
+
+
+def _stamps(source: Source) -> Iterator[list[Any]]:
+    """What changes with an image: names, bytes and times of files, a hash of pixels."""
+    if isinstance(source, np.ndarray):
+        found = sha256()
+        for part in source:
+            found.update(part.tobytes())
+        yield [list(source.shape), source.dtype.str, found.hexdigest()[:16]]
+        return
+    for file in all_files(source):
+        place, size, time = stamp_of(file)
+        yield [Path(place).name, size, time]
+
+
+def _blended(tiles: Tiles) -> list[int] | None:
+    """The size of tiles that are blended; others equal the whole image."""
+    return None if tiles.exact or len(tiles) == 1 else list(tiles.tile)
