@@ -50,7 +50,7 @@ def test_missing_pixels_are_told(tmp_path, like, dtype, nodata):
             assert "NaN" not in (path / name).read_text().replace('"NaN"', "")  # which is no JSON
 
 
-@pytest.mark.parametrize("like", [2], indirect=True)  # 3 is read by GDAL from 3.11 on
+@pytest.mark.parametrize("like", [2], indirect=True)  # GDAL 3.10 reads no other
 def test_gdal_reads_missing_pixels(tmp_path, like):
     for dtype, nodata in (("uint8", 255.0), ("float32", math.nan), ("uint8", None)):
         path = tmp_path / f"{dtype}{nodata}.zarr"

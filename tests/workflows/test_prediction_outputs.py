@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import rasterio
+import rasterio.rpc
 import zarr
 from PIL import Image
 
@@ -14,10 +16,12 @@ import normwise as nw
 from normwise.data.reading import Record
 from normwise.errors import NetworkError, RasterError
 from normwise.inference.mixtures import mixed
-from normwise.rasters import raster_info, read_raster, write_raster
+from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
+from normwise.rasters.geolocation import Geolocation
 from normwise.training.distribution import Distribution
 from normwise.training.recipe import Recipe, to_yaml
 from normwise.training.target_units import unit_layers
+from normwise.workflows.prediction_writing import say_unkept
 from tests.surgery.randomize import randomize
 
 RNG = np.random.default_rng(0)
@@ -207,6 +211,48 @@ def test_a_place_goes_through_a_zarr(run, images, tmp_path, tile):
     np.testing.assert_allclose(
         found, nw.predict(run, nw.predict(run, tmp_path / "a.tif")), rtol=1e-5, atol=0
     )
+
+
+POINTS = Geolocation(((0.0, 0.0, 8.0, 46.0, 0.0),) * 4)
+BOTH = Geolocation(POINTS.points, None, rasterio.rpc.RPC)
+PLACED = {"crs": rasterio.CRS.from_epsg(32632), "transform": rasterio.Affine.scale(2)}
+VOXELS = {"depth": 3, "affine": ((1.0,),)}
+
+
+@pytest.mark.parametrize(
+    ("info", "out", "told"),
+    [
+        (PLACED, "a.png", "coordinate system and transform of a.tif (a .tif can)."),
+        (PLACED, "a.npy", "coordinate system and transform of"),
+        ({"geolocation": POINTS}, "a.zarr", "ground control points of a.tif"),
+        ({"geolocation": BOTH}, "a.zarr", "ground control points and RPCs of a.tif"),
+        ({**PLACED, "geolocation": replace(BOTH, points=())}, "a.zarr", "hold the RPCs of"),
+        (VOXELS, "a.zarr", "affine of a.tif (a .nii can)."),
+        (VOXELS, "a.tif", "affine of"),
+        ({**VOXELS, **PLACED}, "a.nii", "transform of a.tif."),
+        ({"ome": ()}, "a.tif", "units of axes of a.tif (a .zarr can)."),
+        (PLACED, "a.tif", ""), ({**PLACED, "depth": 3}, "a.zarr", ""),
+        ({"geolocation": BOTH}, "a.tiff", ""),
+        (VOXELS, "a.nii.gz", ""), ({"ome": ()}, "a.zarr", ""), ({}, "a.npy", ""),
+        ({"transform": rasterio.Affine.identity()}, "a.npy", ""),
+    ],
+)  # fmt: skip
+def test_what_a_format_can_not_hold_is_told_in_a_line(caplog, info, out, told):
+    plain = RasterInfo(Path("a.tif"), 4, 5, 1, np.dtype(np.uint8))
+    say_unkept(replace(plain, **info), Path(out))
+    assert told in caplog.text and len(caplog.records) == bool(told)
+
+
+def test_a_prediction_tells_it_once(run, tmp_path, caplog):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(folder / "a.jpg")
+    (folder / "a.jgw").write_text("10\n0\n0\n-10\n500005\n4999995\n")
+    nw.predict(run, folder, tmp_path / "out", classes=True, tile=16)
+    assert caplog.text.count("a.png: can't hold the transform of a.jpg") == 1
+    caplog.clear()
+    nw.predict(run, folder, tmp_path / "values")
+    assert "can't hold" not in caplog.text
 
 
 def test_a_model_without_a_run_has_classes_all_the_same(run, images, tmp_path):

@@ -31,7 +31,7 @@ from normwise.workflows.predicted import Predicted, reasons_in
 from normwise.workflows.prediction_fit import refuse_unfit, say_opacity
 from normwise.workflows.prediction_images import Image, Read, Region
 from normwise.workflows.prediction_progress import Watcher, watching
-from normwise.workflows.prediction_writing import write_prediction
+from normwise.workflows.prediction_writing import say_unkept, write_prediction
 from normwise.workflows.predictor import Predictor, Settings
 from normwise.workflows.resuming import pieces_of, tiles_for
 
@@ -81,6 +81,7 @@ def predict_file(
     started = time.perf_counter()
     with opened(predictor, path) as (image, info):
         say_opacity(predictor, info)
+        say_unkept(info, out)
         tiles = tiles_for(predictor, image, out)
         about = about or about_output(predictor, path, image, tiles)
         ready = remembering(predictor, out, about)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+log = logging.getLogger("normwise.inference")
+
 TIFF: Final = (".tif", ".tiff")
 _WRITTEN: Final = (*TIFF, ".npy", ".nii", ".nii.gz", ".zarr", ".png")
 # Formats of images whose predictions are written in the same one; those of others are GeoTIFF.
 _KEPT: Final = frozenset({".npy", ".nii", ".nii.gz", ".zarr"})
+_SYSTEM, _TRANSFORM, _AFFINE = "coordinate system", "transform", "affine"
+_POINTS, _RPCS, _AXES = "ground control points", "RPCs", "units of axes"
+# What a format can tell of the image.
+_KEEPS: Final[Mapping[str, Sequence[str]]] = {
+    **dict.fromkeys(TIFF, (_SYSTEM, _TRANSFORM, _POINTS, _RPCS)),
+    ".zarr": (_SYSTEM, _TRANSFORM, _AXES),
+    **dict.fromkeys((".nii", ".nii.gz"), (_AFFINE,)),
+}
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg"})
 
 
@@ -105,6 +116,38 @@ def _suffix_for(image: ImageFiles, legend: bool) -> str:
     if legend and found in _PICTURES:
         return ".png"
     return found if found in _KEPT else ".tif"
+
+
+def say_unkept(info: RasterInfo, out: Path) -> None:
+    """Says what the file of a prediction can't tell of its image.
+
+    Args:
+        info: The image.
+        out: The file.
+    """
+    told = _told(info)
+    lost = [word for word in told if word not in _KEEPS.get(suffix_of(out), ())]
+    if not lost:
+        return
+    better = next((suffix for suffix, kept in _KEEPS.items() if set(told) <= set(kept)), "")
+    log.warning(
+        "%s: can't hold the %s of %s%s.",
+        out.name, " and ".join(lost), info.path.name, better and f" (a {better} can)",
+    )  # fmt: skip
+
+
+def _told(info: RasterInfo) -> list[str]:
+    """What an image tells of its place, in words."""
+    located, transform = info.geolocation, info.transform
+    told = {
+        _SYSTEM: info.crs is not None,
+        _TRANSFORM: transform is not None and not transform.is_identity,
+        _POINTS: located is not None and bool(located.points),
+        _RPCS: located is not None and located.rpcs is not None,
+        _AFFINE: info.affine is not None,
+        _AXES: info.ome is not None,
+    }
+    return [word for word, found in told.items() if found]
 
 
 def refuse_format(out: Path, made: Outputs, axes: int) -> None:
