@@ -55,6 +55,22 @@ def test_a_folder_that_may_not_be_looked_into_is_named(
         refuse_existing(tmp_path / "scene.zarr", True, ("zarr.json",))
 
 
+@pytest.mark.parametrize("signs", [None, ()])
+def test_a_folder_that_may_not_be_written_to_is_named_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signs: tuple[str, ...] | None
+) -> None:
+    access = os.access  # which denies nothing to root
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != tmp_path / "theirs" and access(path, mode)
+    )
+    (tmp_path / "theirs").mkdir()
+    refuse_existing(tmp_path / "mine" / "a.txt", False, signs)
+    for place in ("theirs", "theirs/new/deep"):
+        with pytest.raises(NormwiseError, match=r"theirs: may not be written to; check its"):
+            refuse_existing(tmp_path / place / "a.txt", True, signs)
+    assert list(tmp_path.iterdir()) == [tmp_path / "theirs"]
+
+
 def test_a_file_is_written_where_nobody_may_list_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

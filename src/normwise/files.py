@@ -177,7 +177,7 @@ def refuse_existing(path: Path, overwrite: bool, signs: Sequence[str] | None = N
     Raises:
         OutputExistsError: It exists and `overwrite` is False, or is no such output; or it would lie
             in a file.
-        NormwiseError: Its folder may not be looked into.
+        NormwiseError: Its folder may not be looked into, or not be written to.
     """
     refuse_no_folder(path.parent)
     with permitted(path.parent):
@@ -201,17 +201,25 @@ def refuse_no_folder(folder: Path) -> None:
 
     Raises:
         OutputExistsError: It is a file, or lies in one; or is a link that leads nowhere.
-        NormwiseError: Its folder may not be looked into.
+        NormwiseError: Its folder may not be looked into, or not be written to.
     """
     for path in (folder, *folder.parents):
         with permitted(path):
             if path.is_dir():
+                _refuse_unwritable(path)
                 return
             if path.exists() or path.is_symlink():
                 what = "a file" if path.exists() else "a link that leads nowhere"
                 raise OutputExistsError(
                     f"{path} is {what}, not a folder to write to; name another."
                 )
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NormwiseError(
+            f"{folder}: may not be written to; check its permissions, or name another place."
+        )
 
 
 def _refuse_other_folder(path: Path, signs: Sequence[str]) -> None:

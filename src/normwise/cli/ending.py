@@ -1,9 +1,11 @@
 """How a command ends: its exit code, and what is printed of an error."""
 
+import errno
 import io
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Final
 
 import typer
 from rich.markup import escape
@@ -12,6 +14,14 @@ from normwise.cli.console import errors
 from normwise.errors import NormwiseError, PromiseError
 
 UNKEPT_PROMISE, UNUSABLE_INPUT, INTERRUPTED = 1, 2, 130
+_REMEDIES: Final = {
+    errno.EACCES: "check its permissions, and those of the folders above it",
+    errno.EPERM: "check its permissions, and those of the folders above it",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOSPC: "make room, or name another place",
+    errno.EDQUOT: "make room, or name another place",
+}
+"""What the system says no to, whatever normwise does, and what helps."""
 
 
 class StoppedError(Exception):
@@ -36,7 +46,7 @@ def run(command: Callable[[], object], debug: bool = False) -> None:
     except NormwiseError as error:
         if debug:
             traceback.print_exc()
-        errors.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _print(str(error))
         sys.exit(UNKEPT_PROMISE if isinstance(error, PromiseError) else UNUSABLE_INPUT)
     except StoppedError as stop:
         errors.print(str(stop), markup=False, highlight=False, soft_wrap=True)
@@ -44,6 +54,9 @@ def run(command: Callable[[], object], debug: bool = False) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename and error.errno in _REMEDIES:
+            _print(f"{error.filename}: {error.strerror}; {_REMEDIES[error.errno]}.")
+            sys.exit(UNUSABLE_INPUT)
         errors.print(
             f"[bold red]Unexpected error:[/] {type(error).__name__}: {escape(str(error))}\n"
             "This is a fault of normwise; run again with --debug and report what it prints.",
@@ -51,3 +64,7 @@ def run(command: Callable[[], object], debug: bool = False) -> None:
             soft_wrap=True,
         )
         sys.exit(UNUSABLE_INPUT)
+
+
+def _print(text: str) -> None:
+    errors.print(f"[bold red]Error:[/] {escape(text)}", highlight=False, soft_wrap=True)
