@@ -43,15 +43,20 @@ MINIMUM = {"NASNetLarge": 331, "NASNetMobile": 224, "InceptionV3": 75, "Inceptio
            "Xception": 71}  # fmt: skip
 """Sizes that a network is fixed to where it has a top, or below which it can't be built."""
 
-CHAOTIC = ("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L")
-"""Networks that amplify rounding with random weights: 1e-7 of their input changes half of their
-output. Their blocks end with small gammas here, as trained ones do."""
+CHAOTIC = (
+    *(f"EfficientNetB{size}" for size in (4, 5, 6, 7)),
+    *(f"EfficientNetV2{size}" for size in "SML"),
+)
+"""Networks that amplify rounding with random weights, some with all, some with a few of them: 1e-7
+of their input changes half of their output. Their blocks end with small gammas here, as trained
+ones do."""
 
 SIZE = 64
 RETRAIN = EditSettings(keep=False)
 
 
 def network(name):
+    keras.utils.set_random_seed(0)
     size = MINIMUM.get(name, SIZE)
     build = getattr(keras.applications, name)
     model = build(weights=None, input_shape=(size, size, 3), include_top=False)
