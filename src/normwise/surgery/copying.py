@@ -9,6 +9,7 @@ from normwise.errors import PromiseError
 from normwise.graph.graph import Graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
+from normwise.surgery.amplified import advice
 from normwise.surgery.running import Pair
 from normwise.surgery.verify import Verification, compared_on, verify, verify_plain_copy
 from normwise.surgery.work import Work
@@ -54,7 +55,7 @@ def verified(graph: Graph, model: Any, copy: Replayed, edits: int) -> Verificati
         raise PromiseError(
             f"model {model.name!r}: the outputs should stay the same and differ by "
             f"{found.difference:.2g} of their largest value (allowed {found.tolerance:.0e}), first "
-            f"at layer {found.layer!r}. Edits: {edits}."
+            f"at layer {found.layer!r}. Edits: {edits}.{advice(graph, model)}"
         )
     return found
 

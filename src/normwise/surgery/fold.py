@@ -35,6 +35,7 @@ from normwise.keras_format.reading import read_graph
 from normwise.keras_format.replay import replay
 from normwise.keras_format.replayed import Replayed
 from normwise.keras_format.weights import Array, Weights
+from normwise.surgery.amplified import advice
 from normwise.surgery.fold_plan import Plan
 from normwise.surgery.ill_conditioned import farthest, ill_conditioned, may_be_rounding
 from normwise.surgery.penalties import penalty_notes
@@ -85,7 +86,7 @@ def fold(model: Any, seed: int = 0) -> Rewrite:
             raise PromiseError(
                 f"model {model.name!r}: after folding, layer {found.layer!r} differs by "
                 f"{found.difference:.2g} of its largest value; {found.tolerance:.0e} would count "
-                "as the same. Nothing was changed."
+                f"as the same. Nothing was changed.{advice(graph, model, seed)}"
             )
         stays |= blamed
 

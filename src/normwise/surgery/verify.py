@@ -30,7 +30,7 @@ from normwise.surgery.differences import (
     one_difference,
 )
 from normwise.surgery.inner import Inner, compared_inside
-from normwise.surgery.running import Pair
+from normwise.surgery.running import Pair, outputs_of
 from normwise.surgery.samples import ATTEMPTS, SPREADS, random_inputs, without_optional
 
 STRENGTHS = (1.0, 0.3, 0.1)
@@ -98,7 +98,7 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
         SurgeryError: As for `verify`.
     """
     tolerance = tolerance_of(pair.graph, pair.source)
-    inputs, expected = _runnable(pair, seed)
+    inputs, expected = runnable(pair.graph, pair.source, seed, pair.replaced)
     worst = 0.0
     for given, wanted in _cases(pair, inputs, expected):
         found = _compared(pair, given, wanted, tolerance)
@@ -181,7 +181,7 @@ def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) 
 
 def _is_steady(pair: Pair, seed: int) -> bool:
     """Whether the source gives the same outputs twice; a layer may draw numbers of its own."""
-    inputs, first = _runnable(pair, seed)
+    inputs, first = runnable(pair.graph, pair.source, seed, pair.replaced)
     again = _differences(pair, first, pair.wanted(inputs))
     return max(again, default=0.0) <= tolerance_of(pair.graph, pair.source)
 
@@ -227,21 +227,32 @@ def _other(
     return value
 
 
-def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
-    """Inputs that the source can compute with, and what it makes of them.
+def runnable(
+    graph: Graph, source: Any, seed: int = 0, replaced: Mapping[int, Array] | None = None
+) -> tuple[Any, list[Array]]:
+    """Inputs that a model can compute with, and what it makes of them.
 
     The first of which no output is constant, if there are any. Positive ones only where no others
     make finite outputs.
+
+    Args:
+        graph: The model's graph.
+        source: The live model.
+        seed: For the inputs.
+        replaced: As for `Pair`.
+
+    Raises:
+        SurgeryError: There are none.
     """
     problem: Exception | None = None
     first: tuple[Any, list[Array]] | None = None
-    tolerance = tolerance_of(pair.graph, pair.source)
+    tolerance = tolerance_of(graph, source)
     for attempt in range(ATTEMPTS):
         if attempt >= len(SPREADS) and first is not None:
             break
-        for inputs in random_inputs(pair.graph, pair.source, seed, attempt):
+        for inputs in random_inputs(graph, source, seed, attempt):
             try:
-                outputs = pair.wanted(inputs)
+                outputs = outputs_of(source, inputs, replaced)
             except Exception as error:
                 # Which sizes a network of free size takes is known best by trying.
                 problem = problem or error
@@ -257,7 +268,7 @@ def _runnable(pair: Pair, seed: int) -> tuple[Any, list[Array]]:
         return first
     line = next((line for line in str(problem).splitlines() if line.strip()), str(problem))
     raise SurgeryError(
-        f"{pair.graph.source or pair.graph.name}: the model can't be run on random inputs, so "
+        f"{graph.source or graph.name}: the model can't be run on random inputs, so "
         f"nothing can be verified: {line.strip()}"
     )
 
