@@ -14,6 +14,7 @@ from normwise.data.scaling import Percentiles
 from normwise.data.sources import Source
 from normwise.errors import DataError, RasterError
 from normwise.rasters import open_raster, raster_info, read_raster, write_raster
+from normwise.rasters.beside import all_files
 from normwise.rasters.vrt import sources_of
 
 SIZE = (60, 80)
@@ -86,6 +87,29 @@ def test_a_vrt_without_its_files_or_of_nothing_is_refused(tmp_path, bands):
     with pytest.raises(RasterError, match="volume of slices"):
         raster_info(vrt_of(tmp_path / "one.vrt", ("cloud.tif", "Byte")), 3)
     assert sources_of(vrt_of(tmp_path / "far.vrt", ("/vsicurl/http://a/b.tif", "Byte"))) == []
+
+
+def test_a_vrt_that_warps_and_names_with_a_colon_tell_their_files(tmp_path):
+    write_tiff(tmp_path / "10:30.tif", np.full((*SIZE, 1), 3, np.uint8))
+    path = vrt_of(tmp_path / "stack.vrt", ("10:30.tif", "Byte"))
+    assert read_raster(path).max() == 3 and sources_of(path) == [tmp_path / "10:30.tif"]
+    assert list(all_files(path)) == [path, tmp_path / "10:30.tif"]
+    warped = tmp_path / "warped.vrt"
+    options = "<SourceDataset relativeToVRT='1'>{}</SourceDataset>"
+    for source, found in (
+        ("10:30.tif", [tmp_path / "10:30.tif"]),
+        ("gone.tif", [tmp_path / "gone.tif"]),
+        ("&lt;VRTDataset&gt;" + "x" * 300, []),
+        ("NETCDF:10:30.tif:band", []),
+        ("x:" * 300, []),
+    ):
+        warped.write_text(
+            "<VRTDataset rasterXSize='4' rasterYSize='4' subClass='VRTWarpedDataset'>"
+            f"<GDALWarpOptions>{options.format(source)}</GDALWarpOptions></VRTDataset>"
+        )
+        assert sources_of(warped) == found
+    with pytest.raises(RasterError, match=r"warped\.vrt: can't be opened"):
+        open_raster(warped)
 
 
 def write_with_nodata(path, nodata):

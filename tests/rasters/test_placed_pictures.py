@@ -14,6 +14,15 @@ SIZE = (6, 8)
 # A turned one; a world file tells the middle of the first pixel, in lines of its own order.
 TRANSFORM = Affine(3.0, 0.5, 500000.0, 0.25, -2.0, 5000000.0)
 WORLD = "3.0\n0.25\n0.5\n-2.0\n500001.75\n4999999.125\n"
+TABLE = """!table
+!version 300
+Definition Table
+  File "a.tif"
+  Type "RASTER"
+  (100,200) (0,0) Label "a",
+  (164,200) (64,0) Label "b",
+  (164,136) (64,64) Label "c"
+"""
 SYSTEM = "<PAMDataset><SRS>EPSG:32632</SRS></PAMDataset>"
 UTM = CRS.from_epsg(32632)
 
@@ -106,12 +115,13 @@ def test_statistics_beside_a_picture_are_no_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "side", ["a.tfw", "a.TFW", "a.tifw", "a.wld", "a_RPC.TXT", "a_rpc.txt", "a.RPB"]
+    "side",
+    ["a.tfw", "a.TFW", "a.tifw", "a.wld", "a_RPC.TXT", "a_rpc.txt", "a.RPB", "a.tab", "a.TAB"],
 )
 def test_what_gdal_reads_beside_a_geotiff_are_files_of_the_image(tmp_path, side):
     path = tmp_path / "a.tif"
     write_raster(path, np.ones(SIZE, np.uint8))
-    (tmp_path / side).write_text(WORLD)
+    (tmp_path / side).write_text(TABLE if side.lower() == "a.tab" else WORLD)
     with rasterio.open(path) as file:
         assert {tmp_path / side} == {tmp_path / name for name in map(str, file.files)} - {path}
     assert list(all_files(path)) == [path, tmp_path / side]

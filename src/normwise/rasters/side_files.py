@@ -13,8 +13,10 @@ _ENDS_OF_WORLD_FILES: Final = {
     ".tif": ("tfw", "tifw", "wld"),
     ".tiff": ("tfw", "tiffw", "wld"),
 }
+# Of TIFFs alone: rational polynomials, and MapInfo's places.
 _RATIONAL: Final = ("_RPC.TXT", "_RPC.txt", "_rpc.txt", ".RPB", ".rpb")
-_WITH_POLYNOMIALS: Final = (".tif", ".tiff")
+_TABLE: Final = (".tab", ".TAB")
+_TIFF: Final = (".tif", ".tiff")
 
 
 def files_beside(path: Path) -> Iterator[Path]:
@@ -25,8 +27,8 @@ def files_beside(path: Path) -> Iterator[Path]:
     """
     yield from places_beside(path)
     found = [path.with_name(f"{path.name}{_MASK}")]
-    if path.suffix.lower() in _WITH_POLYNOMIALS:
-        found += [path.with_name(f"{path.stem}{end}") for end in _RATIONAL]
+    if path.suffix.lower() in _TIFF:
+        found += [path.with_name(f"{path.stem}{end}") for end in (*_RATIONAL, *_TABLE)]
     yield from (file for file in found if file.is_file())
 
 

@@ -1,5 +1,6 @@
 """VRT: an XML file that makes one image of windows and bands of other files, as GDAL reads it."""
 
+import os
 import re
 from html import unescape
 from pathlib import Path
@@ -9,7 +10,8 @@ from normwise.rasters.axes import Dimensions, check_dimensions
 from normwise.rasters.raster import Raster
 from normwise.rasters.tiff import open_with_gdal
 
-_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]*)<")
+# Of bands, and of an image that is warped on the fly (`gdalwarp -of VRT`).
+_SOURCE = re.compile(r"<Source(?:Filename|Dataset)([^>]*)>([^<]*)<")
 _RELATIVE = re.compile(r"""relativeToVRT\s*=\s*["']1["']""")
 _SHOWN = 3
 
@@ -57,8 +59,18 @@ def sources_of(path: Path) -> list[Path]:
     found = []
     for attributes, name in _SOURCE.findall(text):
         source = unescape(name.strip())
-        # What GDAL finds by a prefix is no file on the disk: /vsicurl/..., NETCDF:"...".
-        if source and not source.startswith("/vsi") and ":" not in source[2:]:
-            near = _RELATIVE.search(attributes) is not None
-            found.append(path.parent / source if near else Path(source))
+        near = _RELATIVE.search(attributes) is not None
+        place = path.parent / source if near else Path(source)
+        if source and not _is_elsewhere(source, place):
+            found.append(place)
     return list(dict.fromkeys(found))
+
+
+def _is_elsewhere(source: str, place: Path) -> bool:
+    """Whether GDAL finds a source by a prefix, `/vsicurl/...` or `NETCDF:"..."`, or in the VRT.
+
+    Names of files on the disk may hold a colon, too: those that are there are none.
+    """
+    if source.startswith(("/vsi", "<")):
+        return True
+    return ":" in source[2:] and not os.path.exists(place)  # noqa: PTH110 - of any text
