@@ -288,6 +288,34 @@ def test_an_image_that_changes_meanwhile_is_seen_later(desk, monkeypatch):
         (desk / "o.npy").unlink()
 
 
+@pytest.mark.parametrize("tile", [None, TILE], ids=["whole", "tiles"])
+def test_an_image_that_is_replaced_once_it_is_open_is_seen_later(desk, monkeypatch, tile):
+    before, image, out = predicted_files.tiles_for, desk / "in" / "a.npy", desk / "o.npy"
+
+    def late(*told):
+        (desk / "in" / "b.npy").replace(image)
+        return before(*told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predicted_files, "tiles_for", late)
+        nw.predict(desk / "run", image, out, tile=tile, checked=False)
+    with pytest.raises(OutputExistsError, match="another image"):
+        nw.predict(desk / "run", image, out, tile=tile, checked=False, resume=True)
+    shutil.copy(image, desk / "in" / "b.npy")
+    done = predicted_files._run
+
+    def stopped(*told):
+        done(*told)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predicted_files, "tiles_for", late)
+        patch.setattr(predicted_files, "_run", stopped)
+        nw.predict(desk / "run", image, desk / "p.npy", tile=TILE, checked=False)
+    with pytest.raises(RasterError, match=r"p\.npy\.parts: .* with another image"):
+        nw.predict(desk / "run", image, desk / "p.npy", tile=TILE, checked=False, resume=True)
+
+
 def test_pictures_of_another_prediction_are_named_too(desk):
     picture = desk / "looks" / "a.png"
     predicted(desk, overlay=desk / "looks")

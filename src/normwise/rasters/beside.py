@@ -1,6 +1,7 @@
 """All files that an image is read from, also those that nobody names, and whether they changed."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from normwise.rasters.raster import ImageFiles
 from normwise.rasters.reading import suffix_of
 from normwise.rasters.side_files import files_beside
 from normwise.rasters.vrt import sources_of
+
+Stamp = tuple[str, int, int | str]
 
 
 def all_files(path: ImageFiles) -> Iterator[Path]:
@@ -38,7 +41,25 @@ def _made_of(files: list[Path]) -> list[Path]:
     return found
 
 
-def stamp_of(path: Path) -> tuple[str, int, int | str]:
+def stamps_of(path: ImageFiles) -> list[Stamp]:
+    """What changes with an image: see `stamp_of`, of each of its files.
+
+    To be asked before it is opened: so what takes its place meanwhile is another one later. It
+    ends with a file that can't be looked at; who opens the image says so.
+
+    Args:
+        path: The file, or the files of its bands.
+
+    Raises:
+        RasterError: If a VRT is no text.
+    """
+    found: list[Stamp] = []
+    with suppress(OSError):
+        found.extend(map(stamp_of, all_files(path)))
+    return found
+
+
+def stamp_of(path: Path) -> Stamp:
     """What changes when a file, or any file in a folder of chunks, is written or replaced.
 
     The time of a folder tells of the names in it alone, not of what is written deeper inside or

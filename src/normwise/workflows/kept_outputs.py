@@ -22,6 +22,7 @@ from normwise.workflows.made_outputs import (
     Source,
     about_output,
     about_picture,
+    stamps,
 )
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.predicted_files import opened
@@ -73,9 +74,10 @@ def about_now(predictor: Predictor, source: Source, tiles: bool = True) -> About
     Returns:
         As `about_output`.
     """
+    before = stamps(source)
 
     def of(image: Image) -> About:
-        return about_output(predictor, source, image, predictor.tiles(image) if tiles else None)
+        return about_output(predictor, before, image, predictor.tiles(image) if tiles else None)
 
     if isinstance(source, np.ndarray):
         return of(Image(source, predictor.marks))

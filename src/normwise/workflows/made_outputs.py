@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from normwise.files import Ready
 from normwise.rasters import ImageFiles
-from normwise.rasters.beside import all_files, stamp_of
+from normwise.rasters.beside import Stamp, stamps_of
 from normwise.rasters.output_records import remember
 from normwise.workflows.resuming import made_by
 
@@ -24,20 +24,35 @@ if TYPE_CHECKING:
 Source = ImageFiles | npt.NDArray[Any]
 """An image: its file, the files of its bands, or its pixels."""
 About = dict[str, Any]
+Stamps = list[Stamp]
 
 TILE: Final = "tile"
 ENGINES: Final = "engines"
 
 
-def about_output(predictor: Predictor, source: Source, image: Image, tiles: Tiles | None) -> About:
-    """What an output is made from; to be asked before its image is read.
+def stamps(source: Source) -> Stamps:
+    """What changes with an image: places, bytes and times of its files, or a hash of its pixels.
+
+    Args:
+        source: The image, before it is opened.
+    """
+    if not isinstance(source, np.ndarray):
+        return stamps_of(source)
+    found = sha256()
+    for part in source:
+        found.update(part.tobytes())
+    return [(f"{source.dtype.str} {source.shape}", source.nbytes, found.hexdigest()[:16])]
+
+
+def about_output(predictor: Predictor, before: Stamps, image: Image, tiles: Tiles | None) -> About:
+    """What an output is made from.
 
     Where the files of an image lie makes no difference, nor do tiles of another size that equal the
     whole image.
 
     Args:
         predictor: What predicts it.
-        source: The image.
+        before: Of the image, from before it was opened; see `stamps`.
         image: It, open.
         tiles: How it is cut; None if that doesn't matter.
     """
@@ -45,7 +60,7 @@ def about_output(predictor: Predictor, source: Source, image: Image, tiles: Tile
     legend = () if made.legend is None else (made.legend.names, made.legend.colours)
     told = {
         **made_by(predictor, image),
-        "image": list(_stamps(source)),
+        "image": [[Path(place).name, size, time] for place, size, time in before],
         "names": made.names,
         "legend": legend,
     }
@@ -70,19 +85,6 @@ def remembering(predictor: Predictor, out: Path, about: Mapping[str, Any]) -> Re
         about: What it is made from.
     """
     return lambda whole: remember(out, whole, {**about, ENGINES: predictor.engines})
-
-
-def _stamps(source: Source) -> Iterator[list[Any]]:
-    """What changes with an image: names, bytes and times of files, a hash of pixels."""
-    if isinstance(source, np.ndarray):
-        found = sha256()
-        for part in source:
-            found.update(part.tobytes())
-        yield [list(source.shape), source.dtype.str, found.hexdigest()[:16]]
-        return
-    for file in all_files(source):
-        place, size, time = stamp_of(file)
-        yield [Path(place).name, size, time]
 
 
 def _blended(tiles: Tiles) -> list[int] | None:

@@ -37,7 +37,7 @@ from normwise.rasters import ImageFiles
 from normwise.rasters.outputs import refuse_taken
 from normwise.workflows.decided_engines import Decided, decided_by, deciding, take
 from normwise.workflows.ensembles import members_of
-from normwise.workflows.made_outputs import About, about_output
+from normwise.workflows.made_outputs import About, about_output, stamps
 from normwise.workflows.one_of_several import one_of_several
 from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predicted import Predicted, files_of
@@ -202,12 +202,13 @@ class Remote:
         for out, files in scenes.items():
             try:
                 refuse_taken(out, predictor.settings.overwrite)
+                before = stamps(files)
                 with one_of_several(files), opened(predictor, files) as (image, _):
                     tiles = tiles_for(predictor, image, out)
                     if len(tiles) > 1:
                         continue
                     deque(deciding(predictor, image, tiles, tiles.pieces()), maxlen=0)
-                    about = about_output(predictor, files, image, tiles)
+                    about = about_output(predictor, before, image, tiles)
                     scene = self._scene(predictor, files, tiles)
             except NormwiseError:
                 continue  # said by who predicts it here

@@ -26,7 +26,7 @@ from normwise.rasters import (
 )
 from normwise.rasters.outputs import Naming, refuse_taken
 from normwise.rasters.partial import PartialImage, partial_folder, remove_pieces
-from normwise.workflows.made_outputs import About, about_output, remembering
+from normwise.workflows.made_outputs import About, Stamps, about_output, remembering, stamps
 from normwise.workflows.predicted import Predicted, reasons_in
 from normwise.workflows.prediction_fit import refuse_unfit, say_opacity
 from normwise.workflows.prediction_images import Image, Read, Region
@@ -78,15 +78,15 @@ def predict_file(
         about: What it is made from, if who asks for it has found that out.
     """
     refuse_taken(out, predictor.settings.overwrite)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), stamps(path)
     with opened(predictor, path) as (image, info):
         say_opacity(predictor, info)
         say_unkept(info, out)
         tiles = tiles_for(predictor, image, out)
-        about = about or about_output(predictor, path, image, tiles)
+        about = about or about_output(predictor, before, image, tiles)
         ready = remembering(predictor, out, about)
         if len(tiles) > 1:
-            tiles = _by_tiles(predictor, image, info, path, out, tiles, ready)
+            tiles = _by_tiles(predictor, image, info, before, out, tiles, ready)
         else:
             result = _predicted(predictor, image, info.path.name, tiles)
             write_array(predictor, result, info, out, ready)
@@ -130,7 +130,7 @@ def _by_tiles(
     predictor: Predictor,
     image: Image,
     info: RasterInfo,
-    path: ImageFiles,
+    before: Stamps,
     out: Path,
     tiles: Tiles,
     ready: Ready,
@@ -140,7 +140,7 @@ def _by_tiles(
     Returns:
         The tiles that were predicted, which may begin where an interrupted prediction ended.
     """
-    partial = pieces_of(predictor, image, path, out, tiles)
+    partial = pieces_of(predictor, image, before, out, tiles)
     try:
         done = partial.done
         if not tiles.exact and done:

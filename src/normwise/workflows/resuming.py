@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,8 +11,7 @@ import normwise
 from normwise.backend import require_backend
 from normwise.environment import installed
 from normwise.errors import RasterError
-from normwise.rasters import ImageFiles
-from normwise.rasters.beside import all_files, stamp_of
+from normwise.rasters.beside import Stamp
 from normwise.rasters.made_from import refuse_other
 from normwise.rasters.partial import PartialImage, begun_with, partial_folder
 
@@ -58,14 +58,14 @@ def _tile_before(predictor: Predictor, image: Image, folder: Path) -> list[int] 
 
 
 def pieces_of(
-    predictor: Predictor, image: Image, path: ImageFiles, out: Path, tiles: Tiles
+    predictor: Predictor, image: Image, before: Sequence[Stamp], out: Path, tiles: Tiles
 ) -> PartialImage:
     """The pieces of an output, with those of an interrupted prediction if it is gone on with.
 
     Args:
         predictor: What predicts it.
         image: The image.
-        path: Its files.
+        before: Of its files, from before it was opened; see `rasters.beside`.
         out: Where the prediction goes.
         tiles: How the image is cut.
 
@@ -74,7 +74,7 @@ def pieces_of(
         RasterError: They were made in another way; or the disk is full.
     """
     settings, shape = predictor.settings, (*image.size, predictor.outputs)
-    told = partial_folder(out), shape, predictor.dtype, _about(predictor, image, path, tiles)
+    told = partial_folder(out), shape, predictor.dtype, _about(predictor, image, before, tiles)
     pieces = PartialImage(*told, settings.resume, settings.overwrite)
     try:
         _keep_engines(predictor, pieces)
@@ -102,11 +102,13 @@ def _keep_engines(predictor: Predictor, pieces: PartialImage) -> None:
         )
 
 
-def _about(predictor: Predictor, image: Image, path: ImageFiles, tiles: Tiles) -> dict[str, Any]:
+def _about(
+    predictor: Predictor, image: Image, before: Sequence[Stamp], tiles: Tiles
+) -> dict[str, Any]:
     """Everything that the values in an output depend on, as it was resolved."""
     return {
         **made_by(predictor, image),
-        "image": [stamp_of(file) for file in all_files(path)],
+        "image": list(before),
         "tile": list(tiles.tile),
         "exact": tiles.exact,
     }
