@@ -27,6 +27,24 @@ from tests.surgery.randomize import randomize
 SIDE, TILE = 40, 16
 
 
+@keras.saving.register_keras_serializable("kept")
+class Inner(keras.layers.Layer):
+    """Has a layer without a name of its own."""
+
+    def __init__(self, **told):
+        super().__init__(**told)
+        self.dense = keras.layers.Dense(2)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return super().get_config()
+
+
 class KilledError(BaseException):
     """Nothing of ours goes on after it."""
 
@@ -286,6 +304,15 @@ def test_an_image_that_changes_meanwhile_is_seen_later(desk, monkeypatch):
         with pytest.raises(OutputExistsError, match="another image"):
             predicted(desk, "in/a.npy", "o.npy", tile=tile, resume=True)
         (desk / "o.npy").unlink()
+
+
+def test_a_model_is_the_same_when_it_is_loaded_again(desk, idle):
+    inputs = keras.Input((None, None, 3), name="image")
+    keras.Model(inputs, Inner(name="inner")(inputs)).save(desk / "run" / "model.keras")
+    (desk / "run" / "recipe.yaml").unlink()
+    predicted(desk)
+    idle()
+    assert predicted(desk, resume=True) == ([], ["a.npy", "b.npy", "c.npy"])
 
 
 @pytest.mark.parametrize("tile", [None, TILE], ids=["whole", "tiles"])
