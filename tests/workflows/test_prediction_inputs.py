@@ -106,6 +106,16 @@ def test_every_file_of_an_image_counts(run, image, tmp_path):
         refuse_inputs(run, [vrt], [vrt])
 
 
+def test_an_output_in_a_zarr_that_is_read_would_change_it(run, tmp_path):
+    scene = tmp_path / "scene.zarr"
+    write_raster(scene, np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "link").symlink_to(scene)
+    for output in (scene / "labels" / "out.zarr", tmp_path / "link" / "out.tif"):
+        with pytest.raises(RasterError, match=r"out\.\w+: lies in .*scene\.zarr, which is read"):
+            refuse_inputs(run, [scene], [output])
+    refuse_inputs(run, [scene], [tmp_path / "scene.zarr.tif", tmp_path / "other.zarr" / "a.tif"])
+
+
 def test_a_model_with_its_run_and_ensemble_counts(run, tmp_path):
     model, both = run / "model.keras", tmp_path / "both.zarr"
     both.mkdir()

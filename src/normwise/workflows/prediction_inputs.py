@@ -82,7 +82,7 @@ class Inputs:
             self.add_model(members_of(path))
 
     def refuse(self, output: Path) -> None:
-        """Refuses an output that is one of them, or a folder that would be replaced with one in it.
+        """Refuses an output that is one of them, lies in one, or would be replaced with one in it.
 
         Raises:
             RasterError: It is.
@@ -92,6 +92,11 @@ class Inputs:
                 path, role = self.known[key]
                 alias = "" if path == output else f", under another name ({path})"
                 raise RasterError(f"{output}: is {role}{alias}; name another output.")
+        for folder in _real(output).parents:
+            if folder in self.known and suffix_of(folder) == FOLDER_SUFFIX:
+                raise RasterError(
+                    f"{output}: lies in {folder}, which is read; name another output."
+                )
         if suffix_of(output) == FOLDER_SUFFIX and _real(output) in self.folders:
             raise RasterError(f"{output}: holds what is read for it; name another output.")
 
