@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import normwise as nw
+from normwise.data.reading import Record
 from normwise.errors import OutputExistsError, RasterError
 from normwise.inference import whole
 from normwise.inference.engines import choice
@@ -365,6 +366,41 @@ def test_pictures_of_another_prediction_are_named_too(desk):
     assert alone.stat() == before
     with pytest.raises(OutputExistsError, match=r"alone\.png: was made with another tta"):
         nw.predict(desk / "run", desk / "in" / "a.npy", resume=True, tta="flips", **one)
+
+
+def test_a_picture_is_made_from_what_its_output_is_made_from(desk, monkeypatch):
+    shown, picture = desk / "o.png", {"overlay": desk / "o.png"}
+    blended().save(desk / "run" / "model.keras")
+    predicted(desk, "in/a.npy", "o.npy", tile=TILE, **picture)
+    before, shown_before = (desk / "o.npy").read_bytes(), shown.read_bytes()
+    asked = {"resume": True, **picture}
+    assert predicted(desk, "in/a.npy", "o.npy", **asked) == ([], ["o.npy"])
+    with pytest.raises(OutputExistsError, match=r"(?s)2 files.*o\.png: was made with another tile"):
+        predicted(desk, "in/a.npy", "o.npy", tile=20, **asked)
+    predicted(desk, "in/a.npy", "o.npy", tile=20, overwrite=True, **asked)
+    assert (desk / "o.npy").read_bytes() != before and shown.read_bytes() != shown_before
+    # An image that changes after it is predicted.
+    draw = prediction.draw_overlay
+
+    def late(*told):
+        write(desk / "in" / "a.npy", 7)
+        draw(*told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction, "draw_overlay", late)
+        predicted(desk, "in/a.npy", "o.npy", overwrite=True, **picture)
+    with pytest.raises(OutputExistsError, match=r"(?s)2 files.*o\.png: was made with another imag"):
+        predicted(desk, "in/a.npy", "o.npy", **asked)
+
+
+def test_a_picture_of_probabilities_has_the_colours_of_the_classes(desk):
+    for first in ("#102030", "#203040"):
+        Record(colours=[first, "#405060"]).write(desk / "run")
+        if first != "#102030":
+            with pytest.raises(OutputExistsError, match=r"looks/a\.png: was made with .* colours"):
+                predicted(desk, overlay=desk / "looks", resume=True)
+        more = {"resume": True, "overwrite": True, "overlay": desk / "looks"}
+        assert len(predicted(desk, **more)[1]) == (0 if first == "#102030" else 3)
 
 
 def test_the_rest_is_computed_by_the_engine_of_what_is_there(desk, monkeypatch):

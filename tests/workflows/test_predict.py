@@ -194,7 +194,7 @@ def test_an_output_of_an_array_is_looked_for_before_the_work(doubling, tmp_path,
     def draw(predictor, pixels, predicted, path, about):
         shown.append(predicted)
         path.touch()
-        remember(path, path, about_picture(about))
+        remember(path, path, about_picture(predictor, about))
 
     monkeypatch.setattr(predict_module, "predict_array", counted)
     monkeypatch.setattr(predict_module, "draw_overlay", draw)

@@ -208,7 +208,7 @@ def test_predictions_in_the_folder_of_their_images_are_no_image(
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
 
     def draw(predictor, image, predicted, path, about):
-        ready = remembering(predictor, path, about_picture(about))
+        ready = remembering(predictor, path, about_picture(predictor, about))
         write_raster(path, picture, overwrite=True, ready=ready)
 
     monkeypatch.setattr(prediction, "draw_overlay", draw)

@@ -63,6 +63,20 @@ def kept_outputs(
     return frozenset(path for path, reason in judged if not reason)
 
 
+def about_drawn(predictor: Predictor, source: Source, out: Path) -> About:
+    """What an output that is there is made from, as its record tells; else what it would be.
+
+    Its image may be another one by now, of which no picture of it may be taken to be.
+
+    Args:
+        predictor: What predicts it.
+        source: The image.
+        out: The output.
+    """
+    found = remembered(out)
+    return dict(found[0]) if found else about_now(predictor, source, False)
+
+
 def about_now(predictor: Predictor, source: Source, tiles: bool = True) -> About:
     """What an output would be made from.
 
@@ -97,7 +111,8 @@ def _judged(
     tiles = settings.tile is not None or settings.memory is not None
     now = about_now(predictor, source, tiles)
     for path in there:
-        yield path, _other(predictor, path, about_picture(now) if path == picture else now)
+        made = about_picture(predictor, now) if path == picture else now
+        yield path, _other(predictor, path, made)
 
 
 def _is_there(path: Path) -> bool:

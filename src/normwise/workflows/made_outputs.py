@@ -14,6 +14,7 @@ from normwise.files import Ready
 from normwise.rasters import ImageFiles
 from normwise.rasters.beside import Stamp, stamps_of
 from normwise.rasters.output_records import remember
+from normwise.workflows.prediction_outputs import legend_of
 from normwise.workflows.resuming import made_by
 
 if TYPE_CHECKING:
@@ -67,24 +68,27 @@ def about_output(predictor: Predictor, before: Stamps, image: Image, tiles: Tile
     return told if tiles is None else {**told, TILE: _blended(tiles)}
 
 
-def about_picture(about: Mapping[str, Any]) -> About:
-    """What the picture of an output is made from.
+def about_picture(predictor: Predictor, about: Mapping[str, Any]) -> About:
+    """What the picture of an output is made from: classes are drawn of probabilities, too.
 
     Args:
+        predictor: What predicts it.
         about: What the output is.
     """
-    return {key: told for key, told in about.items() if key != TILE}
+    made = predictor.made
+    drawn = [legend_of(made.member, head) for head in made.heads if made.drawn_as_classes(head)]
+    return {**about, "colours": [(legend.names, legend.colours) for legend in drawn]}
 
 
 def remembering(predictor: Predictor, out: Path, about: Mapping[str, Any]) -> Ready:
     """What is done when an output is whole: its record is written.
 
     Args:
-        predictor: What predicts it; it knows by then what computes.
+        predictor: What predicts it; it knows by then what computes, where `about` doesn't say so.
         out: The output.
         about: What it is made from.
     """
-    return lambda whole: remember(out, whole, {**about, ENGINES: predictor.engines})
+    return lambda whole: remember(out, whole, {ENGINES: predictor.engines, **about})
 
 
 def _blended(tiles: Tiles) -> list[int] | None:

@@ -91,7 +91,7 @@ def draw_overlay(
         panels = list(_panels(made, found, factor))
         names = ", ".join(scene.names[channel] for channel in channels) if scene.names else ""
         title = scene.name + (f", 1 pixel of {factor} x {factor}" if factor > 1 else "")
-        ready = remembering(predictor, path, about_picture(about))
+        ready = remembering(predictor, path, about_picture(predictor, about))
         try:
             with whole_file(path, predictor.settings.overwrite, ready) as temporary:
                 draw_quick_look(temporary, picture, panels, title, names)
@@ -126,7 +126,7 @@ def _panels(made: Outputs, found: Plane, factor: int) -> Iterator[Panel]:
     for index, head in enumerate(made.heads):
         channels = [index] if made.classes else range(begin, begin + head.channels)
         begin += head.channels
-        if not (made.classes or head.probabilities):
+        if not made.drawn_as_classes(head):
             values += list(channels)
             continue
         ids = made.class_ids(found.smaller(channels, factor, nearest=True))

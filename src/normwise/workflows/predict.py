@@ -19,7 +19,7 @@ from normwise.rasters.outputs import refuse_taken
 from normwise.rasters.partial import partial_folder, remove_pieces
 from normwise.workflows.amounts import bytes_of
 from normwise.workflows.ensembles import members_of
-from normwise.workflows.kept_outputs import about_now, kept_outputs
+from normwise.workflows.kept_outputs import about_drawn, about_now, kept_outputs
 from normwise.workflows.made_outputs import Source, remembering
 from normwise.workflows.models import refuse_missing
 from normwise.workflows.one_of_several import one_of_several
@@ -212,10 +212,11 @@ def _predicted(
     refuse_picture(drawn, told)
     if out is None:
         predictor = Predictor(model, told)
-        kept = _kept(predictor, single, None, drawn)
+        drawing = drawn is not None and drawn not in _kept(predictor, single, None, drawn)
+        about = about_now(predictor, single) if drawing else {}
         result = read_and_predict(predictor, single)[0]
-        if drawn is not None and drawn not in kept:
-            draw_overlay(predictor, single, result, drawn, about_now(predictor, single, False))
+        if drawn is not None and drawing:
+            draw_overlay(predictor, single, result, drawn, about)
         return result
     target = Path(fspath(out))
     refuse_output(target, told)
@@ -242,6 +243,7 @@ def _array(
             ready = remembering(predictor, out, about)
             write_array(predictor, predict_array(predictor, pixels), None, out, ready)
     if drawn is not None and drawn not in kept:
+        about = about if out is None else about_drawn(predictor, pixels, out)
         draw_overlay(predictor, pixels, result, drawn, about)
     return result
 
@@ -278,7 +280,7 @@ def _file(
     else:
         journal.written.append(predict_file(predictor, image, out))
     if drawn is not None and drawing:
-        draw_overlay(predictor, image, out, drawn, about_now(predictor, image, False))
+        draw_overlay(predictor, image, out, drawn, about_drawn(predictor, image, out))
         journal.pictures.append(drawn)
     return out
 

@@ -106,6 +106,10 @@ class Outputs:
             begin += head.channels
         return np.concatenate(maps, axis=-1)
 
+    def drawn_as_classes(self, head: Head) -> bool:
+        """Whether a picture shows an output as a map of classes, and not of its values."""
+        return self.classes or head.probabilities
+
     def class_ids(self, found: Array) -> Array:
         """Class ids of the probabilities of one output, or as they are; 255 where there is no data.
 
