@@ -482,6 +482,26 @@ def test_a_folder_that_may_not_be_looked_into_is_named(desk, monkeypatch):
         predicted(desk, resume=True)
 
 
+def test_the_pieces_of_another_prediction_stay_beside_an_output_that_is_kept(desk, monkeypatch):
+    out, asked = desk / "o.npy", {"tile": TILE, "overwrite": True}
+    predicted(desk, "in/a.npy", "o.npy")
+    predicted(desk, "in/a.npy", "p.npy", tta="flips")
+    done = predicted_files._run
+
+    def stopped(*told):
+        done(*told)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predicted_files, "_run", stopped)
+        predicted(desk, "in/a.npy", "o.npy", tta="flips", **asked)
+    assert predicted(desk, "in/a.npy", "o.npy", resume=True) == ([], ["o.npy"])
+    monkeypatch.setattr(whole, "_predict", None)  # all tiles are there
+    predicted(desk, "in/a.npy", "o.npy", tta="flips", resume=True, **asked)
+    np.testing.assert_allclose(np.load(out), np.load(desk / "p.npy"), rtol=0, atol=1e-5)
+    assert not partial_folder(out).exists()
+
+
 def test_images_in_memory_are_known_again(desk):
     image = np.load(desk / "in" / "a.npy")[..., :2]
     out = nw.predict(network(), image, desk / "o.npy", tile=TILE)

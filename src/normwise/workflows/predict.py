@@ -44,6 +44,7 @@ from normwise.workflows.prediction_writing import (
     refuse_format,
 )
 from normwise.workflows.predictor import Predictor, Settings
+from normwise.workflows.resuming import remove_made_pieces
 from normwise.workflows.scenes import images_in, single_image
 
 Array = npt.NDArray[Any]
@@ -273,10 +274,12 @@ def _file(
     drawing = drawn is not None and drawn not in kept
     if drawn is not None and drawing:
         refuse_taken(drawn, settings.overwrite)
-    if out in kept or written:
-        # An interruption between the last two steps, renaming and this, leaves them.
+    if written:
         remove_pieces(partial_folder(out))
-        journal.kept += [] if written else [out]
+    elif out in kept:
+        # An interruption between the last two steps, renaming and this, leaves them.
+        remove_made_pieces(out)
+        journal.kept.append(out)
     else:
         journal.written.append(predict_file(predictor, image, out))
     if drawn is not None and drawing:

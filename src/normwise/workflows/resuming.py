@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +12,9 @@ from normwise.backend import require_backend
 from normwise.environment import installed
 from normwise.errors import RasterError
 from normwise.rasters.beside import Stamp
-from normwise.rasters.made_from import refuse_other
-from normwise.rasters.partial import PartialImage, begun_with, partial_folder
+from normwise.rasters.made_from import differences, refuse_other
+from normwise.rasters.output_records import remembered
+from normwise.rasters.partial import PartialImage, begun_with, partial_folder, remove_pieces
 
 if TYPE_CHECKING:
     from normwise.inference.tiled import Tiles
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from normwise.workflows.predictor import Predictor
 
 _RUNTIMES: Final = ("openvino", "onnxruntime")
+_AS_GOOD: Final = frozenset({"image", "tile"})
+"""What is told in another way of an output that stays, which is of the same image."""
 
 
 def tiles_for(predictor: Predictor, image: Image, out: Path) -> Tiles:
@@ -55,6 +58,25 @@ def _tile_before(predictor: Predictor, image: Image, folder: Path) -> list[int] 
     if not isinstance(tile, list) or len(tile) != len(image.size):
         return None
     return tile if all(isinstance(side, int) and side > 0 for side in tile) else None
+
+
+def remove_made_pieces(out: Path) -> None:
+    """Removes pieces from beside the output that was made of them.
+
+    Those of another prediction, which may have been interrupted, stay.
+
+    Args:
+        out: The output, which is there.
+    """
+    folder = partial_folder(out)
+    begun = begun_with(folder)
+
+    def made(about: Mapping[str, Any]) -> bool:
+        shared = begun.keys() & about.keys() - _AS_GOOD
+        return not differences(*({key: one[key] for key in shared} for one in (begun, about)))
+
+    if not begun or any(map(made, remembered(out))):
+        remove_pieces(folder)
 
 
 def pieces_of(
