@@ -11,7 +11,7 @@ import pytest
 
 import normwise as nw
 from normwise.data.reading import Record
-from normwise.errors import OutputExistsError, RasterError
+from normwise.errors import DataError, OutputExistsError, RasterError
 from normwise.inference import whole
 from normwise.inference.engines import choice
 from normwise.rasters import output_records, read_raster
@@ -480,6 +480,27 @@ def test_a_folder_that_may_not_be_looked_into_is_named(desk, monkeypatch):
     monkeypatch.setattr(Path, "exists", protected)
     with pytest.raises(nw.NormwiseError, match="out: may not be looked into"):
         predicted(desk, resume=True)
+
+
+def test_an_image_that_fails_stops_no_other_though_its_output_is_there(desk):
+    predicted(desk)
+    before = content(desk / "out")
+    write(desk / "in" / "b.npy", 7)
+    # One that is too large for the memory that is named, and one that is none any more.
+    np.save(desk / "in" / "a.npy", np.zeros((400, 400, 3), np.float32))
+    asked = {"resume": True, "tile": 400, "memory": 10**7}
+    with pytest.raises(
+        OutputExistsError, match=r"(?s)2 files.*a\.npy: can't be .* \(.*memory.*b\."
+    ):
+        predicted(desk, **asked)
+    (desk / "in" / "c.npy").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"(?s)1 predicted, 2 failed.*c\.npy.*memory"):
+        predicted(desk, overwrite=True, **asked)
+    after = content(desk / "out")
+    assert [name for name in after if after[name] != before[name]] == ["b.npy"]
+    told = {"checked": False, "overwrite": True, **asked}
+    with pytest.raises(DataError, match=r"(?s)2 of its images can't be predicted.*c\.npy.*memory"):
+        forecast(desk / "run", desk / "in", desk / "out", **told)
 
 
 def test_the_pieces_of_another_prediction_stay_beside_an_output_that_is_kept(desk, monkeypatch):

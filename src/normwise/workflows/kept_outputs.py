@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normwise.errors import OutputExistsError
+from normwise.errors import NormwiseError, OutputExistsError
 from normwise.files import permitted
 from normwise.rasters.made_from import differences
 from normwise.rasters.output_records import remembered
@@ -47,15 +47,15 @@ def kept_outputs(
 
     Raises:
         OutputExistsError: Others are there and may not be replaced; it names each of them.
-        NormwiseError: An image of those that are there can't be read any more, or a folder of
-            outputs may not be looked into.
+        NormwiseError: The only image can't be read any more, or a folder of outputs may not be
+            looked into.
     """
     if not predictor.settings.resume:
         return frozenset()
     judged = [
         found
         for out, source in scenes.items()
-        for found in _judged(predictor, source, out, pictures.get(out))
+        for found in _judged(predictor, source, out, pictures.get(out), len(scenes) == 1)
     ]
     others = [f"{path}: {reason}" for path, reason in judged if reason]
     if others and not predictor.settings.overwrite:
@@ -100,16 +100,25 @@ def about_now(predictor: Predictor, source: Source, tiles: bool = True) -> About
 
 
 def _judged(
-    predictor: Predictor, source: Source, out: Path, picture: Path | None
+    predictor: Predictor, source: Source, out: Path, picture: Path | None, alone: bool
 ) -> Iterator[tuple[Path, str]]:
-    """Of an output and its picture those that are there, and why they can't stay."""
+    """Of an output and its picture those that are there, and why they can't stay.
+
+    Nor can they if something is wrong with their image, which is said at once of one alone.
+    """
     there = dict.fromkeys(path for path in (out, picture) if path is not None and _is_there(path))
     if not there:
         return
     settings = predictor.settings
     # A size that is left open may be any: what is free decides it at the moment.
     tiles = settings.tile is not None or settings.memory is not None
-    now = about_now(predictor, source, tiles)
+    try:
+        now = about_now(predictor, source, tiles)
+    except NormwiseError as error:
+        if alone:
+            raise
+        yield from ((path, f"can't be compared with its image ({error})") for path in there)
+        return
     for path in there:
         made = about_picture(predictor, now) if path == picture else now
         yield path, _other(predictor, path, made)
