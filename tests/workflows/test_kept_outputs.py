@@ -482,6 +482,25 @@ def test_a_folder_that_may_not_be_looked_into_is_named(desk, monkeypatch):
         predicted(desk, resume=True)
 
 
+def test_a_dry_run_tells_what_would_be_kept(desk):
+    predicted(desk)
+    (desk / "out" / "b.npy").unlink()
+    journal, asked = Journal(), {"checked": False, "resume": True}
+    (left,) = forecast(desk / "run", desk / "in", desk / "out", journal=journal, **asked)
+    assert left.name == "b.npy"
+    assert [path.name for path in journal.kept] == ["a.npy", "c.npy"]
+    assert not forecast(desk / "run", desk / "in" / "a.npy", desk / "out" / "a.npy", **asked)
+    words = ("predict", "run", "in", "-o", "out", "--unchecked", "--resume", "--dry-run")
+    told = normwise(*words, cwd=desk).stdout
+    assert "b.npy: 40x40 pixels, predicted whole" in told and "a.npy: 40x40" not in told
+    assert told.endswith(
+        "Kept, made from the same: out/a.npy\nKept, made from the same: out/c.npy\n"
+    )
+    found = json.loads(normwise(*words, "--format", "json", cwd=desk).stdout)
+    assert [plan["out"] for plan in found["planned"]] == ["out/b.npy"]
+    assert found["kept"] == ["out/a.npy", "out/c.npy"]
+
+
 def test_an_image_that_fails_stops_no_other_though_its_output_is_there(desk):
     predicted(desk)
     before = content(desk / "out")

@@ -188,10 +188,14 @@ def print_forecasts(
 ) -> None:
     """Says what a prediction would do; writes nothing."""
     from normwise.workflows.forecast import forecast  # noqa: PLC0415 - light start-up
+    from normwise.workflows.predicted import Journal  # noqa: PLC0415
 
-    forecasts = forecast(model, image, out, **options)
+    journal = Journal()
+    forecasts = forecast(model, image, out, journal=journal, **options)
+    kept = [str(path) for path in journal.kept]
     if format is Format.json:
-        print_json({"planned": [found.to_dict() for found in forecasts]})
+        print_json({"planned": [found.to_dict() for found in forecasts], "kept": kept})
         return
-    for found in forecasts:
-        output.print(str(found), highlight=False, markup=False, soft_wrap=True)
+    lines = [*map(str, forecasts), *(f"Kept, made from the same: {path}" for path in kept)]
+    for line in lines:
+        output.print(line, highlight=False, markup=False, soft_wrap=True)

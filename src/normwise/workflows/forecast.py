@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from os import PathLike, fspath
@@ -22,6 +22,7 @@ from normwise.workflows.own_modules import OwnModules
 from normwise.workflows.predict_on_ray import remotely
 from normwise.workflows.predicted import files_of, reasons_in
 from normwise.workflows.predicted_files import opened, refuse_output
+from normwise.workflows.prediction_fit import unfit_of
 from normwise.workflows.prediction_images import Image
 from normwise.workflows.prediction_inputs import refuse_inputs
 from normwise.workflows.prediction_writing import (
@@ -149,10 +150,11 @@ def forecast(  # noqa: PLR0913 - as `predict`
         processes: As for `predict`.
         overlay: As for `predict`.
         imports: As for `predict`.
-        options: The other arguments of `predict`; see `Settings`.
+        options: The other arguments of `predict`; see `Settings`. The journal is told what would be
+            kept.
 
     Returns:
-        One for each image.
+        One for each image whose output isn't kept.
 
     Raises:
         NormwiseError: As `predict` would; of a folder with all problems together.
@@ -175,8 +177,9 @@ def _forecasts(
         refuse_picture(drawn, told)
         refuse_output(target, told)
         predictor = Predictor(model, told)
-        kept_outputs(predictor, {target: single}, {} if drawn is None else {target: drawn})
-        return [_of_file(predictor, single, target, drawn)]
+        scenes: Mapping[Path, ImageFiles] = {target: single}
+        left = _left(predictor, scenes, {} if drawn is None else {target: drawn})
+        return [_of_file(predictor, files, out, drawn) for out, files in left.items()]
     refuse_folders(target, drawn)
     problems: list[str] = []
     images = images_in(model, Path(fspath(image)), problems, (target, drawn))
@@ -184,8 +187,10 @@ def _forecasts(
     scenes = outputs_in(target, images, predictor.made)
     pictures = pictures_in(drawn, scenes)
     refuse_inputs(model, images.values(), (*scenes, *pictures.values()))
-    kept_outputs(predictor, scenes, pictures)
-    for to, files in scenes.items():
+    unfit = {out: why for out, files in scenes.items() if (why := unfit_of(predictor, files))}
+    problems += unfit.values()
+    scenes = {out: files for out, files in scenes.items() if out not in unfit}
+    for to, files in _left(predictor, scenes, pictures).items():
         try:
             found.append(_of_file(predictor, files, to, pictures.get(to)))
         except NormwiseError as error:
@@ -193,6 +198,16 @@ def _forecasts(
     if problems:
         raise DataError(f"{image}: {len(problems)} of its images can't be predicted.", problems)
     return found
+
+
+def _left(
+    predictor: Predictor, scenes: Mapping[Path, ImageFiles], pictures: Mapping[Path, Path]
+) -> Mapping[Path, ImageFiles]:
+    """The images whose outputs aren't kept."""
+    kept, journal = kept_outputs(predictor, scenes, pictures), predictor.settings.journal
+    if journal is not None:
+        journal.kept += [out for out in scenes if out in kept]
+    return {out: files for out, files in scenes.items() if out not in kept}
 
 
 def _of_file(predictor: Predictor, files: ImageFiles, out: Path, drawn: Path | None) -> Forecast:
