@@ -9,7 +9,7 @@ import rasterio
 
 import normwise as nw
 from normwise.data.reading import Record
-from normwise.errors import NetworkError, OutputExistsError, RasterError
+from normwise.errors import ModelReadError, NetworkError, OutputExistsError, RasterError
 from normwise.files import write_text
 from normwise.rasters import RasterInfo, raster_info, read_raster, write_raster
 from normwise.rasters.output_records import remember
@@ -181,6 +181,16 @@ def test_an_existing_output_is_kept(doubling, tmp_path):
     with pytest.raises(OutputExistsError):
         nw.predict(doubling, tmp_path / "in.npy", tmp_path / "out.npy")
     assert (tmp_path / "out.npy").read_text() == "mine"
+
+
+def test_a_model_without_a_graph_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    for model, told in ((Own(), "has no graph of layers"), (len, "expected a Keras model")):
+        with pytest.raises(ModelReadError, match=told):
+            nw.predict(model, np.zeros((4, 4, 2), np.float32))
 
 
 def test_an_output_of_an_array_is_looked_for_before_the_work(doubling, tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ class Predictor:
 
     Raises:
         NormwiseError: Class ids are wanted of a model that gives no probabilities, or the
-            standard deviation of a single prediction.
+            standard deviation of a single prediction; or a model has no graph of layers.
     """
 
     def __init__(self, model: Any, settings: Settings) -> None:
@@ -132,7 +132,10 @@ class Predictor:
         decided = self.settings.copied or (None,) * len(self.named)
         found, sized = [], []
         for member, copied in zip(self.named, decided, strict=True):
-            live, heads = joined(live_model(member), self.settings.outputs)
+            live = live_model(member)
+            if not hasattr(live, "outputs"):
+                describe(live)  # says what it lacks
+            live, heads = joined(live, self.settings.outputs)
             sized.append(for_any_size(live, copied))
             found.append(heads)
         self.models = [one.model for one in sized]
