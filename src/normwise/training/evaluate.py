@@ -138,17 +138,33 @@ def input_mean(model: keras.Model, axis: int = -1) -> list[float]:
         model: A model with one input.
         axis: The axis of the input's channels.
     """
-    channels = int(model.input_shape[axis])
+    shape = model.input_shape
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization) and not layer.invert:
-            return _for_each(layer.mean, channels)
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.input is model.inputs[0]:
-            return _for_each(layer.moving_mean, channels)
-    return [0.0] * channels
+        mean = _own_mean(layer, model)
+        if mean is not None and np.ndim(mean) in (0, len(shape)):
+            found = _for_each(mean, axis, int(shape[axis]))
+            if found is not None:
+                return found
+    return [0.0] * int(shape[axis])
 
 
-def _for_each(mean: Any, channels: int) -> list[float]:
-    values = np.ravel(keras.ops.convert_to_numpy(mean))
+def _own_mean(layer: Any, model: keras.Model) -> Any | None:
+    """The mean that a layer takes off a model's input, with as many axes; None if it takes none."""
+    if isinstance(layer, keras.layers.Normalization) and not layer.invert:
+        return keras.ops.convert_to_numpy(layer.mean)
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.input is model.inputs[0]:
+        along = [1] * len(model.input_shape)
+        along[layer.axis] = -1
+        return keras.ops.convert_to_numpy(layer.moving_mean).reshape(along)
+    return None
+
+
+def _for_each(mean: Any, axis: int, channels: int) -> list[float] | None:
+    """What a mean is in each channel, on average over its other axes; None if it has others."""
+    values = np.moveaxis(mean, axis, 0) if np.ndim(mean) else mean
+    values = np.reshape(values, (np.shape(values)[0] if np.ndim(values) else 1, -1)).mean(axis=1)
+    if len(values) not in (1, channels):
+        return None
     return [float(value) for value in np.broadcast_to(values, channels)]
 
 
