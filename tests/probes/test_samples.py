@@ -111,3 +111,6 @@ def test_what_is_no_data_is_refused():
     with pytest.raises(DataError, match="without labels"):
         taken([(numbered(2), numbered(2))])
     assert thinned({}, 3) == ({}, None)
+    inputs = [keras.Input((3,)), keras.Input((3,), optional=True)]
+    with pytest.raises(DataError, match="batch 0: an input is None"):
+        taken([[np.zeros((2, 3)), None]], net=keras.Model(inputs, layers.Dense(1)(inputs[0])))

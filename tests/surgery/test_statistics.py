@@ -372,6 +372,39 @@ def test_arrays_by_the_names_of_inputs_in_any_order(extra):
         population_statistics(keras.Model([b, a], x), [data])
 
 
+def test_arrays_by_the_names_of_inputs_or_by_the_keys_that_a_model_takes_them_by():
+    a, b = keras.Input((4,), name="first"), keras.Input((2,), name="second")
+    x = layers.Concatenate()([layers.BatchNormalization(name="norm")(b), a])
+    model = keras.Model({"a": a, "b": b}, x)
+    one, two = RNG.normal(size=(4, 4)), RNG.normal(3, 1, (4, 2)).astype("float32")
+    expected = {"norm": population(two)}
+    for given in ({"b": two, "a": one, "label": one}, {"second": two, "first": one}):
+        assert_same(population_statistics(model, [given]).statistics, expected)
+    for other, said in (([one, two], "list"), ({"a": one}, r"\['a'\]")):
+        with pytest.raises(DataError, match=rf"batch 0.*by the names \['a', 'b'\], got {said}"):
+            population_statistics(model, [other])
+    with pytest.raises(DataError, match=r"names \['first', 'second'\], got \['a', 'b'\]"):
+        population_statistics(keras.Model([a, b], x), [{"a": one, "b": two}])
+
+
+def test_an_optional_input_may_be_left_out():
+    a, b = keras.Input((4,)), keras.Input((4,), optional=True, name="more")
+    x = layers.BatchNormalization(name="norm")(MaybeSum()([a, b]))
+    model = keras.Model([a, b], x)
+    one, two = (RNG.normal(size=(4, 4)).astype("float32") for _ in range(2))
+    found = population_statistics(model, [[one, None], [one, two]])
+    assert found.samples == 8
+    assert_same(found.statistics, {"norm": population(np.concatenate([one, one + two]))})
+    with pytest.raises(DataError, match="batch 0: None, but input"):
+        population_statistics(model, [[None, two]])
+
+
+class MaybeSum(layers.Layer):
+    def call(self, inputs):
+        one, more = inputs
+        return one if more is None else one + more
+
+
 def test_time_distributed():
     inputs = keras.Input((3, 8, 8, 2))
     each = layers.TimeDistributed(layers.BatchNormalization(name="norm"), name="each")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from normwise.errors import DataError
 from normwise.graph.channels import output_channel_axis
 from normwise.graph.graph import Graph
 from normwise.surgery.batches import Batch, Batches, Missing
@@ -121,7 +122,9 @@ class _Taken:
     def add(self, batch: Batch, graph: Graph, number: int) -> None:
         import keras  # noqa: PLC0415 - after the backend is chosen
 
-        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(batch.inputs)]
+        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(batch.inputs) if leaf is not None]
+        if len(leaves) != len(graph.input_tensors):
+            raise DataError(f"batch {number}: an input is None; samples need all of them.")
         if self.leaves and [x.shape[1:] for x in leaves] != [x.shape[1:] for x in self.leaves[0]]:
             return
         self.limit = min(self.limit, _fitting(sum(leaf[0].size for leaf in leaves)))

@@ -115,25 +115,39 @@ class Batches:
         yield from (self.source[start : start + ARRAY_BATCH] for start in starts)
 
     def _prepared(self, batch: Any, number: int) -> Batch:
-        batch = self._checked(self._ordered(batch), number)
-        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(batch)]
+        batch = self._checked(self._ordered(batch, number), number)
+        leaves = [None if x is None else np.asarray(x) for x in keras.tree.flatten(batch)]
         valid = []
         for index, leaf in enumerate(leaves):
-            lacking = missing_values(leaf, self.missing.nodata) if leaf.ndim > 1 else None
+            if leaf is None or leaf.ndim < 2:
+                continue
+            lacking = missing_values(leaf, self.missing.nodata)
             if lacking is not None:
                 axis = output_channel_axis(self.graph, self.graph.input_tensors[index].node)
                 leaves[index] = filled(leaf, lacking, np.asarray(self.missing.fill), axis)
                 valid.append(valid_pixels(lacking, axis))
-        return Batch(keras.tree.pack_sequence_as(batch, leaves), len(leaves[0]), tuple(valid))
+        samples = next(len(leaf) for leaf in leaves if leaf is not None)
+        return Batch(keras.tree.pack_sequence_as(batch, leaves), samples, tuple(valid))
 
-    def _ordered(self, batch: Any) -> Any:
+    def _ordered(self, batch: Any, number: int) -> Any:
         """Arrays by the names of the inputs in the model's order, as Keras takes them, too."""
-        names = [taken.name for taken in self.model.inputs]
-        by_key = isinstance(getattr(self.model, "input", None), Mapping)
-        if by_key or not isinstance(batch, Mapping) or not set(names) <= set(batch):
-            return batch
-        ordered = [batch[name] for name in names]
-        return ordered if len(ordered) > 1 else ordered[0]
+        structure: Any = getattr(self.model, "input", None)
+        by_key = isinstance(structure, Mapping)
+        if not isinstance(batch, Mapping):
+            if not by_key:
+                return batch
+        elif by_key and set(structure) <= set(batch):
+            return {key: batch[key] for key in structure}
+        elif {taken.name for taken in self.model.inputs} <= set(batch):
+            arrays = [batch[taken.name] for taken in self.model.inputs]
+            if by_key:
+                return keras.tree.pack_sequence_as(structure, arrays)
+            return arrays if len(arrays) > 1 else arrays[0]
+        elif not by_key and len(batch) == len(self.model.inputs) == 1:
+            return next(iter(batch.values()))
+        wanted = list(structure) if by_key else [taken.name for taken in self.model.inputs]
+        given = list(batch) if isinstance(batch, Mapping) else type(batch).__name__
+        raise DataError(f"batch {number}: expected arrays by the names {wanted}, got {given}.")
 
     def _checked(self, batch: Any, number: int) -> Any:
         inputs = self.model.inputs
@@ -143,14 +157,19 @@ class Batches:
                 f"batch {number}: {len(leaves)} arrays, but the model has {len(inputs)} "
                 f"input{'s' * (len(inputs) > 1)}. Give raw input alone, without labels."
             )
-        for leaf, taken in zip(leaves, inputs, strict=True):
+        for index, (leaf, taken) in enumerate(zip(leaves, inputs, strict=True)):
+            if leaf is None and self._may_lack(index) and any(x is not None for x in leaves):
+                continue
             shape = tuple(np.shape(leaf))
             if not _fits(shape, taken.shape):
                 raise DataError(
-                    f"batch {number}: shape {shape}, but input {taken.name!r} of the model takes "
-                    f"{tuple(taken.shape)} (batch first)."
+                    f"batch {number}: {'None' if leaf is None else f'shape {shape}'}, but input "
+                    f"{taken.name!r} of the model takes {tuple(taken.shape)} (batch first)."
                 )
         return batch
+
+    def _may_lack(self, index: int) -> bool:
+        return bool(self.graph.nodes[self.graph.input_tensors[index].node].config.get("optional"))
 
 
 def _is_array(source: Any) -> bool:
