@@ -12,9 +12,11 @@ from normwise.keras_format.replay import replay
 from normwise.norms.plan import NormPlan
 from normwise.surgery import fold as folding
 from normwise.surgery import verify as verifying
+from normwise.surgery.differences import whole_difference
 from normwise.surgery.fold import fold
 from normwise.surgery.place import place
 from normwise.surgery.recalibrate import recalibrate
+from normwise.surgery.running import Pair
 from normwise.surgery.verify import randomized, verify
 from normwise.surgery.work import EditSettings
 from tests.surgery.models import random_encoder, runs_here, shaken, weights_of
@@ -216,6 +218,39 @@ def test_a_wrong_channel_beside_one_of_large_values_is_seen():
         fold(model)
     with pytest.raises(PromiseError, match="first at layer 'forgetful'"):
         place(model, NormPlan.parse("batch@pre-activation+post-activation"))
+
+
+@pytest.mark.parametrize(("differ", "kept"), [(1, True), (500, False)])
+def test_a_class_that_roundings_decide_on_may_be_another_and_is_told(differ, kept, monkeypatch):
+    inputs = keras.Input((256, 256, 2))
+    x = keras.layers.BatchNormalization()(conv(2, name="conv")(inputs))
+    model = keras.Model(inputs, keras.ops.argmax(x, axis=-1))
+    own = Pair.found
+
+    def found(self, inputs):
+        (classes,) = own(self, inputs)
+        classes = np.array(classes)
+        classes.reshape(-1)[:differ] = 1 - classes.reshape(-1)[:differ]
+        return [classes]
+
+    monkeypatch.setattr(Pair, "found", found)
+    if kept:
+        report = fold(model).report
+        assert 0 < report.max_difference < 1e-5
+        assert any("is of whole numbers, 8e-06 of which differ" in note for note in report.notes)
+        return
+    with pytest.raises(PromiseError, match=r"differs by 0\.0038"):
+        fold(model)
+
+
+def test_only_small_whole_numbers_are_taken_for_decisions():
+    steps, other = np.float32([[0, 1], [2, 3]]), np.float32([[0, 1], [2, 2]])
+    assert whole_difference(steps, other) == 0.25
+    assert whole_difference(steps > 1, other > 1) == 0
+    assert whole_difference(steps + 0.5, other + 0.5) is None
+    assert whole_difference(steps * 2.0**23, other * 2.0**23) is None
+    assert whole_difference(steps, other + np.nan) is None
+    assert whole_difference(steps, other[:1]) is None
 
 
 def reads_halves(policy="float32", behind=None):

@@ -70,6 +70,29 @@ def channel_difference(wanted: Array, found: Array, axis: int = -1) -> float:
     return max(worst, float((np.abs(apart).max(axis=1) / (scales + (scales == 0))).max()))
 
 
+WHOLE = 128
+"""Below this, numbers that all are whole were rounded, in whatever type; larger ones may have no
+digits behind the point."""
+
+
+def whole_difference(wanted: Array, found: Array) -> float | None:
+    """The share of values that differ, for results of whole numbers; None for any others.
+
+    Classes, flags and what is rounded are decided by their inputs, and where two decisions are as
+    near as roundings are, either is right: a few values then differ by a whole step.
+    """
+    if wanted.shape != found.shape or not (_is_whole(wanted) and _is_whole(found)):
+        return None
+    return float(np.mean(wanted != found))
+
+
+def _is_whole(values: Array) -> bool:
+    if values.dtype.kind in "biu":
+        return values.size > 0
+    a = values.astype("float64")
+    return bool(a.size and (np.abs(a) < WHOLE).all() and (a == np.rint(a)).all())
+
+
 def is_constant(output: Array, tolerance: float) -> bool:
     """Whether an output is the same for all samples, as far as a comparison could see.
 

@@ -53,8 +53,8 @@ class RewriteReport:
         changed: The edits, in the order of the network.
         skipped: What was left alone although it was asked for.
         max_difference: Largest difference of an output before and after, as a share of that
-            output's largest value, with randomized normalizations and random inputs; None where
-            nothing is promised.
+            output's largest value (of one of whole numbers: the share of those that differ), with
+            randomized normalizations and random inputs; None where nothing is promised.
         notes: What else the reader should know, one line each.
     """
 

@@ -28,6 +28,7 @@ from normwise.surgery.differences import (
     channel_difference,
     is_constant,
     one_difference,
+    whole_difference,
 )
 from normwise.surgery.inner import Inner, compared_inside
 from normwise.surgery.running import Pair, outputs_of
@@ -44,7 +45,8 @@ class Verification:
     """The result of a comparison.
 
     Attributes:
-        difference: Largest difference of an output, as a share of that output's largest value.
+        difference: Largest difference of an output, as a share of that output's largest value; of
+            one of whole numbers the share of those that differ.
         tolerance: What would be kept.
         layer: Path of the first layer whose result differs by more, None if the promise is kept.
         notes: What the comparison doesn't prove, for reports.
@@ -99,17 +101,18 @@ def compared(pair: Pair, seed: int = 0) -> Verification:
     """
     tolerance = tolerance_of(pair.graph, pair.source)
     inputs, expected = runnable(pair.graph, pair.source, seed, pair.replaced)
-    worst = 0.0
+    worst, told = 0.0, dict[str, None]()
     for given, wanted in _cases(pair, inputs, expected):
         found = _compared(pair, given, wanted, tolerance)
         if not found.kept:
             return found
         worst = max(worst, found.difference)
+        told |= dict.fromkeys(found.notes)
     constant = [i for i, output in enumerate(expected) if is_constant(output, tolerance)]
     if not constant:
-        return Verification(worst, tolerance)
+        return Verification(worst, tolerance, notes=tuple(told))
     inner = compared_inside(pair, inputs, constant, tolerance)
-    notes = tuple(_note(pair.source, index, inner) for index in constant)
+    notes = (*told, *(_note(pair.source, index, inner) for index in constant))
     return Verification(max(worst, inner.difference), tolerance, inner.layer, notes)
 
 
@@ -119,12 +122,23 @@ def compared_on(pair: Pair, inputs: Any) -> Verification:
 
 
 def _compared(pair: Pair, inputs: Any, wanted: list[Array], tolerance: float) -> Verification:
-    differences = _differences(pair, wanted, pair.found(inputs))
+    found = pair.found(inputs)
+    differences = _differences(pair, wanted, found)
+    decided = [whole_difference(a, b) for a, b in zip(wanted, found, strict=True)]
+    notes = tuple(
+        f"{_named(pair.source, index)} is of whole numbers, {share:.1g} of which differ: where "
+        "roundings decide on them, either is right"
+        for index, share in enumerate(decided)
+        if share
+    )
+    differences = [
+        d if share is None else share for d, share in zip(differences, decided, strict=True)
+    ]
     wrong = [i for i, difference in enumerate(differences) if not difference <= tolerance]
     layer = None
     if wrong:
         layer = _first_difference(pair, inputs, tolerance) or _made_by(pair.graph, wrong[0])
-    return Verification(max(differences, default=0.0), tolerance, layer)
+    return Verification(max(differences, default=0.0), tolerance, layer, notes)
 
 
 def _cases(pair: Pair, inputs: Any, expected: list[Array]) -> Iterator[tuple[Any, list[Array]]]:
@@ -135,14 +149,19 @@ def _cases(pair: Pair, inputs: Any, expected: list[Array]) -> Iterator[tuple[Any
 
 
 def _note(source: Any, index: int, inner: Inner) -> str:
-    names = getattr(source, "output_names", None)
-    said = f"output {names[index]!r}" if names else "the output"
-    said += " is the same for all inputs that were tried, so it proves nothing"
+    said = (
+        f"{_named(source, index)} is the same for all inputs that were tried, so it proves nothing"
+    )
     if not inner.layers:
         return f"{said} of the layers that lead to it"
     first, more = inner.layers[0], len(inner.layers) - 1
     others = f" and {more} more" if more else ""
     return f"{said} itself; what {first!r}{others} before it read and made was compared instead"
+
+
+def _named(source: Any, index: int) -> str:
+    names = getattr(source, "output_names", None)
+    return f"output {names[index]!r}" if names else "the output"
 
 
 def verify_plain_copy(graph: Graph, source: Any, copy: Replayed, seed: int = 0) -> list[str]:
