@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import keras
 import pytest
@@ -70,6 +71,16 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(desk):
     assert "cut.keras" in done.stderr and "Traceback" not in done.stderr
     assert "wrong.keras: 1 error" in done.stdout
     assert "3 models: 0 without a finding, 2 with findings, 1 not readable." in done.stdout
+
+
+def test_a_model_of_any_name_hides_no_other_one_in_its_folder(desk, tmp_path):
+    shutil.copy(desk / "models" / "good.keras", tmp_path / "model.keras")
+    alone = normwise("check", str(tmp_path))
+    assert alone.returncode == 0 and f"{tmp_path}: 2 info" in "".join(alone.stdout.split("\n"))
+    shutil.copy(desk / "wrong.keras", tmp_path / "other.keras")
+    done = normwise("check", ".", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "model.keras: 2 info" in done.stdout and "other.keras: 1 error" in done.stdout
 
 
 def test_as_json(desk):

@@ -132,7 +132,7 @@ def _checked(model: str, allowances: Sequence[Allowance], settings: dict[str, An
 def _models_in(name: str) -> list[str]:
     path = Path(name)
     searched = os.path.isdir(name)  # noqa: PTH112 - a name that is too long is none
-    if is_callable_name(name) or not searched or (path / RUN_MODEL).is_file():
+    if is_callable_name(name) or not searched:
         return [name]
     found = []
     for folder, folders, files in os.walk(path):
@@ -144,6 +144,8 @@ def _models_in(name: str) -> list[str]:
         ]
     if not found:
         raise ModelReadError(_no_model_in(name))
+    if [Path(file) for file in found] == [path / RUN_MODEL]:
+        return [name]  # a run folder goes by its own name
     return sorted(found)
 
 
