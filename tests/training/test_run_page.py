@@ -13,6 +13,7 @@ import pytest
 from normwise.data.dataset import Item
 from normwise.errors import DivergedError, RunError
 from normwise.files import write_text
+from normwise.keras_format.reading import read_graph
 from normwise.rasters import write_raster
 from normwise.training import reporting
 from normwise.training.floors import Constant, Floor
@@ -20,10 +21,12 @@ from normwise.training.history import write_history
 from normwise.training.metrics import Metrics
 from normwise.training.predicted_parts import Part
 from normwise.training.preparing import parts_of
-from normwise.training.recipe import Recipe
+from normwise.training.recipe import Recipe, to_yaml
 from normwise.training.recipe_changes import told_settings
 from normwise.training.recipe_reasons import reasoned_yaml
 from normwise.training.reporting import LivePage, forget_other, reported
+from normwise.training.run_facts import facts_of
+from normwise.training.run_files import RECIPE
 from normwise.training.run_record import Evaluation, RunRecord, State
 from normwise.training.run_words import answer
 from normwise.training.seen import SeenImages
@@ -183,6 +186,19 @@ def folder(parts, tmp_path):
     finding |= {"layers": list("abcdefgh"), "why": "Why.", "fix": "Mend."}
     write_text(tmp_path / "check.json", json.dumps({"findings": [finding]}))
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("keep", "data", "said"),
+    [("best", "/data", True), ("best", "/lakes", False), ("last", "/data", False)],
+)
+def test_only_images_that_chose_the_epoch_are_said_to_have(parts, folder, keep, data, said):
+    training = parts.recipe.training.model_copy(update={"keep": keep})
+    recipe = parts.recipe.model_copy(update={"training": training})
+    write_text(folder / RECIPE, to_yaml(recipe), overwrite=True)
+    made = record(evaluations=(Evaluation(data, "val", 2, metrics(0.4)),))
+    (scores,) = facts_of(folder, made, read_graph(parts.network), None).scores
+    assert scores.note.endswith("These images have chosen the epoch.") is said
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None)
         plan=str(recipe.norm),
         answer=f"{said} {checked(faults)}".rstrip(),
         troubled=record.state not in (State.finished, State.running),
-        scores=tuple(_scores(found, record) for found in telling(record)),
+        scores=tuple(_scores(found, record, recipe) for found in telling(record)),
         course=_course(recipe, history),
         shown=shown,
         network=inline_svg(graph, recipe.network.name),
@@ -71,7 +71,7 @@ def facts_of(folder: Path, record: RunRecord, graph: Graph, shown: Shown | None)
     )
 
 
-def _scores(found: Evaluation, record: RunRecord) -> Scores:
+def _scores(found: Evaluation, record: RunRecord, recipe: Recipe) -> Scores:
     head, *rows = found.metrics.table()
     mean = rows.pop()
     foot = [mean] if len(rows) > 1 else []
@@ -80,7 +80,7 @@ def _scores(found: Evaluation, record: RunRecord) -> Scores:
         foot.append((f"simplest answer: {found.floor.constant.name}", *others[-1][1:]))
     return Scores(
         title=named(found, record),
-        note=_note(found),
+        note=_note(found, record, recipe),
         head=head,
         rows=tuple(rows),
         foot=tuple(foot),
@@ -88,11 +88,12 @@ def _scores(found: Evaluation, record: RunRecord) -> Scores:
     )
 
 
-def _note(found: Evaluation) -> str:
+def _note(found: Evaluation, record: RunRecord, recipe: Recipe) -> str:
     pixels = f"Over all {found.metrics.pixels:,} pixels that have a label, of whole images."
     extra = "" if found.metrics.task == "segmentation" else " In the units of the targets."
-    chose = " These images have chosen the epoch." if found.split == "val" else ""
-    return f"{pixels}{extra}{chose}"
+    validated = found.split == "val" and found.data == record.data
+    chose = validated and recipe.training.keep == "best"
+    return f"{pixels}{extra}{' These images have chosen the epoch.' if chose else ''}"
 
 
 def _confusion(metrics: Metrics) -> dict[str, tuple[float, ...]]:
