@@ -126,8 +126,18 @@ class Batches:
                 axis = output_channel_axis(self.graph, self.graph.input_tensors[index].node)
                 leaves[index] = filled(leaf, lacking, np.asarray(self.missing.fill), axis)
                 valid.append(valid_pixels(lacking, axis))
+        inputs = keras.tree.pack_sequence_as(self._structure(batch), leaves)
         samples = next(len(leaf) for leaf in leaves if leaf is not None)
-        return Batch(keras.tree.pack_sequence_as(batch, leaves), samples, tuple(valid))
+        return Batch(inputs, samples, tuple(valid))
+
+    def _structure(self, batch: Any) -> Any:
+        """That of a batch; where it is an array alone, that which the model was made with.
+
+        Keras warns at every call of an array where it was made with a list of one input.
+        """
+        alone = not keras.tree.is_nested(batch) and not isinstance(self.model, keras.Sequential)
+        made = getattr(self.model, "input", None) if alone else None
+        return batch if made is None else made
 
     def _ordered(self, batch: Any, number: int) -> Any:
         """Arrays by the names of the inputs in the model's order, as Keras takes them, too."""
