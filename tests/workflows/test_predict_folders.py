@@ -316,6 +316,17 @@ def test_the_folder_where_one_stands_is_an_image(model, tmp_path, monkeypatch, p
         nw.predict(model, scene / "deeper", tmp_path / "d.npy")
 
 
+@pytest.mark.parametrize("out", ["out", "out.npy"])
+def test_a_data_folder_is_no_folder_of_images_and_names_them(model, images, tmp_path, out):
+    data = tmp_path / "rivers"
+    (data / "masks").mkdir(parents=True)
+    np.save(data / "masks" / "a.npy", np.zeros((SIDE, SIDE), np.uint8))
+    images.rename(data / "images")
+    with pytest.raises(DataError, match=r"rivers: is a data folder\. Name its images: .*images"):
+        nw.predict(model, data, tmp_path / out)
+    assert not (tmp_path / out).exists()
+
+
 def test_an_image_is_no_folder_for_predictions(model, images):
     (images / "scene").mkdir()
     for band in ("B1", "B2"):

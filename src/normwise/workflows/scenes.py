@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from normwise.data.dataset import Labels
 from normwise.data.image_files import by_stem, images_of
+from normwise.data.layout import IMAGES
 from normwise.data.reading import Reading
 from normwise.errors import DataError
 from normwise.files import permitted
@@ -28,7 +30,8 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
         out: Where the prediction goes, None for nowhere.
 
     Raises:
-        DataError: The folder has no images, lacks bands, or has them in an unknown order.
+        DataError: The folder has no images, lacks bands, has them in an unknown order, or is a
+            data folder.
         NormwiseError: The folder, or the one that it or the file is in, may not be looked into.
     """
     if not isinstance(image, (str, PathLike)):
@@ -46,6 +49,7 @@ def single_image(model: Any, image: Any, out: Any) -> ImageFiles | None:
     wrong = [problem for problem in problems if f"/{path.name}:" in problem]
     if path.name in found.partial and bands.bands:
         raise DataError(f"{path}: can't be predicted.", wrong)
+    _refuse_data_folder(path)
     if path.name not in found.files:
         raise _no_images(path)
     _refuse_unknown_order(model, {path.name: found.files[path.name]})
@@ -70,8 +74,8 @@ def images_in(
             no image, though it holds such files when the prediction is repeated or gone on with.
 
     Raises:
-        DataError: The folder has no images, or their bands stand in an unknown order; or
-            predictions would go into it, or into one of its images.
+        DataError: The folder has no images, or their bands stand in an unknown order; it is a data
+            folder; or predictions would go into it, or into one of its images.
         NormwiseError: The folder may not be looked into.
     """
     reading = reading_of(members_of(model)[0])
@@ -85,6 +89,7 @@ def images_in(
     for real, path in outputs.items():
         if _real(folder) in (real.parents if reading.images else [real.parent]):
             _refuse_image(path, found.files)
+    _refuse_data_folder(folder)
     if not found.files:
         raise _no_images(folder, problems)
     _refuse_unknown_order(model, found.files)
@@ -100,6 +105,13 @@ def _refuse_image(folder: Path, images: Mapping[str, ImageFiles]) -> None:
             f"{folder}: holds {names}, and no prediction of the images beside it. Is it an image "
             "itself? Name another folder for the predictions."
         )
+
+
+def _refuse_data_folder(folder: Path) -> None:
+    """Its `images/` and `masks/` would be taken for two images of many bands."""
+    labelled = any((folder / kind).is_dir() for kind in get_args(Labels))
+    if labelled and (folder / IMAGES).is_dir():
+        raise DataError(f"{folder}: is a data folder. Name its images: {folder / IMAGES}.")
 
 
 def _real(path: Path) -> Path:
