@@ -19,6 +19,7 @@ Engine = Callable[[npt.NDArray[Any]], Any]
 
 # By the number of axes of a batch.
 _AXES: Final = {4: "rows, columns", 5: "slices, rows, columns"}
+_BANDS: Final = "Choose the bands that it was trained with (--bands)."
 
 log = logging.getLogger("normwise.inference")
 
@@ -105,12 +106,13 @@ def _each(stride: int | Sequence[int], axes: int) -> Sequence[int]:
     return stride if len(stride) == axes else [lcm(*stride)] * axes
 
 
-def check_image(model: keras.Model, shape: Size) -> None:
+def check_image(model: keras.Model, shape: Size, advice: str = _BANDS) -> None:
     """Refuses an image that a model doesn't take.
 
     Args:
         model: The model.
         shape: Of the image, shape (..., channels).
+        advice: What helps if it has other channels.
 
     Raises:
         NetworkError: If the image has another number of axes or channels than the model takes, or
@@ -130,7 +132,7 @@ def check_image(model: keras.Model, shape: Size) -> None:
     if len(shape) != len(taken) - 1 or taken[-1] not in (None, shape[-1]):
         raise NetworkError(
             f"The model takes {taken[-1]} channels, shape ({_AXES[len(taken)]}, {taken[-1]}); "
-            f"received shape {shape}. Choose the bands that it was trained with (--bands)."
+            f"received shape {shape}. {advice}"
         )
     if 0 in shape:
         raise NetworkError(

@@ -102,11 +102,14 @@ def _applied(
 ) -> list[Applied]:
     """Models with the data as each was trained on them, whoever opened them."""
     size = items_of(dataset, split)[0].shape
+    advice = (
+        f"Measure it on images with the bands that it was trained with; {dataset.root} has others."
+    )
     told = fills or [None] * len(models)
     augmented: Sequence[Views] = views or ["none"] * len(models)
     applied = []
     for model, fill, tta in zip(models, told, augmented, strict=True):
-        check_image(model, (*size, dataset.channels))
+        check_image(model, (*size, dataset.channels), advice)
         own = replace(dataset, scaling=scaling_of_model(model))
         member = member_of(for_any_size(model).model, tta)
         applied.append(Applied(member, own, fill or input_mean(model)))

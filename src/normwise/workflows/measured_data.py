@@ -28,11 +28,14 @@ def measured_data(members: Sequence[Any], data: Any, labels: str | None, split: 
         split: `train`, `val` or `test`.
 
     Raises:
-        DataError: The data can't be used, an image of the split is gone, or it isn't the same
-            for all members.
+        DataError: There is no split of that name, the data can't be used, an image of the split
+            is gone, or it isn't the same for all members.
     """
     from normwise.data import Dataset, open_dataset  # noqa: PLC0415 - light start-up
+    from normwise.data.dataset import SPLITS  # noqa: PLC0415
 
+    if split not in SPLITS:
+        raise DataError(f"split is {split!r}; allowed: {', '.join(SPLITS)}.")
     if isinstance(data, Dataset):
         return data
     recipe = recipe_of_run(members[0])
