@@ -76,7 +76,8 @@ def test_every_format_at_once(model, tmp_path):
         assert file.difference < 1e-5 and file.size > 500 and file.seconds > 0
     assert "1 of 1 batch normalizations folded" in done.notes
     assert re.fullmatch(
-        r"compared on random input and on \d+x\d+ pixels of .*a\.tif", done.notes[1]
+        r"compared on random input and on 80x70 pixels of .*a\.tif, filled up to \d+x\d+",
+        done.notes[1],
     )
     assert json.dumps(done.to_dict())
     assert model.get_layer("norm") is not None
@@ -184,3 +185,12 @@ def test_what_stands_beside_the_model_is_said(tmp_path):
     assert any("percentiles, each over the whole image" in note for note in done.notes)
     assert any("name real images with --data" in note for note in done.notes)
     assert done.findings.findings
+
+
+def test_a_small_image_is_not_said_to_be_as_large_as_the_tile(model, tmp_path):
+    write_raster(tmp_path / "a.tif", np.ones((80, 700, 2), np.uint16))
+    done = nw.export(model, tmp_path / "net", SAVEDMODEL.name, data=tmp_path)
+    told = r"on random input and on 80x512 pixels of .*a\.tif, filled up to 512x512"
+    assert re.search(told, done.notes[1])
+    done = nw.export(model, tmp_path / "other", SAVEDMODEL.name, data=tmp_path, size=(64, 96))
+    assert re.search(r"on 64x96 pixels of .*a\.tif$", done.notes[1])

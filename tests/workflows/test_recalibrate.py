@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -132,6 +133,19 @@ def test_arrays_need_no_folder(pictures):
     np.testing.assert_allclose(mean, data.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
 
 
+def test_an_array_fits_a_model_that_was_made_with_a_list_or_a_mapping(folder, pictures):
+    for made in (lambda x: [x], lambda x: {"image": x}):
+        inputs = keras.Input((None, None, 4), name="image")
+        outputs = layers.BatchNormalization(name="raw")(inputs)
+        model = keras.Model(made(inputs), outputs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="The structure of `inputs`")
+            done = nw.recalibrate(model, folder, nodata=-1, progress=False)
+            nw.check(model, data=folder, nodata=-1, progress=False)
+        mean = keras.ops.convert_to_numpy(done.model.get_layer("raw").moving_mean)
+        np.testing.assert_allclose(mean, valid_rows(pictures).mean(axis=0), rtol=1e-5)
+
+
 def test_what_a_folder_can_not_do(tmp_path):
     with pytest.raises(DataError, match="no such folder of images"):
         nw.recalibrate(network(), tmp_path / "gone", progress=False)
@@ -251,6 +265,12 @@ def test_images_with_other_bands_are_named(tmp_path):
     for name, bands in (("a", 4), ("b", 3)):
         write_raster(tmp_path / f"{name}.npy", np.zeros((16, 16, bands), np.float32))
     with pytest.raises(DataError, match=r"b\.npy: 3 bands, but .*a\.npy has 4"):
+        list(ImageBatches(image_files(tmp_path), (16, 16)))
+    with pytest.raises(DataError, match=r"b\.npy: 3 bands, but the model takes 4\. Name those"):
         nw.recalibrate(network(), tmp_path, progress=False)
     arrays = list(ImageBatches(image_files(tmp_path), (16, 16), bands=[0, 2]))
     assert arrays[0].shape == (2, 16, 16, 2)
+    (tmp_path / "a.npy").unlink()
+    for wrong in (nw.recalibrate, lambda model, data, **_: nw.check(model, data=data)):
+        with pytest.raises(DataError, match=r"b\.npy: 3 bands, but the model takes 4"):
+            wrong(network(), tmp_path, progress=False)

@@ -20,6 +20,7 @@ from normwise.surgery.differences import COARSE
 from normwise.surgery.running import outputs_of
 from normwise.surgery.samples import ATTEMPTS, random_inputs
 from normwise.training.scaling import scaling_of_model
+from normwise.workflows.image_batches import ImageBatches, named
 from normwise.workflows.model_images import fill_of, images_of_folder
 from normwise.workflows.runs import data_settings
 
@@ -127,10 +128,20 @@ def _of_folder(model: Any, live: Any, sizes: Sizes, folder: Path) -> tuple[Sampl
     images = images_of_folder(model, live, folder, None, None, None)
     if sizes is not None:
         images = replace(images, tile=tuple(sizes))
-    _, tile = next(iter(images.some(1)))
+    number, tile = next(iter(images.some(1)))
     filled = np.where(np.isnan(tile), np.asarray(fill_of(live, model), np.float32), tile)
     inputs = [filled[None].astype(np.float32)]
-    file = images.files[0] if isinstance(images.files[0], Path) else images.files[0][0].parent
-    size = "x".join(map(str, images.tile))
-    note = f"compared on random input and on {size} pixels of {file}"
+    note = f"compared on random input and on {_pixels_of(images, number)}"
     return Sample("real", inputs, predicted(live, inputs)), note
+
+
+def _pixels_of(images: ImageBatches, number: int) -> str:
+    """How much of which image a tile is; beyond a small image's end it is filled."""
+    sizes = zip(images.shape_of(number), images.tile, strict=True)
+    held = tuple(min(own, full) for own, full in sizes)
+    told = f"{_by(held)} pixels of {named(images.files[number])}"
+    return told if held == images.tile else f"{told}, filled up to {_by(images.tile)}"
+
+
+def _by(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))

@@ -62,6 +62,11 @@ def image_files(folder: Path, record: Record | None = None) -> tuple[ImageFiles,
     )
 
 
+def named(files: ImageFiles) -> Path:
+    """The file of an image, or the folder with the files of its bands."""
+    return files if isinstance(files, Path) else files[0].parent
+
+
 @dataclass(frozen=True)
 class ImageBatches:
     """Tiles that cover every image once, in batches of one shape; memory doesn't grow with them.
@@ -75,6 +80,7 @@ class ImageBatches:
         nodata: The value of missing pixels, beside the one that each file names; None: that alone.
         scaled: What is done to each whole image first, given the values of its missing pixels;
             None: nothing, and images are read by windows.
+        channels: How many the model takes; None: as many as the first image has.
     """
 
     files: tuple[ImageFiles, ...]
@@ -82,6 +88,7 @@ class ImageBatches:
     bands: Sequence[int] | None = None
     nodata: float | None = None
     scaled: Callable[[Pixels, Marks], Pixels] | None = None
+    channels: int | None = None
 
     @property
     def size(self) -> int:
@@ -91,20 +98,24 @@ class ImageBatches:
     def __len__(self) -> int:
         """Batches in one pass."""
         tiles = 0
-        for path in self.files:
-            sizes = zip(raster_info(path, self._axes).shape, self.tile, strict=False)
+        for number in range(len(self.files)):
+            sizes = zip(self.shape_of(number), self.tile, strict=False)
             tiles += prod(ceil(size / step) for size, step in sizes)
         return ceil(tiles / self.size)
+
+    def shape_of(self, number: int) -> tuple[int, ...]:
+        """Pixels of an image along each axis."""
+        return raster_info(self.files[number], self._axes).shape
 
     def __iter__(self) -> Iterator[Floats]:
         """Arrays of shape `(tiles, rows, columns, channels)`, with an axis more for volumes.
 
         Raises:
             RasterError: A file can't be read, or has other axes than a tile.
-            DataError: A file has another number of bands than the first one.
+            DataError: A file has another number of bands than the model takes, or than the first.
         """
         batch: list[Floats] = []
-        bands: int | None = None
+        bands = self.channels
         for path in self.files:
             for tile in self._tiles(path):
                 bands = bands or tile.shape[-1]
@@ -130,7 +141,7 @@ class ImageBatches:
         """
         chosen = _spread(len(self.files), limit)
         counts = [limit // len(chosen) + (i < limit % len(chosen)) for i in range(len(chosen))]
-        bands: int | None = None
+        bands = self.channels
         for number, count in zip(chosen, counts, strict=True):
             for tile in self._tiles(self.files[number], count):
                 bands = bands or tile.shape[-1]
@@ -138,11 +149,15 @@ class ImageBatches:
                 yield number, tile
 
     def _refuse_other_bands(self, path: ImageFiles, tile: Floats, bands: int) -> None:
-        if tile.shape[-1] != bands:
-            raise DataError(
-                f"{path}: {tile.shape[-1]} bands, but {self.files[0]} has {bands}; the images of a "
-                "folder need the same. Name those to use with `bands`, or take the file out."
-            )
+        if tile.shape[-1] == bands:
+            return
+        other = f"{named(self.files[0])} has {bands}; the images of a folder need the same"
+        if self.channels is not None:
+            other = f"the model takes {bands}"
+        raise DataError(
+            f"{named(path)}: {tile.shape[-1]} bands, but {other}. Name those to use with `bands`, "
+            "or take the file out."
+        )
 
     @property
     def _axes(self) -> Dimensions | None:

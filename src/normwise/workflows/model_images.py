@@ -56,6 +56,7 @@ def images_of_folder(
         bands if bands is not None else settings.bands if settings else None,
         nodata if nodata is not None else reading_of(model).nodata,
         scaling.scaled if scaling else None,
+        live.inputs[0].shape[-1],
     )
 
 
