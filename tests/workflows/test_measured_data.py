@@ -39,3 +39,17 @@ def test_images_of_other_bands_are_named_with_what_helps(tmp_path):
         nw.evaluate(model, tmp_path)
     assert f"{tmp_path} has others" in str(raised.value)
     assert "--bands" not in str(raised.value)  # an option of other verbs
+
+
+def test_images_that_all_test_can_be_measured_and_not_learnt_from(tmp_path):
+    for kind, channels in (("images", 2), ("targets", 1)):
+        (tmp_path / kind).mkdir()
+        np.save(tmp_path / kind / "a.npy", np.arange(64.0 * channels).reshape(8, 8, channels))
+    (tmp_path / "split.csv").write_text("name,split\na,test\n")
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+    assert nw.evaluate(model, tmp_path).pixels == 64
+    with pytest.raises(DataError, match=r"no images in the split 'val'.*test \(1\)"):
+        nw.evaluate(model, tmp_path, split="val")
+    with pytest.raises(DataError, match="the split train is empty"):
+        nw.train(tmp_path, out=tmp_path / "run")

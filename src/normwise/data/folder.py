@@ -35,6 +35,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
     targets: Sequence[int] | None = None,
     read_pixels: bool = True,
     record: Record | None = None,
+    trains: bool = True,
 ) -> Dataset:
     """Opens a data folder and checks all of it.
 
@@ -61,6 +62,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         record: How the images of a run were read: those of this folder are read alike. The order
             of bands in several files is the run's; pattern and nodata are the folder's, where it
             tells them.
+        trains: Whether something is to learn from it, so that it needs images that train.
 
     Returns:
         The data set.
@@ -95,7 +97,7 @@ def open_dataset(  # noqa: PLR0913 - what a recipe says of its data, each by nam
         [
             *layout.problems,
             *division.problems,
-            *problems_of(facts, examination, description, known),
+            *problems_of(facts, examination, description, known, trains),
             *doubts,
             *_beyond(facts, selection, layout.labels),
         ],

@@ -39,6 +39,7 @@ def problems_of(
     examination: Examination,
     description: Description,
     known: dict[int, int] | None,
+    trains: bool,
 ) -> list[str]:
     """Every problem in the files of a folder.
 
@@ -47,6 +48,7 @@ def problems_of(
         examination: How they were examined.
         description: What `dataset.yaml` says.
         known: From mask value to class id, None if unknown or no masks.
+        trains: Whether something is to learn from them.
 
     Returns:
         One line each: first those of single files, then those between files, then the splits'.
@@ -58,7 +60,7 @@ def problems_of(
         *_image_kinds(facts, examination, description),
         *_label_kinds(facts, examination),
         *_classes(facts, examination, known),
-        *_empty_splits(facts),
+        *(_empty_splits(facts) if trains else ()),
         *_unlabelled_splits(facts, known or {}),
         *(_same_content(facts, examination) if examination.images else ()),
     ]

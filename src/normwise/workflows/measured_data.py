@@ -53,7 +53,7 @@ def measured_data(members: Sequence[Any], data: Any, labels: str | None, split: 
         # A run that doesn't tell its images tells how they were drawn.
         chosen |= {"validation": own.data.validation, "fold": own.data.fold}
         chosen["seed"] = own.training.seed
-    dataset = open_dataset(path, record=record_of_run(members[0]), **chosen)
+    dataset = open_dataset(path, record=record_of_run(members[0]), trains=False, **chosen)
     return dataset if split == "test" else _as_trained(dataset, split, members, at_home)
 
 
