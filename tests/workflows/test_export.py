@@ -188,9 +188,10 @@ def test_what_stands_beside_the_model_is_said(tmp_path):
 
 
 def test_a_small_image_is_not_said_to_be_as_large_as_the_tile(model, tmp_path):
-    write_raster(tmp_path / "a.tif", np.ones((80, 700, 2), np.uint16))
+    for name, size in (("a", (600, 600)), ("b", (80, 700))):
+        write_raster(tmp_path / f"{name}.tif", np.ones((*size, 2), np.uint16))
     done = nw.export(model, tmp_path / "net", SAVEDMODEL.name, data=tmp_path)
-    told = r"on random input and on 80x512 pixels of .*a\.tif, filled up to 512x512"
+    told = r"on random input and on 80x512 pixels of .*b\.tif, filled up to 512x512"
     assert re.search(told, done.notes[1])
     done = nw.export(model, tmp_path / "other", SAVEDMODEL.name, data=tmp_path, size=(64, 96))
-    assert re.search(r"on 64x96 pixels of .*a\.tif$", done.notes[1])
+    assert re.search(r"on 64x96 pixels of .*b\.tif$", done.notes[1])
