@@ -422,3 +422,17 @@ def test_two_equal_models_have_equal_graphs(tmp_path: Path) -> None:
     second.write_text(text)
     assert text != first.read_text()
     assert without_source(read_graph(first)) == without_source(read_graph(second))
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnSequential(keras.Sequential):
+    """A class of models whose calls Keras counts as those of a layer."""
+
+
+def test_a_sequential_model_of_a_class_of_its_own_that_makes_an_output(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    parts = OwnSequential([keras.Input((8, 8, 3)), conv(3, name="a")], name="parts")
+    model = keras.Model(inputs, parts(parts(inputs)))
+    for form in (model, write(model, tmp_path / "m.keras"), write(model, tmp_path / "m.json")):
+        graph = read_graph(form)
+        assert graph.nodes[graph.output_tensors[0].node].name == "parts:1"

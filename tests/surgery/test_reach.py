@@ -209,3 +209,52 @@ def test_calls_of_a_model_that_ask_for_different_kinds():
     assert all("is called 2 times, and only 1" in skip.reason for skip in both.skipped)
     done = edited(graph, "batch@encoder:pre-activation+decoder:pre-activation", True)
     assert [c.layer for c in done.changed] == ["block/c_norm"] and not done.skipped
+
+
+class Widths(layers.Layer):
+    """A layer with a setting that Keras' models have too."""
+
+    def __init__(self, layers=(4, 4), **config):
+        super().__init__(**config)
+        self.widths = list(layers)
+        named = enumerate(self.widths)
+        self.parts = [keras.layers.Dense(width, name=f"part{place}") for place, width in named]
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x) + x
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "layers": self.widths}
+
+
+class Steps(Widths):
+    """The same with layers in its settings, which it applies in its own way."""
+
+    def get_config(self):
+        return {**super().get_config(), "layers": [part.get_config() for part in self.parts]}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "layers": [part["units"] for part in config["layers"]]})
+
+
+@pytest.mark.parametrize("kind", [Widths, Steps])
+def test_a_layer_of_a_user_with_a_setting_called_layers_is_no_model(kind):
+    inputs = image(4)
+    x = conv(4, activation="relu", name="a")(kind(name="own")(inputs))
+    done = checked(shaken(keras.Model(inputs, conv(1, name="head")(x))), "batch@pre-activation")
+    assert norms_of(done.model) == {"a_norm"}
+
+
+def test_the_layers_of_a_pipeline_are_replayed_and_edited():
+    inputs = image(3)
+    parts = [layers.Rescaling(0.5), conv(4, activation="relu", name="a"), conv(4, name="b")]
+    x = layers.Pipeline(parts, name="parts")(inputs)
+    x = conv(4, activation="relu", name="c")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    assert not checked(model, "none").report.changed
+    done = checked(model, "batch@pre-activation", keep=False)
+    assert norms_of(done.model) == {"parts/a_norm", "c_norm"}
+    assert isinstance(done.model.get_layer("parts"), layers.Pipeline)

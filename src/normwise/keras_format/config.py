@@ -18,9 +18,11 @@ from normwise.keras_format.layer_config import (
     call_name,
     call_of,
     described,
+    has_layers,
     inbound_calls,
     input_shape,
     input_spec,
+    is_functional,
     is_model,
     named,
     settings_of,
@@ -82,7 +84,7 @@ def _model(serialized: Any, source: str, depth: int) -> Graph:
             f"{source}: this is no model configuration: expected a mapping with `class_name` and "
             f"`config`, got {described(serialized)}."
         )
-    if not is_model(serialized):
+    if not has_layers(serialized):
         raise ModelReadError(
             f"{source}: the model is of class {serialized['class_name']!r} and its configuration "
             "has no graph of layers. Only functional and Sequential models can be read; rebuild a "
@@ -112,10 +114,8 @@ def _functional(
     resolve = resolver(order, source)
     nodes = [resolved(pending[key], specs.get(key, {}), resolve) for key in order]
     refuse_like_names(nodes, source)
-    nested = {str(layer["name"]) for layer in layers if is_model(layer)}
-    ends = [
-        end_references(config[key], nested, pending) for key in ("input_layers", "output_layers")
-    ]
+    nested = {str(layer["name"]) for layer in layers if is_functional(layer)}
+    ends = [end_references(config[key], nested) for key in ("input_layers", "output_layers")]
     inputs, outputs = (map_references(end, resolve) for end in ends)
     return Graph(
         str(config.get("name", "model")),

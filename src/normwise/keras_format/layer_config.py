@@ -19,11 +19,36 @@ from normwise.keras_format.references import (
     spec_of,
 )
 
+LISTS = frozenset({"Sequential", "Functional", "Model", "Pipeline"})
+"""Classes of Keras that hold layers as `layers`. In a user's class that may be anything."""
 
-def is_model(layer: Mapping[str, Any]) -> bool:
-    """Whether a serialized layer is itself a functional or Sequential model."""
+
+def has_layers(layer: Mapping[str, Any]) -> bool:
+    """Whether a serialized layer has settings that are called `layers`."""
     config = layer.get("config")
     return isinstance(config, MAPPINGS) and isinstance(config.get("layers"), SEQUENCES)
+
+
+def is_model(layer: Mapping[str, Any]) -> bool:
+    """Whether a serialized layer is itself a functional or Sequential model, or a `Pipeline`.
+
+    One of a user's own class tells by how its layers are wired, or by the shape it was built for.
+    """
+    if not has_layers(layer):
+        return False
+    config = layer["config"]
+    wired = any(isinstance(part, MAPPINGS) and "inbound_nodes" in part for part in config["layers"])
+    return (
+        layer.get("class_name") in LISTS
+        or wired
+        or "input_layers" in config
+        or "build_input_shape" in config
+    )
+
+
+def is_functional(layer: Mapping[str, Any]) -> bool:
+    """Whether a serialized layer is itself a functional model."""
+    return is_model(layer) and "input_layers" in layer["config"]
 
 
 def named(layer: Any, source: str) -> Mapping[str, Any]:

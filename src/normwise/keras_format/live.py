@@ -233,6 +233,8 @@ def _history(tensor: Any, calls: dict[int, int]) -> list[Any]:
 
 
 def _ends(structure: Any, calls: dict[int, int]) -> Any:
+    import keras  # noqa: PLC0415
+
     if isinstance(structure, dict):
         return {str(k): _ends(v, calls) for k, v in structure.items()}
     if isinstance(structure, (list, tuple)):
@@ -240,5 +242,5 @@ def _ends(structure: Any, calls: dict[int, int]) -> Any:
     layer, call, output = _history(structure, calls)
     # The same convention as in files, which `config` knows.
     operation = structure._keras_history.operation
-    shifted = is_model(operation) and type(operation).__name__ != "Sequential"
+    shifted = is_model(operation) and not isinstance(operation, keras.Sequential)
     return [layer, call + shifted, output]

@@ -154,6 +154,8 @@ class _Replay:
         import keras  # noqa: PLC0415
 
         known = _known(graph, original, {} if path else self.names)
+        if isinstance(source, keras.layers.Pipeline):
+            return self._pipeline(graph, known, source, path)
         if isinstance(source, keras.Sequential):
             return self._sequential(graph, known, source, path)
         return self._functional(graph, known, source, path)
@@ -175,6 +177,12 @@ class _Replay:
         if type(source) is not keras.Sequential:
             self._note_plain(source, "Sequential")
         return keras.Sequential(layers, name=source.name)
+
+    def _pipeline(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
+        operations = {layer.name: layer for layer in source.layers}
+        steps = [node for node in graph.nodes if role_of(node) is not Role.INPUT]
+        layers = [self._layer(node, known, operations, path) for node in steps]
+        return type(source)(layers, name=source.name)
 
     def _functional(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
         calls = live_calls(source)

@@ -126,33 +126,25 @@ def resolved(
     )
 
 
-def end_references(
-    structure: Any, nested: set[str], pending: Mapping[Key, Node], depth: int = 0
-) -> Any:
+def end_references(structure: Any, nested: set[str], depth: int = 0) -> Any:
     """The model's inputs or outputs as `Reference`s.
 
     Keras counts the calls of a nested functional model from 1 here, but from 0 in inbound nodes.
 
     Args:
         structure: The ends as they are serialized.
-        nested: The names of nested models.
-        pending: The calls.
+        nested: The names of nested functional models.
         depth: Of the structures around this one.
     """
     refuse_deep(depth)
     if isinstance(structure, MAPPINGS):
-        ends = {k: end_references(v, nested, pending, depth + 1) for k, v in structure.items()}
+        ends = {k: end_references(v, nested, depth + 1) for k, v in structure.items()}
         return freeze(ends)
     parts = list(structure) if isinstance(structure, SEQUENCES) else []
     if len(parts) >= 3 and isinstance(parts[0], str) and isinstance(parts[1], int):
         layer, call, output = parts[:3]
-        shifted = layer in nested and (layer, 0) in pending and _starts_at_one(pending[layer, 0])
-        return Reference(layer, call - 1 if shifted else call, output_of(output))
-    return tuple(end_references(part, nested, pending, depth + 1) for part in parts)
-
-
-def _starts_at_one(node: Node) -> bool:
-    return node.model is not None and node.class_name != "Sequential"
+        return Reference(layer, call - 1 if layer in nested else call, output_of(output))
+    return tuple(end_references(part, nested, depth + 1) for part in parts)
 
 
 def with_outputs(nodes: list[Node], ends: Sequence[Tensor], source: str) -> tuple[Node, ...]:
