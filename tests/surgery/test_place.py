@@ -811,3 +811,13 @@ def test_states_of_recurrent_layers_stay(keep):
     for wanted, source, copy in zip(before, states_of(model), states_of(done.model), strict=True):
         np.testing.assert_array_equal(source, wanted)
         np.testing.assert_array_equal(copy, wanted)
+
+
+def test_what_stands_where_the_plan_wants_it_is_not_named_as_outside_of_it():
+    inputs = image(4)
+    x = conv(4, activation="relu", name="a")(inputs)
+    x = conv(4, activation=lambda values: 2.0 * ops.relu(values), name="b")(x)
+    model = shaken(keras.Model(inputs, conv(1, name="head")(x)))
+    done = placed(model, "batch@pre-activation")
+    assert norms_of(done.model) == {"a_norm"} and done.report.skipped
+    assert not [note for note in done.report.notes if "a_norm" in note]

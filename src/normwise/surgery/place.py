@@ -52,7 +52,11 @@ def place(
     _refuse_missing_kinds(plan)
     done = edited_graph(Work(graph, settings, shared_paths(layers_by_path(model))), plan, layers)
     work = done.work
-    notes = [*_residue_notes(work), *_left_notes(work, plan), *_name_notes(graph, done.edited)]
+    notes = [
+        *_residue_notes(work, plan),
+        *_left_notes(work, plan),
+        *_name_notes(graph, done.edited),
+    ]
     doubts = [] if settings.keep else verified_plain_copy(graph, model)
     copy = copied(work, done.edited, model)
     notes += copy.notes
@@ -92,11 +96,19 @@ def _refuse_missing_kinds(plan: NormPlan) -> None:
         refuse_missing_kind(clause.spec.kind, keras.backend.backend())
 
 
-def _residue_notes(work: Work) -> list[str]:
+def _residue_notes(work: Work, plan: NormPlan) -> list[str]:
+    """What no plan describes; not what stands in a place that this one names."""
+    wanted = {work.flat.nodes[norm].name for norm in _standing(work, plan)}
     return [
         f"{layer} is outside of any plan and was left alone: {reason}"
         for layer, reason in work.residue.items()
+        if layer not in wanted
     ]
+
+
+def _standing(work: Work, plan: NormPlan) -> frozenset[int]:
+    """The normalizations that stand where the plan wants some."""
+    return frozenset().union(*(want.stands for want in wants_of(work.placement, plan)))
 
 
 def _unscaled_notes(work: Work) -> list[str]:
@@ -110,8 +122,7 @@ def _left_notes(work: Work, plan: NormPlan) -> list[str]:
     """What stays because the plan doesn't name its place."""
     placement = work.placement
     scaling = left_at_input(placement, plan)
-    wanted = frozenset().union(*(want.stands for want in wants_of(placement, plan)))
-    left = sorted((scaling | left_in_head(placement, plan)) - wanted)
+    left = sorted((scaling | left_in_head(placement, plan)) - _standing(work, plan))
     return [
         f"{node.name} {'scales the input' if norm in scaling else 'is in the head'}, which the "
         "plan doesn't name, and was left alone"
