@@ -6,7 +6,7 @@ from keras import layers
 
 from normwise.surgery.fold import fold
 from tests.surgery.contract import placed
-from tests.surgery.models import shaken
+from tests.surgery.models import fit_once, inputs_of, shaken
 from tests.zoo import conv, image
 
 
@@ -47,3 +47,15 @@ def test_what_becomes_of_a_class_of_models(kind, rewrite):
     assert len(notes) == (kind is WithDefault)
     assert all(kind.__name__ in note for note in notes)
     assert done.model.get_layer("my_scale") is not model.get_layer("my_scale")
+
+
+@pytest.mark.parametrize("kind", [Plain, keras.Model])
+def test_attributes_that_were_set_on_a_model_are_named_as_lost(kind):
+    model = shaken(kind(*ends()))
+    fit_once(model, inputs_of(model))
+    told = placed("batch@input")(model).report.notes
+    assert not any("attributes" in note for note in told)
+    model.temperature, model.classes = 2.0, ["a", "b"]
+    done = placed("batch@input")(model)
+    (note,) = [note for note in done.report.notes if "attributes" in note]
+    assert note.endswith("classes, temperature. Set them again where they are needed")

@@ -128,6 +128,12 @@ def _refuse_untied(done: Replayed) -> None:
                 )
 
 
+_OF_TRAINING = frozenset(
+    {"optimizer", "history", "stop_training", "stop_evaluating", "stop_predicting"}
+)
+"""Attributes that Keras itself puts into a model that is compiled, trained or evaluated."""
+
+
 class _Replay:
     """The state of one replay: copies by the identity of what they copy."""
 
@@ -174,9 +180,12 @@ class _Replay:
         for node in graph.nodes:
             if role_of(node) is not Role.INPUT:
                 layers.append(self._layer(node, known, operations, path))
+        model = keras.Sequential(layers, name=source.name)
         if type(source) is not keras.Sequential:
             self._note_plain(source, "Sequential")
-        return keras.Sequential(layers, name=source.name)
+        else:
+            self._note_attributes(source, model)
+        return model
 
     def _pipeline(self, graph: Graph, known: Mapping[str, Node], source: Any, path: str) -> Any:
         operations = {layer.name: layer for layer in source.layers}
@@ -215,12 +224,12 @@ class _Replay:
     def _model(self, source: Any, inputs: Any, outputs: Any) -> Any:
         import keras  # noqa: PLC0415
 
-        kind = type(source)
-        if not _constructs_like_functional(kind):
-            if not _is_own(kind):
-                self._note_plain(source, "functional")
-            kind = keras.Model
+        kind = type(source) if _constructs_like_functional(type(source)) else keras.Model
         model = kind(inputs, outputs, name=source.name)
+        if kind is type(source) or _is_own(type(source)):
+            self._note_attributes(source, model)
+        else:
+            self._note_plain(source, "functional")
         # Losses and metrics in dictionaries go by these names.
         model.output_names = list(source.output_names)
         return model
@@ -231,6 +240,18 @@ class _Replay:
             f"{type(source).__name__} is made isn't known from its layers, so the attributes and "
             "methods of that class are gone"
         )
+
+    def _note_attributes(self, source: Any, copy: Any) -> None:
+        """What users put into a model, such as numbers that their `train_step` reads."""
+        lost = [
+            name for name in vars(source) if name not in vars(copy) and name not in _OF_TRAINING
+        ]
+        named = ", ".join(name for name in sorted(lost) if not name.startswith("_"))
+        if named:
+            self.notes.append(
+                f"model {source.name!r} has attributes that no copy of it gets, because they were "
+                f"set once it was made: {named}. Set them again where they are needed"
+            )
 
     def _layer(
         self,
