@@ -12,6 +12,7 @@ from typing import Any
 
 from normwise.backend import require_backend
 from normwise.errors import ModelReadError
+from normwise.graph.flatten import flatten
 from normwise.graph.graph import Graph
 from normwise.keras_format.archive import read_config
 from normwise.keras_format.legacy import is_legacy
@@ -111,10 +112,31 @@ def _loaded(path: Path) -> Any:
 def _unbuildable(path: Path, verb: str, error: Exception) -> ModelReadError:
     """What Keras says of a file; it raises many types, all of which mean that it can't be built."""
     first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    function = None if path.suffix.lower() in _TELLING else _function_in(path)
+    if function is not None:
+        return ModelReadError(
+            f"{path}: Keras can't {verb} it: to .h5 files it writes functions such as `x + y` or "
+            f"keras.ops.mean(x) and can't read them again, here {function!r}. Save the model as a "
+            ".keras file."
+        )
     return ModelReadError(
         f"{path}: Keras can't {verb} it: {first.strip()} If the model has custom layers, import "
         "the module that registers them first (--import MODULE)."
     )
+
+
+_TELLING = (".keras", ".json")
+"""Files that tell functions from layers."""
+
+
+def _function_in(path: Path) -> str | None:
+    """The class of one of Keras' functions in an HDF5 file; a layer there says if it is trained."""
+    import keras  # noqa: PLC0415 - after the backend is chosen
+
+    functions = {name.replace("_", "") for name in dir(keras.ops)} | {"getitem"}
+    nodes = flatten(read_graph(path)).nodes
+    names = (node.class_name for node in nodes if "trainable" not in node.config)
+    return next((name for name in names if name.lower() in functions), None)
 
 
 def _legacy(path: Path) -> Any:
