@@ -144,7 +144,8 @@ class Batches:
         structure: Any = getattr(self.model, "input", None)
         by_key = isinstance(structure, Mapping)
         if not isinstance(batch, Mapping):
-            if not by_key:
+            alone = len(self.model.inputs) == 1 and not keras.tree.is_nested(batch)
+            if alone or not by_key:
                 return batch
         elif by_key and set(structure) <= set(batch):
             return {key: batch[key] for key in structure}
