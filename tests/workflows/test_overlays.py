@@ -59,7 +59,8 @@ def test_values_and_deviations_stand_beside_the_image(tmp_path, drawn):
     path = scene(tmp_path / "a.tif")
     model = thirds("linear")
     nw.predict(model, path, overlay=tmp_path / "o.png", std=True, tta="flips")
-    _, panels, _, _ = drawn[0]
+    _, panels, title, _ = drawn[0]
+    assert title == "a.tif, the first 5 of 6 outputs"
     assert [panel.name for panel in panels] == [
         *(f"output {i}" for i in (1, 2, 3)), *(f"std of output {i}" for i in (1, 2)),
     ]  # fmt: skip

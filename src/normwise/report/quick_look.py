@@ -122,11 +122,16 @@ def _draw_classes(axes: Any, picture: Pixels, panel: ClassPanel) -> None:
     colours = np.array([to_rgb(colour) for colour in panel.colours])
     known = panel.ids != panel.nodata
     own = colours[np.where(known, panel.ids, 0)]
-    filled = known & ((panel.ids > 0) | (len(panel.names) != _BINARY))
+    filled = known & _is_laid_over(panel, panel.ids)
     blended = np.where(filled[..., None], (1 - _ALPHA) * picture + _ALPHA * own, picture)
     shown = np.where((filled & _borders(panel.ids))[..., None], own, blended)
     axes.imshow(np.where(known[..., None], shown, to_rgb(_EMPTY)), interpolation="nearest")
     axes.set_title(panel.title, fontsize=10)
+
+
+def _is_laid_over(panel: ClassPanel, ids: Any) -> Any:
+    """Which classes are coloured."""
+    return (ids > 0) | (len(panel.names) != _BINARY)
 
 
 def _borders(ids: Pixels) -> npt.NDArray[np.bool_]:
@@ -152,10 +157,10 @@ def _draw_values(figure: Figure, axes: Any, panel: ValuePanel) -> None:
 
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     named = {
-        (name, colour): None
+        (name, colour) if _is_laid_over(panel, number) else (f"{name} (not coloured)", "none"): None
         for panel in panels
         if isinstance(panel, ClassPanel)
-        for name, colour in zip(panel.names, panel.colours, strict=True)
+        for number, (name, colour) in enumerate(zip(panel.names, panel.colours, strict=True))
     }
     if not named:
         return

@@ -91,6 +91,9 @@ def draw_overlay(
         panels = list(_panels(made, found, factor))
         names = ", ".join(scene.names[channel] for channel in channels) if scene.names else ""
         title = scene.name + (f", 1 pixel of {factor} x {factor}" if factor > 1 else "")
+        values = len(_value_channels(made))
+        if values > _MOST_VALUES:
+            title += f", the first {_MOST_VALUES} of {values} outputs"
         ready = remembering(predictor, path, about_picture(predictor, about))
         try:
             with whole_file(path, predictor.settings.overwrite, ready) as temporary:
@@ -122,22 +125,30 @@ def refuse_picture(path: Path | None, settings: Settings) -> None:
 def _panels(made: Outputs, found: Plane, factor: int) -> Iterator[Panel]:
     from normwise.report.quick_look import ClassPanel, ValuePanel  # noqa: PLC0415
 
-    begin, values = 0, []
+    begin = 0
     for index, head in enumerate(made.heads):
         channels = [index] if made.classes else range(begin, begin + head.channels)
         begin += head.channels
         if not made.drawn_as_classes(head):
-            values += list(channels)
             continue
         ids = made.class_ids(found.smaller(channels, factor, nearest=True))
         legend = legend_of(made.member, head)
         colours = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in legend.colours)
         title = "classes" if len(made.heads) == 1 else head.name
         yield ClassPanel(ids[..., 0], legend.names, colours, legend.nodata, title)
-    values += [] if made.classes else range(begin, made.channels)
-    for channel in values[:_MOST_VALUES]:
+    for channel in _value_channels(made)[:_MOST_VALUES]:
         name = made.names[channel] if made.names else f"output {channel + 1}"
         yield ValuePanel(found.smaller([channel], factor)[..., 0], name)
+
+
+def _value_channels(made: Outputs) -> list[int]:
+    """Those that aren't drawn as classes."""
+    begin, found = 0, list[int]()
+    for head in made.heads:
+        if not made.drawn_as_classes(head):
+            found += range(begin, begin + head.channels)
+        begin += head.channels
+    return found if made.classes else [*found, *range(begin, made.channels)]
 
 
 def _shown(scene: Plane) -> list[int]:
