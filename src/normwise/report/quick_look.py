@@ -164,7 +164,15 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     }
     if not named:
         return
-    patches = [Patch(facecolor=colour, edgecolor="#888888", label=name) for name, colour in named]
+    patches = [
+        Patch(
+            facecolor=colour,
+            edgecolor="#888888",
+            label=name,
+            linestyle="--" if colour == "none" else "-",
+        )
+        for name, colour in named
+    ]
     patches.append(Patch(facecolor=_EMPTY, edgecolor="#888888", label="no data"))
     figure.legend(
         handles=patches, loc="outside lower center", ncols=min(len(patches), 8), frameon=False
