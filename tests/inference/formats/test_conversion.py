@@ -115,7 +115,6 @@ def test_what_can_not_be_converted_is_named_and_leaves_nothing(tmp_path):
     assert deviation([np.asarray(model.predict_on_batch(image))], found) < 1e-5
 
 
-@pytest.mark.backends
 @pytest.mark.parametrize("lost", [2, 9])
 def test_a_conversion_to_onnx_that_lost_an_operation_is_made_again(
     model, tmp_path, monkeypatch, lost
