@@ -8,7 +8,6 @@ NumPy, because an assigned variable would share its buffer with the source.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from normwise.keras_format.layers import (
     start_cheaply,
 )
 from normwise.keras_format.live import live_calls
+from normwise.keras_format.model_classes import constructs_like_functional, is_own
 from normwise.keras_format.paths import layers_by_path
 from normwise.keras_format.recursion import deep_recursion
 from normwise.keras_format.replayed import Replayed
@@ -224,9 +224,9 @@ class _Replay:
     def _model(self, source: Any, inputs: Any, outputs: Any) -> Any:
         import keras  # noqa: PLC0415
 
-        kind = type(source) if _constructs_like_functional(type(source)) else keras.Model
+        kind = type(source) if constructs_like_functional(type(source)) else keras.Model
         model = kind(inputs, outputs, name=source.name)
-        if kind is type(source) or _is_own(type(source)):
+        if kind is type(source) or is_own(type(source)):
             self._note_attributes(source, model)
         else:
             self._note_plain(source, "functional")
@@ -392,25 +392,3 @@ def _new_input(tensor: Any, told: Sequence[Node], known: Mapping[str, Node]) -> 
     # An input that got no name has one name as a layer and another as a tensor.
     copy.name = tensor.name
     return copy
-
-
-def _constructs_like_functional(kind: Any) -> bool:
-    """Whether a class of models is made from inputs, outputs and a name, and nothing else.
-
-    Arguments of its own, even those with defaults, can't be known from an object.
-    """
-    if _is_own(kind):
-        return False  # `keras.Model` itself makes the right one of Keras' own classes
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
-    sorts = {parameter.kind for parameter in parameters}
-    rest = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
-    named = [parameter.name for parameter in parameters if parameter.kind not in rest]
-    if not set(named) <= {"inputs", "outputs", "name", "trainable"}:
-        return False
-    takes_name = "name" in named or inspect.Parameter.VAR_KEYWORD in sorts
-    return takes_name and (named[:2] == ["inputs", "outputs"] or rest <= sorts)
-
-
-def _is_own(kind: Any) -> bool:
-    """Whether a class is one of Keras itself."""
-    return bool(kind.__module__.partition(".")[0] == "keras")
